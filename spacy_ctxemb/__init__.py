@@ -1,0 +1,18 @@
+"""Contextual word vectors for spaCy: biLM (ELMo) and Transformer (BERT) encoders.
+
+Importing this package imports nothing else, so that `spacy_ctxemb.encoders` works without
+spaCy and spaCy starts as fast as without the plugin.
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "attach"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "attach":
+        from .vectors import attach
+
+        return attach
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,139 @@
+"""Registered builders: what a config may name. No maths."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+
+from .bridge import ContextualModel, DocWindowing, build_tok2vec
+from .embedder import Embedder
+from .encoders import BiLM, Encoder, TransformerEncoder
+from .layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMix
+from .pieces import CharacterPieces, Pieces, WordPieces
+from .windows import Windowing
+
+#: A character CNN of 256 filters, an eighth of ELMo's.
+FILTERS = ((1, 16), (2, 16), (3, 32), (4, 48), (5, 64), (6, 80))
+
+
+def build_contextual_tok2vec(
+    *,
+    encoder: Encoder,
+    pieces: Pieces,
+    mix: BuildMix,
+    pooling: str = "mean",
+    width: int | None = None,
+    window: int = 126,
+    stride: int = 94,
+    split_sentences: bool = True,
+    batch_pieces: int = 4096,
+    dropout: float | None = None,
+) -> ContextualModel:
+    """`spacy-ctxemb.ContextualTok2Vec.v1`: contextual vectors of the tokens of each Doc.
+
+    encoder: BiLM or Transformer. pieces: CharacterPieces or WordPieces, to match.
+    mix: ScalarMix, Layer, LastLayers or ConcatLayers.
+    pooling: "mean", "first", "last" or "max" of a token's pieces.
+    width: of the vectors; a linear projection is learned where it differs from the mix's width.
+        Null for the mix's width.
+    window, stride: in pieces; see windows.py. 64 to 510, and about 3/4 of that.
+    split_sentences: where a Doc has sentence boundaries, no window crosses them.
+    batch_pieces: padded pieces of one pass through the encoder; bounds its memory.
+    dropout: the encoder's rate; null to follow training.dropout.
+    """
+    with torch.device("meta"):
+        embedder = Embedder(encoder, mix, pooling=pooling, width=width)
+    windowing = Windowing(
+        window=window,
+        stride=stride,
+        batch_pieces=batch_pieces,
+        max_padding=encoder.max_padding,
+    )
+    return build_tok2vec(
+        embedder, pieces, DocWindowing(windowing, split_sentences), dropout=dropout
+    )
+
+
+def build_bilm(
+    *,
+    width: int = 256,
+    hidden_width: int = 512,
+    n_lstm_layers: int = 2,
+    filters: Sequence[Sequence[int]] = FILTERS,
+    character_width: int = 16,
+    max_characters: int = 50,
+    activation: str = "relu",
+    n_highways: int = 1,
+    cell_clip: float | None = 3.0,
+    projection_clip: float | None = 3.0,
+    skip_connections: bool = True,
+) -> Encoder:
+    """`spacy-ctxemb.BiLM.v1`: see encoders/bilm.py."""
+    with torch.device("meta"):
+        return BiLM(
+            width=width,
+            hidden_width=hidden_width,
+            n_lstm_layers=n_lstm_layers,
+            filters=[(size, count) for size, count in filters],
+            n_characters=CharacterPieces.n_ids,
+            character_width=character_width,
+            max_characters=max_characters,
+            activation=activation,
+            n_highways=n_highways,
+            cell_clip=cell_clip,
+            projection_clip=projection_clip,
+            skip_connections=skip_connections,
+        )
+
+
+def build_transformer(
+    *,
+    vocab_size: int = 8000,
+    width: int = 256,
+    n_blocks: int = 4,
+    n_heads: int = 4,
+    feedforward_width: int = 1024,
+    max_length: int = 128,
+    pre_norm: bool = False,
+) -> Encoder:
+    """`spacy-ctxemb.Transformer.v1`: see encoders/transformer.py."""
+    with torch.device("meta"):
+        return TransformerEncoder(
+            n_ids=vocab_size,
+            width=width,
+            n_blocks=n_blocks,
+            n_heads=n_heads,
+            feedforward_width=feedforward_width,
+            max_length=max_length,
+            pre_norm=pre_norm,
+        )
+
+
+def build_character_pieces(*, max_characters: int = 50) -> Pieces:
+    """`spacy-ctxemb.CharacterPieces.v1`: a word is one piece, of max_characters characters."""
+    return CharacterPieces(max_characters)
+
+
+def build_word_pieces(*, vocab_size: int = 8000) -> Pieces:
+    """`spacy-ctxemb.WordPieces.v1`: parts of words from a vocabulary of at most vocab_size."""
+    return WordPieces(vocab_size)
+
+
+def build_scalar_mix(*, layer_norm: bool = False) -> BuildMix:
+    """`spacy-ctxemb.ScalarMix.v1`: learned softmax weights of all layers, times gamma."""
+    return partial(ScalarMix, layer_norm=layer_norm)
+
+
+def build_layer(*, layer: int = -1) -> BuildMix:
+    """`spacy-ctxemb.Layer.v1`: one layer; 0 is the context-free one, -1 the last."""
+    return partial(ChosenLayer, layer=layer)
+
+
+def build_last_layers(*, n: int = 4) -> BuildMix:
+    """`spacy-ctxemb.LastLayers.v1`: the average of the last n layers."""
+    return partial(LastLayers, n=n)
+
+
+def build_concat_layers(*, layers: Sequence[int] | None = None) -> BuildMix:
+    """`spacy-ctxemb.ConcatLayers.v1`: layers side by side; null for all."""
+    return partial(ConcatLayers, layers=layers)

@@ -1,0 +1,98 @@
+"""Everything between pieces and token vectors, as one PyTorch module."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from .encoders import Encoder
+from .layer_mix import BuildMix
+from .pooling import get_pooling
+from .windows import Windows
+
+
+class Embedder(nn.Module):
+    """Encoder, mix of its layers, pooling of pieces, and an optional projection v = W h + b.
+
+    encoder: turns windows into layers.
+    build_mix: builds what makes one vector of a piece's layers.
+    pooling: "mean", "first", "last" or "max" of a token's pieces.
+    width: of the token vectors; where it differs from the mix's width, a projection is learned.
+        None for the mix's width.
+    """
+
+    def __init__(
+        self, encoder: Encoder, build_mix: BuildMix, *, pooling: str, width: int | None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.mix = build_mix(encoder.n_layers, encoder.width)
+        self.pool = get_pooling(pooling)
+        self.width = self.mix.width if width is None else width
+        self.projection: nn.Linear | None = None
+        if self.width != self.mix.width:
+            self.projection = nn.Linear(self.mix.width, self.width)
+
+    def forward(self, windows: Windows) -> Tensor:
+        """Vectors of all tokens. (W, width); a token without pieces has zeros."""
+        if self.mix.whole_documents or not windows.batches:
+            return self.combine(self.encode(windows), windows)
+        # Mixing batch by batch keeps one vector a piece in memory, not L.
+        mixed = (self.mix(h, windows.document_lengths) for h in self._encode_batches(windows))
+        return self._pool_and_project(self._in_order(mixed, windows), windows)
+
+    def encode(self, windows: Windows) -> Tensor:
+        """All layers of all pieces. (L, P, D)"""
+        if not windows.batches:
+            shape = (self.encoder.n_layers, 0, self.encoder.width)
+            return next(self.parameters()).new_zeros(shape)
+        parts = (h.transpose(0, 1) for h in self._encode_batches(windows))  # (p, L, D) each
+        return self._in_order(parts, windows).transpose(0, 1)
+
+    def combine(self, layers: Tensor, windows: Windows) -> Tensor:
+        """Vectors of all tokens from the layers of their pieces. (L, P, D) to (W, width)."""
+        mixed = self.mix(layers, windows.document_lengths)  # (P, mix.width)
+        return self._pool_and_project(mixed, windows)
+
+    def pool_layers(self, layers: Tensor, windows: Windows) -> Tensor:
+        """Each layer's vectors of all tokens. (L, P, D) to (L, W, D)."""
+        lengths = windows.lengths.to(layers.device)
+        return torch.stack([self.pool(layer, lengths) for layer in layers])
+
+    def reset_parameters(self) -> None:
+        """Fill every parameter with its initial value, in place."""
+        self.encoder.reset_parameters()
+        self.mix.reset_parameters()
+        if self.projection is not None:
+            self.projection.reset_parameters()
+
+    def _encode_batches(self, windows: Windows) -> Iterator[Tensor]:
+        """Layers of the pieces that each batch owns. (L, p, D) each."""
+        device = next(self.parameters()).device
+        for batch in windows.batches:
+            layers = self.encoder(batch.ids.to(device), batch.mask.to(device))  # L of (B, T, D)
+            rows = batch.rows.to(device)
+            yield torch.stack([layer.flatten(0, 1)[rows] for layer in layers])
+
+    def _in_order(self, parts: Iterator[Tensor], windows: Windows) -> Tensor:
+        """The rows of all batches, in the order of the pieces. (p, ...) each to (P, ...)."""
+        if torch.is_grad_enabled():
+            order = torch.cat([batch.pieces for batch in windows.batches]).argsort()
+            collected = torch.cat(list(parts))
+            return collected[order.to(collected.device)]
+        # Without gradients one large tensor is enough, filled batch by batch.
+        first = next(parts)
+        out = first.new_empty(int(windows.lengths.sum()), *first.shape[1:])
+        for batch, part in zip(windows.batches, chain([first], parts), strict=True):
+            out[batch.pieces.to(part.device)] = part
+        return out
+
+    def _pool_and_project(self, pieces: Tensor, windows: Windows) -> Tensor:
+        """(P, mix.width) to (W, width)."""
+        lengths = windows.lengths.to(pieces.device)
+        tokens = self.pool(pieces, lengths)  # (W, mix.width)
+        if self.projection is None:
+            return tokens
+        # The bias would give a vector to tokens that have no pieces.
+        return self.projection(tokens) * (lengths > 0)[:, None]

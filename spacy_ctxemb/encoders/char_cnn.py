@@ -1,0 +1,103 @@
+"""Context-free token vectors from characters: convolutions, highways, projection.
+
+Source: Kim et al. 2016, "Character-Aware Neural Language Models", sections 2.2 and 3;
+Peters et al. 2018, "Deep contextualized word representations" (ELMo), section 3.4.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import Errors
+
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
+
+
+class CharacterCNN(nn.Module):
+    """Encode rows of C character ids as vectors that do not depend on context.
+
+    n_characters: size of the character vocabulary, the padding id 0 included.
+    character_width: width of a character's embedding. ELMo: 16.
+    filters: (width, count) of each convolution. Their counts add up to F. Widths of 1 to 7.
+    activation: "relu" or "tanh", after the maximum over positions.
+    n_highways: highway layers over the F values. 1 or 2.
+    width: D; where it equals F the final projection is left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_characters: int,
+        character_width: int,
+        filters: Sequence[tuple[int, int]],
+        activation: str,
+        n_highways: int,
+        width: int,
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(Errors.E001.format(name=activation, options=list(ACTIVATIONS)))
+        n_filters = sum(count for _, count in filters)
+        self.activation = activation
+        self.embedding = nn.Embedding(n_characters, character_width, padding_idx=0)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(character_width, count, size) for size, count in filters
+        )
+        self.highways = nn.ModuleList(Highway(n_filters) for _ in range(n_highways))
+        self.projection = nn.Linear(n_filters, width) if n_filters != width else None
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """ids: (N, C), integers. Returns (N, D)."""
+        x = self.embedding(ids).transpose(1, 2)  # (N, character_width, C)
+        pooled = [convolution(x).amax(dim=-1) for convolution in self.convolutions]
+        h = ACTIVATIONS[self.activation](torch.cat(pooled, dim=-1))  # (N, F)
+        for highway in self.highways:
+            h = highway(h)
+        return h if self.projection is None else self.projection(h)  # (N, D)
+
+    def reset_parameters(self) -> None:
+        """ELMo's initial values: bilm-tf's training code, `_build_word_char_embeddings`."""
+        nn.init.uniform_(self.embedding.weight, -1.0, 1.0)
+        with torch.no_grad():
+            self.embedding.weight[0].zero_()
+        for convolution in cast(Iterable[nn.Conv1d], self.convolutions):
+            if self.activation == "relu":
+                nn.init.uniform_(convolution.weight, -0.05, 0.05)
+            else:
+                fan_in = convolution.weight[0].numel()
+                nn.init.normal_(convolution.weight, 0.0, math.sqrt(1.0 / fan_in))
+            nn.init.zeros_(cast(Tensor, convolution.bias))
+        for highway in cast(Iterable[Highway], self.highways):
+            highway.reset_parameters()
+        if self.projection is not None:
+            fan_in = self.projection.in_features
+            nn.init.normal_(self.projection.weight, 0.0, math.sqrt(1.0 / fan_in))
+            nn.init.zeros_(self.projection.bias)
+
+
+class Highway(nn.Module):
+    """y = g * relu(W_t x + b_t) + (1 - g) * x, with the gate g = sigmoid(W_g x + b_g).
+
+    Source: Srivastava et al. 2015, "Highway Networks", equation 3.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.transform = nn.Linear(width, width)
+        self.gate = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, width). Returns (N, width)."""
+        gate = torch.sigmoid(self.gate(x))
+        return x + gate * (torch.relu(self.transform(x)) - x)
+
+    def reset_parameters(self) -> None:
+        """A gate that starts mostly closed, so that x passes unchanged."""
+        std = math.sqrt(1.0 / self.gate.in_features)
+        nn.init.normal_(self.transform.weight, 0.0, std)
+        nn.init.normal_(self.gate.weight, 0.0, std)
+        nn.init.zeros_(self.transform.bias)
+        nn.init.constant_(self.gate.bias, -2.0)

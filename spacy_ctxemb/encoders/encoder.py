@@ -1,0 +1,60 @@
+"""The contract of every encoder, and the legend of axes for the whole package.
+
+Axes:
+    B windows (sequences of one batch)
+    T steps of a window, its two boundary pieces included
+    P pieces: all pieces of all documents, boundary pieces not included
+    W tokens of all documents
+    C characters of a piece
+    L layers, the context-free one first
+    D width
+    V vocabulary
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module, ABC):
+    """Turns windows of piece ids into L layers of vectors, all of one width.
+
+    Subclasses set the attributes below and implement `forward` and `reset_parameters`. Their
+    constructors allocate parameters only; `reset_parameters` fills them, so an encoder can be
+    built on PyTorch's meta device at no cost and filled once, with random values or weights.
+
+    n_ids: ids are in [0, n_ids); id 0 is padding.
+    n_characters: C, where a piece is a row of character ids; None where it is one id.
+    width: D.
+    n_layers: L, the context-free layer included.
+    max_length: the largest T; None where any length will do.
+    """
+
+    #: Largest share of padding in a batch that costs this encoder little; 1.0 where it costs none.
+    max_padding: ClassVar[float] = 0.25
+
+    n_ids: int
+    n_characters: int | None
+    width: int
+    n_layers: int
+    max_length: int | None
+
+    @abstractmethod
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """Encode windows.
+
+        ids: (B, T) or (B, T, C), integers.
+        mask: (B, T), True where a piece is real; padding stands at the right.
+        Returns L tensors (B, T, D). Values at padded steps are unspecified.
+        """
+
+    @abstractmethod
+    def reset_parameters(self) -> None:
+        """Fill every parameter with its random initial value, in place."""
+
+    def set_dropout(self, rate: float) -> None:
+        """Set the rate of every dropout module; it acts in training mode only."""
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = rate

@@ -1,0 +1,125 @@
+"""Every message a user can meet: what went wrong, the values seen, the next step."""
+
+
+class _Coded(type):
+    """Puts its code before each message."""
+
+    def __getattribute__(cls, name: str) -> object:
+        value = super().__getattribute__(name)
+        return f"[{name}] {value}" if name[0] in "EW" and name[1:].isdigit() else value
+
+
+class Errors(metaclass=_Coded):
+    # configuration of encoders
+    E001 = "Unknown activation '{name}'. Use one of {options}."
+    E002 = (
+        "A biLM's width holds both directions: width {width} must be even, and hidden_width "
+        "{hidden_width} at least half of it. Change one of them in the encoder's config."
+    )
+    E003 = (
+        "A character filter of width {size} does not fit into max_characters of "
+        "{max_characters}. Shorten the filter, or raise max_characters."
+    )
+    E004 = "width {width} does not divide into {n_heads} attention heads. Change width or n_heads."
+    E005 = (
+        "A window of {length} pieces exceeds the encoder's max_length of {max_length}. "
+        "Pass shorter windows, or raise max_length and pretrain again."
+    )
+
+    # pieces
+    E006 = "max_characters of {max_characters} leaves no room for a word. Use 3 or more."
+    E007 = (
+        "WordPieces have no vocabulary yet. Train one with `python -m spacy ctxemb "
+        "train-pieces`, and load it with the callback spacy-ctxemb.LoadPieces.v1 in "
+        "[initialize.before_init]; or call nlp.initialize() with training examples."
+    )
+    E008 = "{source} is not a tokenizer in the JSON format of `tokenizers`: {reason}"
+    E009 = (
+        "The vocabulary of {source} lacks the pieces {missing}. Train it with `python -m "
+        "spacy ctxemb train-pieces`, or add them."
+    )
+    E010 = (
+        "The vocabulary of {source} has {size} pieces, the model's config allows {limit}. "
+        "Raise vocab_size to {size}, or train a smaller vocabulary."
+    )
+
+    # windows
+    E011 = (
+        "A stride of {stride} does not fit a window of {window} pieces. Choose a stride from "
+        "1 to {window}."
+    )
+    E012 = (
+        "batch_pieces of {batch_pieces} is less than one window with its boundary pieces "
+        "({longest}). Raise batch_pieces, or shorten the window."
+    )
+    E013 = (
+        "A window of {window} pieces, and {boundaries} boundary pieces, exceeds the encoder's "
+        "max_length of {max_length}. Lower `window`, or raise `max_length` and pretrain again."
+    )
+
+    # layers and pooling
+    E014 = (
+        "There is no {layer}: the encoder has {n_layers} layers, 0 (context-free) to the last. "
+        "Choose among these."
+    )
+    E015 = "Unknown pooling '{name}'. Use one of {options}."
+
+    # the model
+    E016 = (
+        "Encoder and pieces do not fit: the encoder takes (ids, characters) = {encoder}, the "
+        "pieces give {pieces}. Use CharacterPieces with BiLM and WordPieces with Transformer, "
+        "with equal vocab_size or max_characters."
+    )
+    E017 = (
+        "The encoder has no weights yet. Call nlp.initialize(), or load a trained pipeline "
+        "with spacy.load."
+    )
+    E018 = (
+        "The gradient for the contextual vectors (shape {shape}) has values that are not "
+        "finite: training has diverged. Lower training.optimizer.learn_rate, or add warm-up "
+        "steps, and start again from the last checkpoint."
+    )
+    E019 = (
+        "Stored pieces (kind, ids, characters) = {found} do not fit the config's {expected}. "
+        "Load them with the config they were saved with."
+    )
+    E020 = (
+        "Stored weights do not fit the encoder's config: {differences}. Load them with the "
+        "config they were saved with."
+    )
+
+    # the component
+    E021 = (
+        "The listener of '{component}' has width {found}, '{name}' makes vectors of width "
+        "{width}. Set its width to ${{components.{name}.model.width}} or to {width}."
+    )
+    E022 = (
+        "'{component}' listens to '{upstream}', but a Doc of {n_tokens} tokens came without "
+        "vectors: '{upstream}' is missing, disabled or comes later. Enable it, or put it "
+        "before '{component}'."
+    )
+    E023 = (
+        "'{other}' and '{name}' both write doc.tensor, and '{reader}' would read the wrong "
+        "one. Remove one of the two, move '{name}' behind '{reader}', or give '{reader}' its "
+        "own copy with nlp.replace_listeners."
+    )
+    E024 = "Unknown value keep = '{keep}' for '{name}'. Use one of {options}."
+    E025 = (
+        "There are no training examples to initialise '{name}' with. Check the path of "
+        "corpora.train and that its file holds documents."
+    )
+    E026 = (
+        "A width of {found} was found in doc.tensor where '{component}' expects {width}: "
+        "another component wrote it. Remove that component, or move it behind '{component}'."
+    )
+
+    # vectors
+    E027 = (
+        "This Doc of {n_tokens} tokens has a tensor of shape {shape}, so it has no contextual "
+        "vectors to attach. DocBin does not store doc.tensor: use Doc.to_bytes, or run the "
+        "pipeline again."
+    )
+    E028 = (
+        "Vectors of widths {width} and {other} cannot be compared. Compare objects that the "
+        "same pipeline made."
+    )

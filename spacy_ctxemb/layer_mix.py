@@ -1,0 +1,124 @@
+"""From the L layers of an encoder to one vector a piece.
+
+Each class takes the encoder's number of layers and width, and says in `width` how wide its
+output is.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .errors import Errors
+
+
+class LayerMix(nn.Module, ABC):
+    """Combines L layers. width: of the result.
+
+    whole_documents: whether `forward` needs all pieces of a document at once.
+    """
+
+    width: int
+    whole_documents = False
+
+    @abstractmethod
+    def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
+        """layers: (L, P, D); document_lengths: (n,), pieces of each. Returns (P, width)."""
+
+    def reset_parameters(self) -> None:
+        """Fill every parameter with its initial value; most mixes have none."""
+
+
+#: Builds a mix for an encoder of n_layers and width.
+BuildMix = Callable[[int, int], LayerMix]
+
+
+class ScalarMix(LayerMix):
+    """gamma * sum_l softmax(w)_l h_l, with learned w and gamma.
+
+    Source: Peters et al. 2018, "Deep contextualized word representations", equation 1.
+
+    layer_norm: first subtract from each layer its mean and divide by its deviation, both over
+        all pieces and columns of a document, so that a vector never depends on other documents.
+    """
+
+    def __init__(self, n_layers: int, width: int, *, layer_norm: bool = False) -> None:
+        super().__init__()
+        self.width = width
+        self.whole_documents = layer_norm
+        self.weights = nn.Parameter(torch.empty(n_layers))
+        self.gamma = nn.Parameter(torch.empty(1))
+
+    def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
+        if self.whole_documents:
+            layers = normalise_documents(layers, document_lengths)
+        scales = self.gamma * torch.softmax(self.weights, dim=0)  # (L,)
+        return torch.tensordot(scales, layers, dims=1)  # (P, D)
+
+    def reset_parameters(self) -> None:
+        """A plain average."""
+        nn.init.zeros_(self.weights)
+        nn.init.ones_(self.gamma)
+
+    def layer_weights(self) -> list[float]:
+        """The share of each layer, the context-free one first; they add up to 1."""
+        shares: list[float] = torch.softmax(self.weights.detach(), dim=0).tolist()
+        return shares
+
+
+def normalise_documents(layers: Tensor, document_lengths: Tensor) -> Tensor:
+    """Zero mean and unit variance for each layer of each document. layers: (L, P, D)."""
+    epsilon = 1e-13
+    parts = layers.split(document_lengths.tolist(), dim=1)
+    normal = []
+    for part in parts:  # (L, p, D)
+        variance, mean = torch.var_mean(part, dim=(1, 2), correction=0, keepdim=True)
+        normal.append((part - mean) / torch.sqrt(variance + epsilon))
+    return torch.cat(normal, dim=1) if normal else layers
+
+
+class ChosenLayer(LayerMix):
+    """One layer. layer: 0 is the context-free one, -1 the last."""
+
+    def __init__(self, n_layers: int, width: int, *, layer: int = -1) -> None:
+        super().__init__()
+        self.width = width
+        self.layer = check_layer(layer, n_layers)
+
+    def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
+        return layers[self.layer]
+
+
+class LastLayers(LayerMix):
+    """The average of the last n layers."""
+
+    def __init__(self, n_layers: int, width: int, *, n: int) -> None:
+        super().__init__()
+        if not 1 <= n <= n_layers:
+            raise ValueError(Errors.E014.format(layer=f"n = {n}", n_layers=n_layers))
+        self.width = width
+        self.n = n
+
+    def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
+        return layers[-self.n :].mean(dim=0)
+
+
+class ConcatLayers(LayerMix):
+    """Several layers side by side, in the order given. layers: None for all of them."""
+
+    def __init__(self, n_layers: int, width: int, *, layers: Sequence[int] | None = None) -> None:
+        super().__init__()
+        chosen = range(n_layers) if layers is None else layers
+        self.layers = [check_layer(layer, n_layers) for layer in chosen]
+        self.width = width * len(self.layers)
+
+    def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
+        return torch.cat([layers[layer] for layer in self.layers], dim=-1)
+
+
+def check_layer(layer: int, n_layers: int) -> int:
+    """The layer's index from 0, or an error where there is no such layer."""
+    if not -n_layers <= layer < n_layers:
+        raise ValueError(Errors.E014.format(layer=f"layer {layer}", n_layers=n_layers))
+    return layer % n_layers

@@ -1,0 +1,98 @@
+"""What spaCy's listeners lack: errors in place of zeros, and safe training state.
+
+spaCy's own `Tok2VecListener` reads doc.tensor and returns zeros where there is none, so a
+disabled encoder goes unnoticed; and it keeps a batch's outputs after they were used. `guard`
+gives a listener of any pipeline component the functions below in place of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from spacy.pipeline.tok2vec import Tok2VecListener
+from spacy.tokens import Doc
+from thinc.types import Floats2d
+
+from .errors import Errors
+
+Backprop = Callable[[list[Floats2d]], Any]
+
+
+@dataclass
+class Guard:
+    """What a guarded listener knows.
+
+    upstream, component: the names of the pipe that writes the vectors and of the one that reads.
+    releases: drop doc.tensor once it was read.
+    sample: Docs for which zeros will do, since a model infers its shapes from them.
+    """
+
+    upstream: str
+    component: str
+    releases: bool = False
+    sample: Sequence[Doc] = field(default_factory=list)
+
+
+def guard(listener: Tok2VecListener, guard: Guard) -> None:
+    """Make a listener check what it gets."""
+    listener._func = listen
+    listener.init = remember_sample
+    vars(listener)["guard"] = guard
+
+
+def get_guard(listener: Tok2VecListener) -> Guard:
+    """The guard of a listener that has one."""
+    return cast(Guard, vars(listener)["guard"])
+
+
+def listen(
+    listener: Tok2VecListener, docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Backprop]:
+    """The vectors of each Doc: while training what the upstream sent, else doc.tensor."""
+    if is_train and listener._batch_id is not None:
+        listener.verify_inputs(docs)
+        outputs = cast(list[Floats2d], listener._outputs)
+        backprop_upstream = cast(Backprop, listener._backprop)
+
+        def backprop(d_outputs: list[Floats2d]) -> Any:
+            # Used up: a later batch of frozen vectors must not find it.
+            listener._batch_id = listener._outputs = listener._backprop = None
+            return backprop_upstream(d_outputs)
+
+        return outputs, backprop
+    outputs = [read_vectors(listener, doc) for doc in docs]
+    if get_guard(listener).releases and not is_train:
+        for doc in docs:
+            doc.tensor = listener.ops.xp.zeros((0,), dtype="float32")
+    return outputs, no_backprop
+
+
+def read_vectors(listener: Tok2VecListener, doc: Doc) -> Floats2d:
+    """doc.tensor, or an error where it is missing or somebody else's."""
+    known = get_guard(listener)
+    width = listener.get_dim("nO")
+    if doc.tensor.size == 0:
+        if len(doc) and not any(doc is sample for sample in known.sample):
+            raise ValueError(
+                Errors.E022.format(
+                    component=known.component, upstream=known.upstream, n_tokens=len(doc)
+                )
+            )
+        return listener.ops.alloc2f(len(doc), width)
+    if doc.tensor.shape[-1] != width:
+        raise ValueError(
+            Errors.E026.format(found=doc.tensor.shape[-1], component=known.component, width=width)
+        )
+    return listener.ops.asarray2f(cast(Floats2d, doc.tensor))
+
+
+def remember_sample(
+    listener: Tok2VecListener, X: Sequence[Doc] | None = None, Y: object = None
+) -> None:
+    """While a model infers its shapes it sees sample Docs without vectors."""
+    get_guard(listener).sample = list(X or ())
+
+
+def no_backprop(d_outputs: list[Floats2d]) -> list[Doc]:
+    """Vectors read from a Doc pass no gradient on."""
+    return []

@@ -1,0 +1,300 @@
+"""Pieces: what takes one time step of an encoder. A word's characters, or parts of words.
+
+Pieces are made from words, one spaCy token at a time, so that each token owns its pieces.
+"""
+
+import json
+import string
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import Errors
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Ids = NDArray[np.int32]
+
+#: Words whose pieces are remembered; the table is emptied when it is full.
+CACHE_SIZE = 1 << 17
+
+
+class PieceIds(NamedTuple):
+    """The pieces of a list of words.
+
+    ids: (P,) or (P, C).
+    lengths: (W,), pieces of each word; 0 for a word of white space.
+    """
+
+    ids: Ids
+    lengths: NDArray[np.int64]
+
+
+class Pieces(ABC):
+    """Turns words into piece ids.
+
+    n_ids: ids are in [0, n_ids); 0 is padding.
+    n_characters: C, where a piece is a row of character ids; else None.
+    """
+
+    #: Name in serialised form.
+    kind: ClassVar[str]
+
+    n_ids: int
+    n_characters: int | None
+
+    def __init__(self) -> None:
+        self._cache: dict[str, Ids] = {}
+
+    @property
+    @abstractmethod
+    def boundaries(self) -> tuple[Ids, Ids]:
+        """The pieces put before and after a window: () or (C,) each."""
+
+    @abstractmethod
+    def split(self, words: Sequence[str]) -> list[Ids]:
+        """Pieces of each distinct word: (n,) or (n, C) each, n at least 1."""
+
+    @abstractmethod
+    def is_lossy(self, ids: Ids) -> NDArray[np.bool_]:
+        """Which pieces do not spell all of their text: unknown or cut short. (P,)"""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, object]:
+        """Everything that `pieces_from_json` needs to build an equal object."""
+
+    def encode(self, words: Sequence[str]) -> PieceIds:
+        """Encode the words of a document; a word of white space has no pieces."""
+        if len(self._cache) > CACHE_SIZE:
+            self._cache = {}
+        cache = self._cache  # another thread may put an empty one in its place
+        unseen = [w for w in dict.fromkeys(words) if w not in cache and not w.isspace()]
+        cache.update(zip(unseen, self.split(unseen), strict=True) if unseen else ())
+        rows = [self.blank if word.isspace() else cache[word] for word in words]
+        lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
+        return PieceIds(np.concatenate(rows) if rows else self.blank, lengths)
+
+    @property
+    def blank(self) -> Ids:
+        """No pieces: (0,) or (0, C)."""
+        shape = (0,) if self.n_characters is None else (0, self.n_characters)
+        return np.zeros(shape, dtype=np.int32)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_cache": {}}
+
+
+class CharacterPieces(Pieces):
+    """A word is one piece: the bytes of its UTF-8 encoding, between word boundaries.
+
+    Ids are ELMo's, shifted by 1 so that 0 is padding: bytes are 1 to 256, then begin and end of
+    sentence, begin and end of word, and word padding. A word longer than max_characters - 2
+    bytes keeps its first bytes. What UTF-8 cannot encode (lone surrogates) is left out.
+
+    Source: bilm-tf's `UnicodeCharsVocabulary`.
+
+    max_characters: C. 50 in every published model.
+    """
+
+    kind = "characters"
+    n_ids = 262
+    _BEGIN_SENTENCE, _END_SENTENCE, _BEGIN_WORD, _END_WORD, _PADDING = 257, 258, 259, 260, 261
+
+    def __init__(self, max_characters: int = 50) -> None:
+        super().__init__()
+        if max_characters < 3:
+            raise ValueError(Errors.E006.format(max_characters=max_characters))
+        self.n_characters: int = max_characters
+
+    @property
+    def boundaries(self) -> tuple[Ids, Ids]:
+        return self._row([self._BEGIN_SENTENCE]), self._row([self._END_SENTENCE])
+
+    def split(self, words: Sequence[str]) -> list[Ids]:
+        special = {"<S>": self.boundaries[0], "</S>": self.boundaries[1]}
+        return [
+            (special[word] if word in special else self._row(_utf8(word)))[None] for word in words
+        ]
+
+    def is_lossy(self, ids: Ids) -> NDArray[np.bool_]:
+        # A word that fills its row may also fit exactly; those few are counted as well.
+        filled: NDArray[np.bool_] = ids[:, -1] == self._END_WORD
+        return filled
+
+    def to_json(self) -> dict[str, object]:
+        return {"kind": self.kind, "max_characters": self.n_characters}
+
+    def _row(self, characters: Iterable[int]) -> Ids:
+        row = np.full(self.n_characters, self._PADDING, dtype=np.int32)
+        kept = list(characters)[: self.n_characters - 2]
+        row[: len(kept) + 2] = [self._BEGIN_WORD, *kept, self._END_WORD]
+        return row
+
+
+class WordPieces(Pieces):
+    """Words in parts from a trained vocabulary, longest match first.
+
+    Source: Devlin et al. 2019, "BERT", section 3; Wu et al. 2016, "Google's Neural Machine
+    Translation System", section 4.1.
+
+    vocab_size: the largest vocabulary this object accepts; the encoder's table has this size.
+    """
+
+    kind = "wordpieces"
+    n_characters = None
+    PADDING, UNKNOWN, BEGIN, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+    SPECIAL: ClassVar[tuple[str, ...]] = (PADDING, UNKNOWN, BEGIN, END, MASK)
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.n_ids = vocab_size
+        self._tokenizer: Tokenizer | None = None
+        self._json: str | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a vocabulary."""
+        return self._json is not None
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        """The tokenizer of the `tokenizers` library behind this object."""
+        if self._tokenizer is None:
+            if self._json is None:
+                raise RuntimeError(Errors.E007)
+            from tokenizers import Tokenizer
+
+            self._tokenizer = Tokenizer.from_str(self._json)
+        return self._tokenizer
+
+    @property
+    def boundaries(self) -> tuple[Ids, Ids]:
+        begin, end = self._id(self.BEGIN), self._id(self.END)
+        return np.array(begin, dtype=np.int32), np.array(end, dtype=np.int32)
+
+    @property
+    def mask_id(self) -> int:
+        """The id of the piece that hides another one in masked language modelling."""
+        return self._id(self.MASK)
+
+    @property
+    def n_special(self) -> int:
+        """Special pieces; they have the lowest ids."""
+        return len(self.SPECIAL)
+
+    @property
+    def n_trained(self) -> int:
+        """Pieces of the trained vocabulary, at most n_ids."""
+        return int(self.tokenizer.get_vocab_size())
+
+    def train(
+        self, batches: Iterable[Sequence[str]], *, lowercase: bool = True, progress: bool = False
+    ) -> None:
+        """Learn a vocabulary of at most n_ids pieces.
+
+        batches: words, or lines of text, any number at a time.
+        lowercase: fold case and accents, as BERT's uncased models do.
+        progress: show a bar.
+        """
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+        tokenizer = Tokenizer(models.WordPiece(unk_token=self.UNKNOWN))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=self.n_ids,
+            special_tokens=list(self.SPECIAL),
+            initial_alphabet=list(string.punctuation),
+            show_progress=progress,
+        )
+        # Each letter once at a word's start and once inside, so that any ASCII word can be
+        # spelt whatever the training text.
+        alphabet = [2 * letter for letter in string.ascii_letters + string.digits]
+        clean = ([_encodable(text) for text in batch] for batch in batches)
+        tokenizer.train_from_iterator(chain([alphabet], clean), trainer)
+        self.load(tokenizer.to_str())
+
+    def load(self, tokenizer_json: str, *, source: str = "the tokenizer") -> None:
+        """Take the vocabulary of a tokenizer in the `tokenizers` library's JSON format."""
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_str(tokenizer_json)
+        except Exception as error:  # the library raises bare Exception
+            raise ValueError(Errors.E008.format(source=source, reason=error)) from error
+        missing = [piece for piece in self.SPECIAL if tokenizer.token_to_id(piece) is None]
+        if missing:
+            raise ValueError(Errors.E009.format(source=source, missing=missing))
+        if tokenizer.get_vocab_size() > self.n_ids:
+            size = tokenizer.get_vocab_size()
+            raise ValueError(Errors.E010.format(source=source, size=size, limit=self.n_ids))
+        self._tokenizer, self._json = tokenizer, tokenizer_json
+        self._cache = {}
+
+    def split(self, words: Sequence[str]) -> list[Ids]:
+        # A word that normalises to nothing still gets a piece, so that its token has a vector.
+        unknown = np.array([self._id(self.UNKNOWN)], dtype=np.int32)
+        encodings = self.tokenizer.encode_batch(
+            [_encodable(word) for word in words], add_special_tokens=False
+        )
+        return [
+            np.array(encoding.ids, dtype=np.int32) if encoding.ids else unknown
+            for encoding in encodings
+        ]
+
+    def is_lossy(self, ids: Ids) -> NDArray[np.bool_]:
+        return ids == self._id(self.UNKNOWN)
+
+    def _id(self, piece: str) -> int:
+        return cast(int, self.tokenizer.token_to_id(piece))
+
+    def starts_word(self) -> NDArray[np.bool_]:
+        """Whether each id begins a word, not continuing one. (n_ids,)"""
+        starts = np.ones(self.n_ids, dtype=np.bool_)
+        for piece, i in self.tokenizer.get_vocab().items():
+            starts[i] = not piece.startswith("##")
+        return starts
+
+    def to_json(self) -> dict[str, object]:
+        tokenizer = None if self._json is None else json.loads(self._json)
+        return {"kind": self.kind, "vocab_size": self.n_ids, "tokenizer": tokenizer}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**super().__getstate__(), "_tokenizer": None}
+
+
+def pieces_from_json(data: dict[str, object]) -> Pieces:
+    """Build the object that `to_json` described."""
+    return _KINDS[str(data["kind"])](data)
+
+
+def _characters_from_json(data: dict[str, object]) -> CharacterPieces:
+    return CharacterPieces(int(str(data["max_characters"])))
+
+
+def _word_pieces_from_json(data: dict[str, object]) -> WordPieces:
+    pieces = WordPieces(int(str(data["vocab_size"])))
+    if data["tokenizer"] is not None:
+        pieces.load(json.dumps(data["tokenizer"], ensure_ascii=False))
+    return pieces
+
+
+_KINDS: dict[str, Callable[[dict[str, object]], Pieces]] = {
+    CharacterPieces.kind: _characters_from_json,
+    WordPieces.kind: _word_pieces_from_json,
+}
+
+
+def _utf8(word: str) -> list[int]:
+    """Ids of a word's bytes, which are the bytes plus 1."""
+    return [byte + 1 for byte in word.encode("utf8", "ignore")]
+
+
+def _encodable(text: str) -> str:
+    """The text without what UTF-8 cannot encode."""
+    return text.encode("utf8", "ignore").decode("utf8")

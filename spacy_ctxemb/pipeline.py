@@ -1,0 +1,148 @@
+"""The pipeline component `ctxemb`."""
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from . import vectors
+from .bridge import ContextualModel, Layers, get_shim, predict_layers
+from .errors import Errors
+from .listeners import Guard, get_guard, guard
+from .pieces import WordPieces
+
+KEEP = ("tensor", "layers", "none")
+
+#: Docs from which a model infers its shapes.
+N_SAMPLE = 10
+
+
+class ContextualEmbedder(Tok2Vec):
+    """Writes a contextual vector for each token into doc.tensor.
+
+    A drop-in for spaCy's `tok2vec`: components with a `spacy.Tok2VecListener.v1` read from it
+    and train it.
+    """
+
+    def __init__(self, vocab: Vocab, model: ContextualModel, name: str, *, keep: str) -> None:
+        super().__init__(vocab, model, name)
+        if keep not in KEEP:
+            raise ValueError(Errors.E024.format(keep=keep, name=name, options=list(KEEP)))
+        self.keep = keep
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What went through the encoder since the pipeline was made.
+
+        documents, windows, pieces; tokens; tokens_without_pieces (white space: zero vectors);
+        lossy_pieces (text that the vocabulary cannot spell, or that was cut to max_characters).
+        """
+        return get_shim(self.model).counts
+
+    def predict(self, docs: Iterable[Doc]) -> list[Floats2d] | list[Layers]:
+        """Vectors of each Doc, (n_tokens, width), and its layers where they are to be kept."""
+        docs = list(docs)
+        if self.keep == "layers":
+            return predict_layers(self.model, docs)
+        predicted: list[Floats2d] = self.model.predict(docs)
+        return predicted
+
+    def set_annotations(
+        self, docs: Sequence[Doc], predicted: list[Floats2d] | list[Layers]
+    ) -> None:
+        """Write vectors to Docs."""
+        if self.keep == "none" and not self.listeners:
+            return
+        for doc, output in zip(docs, predicted, strict=True):
+            if isinstance(output, Layers):
+                doc._.set(vectors.LAYERS, output.layers)
+                output = cast(Floats2d, output.tensor)
+            doc.tensor = cast(Any, self._place(cast(Floats2d, output)))
+            if self.keep != "none" and not in_pipe_worker():
+                vectors.attach(doc)
+
+    def _place(self, tensor: Floats2d) -> Floats2d:
+        """On the GPU only where a listener needs it there: Docs outlive batches."""
+        ops = self.model.ops
+        return ops.asarray2f(tensor) if self.listeners else cast(Floats2d, ops.to_numpy(tensor))
+
+    def initialize(
+        self, get_examples: Callable[[], Iterable[Example]], *, nlp: Language | None = None
+    ) -> None:
+        """Give the encoder fresh weights, and word pieces a vocabulary where they have none.
+
+        get_examples: the training data; a vocabulary is learned from its words.
+        """
+        shim = get_shim(self.model)
+        sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
+        if not sample:
+            raise ValueError(Errors.E025.format(name=self.name))
+        if isinstance(shim.pieces, WordPieces) and not shim.pieces.is_trained:
+            shim.train_pieces([eg.x for eg in get_examples()])
+        shim.discard_parameters()
+        self.model.initialize(X=sample)
+
+    def find_listeners(self, component: Any) -> None:
+        """Link the listeners of a later component, and check that they fit."""
+        super().find_listeners(component)
+        name = getattr(component, "name", "")
+        if isinstance(component, Tok2Vec):
+            raise ValueError(Errors.E023.format(other=name, name=self.name, reader=name))
+        for listener in _listeners_of(component):
+            if listener.upstream_name not in ("*", self.name):
+                upstream = listener.upstream_name
+                raise ValueError(Errors.E023.format(other=upstream, name=self.name, reader=name))
+            self._link(listener, name)
+
+    def _link(self, listener: Tok2VecListener, component: str) -> None:
+        width = self.model.get_dim("nO")
+        if listener.get_dim("nO") != width:
+            raise ValueError(
+                Errors.E021.format(
+                    component=component, found=listener.get_dim("nO"), name=self.name, width=width
+                )
+            )
+        # Components are linked in their order: the last to read may drop the vectors. One with
+        # several listeners reads more than once.
+        is_only_one = len(self.listener_map[component]) == 1
+        for earlier in self.listeners:
+            if earlier is not listener:
+                get_guard(earlier).releases = False
+        guard(listener, Guard(self.name, component, self.keep == "none" and is_only_one))
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write pieces and `encoder.safetensors`, so that weights have no limit of size."""
+        shim = get_shim(self.model)
+        util.to_disk(path, {"model": lambda p: shim.to_disk(p)}, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
+        shim = get_shim(self.model)
+        util.from_disk(path, {"model": cast(Any, shim.from_disk)}, exclude)
+        return self
+
+
+def in_pipe_worker() -> bool:
+    """Whether this process serves `nlp.pipe(n_process=...)`.
+
+    Docs go back from there as bytes, which cannot hold hooks: spaCy would warn for each.
+    """
+    target = getattr(multiprocessing.current_process(), "_target", None)
+    return getattr(target, "__module__", "") == "spacy.language"
+
+
+def _listeners_of(component: Any) -> list[Tok2VecListener]:
+    model = getattr(component, "model", None)
+    if not isinstance(model, Model):
+        return []
+    return [node for node in model.walk() if isinstance(node, Tok2VecListener)]

@@ -1,0 +1,91 @@
+"""Contextual vectors where users look for them: Token, Span and Doc.
+
+spaCy prefers the vocabulary's static vectors to doc.tensor, and calls two tokens of equal text
+equal before it looks at any vector. Hooks change both. They do not survive serialisation;
+`attach` puts them back.
+"""
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from spacy.tokens import Doc, Span, Token
+
+from .errors import Errors
+
+Vector = NDArray[np.float32]
+
+#: All layers of a Doc: (L, n_tokens, D), the context-free layer first; or None.
+LAYERS = "ctxemb"
+
+if not Doc.has_extension(LAYERS):
+    Doc.set_extension(LAYERS, default=None)
+
+
+def attach(doc: Doc) -> Doc:
+    """Make vectors and similarities of a Doc, its spans and tokens contextual.
+
+    The pipeline does this itself; call it on a Doc that was serialised or came from
+    `nlp.pipe(n_process=...)`, both of which keep doc.tensor but lose spaCy's hooks.
+
+    doc: with doc.tensor of shape (n_tokens, width).
+    Returns the same Doc. Raises ValueError where the Doc has no contextual vectors.
+    """
+    if doc.tensor.ndim != 2 or len(doc.tensor) != len(doc):
+        raise ValueError(Errors.E027.format(n_tokens=len(doc), shape=doc.tensor.shape))
+    doc.user_token_hooks.update(
+        vector=token_vector,
+        has_vector=has_vector,
+        vector_norm=vector_norm,
+        similarity=similarity,
+    )
+    # spaCy calls a span's "vector" hook for its norm where there is a "vector_norm" hook; without
+    # that one it computes the norm of the vector, as it should.
+    doc.user_span_hooks.update(vector=mean_vector, has_vector=has_vector, similarity=similarity)
+    doc.user_hooks.update(
+        vector=mean_vector,
+        has_vector=has_vector,
+        vector_norm=vector_norm,
+        similarity=similarity,
+    )
+    return doc
+
+
+def token_vector(token: Token) -> Vector:
+    """The token's row of doc.tensor. (width,)"""
+    return cast(Vector, token.doc.tensor[token.i])
+
+
+def mean_vector(tokens: Doc | Span) -> Vector:
+    """The mean of the tokens that have a vector; zeros where none has. (width,)
+
+    White space has no vector and does not count, as in TF-Hub's `default` output.
+    """
+    rows = tokens.doc.tensor
+    if isinstance(tokens, Span):
+        rows = rows[tokens.start : tokens.end]
+    n_rows = int(rows.any(axis=1).sum())
+    return cast(Vector, np.divide(rows.sum(axis=0), max(n_rows, 1)))
+
+
+def has_vector(tokens: Doc | Span | Token) -> bool:
+    """Whether any value of the vector is not zero."""
+    return bool(tokens.vector.any())
+
+
+def vector_norm(tokens: Doc | Span | Token) -> float:
+    """The Euclidean norm of the vector."""
+    vector = tokens.vector
+    return float(vector @ vector) ** 0.5
+
+
+def similarity(tokens: Doc | Span | Token, other: Any) -> float:
+    """The cosine of the angle between two vectors; 0 where one of them is zero.
+
+    other: a Doc, Span, Token or Lexeme.
+    """
+    a, b = tokens.vector, other.vector
+    if a.shape != b.shape:
+        raise ValueError(Errors.E028.format(width=a.shape[-1], other=b.shape[-1]))
+    norms = (float(a @ a) * float(b @ b)) ** 0.5
+    return float(a @ b) / norms if norms else 0.0
