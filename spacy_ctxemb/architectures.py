@@ -1,15 +1,24 @@
 """Registered builders: what a config may name. No maths."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
+from spacy.language import Language
+from spacy.training import Example
+from spacy.util import get_lang_class
+from spacy.vocab import Vocab
 
-from .bridge import ContextualModel, DocWindowing, build_tok2vec
+from .bridge import ContextualModel, build_tok2vec
+from .doc_windows import DocWindowing
 from .embedder import Embedder
 from .encoders import BiLM, Encoder, TransformerEncoder
+from .errors import Errors
 from .layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMix
+from .objectives import BiLMObjective, MaskedLMObjective
+from .objectives.bilm import N_SPECIAL, build_vocabulary
 from .pieces import CharacterPieces, Pieces, WordPieces
+from .pretraining_objective import ObjectiveModel, build_objective_model, get_pretrained_shim
 from .windows import Windowing
 
 #: A character CNN of 256 filters, an eighth of ELMo's.
@@ -117,6 +126,68 @@ def build_character_pieces(*, max_characters: int = 50) -> Pieces:
 def build_word_pieces(*, vocab_size: int = 8000) -> Pieces:
     """`spacy-ctxemb.WordPieces.v1`: parts of words from a vocabulary of at most vocab_size."""
     return WordPieces(vocab_size)
+
+
+def build_bilm_objective(
+    *,
+    corpus: Callable[[Language], Iterable[Example]],
+    vocab_size: int = 20000,
+    sample_above: int = 10000,
+    n_samples: int = 4096,
+) -> Callable[[Vocab, ContextualModel], ObjectiveModel]:
+    """`spacy-ctxemb.BiLMObjective.v1`: forward and backward likelihood of words.
+
+    corpus: where the vocabulary is counted, usually ${corpora.pretrain}.
+    vocab_size: its most frequent words; others are <UNK> as targets. 10,000 to 800,000.
+    sample_above: with a larger vocabulary than this the softmax is sampled in training.
+    n_samples: negatives a batch and direction. 1,024 to 8,192.
+    """
+
+    def create(vocab: Vocab, tok2vec: ContextualModel) -> ObjectiveModel:
+        shim = get_pretrained_shim(tok2vec)
+        nlp = get_lang_class(vocab.lang)(vocab=vocab)
+        documents = ([token.text for token in eg.reference] for eg in corpus(nlp))
+        vocabulary = build_vocabulary(documents, size=vocab_size)
+        if len(vocabulary) == N_SPECIAL:
+            raise RuntimeError(Errors.E034)
+        sampled = n_samples if len(vocabulary) > sample_above else None
+        encoder = shim.embedder.encoder
+        return build_objective_model(tok2vec, BiLMObjective(encoder, vocabulary, n_samples=sampled))
+
+    return create
+
+
+def build_masked_lm_objective(
+    *, share: float = 0.15, whole_words: bool = False
+) -> Callable[[Vocab, ContextualModel], ObjectiveModel]:
+    """`spacy-ctxemb.MaskedLMObjective.v1`: predict hidden pieces.
+
+    share: of pieces to predict; of these 80 % are hidden, 10 % replaced, 10 % left. 0.15.
+    whole_words: hide all pieces of a token together.
+    """
+
+    def create(vocab: Vocab, tok2vec: ContextualModel) -> ObjectiveModel:
+        shim = get_pretrained_shim(tok2vec)
+        encoder, pieces = shim.embedder.encoder, shim.pieces
+        if not isinstance(pieces, WordPieces):
+            raise RuntimeError(
+                Errors.E030.format(
+                    objective="MaskedLMObjective",
+                    wanted="Transformer",
+                    found=type(encoder).__name__,
+                )
+            )
+        objective = MaskedLMObjective(
+            encoder,
+            mask_id=pieces.mask_id,
+            n_special=pieces.n_special,
+            n_pieces=pieces.n_trained,
+            share=share,
+            whole_words=whole_words,
+        )
+        return build_objective_model(tok2vec, objective)
+
+    return create
 
 
 def build_scalar_mix(*, layer_norm: bool = False) -> BuildMix:

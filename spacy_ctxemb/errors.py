@@ -1,10 +1,12 @@
 """Every message a user can meet: what went wrong, the values seen, the next step."""
 
+from typing import Any
+
 
 class _Coded(type):
     """Puts its code before each message."""
 
-    def __getattribute__(cls, name: str) -> object:
+    def __getattribute__(cls, name: str) -> Any:
         value = super().__getattribute__(name)
         return f"[{name}] {value}" if name[0] in "EW" and name[1:].isdigit() else value
 
@@ -112,6 +114,47 @@ class Errors(metaclass=_Coded):
         "A width of {found} was found in doc.tensor where '{component}' expects {width}: "
         "another component wrote it. Remove that component, or move it behind '{component}'."
     )
+
+    # pretraining
+    E030 = (
+        "{objective} needs the encoder {wanted}, the config has {found}. Change "
+        "[pretraining.objective] or the encoder."
+    )
+    E031 = "The share of pieces to predict is {share}. Choose one between 0 and 1, say 0.15."
+    E032 = (
+        "The model '{name}' does not hold exactly one contextual encoder to pretrain. Set "
+        '[pretraining] component and layer to one that does: component = "ctxemb", '
+        'layer = "".'
+    )
+    E033 = (
+        "The loss became {loss}: pretraining has diverged. Lower "
+        "pretraining.optimizer.learn_rate, and resume from the last saved weights."
+    )
+    E034 = (
+        "The pretraining corpus has no words. Check paths.raw_text, and that the reader in "
+        "[corpora.pretrain] fits the file's format."
+    )
+    E035 = (
+        "{path} holds no objective to evaluate: it was not written by `spacy pretrain` with "
+        "an objective of spacy-ctxemb. Pass one of its model*.bin files."
+    )
+
+    # files
+    E036 = "There is no vocabulary at {path}. Make it with `python -m spacy ctxemb train-pieces`."
+    E037 = (
+        "spacy-ctxemb.LoadPieces.v1 found no encoder of word pieces among {names}. Remove the "
+        "callback, or use spacy-ctxemb.WordPieces.v1 in the encoder's config."
+    )
+    E038 = "{path} has no text: every line is empty. Pass a file with one document a line."
+    E039 = (
+        'Row {row} of {path} is not an object with the strings "text" and "label": {found}. '
+        "Mend the row, or pass another file."
+    )
+    E041 = (
+        "{path} holds no files that end in {suffixes}. Pass the folder that train, dev and test "
+        "are in."
+    )
+    E040 = "No metrics were found in {path}. Run the training commands of project.yml first."
 
     # vectors
     E027 = (

@@ -11,7 +11,8 @@ DEFAULT_MODEL: dict[str, Any] = {
     "@architectures": "spacy-ctxemb.ContextualTok2Vec.v1",
     "encoder": {"@architectures": "spacy-ctxemb.BiLM.v1"},
     "pieces": {"@architectures": "spacy-ctxemb.CharacterPieces.v1"},
-    "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1"},
+    # Vectors of unit variance: components on top learn much faster than from a biLM's small ones.
+    "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": True},
 }
 
 

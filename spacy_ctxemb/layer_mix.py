@@ -70,7 +70,7 @@ class ScalarMix(LayerMix):
 def normalise_documents(layers: Tensor, document_lengths: Tensor) -> Tensor:
     """Zero mean and unit variance for each layer of each document. layers: (L, P, D)."""
     epsilon = 1e-13
-    parts = layers.split(document_lengths.tolist(), dim=1)
+    parts = layers.split([n for n in document_lengths.tolist() if n], dim=1)
     normal = []
     for part in parts:  # (L, p, D)
         variance, mean = torch.var_mean(part, dim=(1, 2), correction=0, keepdim=True)

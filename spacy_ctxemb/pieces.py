@@ -7,13 +7,13 @@ import json
 import string
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import Errors
+from .piece_training import count_words, learn_word_pieces
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -184,8 +184,8 @@ class WordPieces(Pieces):
 
     @property
     def n_special(self) -> int:
-        """Special pieces; they have the lowest ids."""
-        return len(self.SPECIAL)
+        """The ids from this one on belong to ordinary pieces."""
+        return 1 + max(self._id(piece) for piece in self.SPECIAL)
 
     @property
     def n_trained(self) -> int:
@@ -201,22 +201,21 @@ class WordPieces(Pieces):
         lowercase: fold case and accents, as BERT's uncased models do.
         progress: show a bar.
         """
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
         tokenizer = Tokenizer(models.WordPiece(unk_token=self.UNKNOWN))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=self.n_ids,
-            special_tokens=list(self.SPECIAL),
-            initial_alphabet=list(string.punctuation),
-            show_progress=progress,
+        counts = count_words(tokenizer, (_encodable(text) for batch in batches for text in batch))
+        vocabulary = learn_word_pieces(
+            counts,
+            size=self.n_ids,
+            special=self.SPECIAL,
+            letters=string.ascii_lowercase if lowercase else string.ascii_letters,
+            progress=progress,
         )
-        # Each letter once at a word's start and once inside, so that any ASCII word can be
-        # spelt whatever the training text.
-        alphabet = [2 * letter for letter in string.ascii_letters + string.digits]
-        clean = ([_encodable(text) for text in batch] for batch in batches)
-        tokenizer.train_from_iterator(chain([alphabet], clean), trainer)
+        tokenizer.model = models.WordPiece(vocabulary, unk_token=self.UNKNOWN)
+        tokenizer.add_special_tokens(list(self.SPECIAL))
         self.load(tokenizer.to_str())
 
     def load(self, tokenizer_json: str, *, source: str = "the tokenizer") -> None:
@@ -233,7 +232,10 @@ class WordPieces(Pieces):
         if tokenizer.get_vocab_size() > self.n_ids:
             size = tokenizer.get_vocab_size()
             raise ValueError(Errors.E010.format(source=source, size=size, limit=self.n_ids))
-        self._tokenizer, self._json = tokenizer, tokenizer_json
+        # Both would change how many pieces a word has.
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer, self._json = tokenizer, tokenizer.to_str()
         self._cache = {}
 
     def split(self, words: Sequence[str]) -> list[Ids]:

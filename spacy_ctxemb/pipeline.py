@@ -17,10 +17,16 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from . import vectors
-from .bridge import ContextualModel, Layers, get_shim, predict_layers
+from .bridge import (
+    ContextualModel,
+    Layers,
+    get_shim,
+    needs_vocabulary,
+    predict_layers,
+    train_pieces,
+)
 from .errors import Errors
 from .listeners import Guard, get_guard, guard
-from .pieces import WordPieces
 
 KEEP = ("tensor", "layers", "none")
 
@@ -88,8 +94,8 @@ class ContextualEmbedder(Tok2Vec):
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         if not sample:
             raise ValueError(Errors.E025.format(name=self.name))
-        if isinstance(shim.pieces, WordPieces) and not shim.pieces.is_trained:
-            shim.train_pieces([eg.x for eg in get_examples()])
+        if needs_vocabulary(shim):
+            train_pieces(shim, [eg.x for eg in get_examples()])
         shim.discard_parameters()
         self.model.initialize(X=sample)
 

@@ -1,0 +1,35 @@
+"""Callbacks for [initialize.before_init]."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from spacy.language import Language
+from thinc.api import Model
+
+from .bridge import find_shims
+from .errors import Errors
+from .pieces import WordPieces
+
+
+def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:
+    """`spacy-ctxemb.LoadPieces.v1`: give every encoder of word pieces its vocabulary.
+
+    It works for `spacy train` and `spacy pretrain`, and for encoders inside other components.
+
+    path: a file that `python -m spacy ctxemb train-pieces` wrote, or any WordPiece tokenizer.json
+        of the `tokenizers` library.
+    """
+
+    def load_pieces(nlp: Language) -> Language:
+        if path is None or not Path(path).exists():
+            raise ValueError(Errors.E036.format(path=path))
+        models = [getattr(nlp.get_pipe(name), "model", None) for name in nlp.component_names]
+        shims = [shim for model in models if isinstance(model, Model) for shim in find_shims(model)]
+        found = [shim.pieces for shim in shims if isinstance(shim.pieces, WordPieces)]
+        if not found:
+            raise ValueError(Errors.E037.format(names=nlp.component_names))
+        for pieces in found:
+            pieces.load(Path(path).read_text(encoding="utf8"), source=str(path))
+        return nlp
+
+    return load_pieces

@@ -1,0 +1,21 @@
+"""`python -m spacy ctxemb ...`. Every spaCy command imports this file: no heavy imports here,
+nor at the top of the files beside it."""
+
+import typer
+from spacy.cli._util import app
+
+from .collect_text import collect_text
+from .convert_textcat import convert_textcat
+from .perplexity import perplexity
+from .report import report
+from .train_pieces import train_pieces
+
+ctxemb_cli = typer.Typer(
+    name="ctxemb", help="Contextual word vectors for spaCy.", no_args_is_help=True
+)
+ctxemb_cli.command("collect-text")(collect_text)
+ctxemb_cli.command("convert-textcat")(convert_textcat)
+ctxemb_cli.command("train-pieces")(train_pieces)
+ctxemb_cli.command("perplexity")(perplexity)
+ctxemb_cli.command("report")(report)
+app.add_typer(ctxemb_cli)

@@ -1,0 +1,62 @@
+"""`python -m spacy ctxemb perplexity`"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+
+def perplexity(
+    config_path: Path = typer.Argument(..., help="Pretraining config", exists=True),
+    weights_path: Path = typer.Argument(..., help="A model*.bin of `spacy pretrain`", exists=True),
+    text_path: Path = typer.Argument(..., help="Held-out text, one document a line", exists=True),
+    output: Path | None = typer.Option(None, help="JSON file to write"),
+    batch_size: int = typer.Option(64, help="Documents at a time"),
+) -> None:
+    """Report the perplexity of a pretrained encoder on held-out text.
+
+    For a biLM: exp of the mean negative log-likelihood of the next and of the previous word. For
+    masked language modelling: of the hidden pieces, which are chosen at random, always the same.
+    """
+    import numpy as np
+    from spacy.util import get_lang_class, load_config, load_model_from_config, minibatch
+    from tqdm import tqdm
+    from wasabi import msg
+
+    from ..errors import Errors
+    from ..files import replacing
+    from ..pretraining_objective import evaluate, load_pretrained
+
+    config = load_config(config_path)
+    nlp = load_model_from_config(config, auto_fill=True)
+    shim = load_pretrained(nlp, config["pretraining"], weights_path)
+    tokenizer = get_lang_class(config["nlp"]["lang"])()
+    lines = [line.strip() for line in text_path.open(encoding="utf8") if not line.isspace()]
+    if not lines:
+        msg.fail(Errors.E038.format(path=text_path), exits=1)
+    rng = np.random.default_rng(0)
+    totals: dict[str, list[float]] = {}
+    batches = minibatch(tqdm(lines, unit=" documents", disable=None), batch_size)
+    for batch in batches:
+        for name, (nll, n) in evaluate(shim, [tokenizer.make_doc(t) for t in batch], rng).items():
+            total = totals.setdefault(name, [0.0, 0])
+            total[0] += nll
+            total[1] += n
+    scores = dict(summarise(totals))
+    for name, score in scores.items():
+        msg.info(f"perplexity {name}: {score:.2f}")
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(output) as temporary:
+            temporary.write_text(json.dumps({"perplexity": scores}, indent=2), encoding="utf8")
+
+
+def summarise(totals: dict[str, list[float]]) -> Iterator[tuple[str, float]]:
+    """Perplexity by name, and that of the mean over names where there are several."""
+    means = {name: nll / max(n, 1) for name, (nll, n) in totals.items()}
+    for name, mean in means.items():
+        yield name, math.exp(mean)
+    if len(means) > 1:
+        yield "mean", math.exp(sum(means.values()) / len(means))

@@ -1,0 +1,12 @@
+"""Objectives of language modelling: heads and losses in pure PyTorch."""
+
+from .bilm import BiLMObjective
+from .masked_lm import MaskedLMObjective
+from .objective import Objective, Targets
+
+#: By their name in stored weights.
+OBJECTIVES: dict[str, type[Objective]] = {
+    objective.kind: objective for objective in (BiLMObjective, MaskedLMObjective)
+}
+
+__all__ = ["OBJECTIVES", "BiLMObjective", "MaskedLMObjective", "Objective", "Targets"]

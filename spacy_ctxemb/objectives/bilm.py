@@ -1,0 +1,135 @@
+"""The likelihood of the next and of the previous word.
+
+Source: Peters et al. 2018, "Deep contextualized word representations", section 3.1; sampled
+softmax: Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine
+Translation", section 3, with the log-uniform sampler of TensorFlow.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..encoders import BiLM, Encoder
+from ..errors import Errors
+from .objective import Ids, Losses, Objective, Targets
+
+BEGIN, END, UNKNOWN = "<S>", "</S>", "<UNK>"
+N_SPECIAL = 3
+
+#: Rows of logits computed at a time in the full softmax.
+CHUNK = 1024
+
+
+class BiLMObjective(Objective):
+    """Two softmax classifiers over words, of shared weights: one a direction.
+
+    The forward half of the top layer at step t predicts word t + 1, the backward half word
+    t - 1. Sentence boundaries are words. A word outside the vocabulary is the target <UNK>.
+
+    vocabulary: words by falling frequency, after <S>, </S> and <UNK>.
+    n_samples: negatives drawn for each batch and direction while training; None for the full
+        softmax. In evaluation mode the softmax is always full.
+    """
+
+    kind = "bilm"
+
+    def __init__(
+        self, encoder: Encoder, vocabulary: Sequence[str], *, n_samples: int | None
+    ) -> None:
+        super().__init__()
+        if not isinstance(encoder, BiLM):
+            raise ValueError(
+                Errors.E030.format(
+                    objective="BiLMObjective", wanted="BiLM", found=type(encoder).__name__
+                )
+            )
+        self.n_samples = n_samples
+        self.vocabulary = list(vocabulary)
+        self.word_ids = {word: i for i, word in enumerate(self.vocabulary)}
+        self.half_width = encoder.width // 2
+        self.weight = nn.Parameter(torch.empty(len(self.vocabulary), self.half_width))
+        self.bias = nn.Parameter(torch.empty(len(self.vocabulary)))
+        # In a list, so that the module is not this one's too.
+        self.encoder_dropout = [encoder.dropout]
+
+    def make_targets(
+        self, ids: Ids, words: Sequence[str], lengths: NDArray[np.int64], rng: np.random.Generator
+    ) -> Targets:
+        unknown = self.word_ids[UNKNOWN]
+        targets = [self.word_ids.get(w, unknown) for w, n in zip(words, lengths, strict=True) if n]
+        boundaries = self.word_ids[BEGIN], self.word_ids[END]
+        return Targets(ids, np.array(targets, dtype=np.int32), boundaries)
+
+    def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
+        (dropout,) = self.encoder_dropout
+        top = dropout(layers[-1])  # (B, T, D)
+        has_next = mask[:, 1:]  # padding is at the right, so step t + 1 is real only if t is
+        forward, backward = top.split(self.half_width, dim=-1)
+        nll = {
+            "forward": self.nll(forward[:, :-1][has_next], targets[:, 1:][has_next]),
+            "backward": self.nll(backward[:, 1:][has_next], targets[:, :-1][has_next]),
+        }
+        n = int(has_next.sum())
+        return Losses(nll, {"forward": n, "backward": n})
+
+    def nll(self, h: Tensor, targets: Tensor) -> Tensor:
+        """The sum of negative log-likelihoods. h: (n, D / 2); targets: (n,)."""
+        if self.training and self.n_samples is not None:
+            return self.sampled_nll(h, targets, self.n_samples)
+        total = h.new_zeros(())
+        for rows, chosen in zip(h.split(CHUNK), targets.split(CHUNK), strict=True):
+            logits = F.linear(rows, self.weight, self.bias)  # (CHUNK, V)
+            total = total + F.cross_entropy(logits, chosen.long(), reduction="sum")
+        return total
+
+    def sampled_nll(self, h: Tensor, targets: Tensor, n_samples: int) -> Tensor:
+        """The same over the target and a sample of other words, corrected for its odds."""
+        V = len(self.vocabulary)
+        uniform = torch.rand(n_samples, device=h.device)
+        sample = (torch.exp(uniform * math.log(V + 1)) - 1).long().clamp(max=V - 1).unique()
+        true = (h * self.weight[targets]).sum(dim=-1) + self.bias[targets]  # (n,)
+        true = true - log_expected_count(targets, V, n_samples)
+        others = F.linear(h, self.weight[sample], self.bias[sample])  # (n, S)
+        others = others - log_expected_count(sample, V, n_samples)
+        others = others.masked_fill(sample == targets[:, None], -torch.inf)
+        logits = torch.cat([true[:, None], others], dim=1)
+        return (torch.logsumexp(logits, dim=1) - true).sum()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, 0.0, 1.0 / math.sqrt(self.half_width))
+        nn.init.zeros_(self.bias)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"vocabulary": self.vocabulary, "n_samples": self.n_samples}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], encoder: Encoder) -> "BiLMObjective":
+        return cls(encoder, data["vocabulary"], n_samples=data["n_samples"])
+
+
+def log_expected_count(ids: Tensor, n_ids: int, n_samples: int) -> Tensor:
+    """Log of how often an id is expected among the distinct ones of n_samples draws.
+
+    A log-uniform draw gives id k with probability log((k + 2) / (k + 1)) / log(n_ids + 1).
+    """
+    rank = ids.double() + 1
+    p = torch.log1p(1 / rank) / math.log(n_ids + 1)
+    return torch.log(-torch.expm1(n_samples * torch.log1p(-p))).float()
+
+
+def build_vocabulary(documents: Iterable[Iterable[str]], *, size: int) -> list[str]:
+    """The most frequent words, after <S>, </S> and <UNK>: `size` entries at most.
+
+    documents: the words of each document; white space is no word.
+    """
+    counts = Counter(word for words in documents for word in words if not word.isspace())
+    special = [BEGIN, END, UNKNOWN]
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    return (special + [word for word in ranked if word not in special])[:size]

@@ -1,0 +1,70 @@
+"""The contract of every objective."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..encoders import Encoder
+
+Ids = NDArray[np.int32]
+
+#: Marks a step that is no target.
+NO_TARGET = -100
+
+
+class Targets(NamedTuple):
+    """What an encoder reads and what it is to predict.
+
+    ids: (P,) or (P, C), possibly corrupted. targets: (P,), NO_TARGET where there is none.
+    boundaries: the targets at the pieces before and after a window.
+    """
+
+    ids: Ids
+    targets: Ids
+    boundaries: tuple[int, int]
+
+
+class Losses(NamedTuple):
+    """Of one batch: the sum of negative log-likelihoods in nats, and how many they are.
+
+    By name, since a biLM has two: "forward" and "backward".
+    """
+
+    nll: dict[str, Tensor]
+    n_targets: dict[str, int]
+
+
+class Objective(nn.Module, ABC):
+    """A head on an encoder, and the loss it is trained with. kind: its name when stored."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def make_targets(
+        self, ids: Ids, words: Sequence[str], lengths: NDArray[np.int64], rng: np.random.Generator
+    ) -> Targets:
+        """Choose targets.
+
+        ids: (P,) or (P, C). words: (W,), the words they spell. lengths: (W,), pieces of each.
+        """
+
+    @abstractmethod
+    def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
+        """layers: L of (B, T, D); targets, mask: (B, T)."""
+
+    @abstractmethod
+    def reset_parameters(self) -> None:
+        """Fill every parameter with its initial value, in place."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """What is needed, besides parameters and encoder, to build an equal objective."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, data: dict[str, Any], encoder: Encoder) -> "Objective":
+        """Build the objective that `to_json` described."""

@@ -1,0 +1,72 @@
+"""Learning a vocabulary of word pieces, the same one each time.
+
+The trainer of WordPiece in `tokenizers` numbers the pieces inside words in the order of a hash
+table, which changes from run to run, and breaks ties by these numbers. Its trainer of byte-pair
+encoding does not. So characters inside a word are written as private characters of their own,
+byte-pair encoding merges them, and the result is read as word pieces.
+
+Source: Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units",
+section 3.2.
+"""
+
+import string
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+#: The first of the private characters that stand for characters inside words.
+PRIVATE = 0xF0000
+
+
+def learn_word_pieces(
+    counts: Counter[str], *, size: int, special: Sequence[str], letters: str, progress: bool
+) -> dict[str, int]:
+    """Word pieces and their ids, the special ones first. A piece inside a word begins with ##.
+
+    counts: how often each word occurs. size: pieces at most. letters: these, digits and
+    punctuation can be spelt whatever the text.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    alphabet = letters + string.digits
+    characters = sorted(set(alphabet).union(*counts))
+    inner = {character: chr(PRIVATE + i) for i, character in enumerate(characters)}
+    outer = {private: character for character, private in inner.items()}
+    always = [*string.punctuation, *alphabet, *(inner[character] for character in alphabet)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(special),
+        initial_alphabet=always,
+        limit_alphabet=max(size // 2, len(always)),
+        show_progress=progress,
+    )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.train_from_iterator(_lines(counts, inner), trainer)
+    return {_read_piece(piece, outer, special): i for piece, i in tokenizer.get_vocab().items()}
+
+
+def count_words(tokenizer: "Tokenizer", texts: Iterator[str]) -> Counter[str]:
+    """How often each word occurs, as a tokenizer normalises and splits it."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        counts.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+    return counts
+
+
+def _lines(counts: Counter[str], inner: dict[str, str]) -> Iterator[str]:
+    """Each word as often as it occurs, private characters inside."""
+    for word in sorted(counts):
+        written = word[0] + "".join(inner[character] for character in word[1:])
+        yield " ".join([written] * counts[word])
+
+
+def _read_piece(piece: str, outer: dict[str, str], special: Sequence[str]) -> str:
+    if piece in special:
+        return piece
+    text = "".join(outer.get(character, character) for character in piece)
+    return f"##{text}" if piece[0] in outer else text

@@ -1,0 +1,150 @@
+"""Objectives of language modelling as the Thinc models that `spacy pretrain` wants.
+
+`spacy pretrain` calls the model's forward pass, then its loss, then its backward pass. The loss
+is inside PyTorch here: the forward pass returns it, and its gradient is 1. Each batch of windows
+runs backward before the next one runs forward, so memory is bounded by one of them.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training.pretrain import get_tok2vec_ref
+from thinc.api import Model, Ops
+
+from .bridge import ContextualModel, find_shims, set_encoder_dropout
+from .doc_windows import encode_docs
+from .errors import Errors
+from .objectives import Objective
+from .objectives.objective import NO_TARGET
+from .shim import EmbedderShim
+from .windows import PieceBatch
+
+ObjectiveModel = Model[list[Doc], float]
+
+#: For one batch of text: nats and targets by name of the objective's losses.
+Scores = dict[str, tuple[float, int]]
+
+
+def build_objective_model(tok2vec: ContextualModel, objective: Objective) -> ObjectiveModel:
+    """Put an objective on an embedder, in the form that `spacy pretrain` trains."""
+    shim = get_pretrained_shim(tok2vec)
+    objective.to_empty(device=shim.device)
+    objective.reset_parameters()
+    objective.eval()
+    shim.objective = objective
+    shim.keeps_objective = True
+    return Model(
+        "ctxemb-pretraining",
+        forward,
+        init=init,
+        layers=[tok2vec],
+        refs={"tok2vec": tok2vec},
+        attrs={"loss": get_loss, "rng": np.random.default_rng(np.random.randint(2**31))},
+    )
+
+
+def get_pretrained_shim(tok2vec: ContextualModel) -> EmbedderShim:
+    """The embedder to pretrain, ready for an objective."""
+    shims = find_shims(tok2vec)
+    if len(shims) != 1:
+        raise RuntimeError(Errors.E032.format(name=tok2vec.name))
+    if shims[0].pieces_from_sample:
+        raise RuntimeError(Errors.E007)
+    return shims[0]
+
+
+def init(model: ObjectiveModel, X: Any = None, Y: Any = None) -> None:
+    """The embedder was initialised before its objective was made."""
+
+
+def forward(
+    model: ObjectiveModel, docs: list[Doc], is_train: bool
+) -> tuple[float, Callable[[float], list[Doc]]]:
+    """The sum of negative log-likelihoods of a batch of documents, in nats."""
+    tok2vec = model.get_ref("tok2vec")
+    (shim,) = find_shims(tok2vec)
+    if is_train:
+        set_encoder_dropout(tok2vec)
+        with shim.training_mode():
+            scores = run(shim, docs, model.attrs["rng"], is_train=True)
+    else:
+        scores = run(shim, docs, model.attrs["rng"], is_train=False)
+    return math.fsum(nll for nll, _ in scores.values()) / max(len(scores), 1), backprop
+
+
+def backprop(d_loss: float) -> list[Doc]:
+    """Gradients were computed in the forward pass, batch by batch."""
+    return []
+
+
+def get_loss(ops: Ops, docs: Iterable[Doc], loss: float) -> tuple[float, float]:
+    """Called by `spacy pretrain` between the passes."""
+    return loss, 1.0
+
+
+def evaluate(shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator) -> Scores:
+    """Nats and targets of a batch of documents, full softmax, no dropout."""
+    return run(shim, docs, rng, is_train=False)
+
+
+def run(
+    shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator, *, is_train: bool
+) -> Scores:
+    """Score documents; when training, leave the gradient of the mean loss in parameters."""
+    objective, pieces, windowing = shim.objective, shim.pieces, shim.windowing
+    assert objective is not None
+    encoded = encode_docs(docs, pieces, split_sentences=windowing.split_sentences)
+    ids, targets, (begin, end) = objective.make_targets(
+        encoded.ids, encoded.words, encoded.lengths, rng
+    )
+    inputs = encoded.cut(ids, pieces.boundaries, windowing.windowing)
+    boundaries = np.array(begin, dtype=np.int32), np.array(end, dtype=np.int32)
+    outputs = encoded.cut(targets, boundaries, windowing.windowing)
+    n_targets = int((targets != NO_TARGET).sum())
+    scores: Scores = {}
+    for source, target in zip(inputs.batches, outputs.batches, strict=True):
+        with torch.set_grad_enabled(is_train):
+            for name, nll, n in score_batch(shim, objective, source, target, n_targets):
+                total, count = scores.get(name, (0.0, 0))
+                scores[name] = total + nll, count + n
+    return scores
+
+
+def score_batch(
+    shim: EmbedderShim,
+    objective: Objective,
+    source: PieceBatch,
+    target: PieceBatch,
+    n_targets: int,
+) -> list[tuple[str, float, int]]:
+    """One batch of windows, forward and, with gradients enabled, backward."""
+    mask = source.mask.to(shim.device)
+    layers = shim.embedder.encoder(source.ids.to(shim.device), mask)
+    losses = objective(layers, target.ids.to(shim.device), mask)
+    total = torch.stack(list(losses.nll.values())).mean()
+    if not bool(torch.isfinite(total)):
+        raise RuntimeError(Errors.E033.format(loss=float(total.detach())))
+    if torch.is_grad_enabled() and n_targets:
+        (total / n_targets).backward()
+    return [(name, float(nll.detach()), losses.n_targets[name]) for name, nll in losses.nll.items()]
+
+
+def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> EmbedderShim:
+    """The embedder and the objective that `spacy pretrain` saved.
+
+    nlp: made from the config of pretraining. pretraining: its [pretraining] section.
+    path: one of the model*.bin files.
+    """
+    tok2vec = get_tok2vec_ref(nlp, pretraining)
+    shim = get_pretrained_shim(tok2vec)
+    shim.keeps_objective = True
+    tok2vec.from_bytes(path.read_bytes())
+    if shim.objective is None:
+        raise ValueError(Errors.E035.format(path=path))
+    return shim

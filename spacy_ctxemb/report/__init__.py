@@ -1,0 +1,1 @@
+"""The report of several trainings: what `python -m spacy ctxemb report` writes."""

@@ -1,0 +1,112 @@
+"""What the commands of a spaCy project leave on disk: scores, logs and layer weights."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LearnedMix:
+    """A trained ScalarMix. shares: of each layer, the context-free one first; add up to 1."""
+
+    label: str
+    shares: list[float]
+    gamma: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training. scores: of `spacy evaluate`; log: rows of spacy.ConsoleLogger.v3."""
+
+    task: str
+    name: str
+    scores: Row
+    log: list[Row]
+    mixes: list[LearnedMix]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that was found. Perplexities, and logs of `spacy pretrain`, by the encoder's name."""
+
+    runs: list[Run]
+    perplexities: dict[str, dict[str, float]]
+    pretraining: dict[str, list[Row]]
+
+
+def read_figures(metrics_dir: Path, training_dir: Path, pretraining_dir: Path) -> Figures:
+    """Read what there is; a directory that does not exist counts as empty."""
+    prefix = "perplexity_"
+    metrics = {path.stem: path for path in sorted(metrics_dir.glob("*_*.json"))}
+    names = [name for name in metrics if name.startswith(prefix)]
+    perplexities = {
+        name.removeprefix(prefix): read_object(metrics.pop(name)).get("perplexity", {})
+        for name in names
+    }
+    trained = (path.name for path in training_dir.glob("*_*") if path.is_dir())
+    return Figures(
+        runs=[
+            read_run(name, metrics.get(name), training_dir / name)
+            for name in sorted({*metrics, *trained})
+        ],
+        perplexities=perplexities,
+        pretraining={
+            path.parent.name: read_rows(path)
+            for path in sorted(pretraining_dir.glob("*/log.jsonl"))
+        },
+    )
+
+
+def read_run(run: str, scores_path: Path | None, directory: Path) -> Run:
+    """run: {task}_{name}."""
+    task, _, name = run.partition("_")
+    log_path = directory / "log.jsonl"
+    return Run(
+        task=task,
+        name=name,
+        scores={} if scores_path is None else read_object(scores_path),
+        log=read_rows(log_path) if log_path.exists() else [],
+        mixes=list(read_mixes(run, directory / "model-best")),
+    )
+
+
+def read_object(path: Path) -> Row:
+    """The object of a JSON file; {} where it holds something else."""
+    data = json.loads(path.read_text(encoding="utf8"))
+    return data if isinstance(data, dict) else {}
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a log, without any that an interrupted run has cut off."""
+    rows = []
+    for line in path.read_text(encoding="utf8", errors="replace").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def read_mixes(run: str, pipeline: Path) -> Iterator[LearnedMix]:
+    """Every ScalarMix of a pipeline, which is not loaded: only these tensors are read."""
+    import numpy as np
+    from safetensors import safe_open
+
+    paths = sorted(pipeline.glob("*/model/encoder.safetensors"))
+    for path in paths:
+        with safe_open(path, framework="numpy") as tensors:
+            if not {"mix.weights", "mix.gamma"} <= set(tensors.keys()):
+                continue
+            weights = tensors.get_tensor("mix.weights")
+            gamma = tensors.get_tensor("mix.gamma")
+        powers = np.exp(weights - weights.max())
+        component = path.parent.parent.name
+        yield LearnedMix(
+            label=run if len(paths) == 1 else f"{run} ({component})",
+            shares=(powers / powers.sum()).tolist(),
+            gamma=gamma.item(),
+        )

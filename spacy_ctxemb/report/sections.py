@@ -1,0 +1,89 @@
+"""What a report tells, in reading order."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from .curves import dev_scores, pretraining_losses, training_losses
+from .inputs import Figures, LearnedMix, Run
+from .plots import Plot, plot_curves, plot_mixes
+from .tables import Table, label_table, mix_table, perplexity_table, score_table
+
+#: Where `spacy evaluate` puts the F scores of labels, and what these are.
+LABELS = {
+    "ents_per_type": "entity type",
+    "cats_f_per_type": "category",
+    "spans_sc_per_type": "span type",
+    "dep_las_per_type": "dependency relation",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table, a plot or both. in_terminal: whether the table is shown there too."""
+
+    title: str
+    note: str
+    table: Table | None = None
+    plot: Plot | None = None
+    in_terminal: bool = False
+
+
+def build_sections(figures: Figures) -> Iterator[Section]:
+    """The sections that have something to tell."""
+    names = sorted({*(run.name for run in figures.runs), *figures.pretraining})
+    for task, runs in groupby(figures.runs, key=lambda run: run.task):
+        yield from task_sections(task, list(runs), names)
+    yield from pretraining_sections(figures, names)
+    mixes = [mix for run in figures.runs for mix in run.mixes]
+    if mixes:
+        yield mix_section(mixes)
+
+
+def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Iterator[Section]:
+    """Scores, scores of labels, and the course of training."""
+    table = score_table(runs)
+    if table.rows:
+        note = "Scores of spacy evaluate times 100, the best in bold; words/s is its speed."
+        yield Section(f"{task}: scores", note, table, in_terminal=True)
+    for key, labels in LABELS.items():
+        table = label_table(runs, key)
+        if table.rows:
+            note = "F scores times 100, the best run in bold."
+            yield Section(f"{task}: F by {labels}", note, table)
+    logged = [run for run in runs if run.log]
+    if logged:
+        scores = {run.name: dev_scores(run) for run in logged}
+        note = "The score that chooses the best model, on the development data, times 100."
+        plot = plot_curves(scores, names, x_label="steps", y_label="dev score")
+        yield Section(f"{task}: dev score", note, plot=plot)
+        losses = {run.name: training_losses(run) for run in logged}
+        note = "Mean loss of a training step since the evaluation before."
+        plot = plot_curves(losses, names, x_label="steps", y_label="training loss")
+        yield Section(f"{task}: training loss", note, plot=plot)
+
+
+def pretraining_sections(figures: Figures, names: Sequence[str]) -> Iterator[Section]:
+    """How well encoders predict text."""
+    table = perplexity_table(figures.perplexities)
+    if table.rows:
+        note = (
+            "On held-out text; lower is better. Words that are predicted from one side, and "
+            "pieces that are hidden between others, are different tasks: compare within a column."
+        )
+        yield Section("Perplexity", note, table)
+    losses = {name: pretraining_losses(rows) for name, rows in figures.pretraining.items()}
+    losses = {name: curve for name, curve in losses.items() if curve}
+    if losses:
+        note = "Mean loss of a word, in nats, over an epoch. Compare within an objective only."
+        plot = plot_curves(losses, names, x_label="words seen", y_label="loss per word")
+        yield Section("Pretraining loss", note, plot=plot)
+
+
+def mix_section(mixes: Sequence[LearnedMix]) -> Section:
+    """What tasks take from the layers of an encoder."""
+    note = (
+        "What each task has learned to take from the layers, in percent: the softmax of the "
+        "weights of ScalarMix. Layer 0 is context-free; gamma scales the sum."
+    )
+    return Section("Layer weights", note, mix_table(mixes), plot_mixes(mixes))

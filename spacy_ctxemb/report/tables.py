@@ -1,0 +1,107 @@
+"""The tables of a report."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeGuard
+
+from .inputs import LearnedMix, Run
+
+#: Scores of `spacy evaluate`, in the order of columns. Those of text categories are below.
+SCORES = {
+    "ents_p": "precision",
+    "ents_r": "recall",
+    "ents_f": "F",
+    "spans_sc_f": "span F",
+    "tag_acc": "tag accuracy",
+    "pos_acc": "POS accuracy",
+    "morph_acc": "morph accuracy",
+    "lemma_acc": "lemma accuracy",
+    "dep_uas": "UAS",
+    "dep_las": "LAS",
+    "sents_f": "sentence F",
+}
+
+
+class Cell(NamedTuple):
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first cell of a row names it."""
+
+    header: list[str]
+    rows: list[list[Cell]]
+
+
+def score_table(runs: Sequence[Run]) -> Table:
+    """Runs by scores."""
+    scores = {run.name: dict(name_scores(run.scores)) for run in runs if run.scores}
+    speeds = {run.name: run.scores.get("speed") for run in runs if run.scores}
+    titles = list(dict.fromkeys(title for row in scores.values() for title in row))
+    columns = [mark_best([row.get(title) for row in scores.values()]) for title in titles]
+    if any(speeds.values()):
+        titles.append("words/s")
+        columns.append([Cell(f"{speed:,.0f}" if speed else "–") for speed in speeds.values()])
+    rows = [[Cell(name), *cells] for name, *cells in zip(scores, *columns, strict=True)]
+    return Table(["run", *titles], rows if columns else [])
+
+
+def name_scores(scores: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """(title, score) for all scores of a run, each title once or with equal scores."""
+    description = scores.get("cats_score_desc")
+    titles = {
+        **SCORES,
+        # A class too many is also a class missed where classes exclude each other.
+        "cats_micro_f": "micro F" if description == "macro AUC" else "accuracy (= micro F)",
+        "cats_macro_f": "macro F",
+        "cats_score": str(description),
+    }
+    for key, title in titles.items():
+        if is_number(scores.get(key)):
+            yield title, scores[key]
+
+
+def label_table(runs: Sequence[Run], key: str) -> Table:
+    """Labels by runs: F scores. key: of {label: {"p": ..., "r": ..., "f": ...}} in the scores."""
+    columns = {run.name: run.scores[key] for run in runs if run.scores.get(key)}
+    labels = sorted({label for column in columns.values() for label in column})
+    rows = [
+        [Cell(label), *mark_best([column.get(label, {}).get("f") for column in columns.values()])]
+        for label in labels
+    ]
+    return Table(["label", *columns], rows)
+
+
+def perplexity_table(perplexities: dict[str, dict[str, float]]) -> Table:
+    """Encoders by what they predict."""
+    kinds = list(dict.fromkeys(kind for row in perplexities.values() for kind in row))
+    rows = [
+        [Cell(name), *(Cell(f"{row[kind]:,.2f}" if kind in row else "–") for kind in kinds)]
+        for name, row in perplexities.items()
+    ]
+    return Table(["encoder", *kinds], rows if kinds else [])
+
+
+def mix_table(mixes: Sequence[LearnedMix]) -> Table:
+    """Runs by layers."""
+    n_layers = max((len(mix.shares) for mix in mixes), default=0)
+    rows = []
+    for mix in mixes:
+        shares = [f"{100 * share:.1f}" for share in mix.shares]
+        missing = ["–"] * (n_layers - len(shares))
+        rows.append([Cell(text) for text in (mix.label, *shares, *missing, f"{mix.gamma:.2f}")])
+    return Table(["run", *(f"layer {i}" for i in range(n_layers)), "gamma"], rows)
+
+
+def mark_best(scores: Sequence[float | None]) -> list[Cell]:
+    """Scores times 100; the highest is marked where there are several to choose from."""
+    texts = [f"{100 * score:.1f}" if is_number(score) else "–" for score in scores]
+    numbers = [score for score in scores if is_number(score)]
+    best = f"{100 * max(numbers):.1f}" if len(numbers) > 1 else None
+    return [Cell(text, text == best) for text in texts]
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float)

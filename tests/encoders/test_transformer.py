@@ -1,0 +1,171 @@
+"""The Transformer against PyTorch's own layers."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spacy_ctxemb.encoders import TransformerEncoder
+from spacy_ctxemb.encoders.transformer import Block
+
+from ..tiny import build_transformer, check_gradient, draw_ids, pad
+
+
+def run(encoder: TransformerEncoder, ids: Tensor, mask: Tensor, **kwargs: Tensor) -> list[Tensor]:
+    with torch.no_grad():
+        return list(encoder(ids, mask, **kwargs))
+
+
+def draw_windows(encoder: TransformerEncoder, *lengths: int) -> tuple[Tensor, Tensor]:
+    return pad([draw_ids(encoder, length, seed=length) for length in lengths])
+
+
+def build_pytorch_layer(block: Block, *, width: int, n_heads: int, epsilon: float) -> nn.Module:
+    """PyTorch's layer with the weights of a block."""
+    layer = nn.TransformerEncoderLayer(
+        width,
+        n_heads,
+        dim_feedforward=block.feedforward.inner.out_features,
+        dropout=0.0,
+        activation="gelu",
+        layer_norm_eps=epsilon,
+        batch_first=True,
+        norm_first=block.pre_norm,
+    )
+    state = {
+        "self_attn.in_proj_": block.attention.query_key_value,
+        "self_attn.out_proj.": block.attention.output,
+        "linear1.": block.feedforward.inner,
+        "linear2.": block.feedforward.outer,
+        "norm1.": block.attention_norm,
+        "norm2.": block.feedforward_norm,
+    }
+    layer.load_state_dict(
+        {name + end: getattr(m, end) for name, m in state.items() for end in ("weight", "bias")}
+    )
+    return layer.eval()
+
+
+@pytest.mark.parametrize("pre_norm", [False, True])
+@pytest.mark.parametrize("n_heads", [1, 2, 4])
+@pytest.mark.parametrize("lengths", [(6, 6), (9, 4, 1)])
+def test_blocks_equal_pytorch_layers(
+    pre_norm: bool, n_heads: int, lengths: tuple[int, ...]
+) -> None:
+    encoder = build_transformer(
+        n_blocks=3, n_heads=n_heads, pre_norm=pre_norm, layer_norm_epsilon=1e-3
+    )
+    ids, mask = draw_windows(encoder, *lengths)
+    layers = run(encoder, ids, mask)
+    x = layers[0]
+    for i, block in enumerate(encoder.blocks):
+        layer = build_pytorch_layer(block, width=8, n_heads=n_heads, epsilon=1e-3)
+        with torch.no_grad():
+            x = layer(x, src_key_padding_mask=~mask)
+            is_last = i == len(encoder.blocks) - 1
+            expected = encoder.final_norm(x) if pre_norm and is_last else x
+        torch.testing.assert_close(layers[i + 1][mask], expected[mask], rtol=1e-5, atol=1e-5)
+
+
+def test_the_first_layer_is_the_normalised_sum_of_embeddings() -> None:
+    encoder = build_transformer(n_segments=3)
+    ids, mask = draw_windows(encoder, 5, 3)
+    segments = torch.tensor([[0, 1, 2, 0, 1], [2, 2, 1, 0, 0]])
+    first = run(encoder, ids, mask, segments=segments)[0]
+    tables = (encoder.piece_embedding, encoder.position_embedding, encoder.segment_embedding)
+    for b, t in mask.nonzero().tolist():
+        rows = (int(ids[b, t]), t, int(segments[b, t]))
+        x = sum(table.weight[row] for table, row in zip(tables, rows, strict=True)).detach()
+        x = (x - x.mean()) / x.std(correction=0)
+        expected = x * encoder.norm.weight + encoder.norm.bias
+        torch.testing.assert_close(first[b, t], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_no_segments_mean_the_first_segment() -> None:
+    encoder = build_transformer()
+    ids, mask = draw_windows(encoder, 5, 3)
+    zeros = run(encoder, ids, mask, segments=torch.zeros_like(ids))
+    ones = run(encoder, ids, mask, segments=torch.ones_like(ids))
+    for a, b, c in zip(run(encoder, ids, mask), zeros, ones, strict=True):
+        torch.testing.assert_close(a, b)
+        assert not torch.allclose(a[mask], c[mask])
+
+
+def test_order_matters() -> None:
+    encoder = build_transformer()
+    ids, mask = draw_windows(encoder, 6)
+    swapped = ids[:, [0, 2, 1, 3, 4, 5]]
+    before, after = run(encoder, ids, mask)[-1], run(encoder, swapped, mask)[-1]
+    assert not torch.allclose(before[:, 1], after[:, 2], atol=1e-3)
+
+
+@pytest.mark.parametrize("seen_from, changed", [(0, 5), (5, 0)])
+def test_attention_looks_both_ways(seen_from: int, changed: int) -> None:
+    encoder = build_transformer(n_blocks=1)
+    ids, mask = draw_windows(encoder, 6)
+    other = ids.clone()
+    other[:, changed] = ids[:, changed] % (encoder.n_ids - 1) + 1
+    before, after = run(encoder, ids, mask)[-1], run(encoder, other, mask)[-1]
+    assert (before - after)[:, seen_from].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_gradient_equals_finite_differences(pre_norm: bool) -> None:
+    encoder = build_transformer(pre_norm=pre_norm).double()
+    ids, mask = draw_windows(encoder, 6, 4)
+    segments = ids % 2
+
+    def compute_loss() -> Tensor:
+        layers = torch.stack(encoder(ids, mask, segments))[:, mask]
+        return layers.pow(3).sum()
+
+    check_gradient(compute_loss, encoder.named_parameters())
+
+
+@pytest.mark.parametrize("site", ["embeddings", "attention", "sub-layers"])
+def test_dropout_acts_at_three_places(site: str) -> None:
+    encoder = build_transformer().train()
+    ids, mask = draw_windows(encoder, 6)
+    encoder.set_dropout(0.0)
+    expected = run(encoder, ids, mask)
+    places = {
+        "embeddings": [encoder.dropout],
+        "attention": [block.attention.dropout for block in encoder.blocks],
+        "sub-layers": [block.dropout for block in encoder.blocks],
+    }
+    for dropout in places[site]:
+        dropout.p = 0.5
+    torch.manual_seed(0)
+    found = run(encoder, ids, mask)
+    assert torch.equal(found[0], expected[0]) == (site != "embeddings")
+    assert not torch.allclose(found[1], expected[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_initial_values_are_those_of_bert(pre_norm: bool) -> None:
+    torch.manual_seed(0)
+    encoder = build_transformer(
+        n_ids=500, width=64, feedforward_width=128, max_length=64, n_segments=90, pre_norm=pre_norm
+    )
+    encoder.reset_parameters()
+    for name, parameter in encoder.named_parameters():
+        if "norm" in name:
+            assert (parameter == (1.0 if name.endswith("weight") else 0.0)).all()
+        elif name.endswith("bias"):
+            assert not parameter.any()
+        else:
+            assert parameter.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not encoder.piece_embedding.weight[0].any()
+
+
+def test_windows_that_are_too_long_are_refused() -> None:
+    encoder = build_transformer(max_length=7)
+    run(encoder, *draw_windows(encoder, 7))
+    message = r"\[E005\] A window of 8 pieces exceeds the encoder's max_length of 7"
+    with pytest.raises(ValueError, match=message):
+        run(encoder, *draw_windows(encoder, 8))
+
+
+def test_a_width_that_heads_do_not_divide_is_refused() -> None:
+    message = r"\[E004\] width 8 does not divide into 3 attention heads"
+    with pytest.raises(ValueError, match=message):
+        build_transformer(n_heads=3)

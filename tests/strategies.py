@@ -1,0 +1,71 @@
+"""Hypothesis strategies. A suffix names the axes of what is drawn, as in encoders/encoder.py."""
+
+import string
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spacy_ctxemb.windows import N_BOUNDARIES, Windowing
+
+Ints = NDArray[np.int64]
+
+#: Of what UTF-8 can encode, and of all that a Python string can hold.
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+any_texts = st.text(st.characters(), max_size=60)
+ascii_words = st.text(
+    string.ascii_letters + string.digits + string.punctuation, min_size=1, max_size=30
+)
+
+words_W = st.lists(texts, max_size=12)
+any_words_W = st.lists(any_texts, max_size=12)
+
+
+def lengths_W(*, max_length: int = 5, max_size: int = 12) -> SearchStrategy[Ints]:
+    """Pieces of each token; 0 for a token without pieces."""
+    sizes = st.lists(st.integers(0, max_length), max_size=max_size)
+    return sizes.map(lambda values: np.array(values, dtype=np.int64))
+
+
+@st.composite
+def windowings(draw: st.DrawFn, max_window: int = 12) -> Windowing:
+    """Any valid windowing with small windows."""
+    window = draw(st.integers(1, max_window))
+    return Windowing(
+        window=window,
+        stride=draw(st.integers(1, window)),
+        batch_pieces=draw(st.integers(window + N_BOUNDARIES, 6 * (window + N_BOUNDARIES))),
+        max_padding=draw(st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0])),
+    )
+
+
+@st.composite
+def pieces_PD_lengths_W(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """Vectors of pieces, and the number of pieces of each token they belong to."""
+    lengths = draw(lengths_W())
+    D = draw(st.integers(1, 4))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
+    pieces = torch.randn(int(lengths.sum()), D, generator=generator, dtype=torch.float64)
+    return pieces, torch.from_numpy(lengths)
+
+
+@st.composite
+def layers_LPD_lengths(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """Layers of pieces, and the number of pieces of each document, none of them empty."""
+    sizes = draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
+    L, D = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
+    layers = torch.randn(L, sum(sizes), D, generator=generator, dtype=torch.float64)
+    return layers, torch.tensor(sizes)
+
+
+@st.composite
+def ids_P_lengths_W(draw: st.DrawFn, n_ids: int) -> tuple[NDArray[np.int32], Ints]:
+    """Ids of pieces, any below n_ids, and the number of pieces of each token."""
+    lengths = draw(lengths_W(max_size=30))
+    P = int(lengths.sum())
+    ids = draw(st.lists(st.integers(0, n_ids - 1), min_size=P, max_size=P))
+    return np.array(ids, dtype=np.int32), lengths

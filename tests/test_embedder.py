@@ -1,0 +1,217 @@
+"""The whole path from windows to token vectors."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from spacy_ctxemb.embedder import Embedder
+from spacy_ctxemb.layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMix
+from spacy_ctxemb.windows import Windowing, Windows
+
+from .tiny import (
+    build_bilm,
+    build_transformer,
+    check_gradient,
+    cut_windows,
+    draw_ids,
+    pad,
+    randomise,
+)
+
+ENCODERS = {"bilm": build_bilm, "transformer": build_transformer}
+MIXES: dict[str, BuildMix] = {
+    "scalar": ScalarMix,
+    "scalar with norm": partial(ScalarMix, layer_norm=True),
+    "layer": partial(ChosenLayer, layer=1),
+    "last": partial(LastLayers, n=2),
+    "concat": ConcatLayers,
+}
+
+# Windows of 5 pieces that overlap by 2 to 4.
+WINDOWING = Windowing(window=5, stride=3, batch_pieces=21, max_padding=0.3)
+
+# Three documents; tokens of 0 to 3 pieces.
+LENGTHS = {"bilm": [1, 1, 0, 1] + [1] * 9 + [0, 1], "transformer": [2, 0, 3, 1, 1, 2, 3, 1, 1, 0]}
+DOCUMENTS = {"bilm": [3, 9, 1], "transformer": [5, 8, 1]}
+
+
+def build_embedder(
+    kind: str, mix: str = "scalar", *, pooling: str = "mean", width: int | None = None
+) -> Embedder:
+    embedder = Embedder(ENCODERS[kind](), MIXES[mix], pooling=pooling, width=width)
+    return randomise(embedder).eval()
+
+
+def draw_pieces(embedder: Embedder, kind: str) -> Tensor:
+    return draw_ids(embedder.encoder, sum(LENGTHS[kind]))
+
+
+def cut(embedder: Embedder, kind: str, windowing: Windowing = WINDOWING) -> Windows:
+    """Windows of random pieces."""
+    return cut_windows(draw_pieces(embedder, kind), LENGTHS[kind], DOCUMENTS[kind], windowing)
+
+
+def embed_plainly(embedder: Embedder, kind: str, ids: Tensor, windowing: Windowing) -> Tensor:
+    """Token vectors by loops over documents, windows, pieces and tokens, one at a time."""
+    begin, end = torch.full_like(ids[:1], 1), torch.full_like(ids[:1], 2)
+    pieces, start = [], 0
+    for n in DOCUMENTS[kind]:
+        document = ids[start : start + n]
+        size = min(n, windowing.window)
+        last = n - size
+        starts = [*range(0, last, windowing.stride), last]
+        layers = {
+            s: torch.stack(
+                embedder.encoder(*pad([torch.cat([begin, document[s : s + size], end])]))
+            )[:, 0, 1:-1]
+            for s in starts
+        }
+        for p in range(n):
+
+            def context(s: int, p: int = p, last: int = last, size: int = size) -> float:
+                left = float("inf") if s == 0 else p - s
+                right = float("inf") if s == last else s + size - 1 - p
+                return min(left, right)
+
+            # Of two windows that give a piece equal context the later one owns it.
+            best = max((s for s in starts if s <= p < s + size), key=lambda s: (context(s), s))
+            pieces.append(layers[best][:, p - best])
+        start += n
+    mixed = embedder.mix(torch.stack(pieces, dim=1), torch.tensor(DOCUMENTS[kind]))
+    tokens = embedder.pool(mixed, torch.tensor(LENGTHS[kind]))
+    if embedder.projection is not None:
+        tokens = tokens @ embedder.projection.weight.T + embedder.projection.bias
+    return tokens * torch.tensor([[float(n > 0)] for n in LENGTHS[kind]])
+
+
+@pytest.mark.parametrize("width", [None, 3])
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_vectors_equal_a_plain_loop(kind: str, mix: str, width: int | None) -> None:
+    embedder = build_embedder(kind, mix, pooling="max", width=width)
+    ids, windows = draw_pieces(embedder, kind), cut(embedder, kind)
+    expected = embed_plainly(embedder, kind, ids, WINDOWING)
+    torch.testing.assert_close(embedder(windows), expected, rtol=1e-5, atol=1e-5)
+    with torch.inference_mode():
+        torch.testing.assert_close(embedder(windows), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mix", ["scalar", "scalar with norm"])
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_gradient_equals_finite_differences(kind: str, mix: str) -> None:
+    """A piece is read by several windows but owned by one: the gradient knows the difference."""
+    embedder = build_embedder(kind, mix, width=3).double()
+    windows = cut(embedder, kind)
+    assert sum(len(batch.ids) for batch in windows.batches) > len(DOCUMENTS[kind])
+    check_gradient(lambda: embedder(windows).pow(3).sum(), embedder.named_parameters())
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_batch_pieces_and_padding_change_nothing(kind: str, mix: str) -> None:
+    embedder = build_embedder(kind, mix)
+    results = []
+    for batch_pieces, max_padding in ((7, 0.0), (21, 0.3), (1000, 1.0)):
+        windowing = Windowing(
+            window=5, stride=3, batch_pieces=batch_pieces, max_padding=max_padding
+        )
+        windows = cut(embedder, kind, windowing)
+        results += [(len(windows.batches), embedder(windows))]
+    assert [n > 1 for n, _ in results] == [True, True, False]
+    for _, vectors in results:
+        torch.testing.assert_close(vectors, results[0][1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_documents_do_not_depend_on_each_other(kind: str, mix: str) -> None:
+    embedder = build_embedder(kind, mix)
+    together = embedder(cut(embedder, kind))
+    ids = draw_pieces(embedder, kind)
+    tokens, pieces = np.cumsum([0, *LENGTHS[kind]]), np.cumsum([0, *DOCUMENTS[kind]])
+    for start, end in zip(pieces[:-1], pieces[1:], strict=True):
+        first, last = np.searchsorted(tokens, start, "right") - 1, np.searchsorted(tokens, end)
+        lengths = LENGTHS[kind][first:last]
+        alone = embedder(cut_windows(ids[start:end], lengths, [end - start], WINDOWING))
+        torch.testing.assert_close(alone, together[first:last], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("width", [None, 3])
+def test_no_documents(mix: str, width: int | None, grad: bool) -> None:
+    embedder = build_embedder("bilm", mix, width=width)
+    with torch.set_grad_enabled(grad):
+        windows = cut_windows(draw_ids(embedder.encoder, 0), [], [], WINDOWING)
+        assert embedder(windows).shape == (0, embedder.width)
+        assert embedder.encode(windows).shape == (3, 0, 8)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("width", [None, 3])
+def test_tokens_without_pieces_have_zeros(mix: str, width: int | None, grad: bool) -> None:
+    """Also where a projection has a bias, and where no token of a document has pieces."""
+    embedder = build_embedder("transformer", mix, width=width)
+    for lengths, documents in (([0, 2, 0, 1, 0], [2, 1]), ([0, 0], [0]), ([0, 1, 0], [0, 1, 0])):
+        with torch.set_grad_enabled(grad):
+            ids = draw_ids(embedder.encoder, sum(lengths))
+            windows = cut_windows(ids, lengths, documents, WINDOWING)
+            vectors = embedder(windows)
+        assert vectors.shape == (len(lengths), embedder.width)
+        assert [bool(row.any()) for row in vectors] == [n > 0 for n in lengths]
+
+
+@pytest.mark.parametrize(
+    "mix, width, expected",
+    [
+        ("scalar", None, 8),
+        ("scalar", 8, 8),
+        ("scalar", 3, 3),
+        ("concat", None, 24),
+        ("concat", 8, 8),
+    ],
+)
+def test_a_projection_is_there_where_widths_differ(
+    mix: str, width: int | None, expected: int
+) -> None:
+    embedder = build_embedder("bilm", mix, width=width)
+    assert embedder.width == expected
+    assert (embedder.projection is None) == (embedder.mix.width == expected)
+    windows = cut(embedder, "bilm")
+    assert embedder(windows).shape == (len(LENGTHS["bilm"]), expected)
+
+
+def test_layers_of_pieces_and_of_tokens() -> None:
+    embedder = build_embedder("transformer")
+    windows = cut(embedder, "transformer")
+    layers = embedder.encode(windows)
+    assert layers.shape == (3, 14, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(embedder.encode(windows), layers, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(embedder.combine(layers, windows), embedder(windows))
+    tokens = embedder.pool_layers(layers, windows)
+    assert tokens.shape == (3, len(LENGTHS["transformer"]), 8)
+    # A mean of pieces and a mix of layers may change places.
+    mixed = embedder.mix(tokens, windows.document_lengths)
+    torch.testing.assert_close(mixed, embedder(windows), rtol=1e-5, atol=1e-5)
+
+
+def test_reset_fills_every_parameter() -> None:
+    with torch.device("meta"):
+        embedder = Embedder(build_bilm(), ScalarMix, pooling="mean", width=3)
+    embedder.to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in embedder.parameters():
+            parameter.fill_(torch.nan)
+    embedder.reset_parameters()
+    assert all(parameter.isfinite().all() for parameter in embedder.parameters())
+
+
+def test_one_name_for_each_parameter() -> None:
+    embedder = build_embedder("bilm", width=3)
+    names = {name.split(".")[0] for name in embedder.state_dict()}
+    assert names == {"encoder", "mix", "projection"}

@@ -1,0 +1,208 @@
+"""Who may import whom. A new file needs a line here, so that the layers stay as designed."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import spacy_ctxemb
+
+PACKAGE = Path(spacy_ctxemb.__file__).parent
+
+OWN = "."  # before the name of a module of this package
+
+#: What a file may import, wherever in the file, besides the standard library and .errors. A name
+#: includes what is beneath it; the first pattern that fits counts.
+MAY_IMPORT = {
+    "__init__": {".vectors"},
+    "errors": set(),
+    "files": set(),
+    "pieces": {"numpy", "tokenizers"},
+    "windows": {"numpy", "torch", ".pieces"},
+    "doc_windows": {"numpy", "spacy", ".pieces", ".windows"},
+    "encoders.__init__": {".encoders"},
+    "encoders.encoder": {"torch"},
+    "encoders.char_cnn": {"torch"},
+    "encoders.bilm": {"torch", ".encoders.encoder", ".encoders.char_cnn"},
+    "encoders.*": {"torch", ".encoders.encoder"},
+    "layer_mix": {"torch"},
+    "pooling": {"torch"},
+    "embedder": {"torch", ".encoders", ".layer_mix", ".pooling", ".windows"},
+    "objectives.*": {"numpy", "torch", ".encoders", ".objectives"},
+    "shim": {
+        *("numpy", "safetensors", "srsly", "thinc", "torch"),
+        *(".doc_windows", ".embedder", ".files", ".objectives", ".pieces", ".windows"),
+    },
+    "bridge": {
+        *("numpy", "spacy", "thinc", "torch"),
+        *(".doc_windows", ".embedder", ".pieces", ".shim", ".windows"),
+    },
+    "pretraining_objective": {
+        *("numpy", "spacy", "thinc", "torch"),
+        *(".bridge", ".doc_windows", ".objectives", ".shim", ".windows"),
+    },
+    "architectures": {
+        *("spacy", "torch"),
+        *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".objectives"),
+        *(".pieces", ".pretraining_objective", ".windows"),
+    },
+    "callbacks": {"spacy", "thinc", ".bridge", ".pieces"},
+    "listeners": {"spacy", "thinc"},
+    "vectors": {"numpy", "spacy"},
+    "pipeline": {"spacy", "thinc", ".bridge", ".listeners", ".vectors"},
+    "factory": {"spacy.language", ".pipeline"},
+    "cli.__init__": {"spacy.cli._util", "typer", ".cli"},
+    "cli.*": {
+        *("jinja2", "matplotlib", "numpy", "safetensors", "spacy", "tqdm", "typer", "wasabi"),
+        *(".cli", ".files", ".pieces", ".pretraining_objective"),
+    },
+}
+
+#: What may be imported along with a file, where that is less: the start of spaCy waits for it.
+MAY_IMPORT_AT_ONCE = {
+    "__init__": set(),
+    "pieces": {"numpy"},
+    "factory": {"spacy.language"},
+    "cli.__init__": MAY_IMPORT["cli.__init__"],
+    "cli.*": {"typer", ".cli"},
+}
+
+
+class Import(NamedTuple):
+    """An import statement. at_once: it runs when the file is imported."""
+
+    name: str
+    at_once: bool
+
+
+def find_files() -> dict[str, Path]:
+    """The files of the package by their dotted names."""
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in paths}
+
+
+FILES = find_files()
+
+
+def find_imports(module: str) -> set[Import]:
+    """What a file imports, except for type checking alone; own modules begin with a dot."""
+    tree = ast.parse(FILES[module].read_text(encoding="utf8"))
+    return {
+        Import(name, at_once)
+        for node, at_once in walk(tree, at_once=True)
+        for name in name_imports(node, module)
+    }
+
+
+def walk(node: ast.AST, *, at_once: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """All nodes beneath one, and whether they run when the file is imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield child, at_once
+        yield from walk(child, at_once=at_once and not is_function)
+
+
+def name_imports(node: ast.AST, module: str) -> Iterator[str]:
+    """The full names of what a statement imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        source = node.module or ""
+        if node.level:
+            parents = module.split(".")[: -node.level]
+            source = OWN + ".".join([*parents, source] if source else parents)
+        for alias in node.names:
+            full = f"{source.rstrip('.')}.{alias.name}" if source != OWN else OWN + alias.name
+            is_module = full[1:] in FILES or f"{full[1:]}.__init__" in FILES
+            yield full if source.startswith(OWN) and is_module else source
+
+
+def is_allowed(name: str, allowed: set[str]) -> bool:
+    if name.split(".")[0] in sys.stdlib_module_names or name == ".errors":
+        return True
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in allowed)
+
+
+def look_up(module: str, table: dict[str, set[str]]) -> set[str] | None:
+    """The entry of the first pattern that fits."""
+    return next((table[pattern] for pattern in table if fnmatch(module, pattern)), None)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_files_import_what_the_design_allows(module: str) -> None:
+    allowed = look_up(module, MAY_IMPORT)
+    assert allowed is not None, f"{module} has no line in MAY_IMPORT"
+    at_once = look_up(module, MAY_IMPORT_AT_ONCE)
+    for name, is_at_once in find_imports(module):
+        assert is_allowed(name, allowed), f"{module} may not import {name}"
+        if is_at_once and at_once is not None:
+            assert is_allowed(name, at_once), f"{module} may not import {name} at once"
+
+
+def test_every_line_has_its_file() -> None:
+    for table in (MAY_IMPORT, MAY_IMPORT_AT_ONCE):
+        assert [p for p in table if not any(fnmatch(module, p) for module in FILES)] == []
+
+
+def test_imports_are_found() -> None:
+    """Guards the parser above."""
+    found = find_imports("factory")
+    assert Import("spacy.language", True) in found
+    assert Import(".pipeline", False) in found
+    assert Import(".pipeline", True) not in found
+    assert Import(".vectors", True) in find_imports("pipeline")
+    assert Import(".encoders.char_cnn", True) in find_imports("encoders.bilm")
+    assert Import(".encoders.encoder", True) in find_imports("encoders.__init__")
+    assert Import(".encoders", True) in find_imports("objectives.bilm")
+    assert Import("tokenizers", False) in find_imports("pieces")
+
+
+def find_new_modules(before: str, after: str) -> set[str]:
+    """The modules that a second import statement loads in addition to a first one."""
+    code = (
+        f"import json, sys\n{before}\nold = set(sys.modules)\n{after}\n"
+        "print(json.dumps(sorted(set(sys.modules) - old)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+def get_packages(modules: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in modules}
+
+
+def test_the_package_alone_loads_nothing() -> None:
+    assert find_new_modules("import typing", "import spacy_ctxemb") == {"spacy_ctxemb"}
+
+
+def test_encoders_load_neither_spacy_nor_thinc() -> None:
+    loaded = find_new_modules(
+        "pass",
+        "import spacy_ctxemb.encoders, spacy_ctxemb.objectives, spacy_ctxemb.embedder",
+    )
+    assert "torch" in loaded
+    assert not get_packages(loaded) & {"spacy", "thinc", "tokenizers", "safetensors", "h5py"}
+
+
+HEAVY = {"torch", "tokenizers", "h5py", "matplotlib", "safetensors", "jinja2", "transformers"}
+
+
+@pytest.mark.parametrize(
+    "first, second", [("spacy", "spacy_ctxemb.factory"), ("spacy.cli", "spacy_ctxemb.cli")]
+)
+def test_entry_points_add_nothing_heavy_to_spacy(first: str, second: str) -> None:
+    loaded = find_new_modules(f"import {first}", f"import {second}")
+    assert second in loaded
+    assert not get_packages(loaded) & HEAVY
+    own = {name for name in loaded if name.startswith("spacy_ctxemb")}
+    assert {name for name in own if not name.startswith(second)} == {"spacy_ctxemb"}
