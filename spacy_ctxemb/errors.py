@@ -44,6 +44,10 @@ class Errors(metaclass=_Coded):
         "The vocabulary of {source} has {size} pieces, the model's config allows {limit}. "
         "Raise vocab_size to {size}, or train a smaller vocabulary."
     )
+    E042 = (
+        "In the vocabulary of {source} the piece {piece} has id {id}; this encoder pads with id "
+        "0. Give {piece} the id 0."
+    )
 
     # windows
     E011 = (
@@ -130,6 +134,7 @@ class Errors(metaclass=_Coded):
         "The loss became {loss}: pretraining has diverged. Lower "
         "pretraining.optimizer.learn_rate, and resume from the last saved weights."
     )
+    E043 = "A vocabulary of {size} words has no room besides <S>, </S> and <UNK>. Raise vocab_size."
     E034 = (
         "The pretraining corpus has no words. Check paths.raw_text, and that the reader in "
         "[corpora.pretrain] fits the file's format."

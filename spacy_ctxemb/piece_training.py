@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: The first of the private characters that stand for characters inside words.
 PRIVATE = 0xF0000
 
+#: Repetitions of a word passed to the trainer at a time.
+LINE_LENGTH = 1000
+
 
 def learn_word_pieces(
     counts: Counter[str], *, size: int, special: Sequence[str], letters: str, progress: bool
@@ -32,6 +35,7 @@ def learn_word_pieces(
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     alphabet = letters + string.digits
+    counts = keep_common_characters(counts, limit=size // 4, always=alphabet + string.punctuation)
     characters = sorted(set(alphabet).union(*counts))
     inner = {character: chr(PRIVATE + i) for i, character in enumerate(characters)}
     outer = {private: character for character, private in inner.items()}
@@ -40,13 +44,26 @@ def learn_word_pieces(
         vocab_size=size,
         special_tokens=list(special),
         initial_alphabet=always,
-        limit_alphabet=max(size // 2, len(always)),
         show_progress=progress,
     )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.train_from_iterator(_lines(counts, inner), trainer)
     return {_read_piece(piece, outer, special): i for piece, i in tokenizer.get_vocab().items()}
+
+
+def keep_common_characters(counts: Counter[str], *, limit: int, always: str) -> Counter[str]:
+    """The words without rare characters, so that these do not fill the vocabulary.
+
+    limit: characters to keep besides those of `always`; each takes up to two pieces.
+    """
+    frequencies: Counter[str] = Counter()
+    for word, n in counts.items():
+        for character in word:
+            frequencies[character] += n
+    others = sorted(set(frequencies) - set(always), key=lambda c: (-frequencies[c], c))
+    kept = {*always, *others[:limit]}
+    return Counter({word: n for word, n in counts.items() if kept.issuperset(word)})
 
 
 def count_words(tokenizer: "Tokenizer", texts: Iterator[str]) -> Counter[str]:
@@ -62,7 +79,8 @@ def _lines(counts: Counter[str], inner: dict[str, str]) -> Iterator[str]:
     """Each word as often as it occurs, private characters inside."""
     for word in sorted(counts):
         written = word[0] + "".join(inner[character] for character in word[1:])
-        yield " ".join([written] * counts[word])
+        for start in range(0, counts[word], LINE_LENGTH):
+            yield " ".join([written] * min(LINE_LENGTH, counts[word] - start))
 
 
 def _read_piece(piece: str, outer: dict[str, str], special: Sequence[str]) -> str:

@@ -229,6 +229,9 @@ class WordPieces(Pieces):
         missing = [piece for piece in self.SPECIAL if tokenizer.token_to_id(piece) is None]
         if missing:
             raise ValueError(Errors.E009.format(source=source, missing=missing))
+        if tokenizer.token_to_id(self.PADDING) != 0:
+            found = tokenizer.token_to_id(self.PADDING)
+            raise ValueError(Errors.E042.format(source=source, piece=self.PADDING, id=found))
         if tokenizer.get_vocab_size() > self.n_ids:
             size = tokenizer.get_vocab_size()
             raise ValueError(Errors.E010.format(source=source, size=size, limit=self.n_ids))

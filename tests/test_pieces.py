@@ -323,15 +323,23 @@ def test_missing_special_pieces_are_named() -> None:
         WordPieces(200).load(vocabulary_json(["[PAD]", "[UNK]", "[CLS]"]), source="here.json")
 
 
-def test_a_vocabulary_larger_than_the_table_is_refused(word_pieces: WordPieces) -> None:
-    size = word_pieces.n_trained
-    message = (
-        rf"\[E010\] .* here\.json has {size} pieces, .* allows 150\. Raise vocab_size to {size}"
-    )
-    pieces = WordPieces(150)
+def test_a_vocabulary_larger_than_the_table_is_refused() -> None:
+    message = r"\[E010\] .* here\.json has 8 pieces, .* config allows 7\. Raise vocab_size to 8"
+    stored = vocabulary_json([*WordPieces.SPECIAL, "a", "b", "c"])
+    pieces = WordPieces(7)
     with pytest.raises(ValueError, match=message):
-        pieces.load(word_pieces.tokenizer.to_str(), source="here.json")
+        pieces.load(stored, source="here.json")
     assert not pieces.is_trained
+    WordPieces(8).load(stored)
+
+
+def test_a_table_too_small_for_the_alphabet_is_refused() -> None:
+    """5 special pieces, 32 of punctuation, and 36 letters and digits, each of them twice."""
+    with pytest.raises(ValueError, match=r"\[E010\] .* has 109 pieces, .* config allows 108\."):
+        WordPieces(108).train([["cats"]])
+    pieces = WordPieces(109)
+    pieces.train([["cats"]])
+    assert pieces.n_trained == 109
 
 
 @given(text=texts)

@@ -129,6 +129,8 @@ def build_vocabulary(documents: Iterable[Iterable[str]], *, size: int) -> list[s
 
     documents: the words of each document; white space is no word.
     """
+    if size <= N_SPECIAL:
+        raise ValueError(Errors.E043.format(size=size))
     counts = Counter(word for words in documents for word in words if not word.isspace())
     special = [BEGIN, END, UNKNOWN]
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
