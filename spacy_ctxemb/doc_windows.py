@@ -71,7 +71,8 @@ def find_sequence_starts(doc: Doc) -> list[int]:
     """Tokens that begin a sentence; the first token alone where sentences are not known."""
     if not doc.has_annotation("SENT_START"):
         return [0]
-    return [0] + [token.i for token in doc[1:] if token.is_sent_start]
+    starts = np.flatnonzero(doc.to_array("SENT_START") == 1)
+    return [0, *(start for start in starts.tolist() if start)]
 
 
 def sum_stretches(values: Ints, starts: Ints, sizes: Ints) -> Ints:

@@ -35,7 +35,11 @@ def learn_word_pieces(
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     alphabet = letters + string.digits
-    counts = keep_common_characters(counts, limit=size // 4, always=alphabet + string.punctuation)
+    # Pieces left for other characters, twice each, and for what is longer: half for either.
+    room = size - len(special) - len(string.punctuation) - 2 * len(alphabet)
+    counts = keep_common_characters(
+        counts, limit=max(room, 0) // 4, always=alphabet + string.punctuation
+    )
     characters = sorted(set(alphabet).union(*counts))
     inner = {character: chr(PRIVATE + i) for i, character in enumerate(characters)}
     outer = {private: character for character, private in inner.items()}

@@ -169,12 +169,17 @@ class EmbedderShim(Shim):
     def from_bytes(self, data: bytes) -> "EmbedderShim":
         message = srsly.msgpack_loads(data)
         self.load_pieces(message["pieces"])
+        is_pretrained = "objective" in message
         if message["weights"] is None:
             self.discard_parameters()
+        elif is_pretrained:
+            # The mix belongs to the task, and may differ from that of pretraining.
+            self.materialise()
+            load_module(self.embedder.encoder, load_part(message["weights"], "encoder."))
         else:
             load_module(self.embedder, safetensors.torch.load(message["weights"]))
         # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
-        if self.keeps_objective and "objective" in message:
+        if is_pretrained and self.keeps_objective:
             stored = message["objective"]
             objective = OBJECTIVES[stored["kind"]]
             self.objective = objective.from_json(stored["settings"], self.embedder.encoder).eval()
@@ -233,6 +238,12 @@ def get_tensors(module: nn.Module) -> dict[str, Tensor]:
 def save_module(module: nn.Module) -> bytes:
     """The values of all parameters, as the bytes of a safetensors file."""
     return safetensors.torch.save(get_tensors(module))
+
+
+def load_part(data: bytes, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file whose names have a prefix, which is taken off."""
+    tensors = safetensors.torch.load(data)
+    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
 
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:

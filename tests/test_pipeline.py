@@ -14,6 +14,7 @@ from spacy.tokens import Doc
 from thinc.api import Adam, get_current_ops
 
 from spacy_ctxemb.bridge import get_shim
+from spacy_ctxemb.objectives import BiLMObjective
 from spacy_ctxemb.pipeline import ContextualEmbedder
 
 from .pipelines import (
@@ -503,6 +504,20 @@ def test_weights_of_another_shape(tmp_path):
     message = r"\[E020\].*encoder\.layers\.0\.\w+: expected \(2, [\d, ]*\), found \(2, [\d, ]*\)"
     with pytest.raises(ValueError, match=message):
         other.get_pipe("ctxemb").from_disk(tmp_path / "ctxemb")
+
+
+def test_pretrained_weights_fit_another_mix():
+    """What `spacy pretrain` saves is the encoder; the mix is the task's own."""
+    source = initialised({**BILM, "mix": {"@architectures": "spacy-ctxemb.Layer.v1"}})
+    shim = get_shim(source.get_pipe("ctxemb").model)
+    shim.objective = BiLMObjective(shim.embedder.encoder, ["<S>", "</S>", "<UNK>"], n_samples=None)
+    shim.objective.reset_parameters()
+    nlp = blank(BILM)
+    nlp.get_pipe("ctxemb").model.from_bytes(source.get_pipe("ctxemb").model.to_bytes())
+    found = parameters(nlp)
+    assert nlp("two words").tensor.shape == (2, WIDTH)
+    for name, value in parameters(source).items():
+        assert name.startswith("objective.") or torch.equal(found[name], value)
 
 
 def test_pieces_of_another_kind(tmp_path):
