@@ -9,13 +9,13 @@ import srsly
 import torch
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
-from spacy.util import load_config, load_model_from_config
+from spacy.util import load_config, load_model_from_config, registry
 
 from spacy_ctxemb.bridge import cut_docs, find_shims
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
 from spacy_ctxemb.pretraining_objective import evaluate
 
-from .pipelines import NER_DATA, examples, listener, textcat_config
+from .pipelines import NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from .pretraining import (
     CONFIGS,
     ENCODER,
@@ -32,7 +32,9 @@ from .pretraining import (
 #: Words of the text; updates that teach a tiny encoder much of it.
 STEPS = 80
 
-MODEL = "components.ctxemb.model"
+#: A corpus of four examples, both entities and categories.
+READER = "spacy-ctxemb-tests.FourExamples.v1"
+
 NER_CONFIGS = {"bilm": "ner_bilm.cfg", "mlm": "ner_transformer.cfg"}
 
 
@@ -209,16 +211,15 @@ def ner_config(objective, pretrained, **changes):
     }
     loaded = load_config(CONFIGS / NER_CONFIGS[objective], overrides=overrides).interpolate()
     for corpus in ("train", "dev"):
-        loaded["corpora"][corpus] = {"@readers": "spacy-ctxemb-tests.Ner.v1"}
+        loaded["corpora"][corpus] = {"@readers": READER}
     loaded["training"].update(changes)
     return loaded
 
 
 @pytest.fixture(autouse=True, scope="module")
-def ner_reader():
-    from spacy.util import registry
-
-    registry.readers("spacy-ctxemb-tests.Ner.v1", func=lambda: lambda nlp: examples(nlp, NER_DATA))
+def reader():
+    data = [(text, {**a, **b}) for (text, a), (_, b) in zip(NER_DATA, TEXTCAT_DATA, strict=True)]
+    registry.readers(READER, func=lambda: lambda nlp: examples(nlp, data))
 
 
 def tensors(shim):
@@ -276,6 +277,8 @@ def test_inline_in_ner(objective, pretrained, tmp_path):
     """The `tok2vec` of spaCy's NER is more than an encoder, so it is pretrained in place."""
     ner = ner_config(objective, pretrained)["components"]["ner"]
     config = tiny_config(objective, tmp_path, pretraining__max_epochs=1)
+    # Without averages Thinc fails here on any model with parameters of its own.
+    config["pretraining"]["optimizer"]["use_averages"] = True
     ner["model"]["tok2vec"] = config["components"].pop("ctxemb")["model"]
     config["components"]["ner"] = ner
     config["nlp"]["pipeline"] = ["ner"]
@@ -284,8 +287,74 @@ def test_inline_in_ner(objective, pretrained, tmp_path):
     pretrain(config, tmp_path)
     expected = tensors(load(config, tmp_path / "model-last.bin"))
     for corpus in ("train", "dev"):
-        config["corpora"][corpus] = {"@readers": "spacy-ctxemb-tests.Ner.v1"}
+        config["corpora"][corpus] = {"@readers": READER}
     config["initialize"]["init_tok2vec"] = str(tmp_path / "model-last.bin")
     nlp = init_nlp(config)
     (shim,) = find_shims(nlp.get_pipe("ner").model)
     assert_equal_tensors(tensors(shim), expected)
+
+
+# Bad input
+
+
+def test_no_vocabulary(tmp_path):
+    config = tiny_config("mlm", tmp_path)
+    config["initialize"]["before_init"] = None
+    with pytest.raises(RuntimeError, match=r"\[E007\] WordPieces have no vocabulary yet"):
+        start(config)
+
+
+def test_an_objective_of_the_other_encoder(tmp_path):
+    transformer, bilm = tiny_config("mlm", tmp_path), tiny_config("bilm", tmp_path)
+    objectives = [config["pretraining"]["objective"] for config in (transformer, bilm)]
+    bilm["pretraining"]["objective"], transformer["pretraining"]["objective"] = objectives
+    transformer["pretraining"]["objective"]["corpus"]["path"] = str(tmp_path / "text.txt")
+    message = r"\[E030\] MaskedLMObjective needs the encoder Transformer, .* has BiLM\."
+    with pytest.raises(RuntimeError, match=message):
+        start(bilm)
+    message = r"\[E030\] BiLMObjective needs the encoder BiLM, .* has TransformerEncoder\."
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        start(transformer)
+
+
+@pytest.mark.parametrize("lines", [[], ["", " ", "\t"], ["Too short"]])
+def test_a_corpus_without_words(lines, objective, tmp_path):
+    config = tiny_config(objective, tmp_path)
+    write_text(tmp_path / "text.txt", lines)
+    with pytest.raises((RuntimeError, ValueError), match=r"\[E034\] .* has no words.*raw_text"):
+        pretrain(config, tmp_path / "out")
+
+
+def test_a_share_of_nothing(tmp_path):
+    with pytest.raises(ValueError, match=r"\[E031\] The share of pieces to predict is 0\.0"):
+        start(tiny_config("mlm", tmp_path, pretraining__objective__share=0.0))
+
+
+def test_a_loss_that_is_not_a_number(objective, tmp_path):
+    pretraining = start(tiny_config(objective, tmp_path))
+    name, parameter = next(iter(pretraining.shim.embedder.encoder.named_parameters()))
+    parameter.data.fill_(math.nan)
+    with pytest.raises(RuntimeError, match=r"\[E033\] The loss became nan.*learn_rate"):
+        pretraining.update()
+
+
+def test_a_loss_that_is_infinite(objective, tmp_path):
+    pretraining = start(tiny_config(objective, tmp_path))
+    pretraining.shim.objective.bias.data[-1] = math.inf
+    with pytest.raises(RuntimeError, match=r"\[E033\] The loss became (nan|inf)"):
+        pretraining.update()
+
+
+def test_a_component_without_an_encoder(tmp_path):
+    config = tiny_config("bilm", tmp_path)
+    config["components"]["tok2vec"] = {"factory": "tok2vec"}
+    config["nlp"]["pipeline"] = ["ctxemb", "tok2vec"]
+    config["pretraining"]["component"] = "tok2vec"
+    with pytest.raises(RuntimeError, match=r"\[E032\] The model '.*' does not hold exactly one"):
+        start(config)
+
+
+def test_a_component_that_does_not_exist(tmp_path):
+    config = tiny_config("bilm", tmp_path, pretraining__component="nobody")
+    with pytest.raises(KeyError, match="nobody"):
+        start(config)

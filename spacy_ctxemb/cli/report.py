@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from ..report.sections import Section
+if TYPE_CHECKING:
+    from ..report.sections import Section
 
 
 def report(
@@ -50,7 +52,7 @@ def report(
     msg.good("Wrote report.md and report.html", str(metrics_dir))
 
 
-def print_scores(sections: list[Section]) -> None:
+def print_scores(sections: "list[Section]") -> None:
     """Show the tables of scores in the terminal, an asterisk behind the best."""
     from wasabi import msg
 
