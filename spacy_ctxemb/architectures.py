@@ -123,9 +123,12 @@ def build_character_pieces(*, max_characters: int = 50) -> Pieces:
     return CharacterPieces(max_characters)
 
 
-def build_word_pieces(*, vocab_size: int = 8000) -> Pieces:
-    """`spacy-ctxemb.WordPieces.v1`: parts of words from a vocabulary of at most vocab_size."""
-    return WordPieces(vocab_size)
+def build_word_pieces(*, vocab_size: int = 8000, lowercase: bool = False) -> Pieces:
+    """`spacy-ctxemb.WordPieces.v1`: parts of words from a vocabulary of at most vocab_size.
+
+    lowercase: whether a vocabulary learned from training examples folds case and accents.
+    """
+    return WordPieces(vocab_size, lowercase=lowercase)
 
 
 def build_bilm_objective(

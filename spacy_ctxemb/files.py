@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost."""
+"""Reading text, and writing files so that nothing is lost."""
 
 import os
 from collections.abc import Iterator
@@ -15,3 +15,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file that are not blank, without white space around them."""
+    with path.open(encoding="utf8") as lines:
+        return [line.strip() for line in lines if not line.isspace()]

@@ -143,6 +143,7 @@ class WordPieces(Pieces):
     Translation System", section 4.1.
 
     vocab_size: the largest vocabulary this object accepts; the encoder's table has this size.
+    lowercase: whether a vocabulary it learns folds case and accents, as BERT's uncased models do.
     """
 
     kind = "wordpieces"
@@ -150,8 +151,9 @@ class WordPieces(Pieces):
     PADDING, UNKNOWN, BEGIN, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
     SPECIAL: ClassVar[tuple[str, ...]] = (PADDING, UNKNOWN, BEGIN, END, MASK)
 
-    def __init__(self, vocab_size: int) -> None:
+    def __init__(self, vocab_size: int, *, lowercase: bool = False) -> None:
         super().__init__()
+        self.lowercase = lowercase
         self.n_ids = vocab_size
         self._tokenizer: Tokenizer | None = None
         self._json: str | None = None
@@ -192,26 +194,23 @@ class WordPieces(Pieces):
         """Pieces of the trained vocabulary, at most n_ids."""
         return int(self.tokenizer.get_vocab_size())
 
-    def train(
-        self, batches: Iterable[Sequence[str]], *, lowercase: bool = True, progress: bool = False
-    ) -> None:
+    def train(self, batches: Iterable[Sequence[str]], *, progress: bool = False) -> None:
         """Learn a vocabulary of at most n_ids pieces.
 
         batches: words, or lines of text, any number at a time.
-        lowercase: fold case and accents, as BERT's uncased models do.
         progress: show a bar.
         """
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
         tokenizer = Tokenizer(models.WordPiece(unk_token=self.UNKNOWN))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         counts = count_words(tokenizer, (_encodable(text) for batch in batches for text in batch))
         vocabulary = learn_word_pieces(
             counts,
             size=self.n_ids,
             special=self.SPECIAL,
-            letters=string.ascii_lowercase if lowercase else string.ascii_letters,
+            letters=string.ascii_lowercase if self.lowercase else string.ascii_letters,
             progress=progress,
         )
         tokenizer.model = models.WordPiece(vocabulary, unk_token=self.UNKNOWN)
@@ -267,7 +266,12 @@ class WordPieces(Pieces):
 
     def to_json(self) -> dict[str, object]:
         tokenizer = None if self._json is None else json.loads(self._json)
-        return {"kind": self.kind, "vocab_size": self.n_ids, "tokenizer": tokenizer}
+        return {
+            "kind": self.kind,
+            "vocab_size": self.n_ids,
+            "lowercase": self.lowercase,
+            "tokenizer": tokenizer,
+        }
 
     def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "_tokenizer": None}
@@ -283,7 +287,7 @@ def _characters_from_json(data: dict[str, object]) -> CharacterPieces:
 
 
 def _word_pieces_from_json(data: dict[str, object]) -> WordPieces:
-    pieces = WordPieces(int(str(data["vocab_size"])))
+    pieces = WordPieces(int(str(data["vocab_size"])), lowercase=bool(data["lowercase"]))
     if data["tokenizer"] is not None:
         pieces.load(json.dumps(data["tokenizer"], ensure_ascii=False))
     return pieces

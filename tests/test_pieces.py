@@ -206,9 +206,9 @@ def test_words_that_normalise_to_nothing_are_unknown(word_pieces: WordPieces, wo
 
 @pytest.fixture(scope="module")
 def smallest() -> dict[bool, WordPieces]:
-    trained = {lowercase: WordPieces(170) for lowercase in (True, False)}
-    for lowercase, pieces in trained.items():
-        pieces.train([["only"], ["three", "words"]], lowercase=lowercase)
+    trained = {lowercase: WordPieces(170, lowercase=lowercase) for lowercase in (True, False)}
+    for pieces in trained.values():
+        pieces.train([["only"], ["three", "words"]])
     return trained
 
 
@@ -334,12 +334,12 @@ def test_a_vocabulary_larger_than_the_table_is_refused() -> None:
 
 
 def test_a_table_too_small_for_the_alphabet_is_refused() -> None:
-    """5 special pieces, 32 of punctuation, and 36 letters and digits, each of them twice."""
-    with pytest.raises(ValueError, match=r"\[E010\] .* has 109 pieces, .* config allows 108\."):
-        WordPieces(108).train([["cats"]])
-    pieces = WordPieces(109)
+    """5 special pieces, 32 of punctuation, and 62 letters and digits, each of them twice."""
+    with pytest.raises(ValueError, match=r"\[E010\] .* has 161 pieces, .* config allows 160\."):
+        WordPieces(160).train([["cats"]])
+    pieces = WordPieces(161)
     pieces.train([["cats"]])
-    assert pieces.n_trained == 109
+    assert pieces.n_trained == 161
 
 
 @given(text=texts)

@@ -18,7 +18,6 @@ from spacy_ctxemb.pretraining_objective import evaluate
 from .pipelines import NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from .pretraining import (
     CONFIGS,
-    ENCODER,
     OBJECTIVES,
     TEXT,
     TINY_ENCODERS,
@@ -27,6 +26,7 @@ from .pretraining import (
     pretrain,
     start,
     tiny_config,
+    write_text,
 )
 
 #: Words of the text; updates that teach a tiny encoder much of it.
@@ -321,7 +321,7 @@ def test_an_objective_of_the_other_encoder(tmp_path):
 def test_a_corpus_without_words(lines, objective, tmp_path):
     config = tiny_config(objective, tmp_path)
     write_text(tmp_path / "text.txt", lines)
-    with pytest.raises((RuntimeError, ValueError), match=r"\[E034\] .* has no words.*raw_text"):
+    with pytest.raises(RuntimeError, match=r"\[E034\] .* has no words.*raw_text"):
         pretrain(config, tmp_path / "out")
 
 
@@ -348,7 +348,7 @@ def test_a_loss_that_is_infinite(objective, tmp_path):
 def test_a_component_without_an_encoder(tmp_path):
     config = tiny_config("bilm", tmp_path)
     config["components"]["tok2vec"] = {"factory": "tok2vec"}
-    config["nlp"]["pipeline"] = ["ctxemb", "tok2vec"]
+    config["nlp"]["pipeline"] = ["tok2vec", "ctxemb"]
     config["pretraining"]["component"] = "tok2vec"
     with pytest.raises(RuntimeError, match=r"\[E032\] The model '.*' does not hold exactly one"):
         start(config)

@@ -26,14 +26,14 @@ def perplexity(
     from wasabi import msg
 
     from ..errors import Errors
-    from ..files import replacing
+    from ..files import read_lines, replacing
     from ..pretraining_objective import evaluate, load_pretrained
 
     config = load_config(config_path)
     nlp = load_model_from_config(config, auto_fill=True)
     shim = load_pretrained(nlp, config["pretraining"], weights_path)
     tokenizer = get_lang_class(config["nlp"]["lang"])()
-    lines = [line.strip() for line in text_path.open(encoding="utf8") if not line.isspace()]
+    lines = read_lines(text_path)
     if not lines:
         msg.fail(Errors.E038.format(path=text_path), exits=1)
     rng = np.random.default_rng(0)

@@ -9,20 +9,20 @@ def train_pieces(
     text_path: Path = typer.Argument(..., help="Plain text, UTF-8", exists=True, dir_okay=False),
     output_path: Path = typer.Argument(..., help="Vocabulary to write, tokenizer.json format"),
     vocab_size: int = typer.Option(8000, help="Pieces at most; that of WordPieces in the config"),
-    keep_case: bool = typer.Option(False, "--keep-case", help="Tell upper from lower case"),
+    lowercase: bool = typer.Option(False, "--lowercase", help="Fold case and accents"),
 ) -> None:
     """Learn a WordPiece vocabulary from a text file."""
     from wasabi import msg
 
     from ..errors import Errors
-    from ..files import replacing
+    from ..files import read_lines, replacing
     from ..pieces import WordPieces
 
-    pieces = WordPieces(vocab_size)
-    lines = [line for line in text_path.open(encoding="utf8") if not line.isspace()]
+    pieces = WordPieces(vocab_size, lowercase=lowercase)
+    lines = read_lines(text_path)
     if not lines:
         msg.fail(Errors.E038.format(path=text_path), exits=1)
-    pieces.train([lines], lowercase=not keep_case, progress=True)
+    pieces.train([lines], progress=True)
     output_path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output_path) as temporary:
         temporary.write_text(pieces.tokenizer.to_str(), encoding="utf8")

@@ -13,8 +13,9 @@ import pytest
 import spacy
 from matplotlib.image import imread
 from safetensors.numpy import save_file
-from spacy.cli._util import app
+from spacy.cli import app
 from spacy.training.loggers import console_logger_v3
+from spacy.util import registry
 from typer.testing import CliRunner, Result
 
 from spacy_ctxemb.report.curves import pretraining_losses, training_losses
@@ -296,6 +297,7 @@ def invoke(project: Path, *options: str) -> Result:
         str(project / name) for name in ("metrics", "training", "pretraining")
     )
     directories = [metrics, "--training-dir", training, "--pretraining-dir", pretraining]
+    registry.cli.get_all()  # as spaCy does at start
     return CliRunner().invoke(app, ["ctxemb", "report", *directories, *options])
 
 

@@ -1,0 +1,35 @@
+"""`--help` of every command."""
+
+import pytest
+
+from spacy_ctxemb.cli import ctxemb_cli
+
+from .command import run, run_well
+
+COMMANDS = {command.name: command for command in ctxemb_cli.registered_commands}
+
+
+def test_the_commands_are_those_of_the_project():
+    names = {"collect-text", "convert-textcat", "train-pieces", "perplexity", "report"}
+    assert COMMANDS.keys() == names
+    output = run_well("--help")
+    assert all(name in output for name in names)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help(name):
+    first_line = COMMANDS[name].callback.__doc__.strip().splitlines()[0]
+    output = run_well(name, "--help")
+    assert first_line[:40] in output
+    assert "--help" in output
+
+
+def test_no_command_shows_help():
+    _, output = run()
+    assert "Contextual word vectors for spaCy." in output
+
+
+def test_an_unknown_command():
+    code, output = run("train-peaces")
+    assert code == 2
+    assert "No such command" in output

@@ -1,0 +1,95 @@
+"""`python -m spacy ctxemb train-pieces`"""
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from spacy_ctxemb.pieces import WordPieces
+
+from ..pretraining import TEXT, write_text
+from .command import run, run_well
+
+
+@pytest.fixture
+def text_path(tmp_path):
+    return write_text(tmp_path / "text.txt", [*TEXT, "", "Ärger in Paris"])
+
+
+def train(text_path, output_path, *options):
+    run_well("train-pieces", text_path, output_path, *options)
+    return Tokenizer.from_file(str(output_path))
+
+
+def test_the_vocabulary_fits_word_pieces(text_path, tmp_path):
+    path = tmp_path / "new" / "pieces.json"
+    tokenizer = train(text_path, path, "--vocab-size", "230")
+    assert tokenizer.get_vocab_size() <= 230
+    pieces = WordPieces(230)
+    pieces.load(path.read_text(encoding="utf8"))
+    ids = pieces.encode(["ferry", "harbour"]).ids
+    assert not pieces.is_lossy(ids).any()
+    assert [tokenizer.id_to_token(i) for i in range(5)] == list(WordPieces.SPECIAL)
+
+
+def test_the_size_is_an_upper_limit(text_path, tmp_path):
+    small = train(text_path, tmp_path / "small.json", "--vocab-size", "200")
+    large = train(text_path, tmp_path / "large.json")
+    assert small.get_vocab_size() == 200 < large.get_vocab_size() < 8000
+
+
+def test_case_is_kept_unless_folded(text_path, tmp_path):
+    folded = train(text_path, tmp_path / "folded.json", "--lowercase")
+    kept = train(text_path, tmp_path / "kept.json")
+    assert folded.encode("THE Ärger").tokens[0] == "the"
+    assert folded.encode("Ärger").ids == folded.encode("arger").ids
+    assert kept.encode("The").ids != kept.encode("the").ids
+    assert kept.encode("Ärger").tokens[0].startswith("Ä")
+
+
+def test_the_same_text_gives_the_same_bytes(text_path, tmp_path):
+    paths = [tmp_path / name for name in ("one.json", "two.json")]
+    for path in paths:
+        train(text_path, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "\n", " \n\t\n\n"])
+def test_no_text(text, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf8")
+    code, output = run("train-pieces", path, tmp_path / "pieces.json")
+    assert code == 1
+    assert "[E038]" in output and "text.txt has no text" in output
+    assert not (tmp_path / "pieces.json").exists()
+
+
+def test_a_size_that_cannot_hold_the_alphabet(text_path, tmp_path):
+    with pytest.raises(ValueError, match=r"\[E010\] .* has \d+ pieces, .* allows 20\."):
+        run("train-pieces", text_path, tmp_path / "pieces.json", "--vocab-size", "20")
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+@pytest.mark.parametrize(
+    "name, message", [("nothing.txt", "does not exist"), (".", "is a directory")]
+)
+def test_a_path_that_is_no_file(name, message, tmp_path):
+    code, output = run("train-pieces", tmp_path / name, tmp_path / "pieces.json")
+    assert code == 2
+    assert message in output
+
+
+def test_an_interrupted_write_leaves_the_old_vocabulary(text_path, tmp_path, monkeypatch):
+    path = tmp_path / "pieces.json"
+    train(text_path, path)
+    before = path.read_bytes()
+
+    def fail(self, text, **settings):
+        self.write_bytes(text[: len(text) // 2].encode())
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="disk full"):
+        run("train-pieces", text_path, path, "--lowercase")
+    assert path.read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"text.txt", "pieces.json"}
