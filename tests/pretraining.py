@@ -41,7 +41,7 @@ The loan from the bank comes at noon.
 #: Both objectives, by the names of their configs in configs/pretrain_*.cfg.
 OBJECTIVES = ("bilm", "mlm")
 
-VOCAB_SIZE = 220
+VOCAB_SIZE = 300
 WIDTH = 16
 ENCODER = "components.ctxemb.model.encoder"
 TINY_ENCODERS: dict[str, dict[str, Any]] = {
@@ -59,9 +59,14 @@ TINY_ENCODERS: dict[str, dict[str, Any]] = {
         f"{ENCODER}.feedforward_width": 32,
     },
 }
-TINY_PRETRAINING: dict[str, Any] = {
-    "pretraining.dropout": 0.0,
-    "pretraining.optimizer.learn_rate": 0.02,
+TINY_PRETRAINING: dict[str, dict[str, Any]] = {
+    "bilm": {"pretraining.dropout": 0.0, "pretraining.optimizer.learn_rate": 0.02},
+    "mlm": {
+        "pretraining.dropout": 0.0,
+        "pretraining.optimizer.learn_rate": 0.02,
+        # Of a short text a small share would be a different number of pieces each time.
+        "pretraining.objective.share": 0.5,
+    },
 }
 
 
@@ -106,7 +111,7 @@ def tiny_config(objective: str, directory: Path, **changes: Any) -> Config:
     if objective == "mlm":
         paths["paths.pieces"] = str(directory / "pieces.json")
     renamed = {name.replace("__", "."): value for name, value in changes.items()}
-    overrides = {**TINY_ENCODERS[objective], **TINY_PRETRAINING, **paths, **renamed}
+    overrides = {**TINY_ENCODERS[objective], **TINY_PRETRAINING[objective], **paths, **renamed}
     return load_config(write_config(objective, directory), overrides=overrides).interpolate()
 
 
@@ -130,6 +135,14 @@ def pretrain(config: Config, output_dir: Path, **settings: Any) -> list[dict[str
 def load(config: Config, weights_path: Path) -> EmbedderShim:
     """Embedder and objective of one of the model*.bin files of `spacy pretrain`."""
     return load_pretrained(load_model_from_config(config), config["pretraining"], weights_path)
+
+
+def read_bin(path: Path) -> dict[str, Any]:
+    """The stored message of the one shim in a weights file."""
+    nodes = srsly.msgpack_loads(path.read_bytes())["shims"]
+    (data,) = [shim for node in nodes for shim in node]
+    message: dict[str, Any] = srsly.msgpack_loads(data)
+    return message
 
 
 def write_text(path: Path, lines: list[str]) -> Path:

@@ -74,9 +74,7 @@ def test_a_file_of_another_kind(tmp_path):
 
 def test_a_vocabulary_larger_than_the_encoder(tmp_path):
     path = train_vocabulary(tmp_path / "pieces.json", 220)
-    with pytest.raises(
-        ValueError, match=r"\[E010\] .*pieces\.json has 2[01]\d pieces, .*allows 200"
-    ):
+    with pytest.raises(ValueError, match=r"\[E010\] .*pieces\.json has 220 pieces, .*allows 200"):
         initialize(blank(TRANSFORMER), path)
 
 

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import srsly
 import torch
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
@@ -24,6 +23,7 @@ from .pretraining import (
     WIDTH,
     load,
     pretrain,
+    read_bin,
     start,
     tiny_config,
     write_text,
@@ -133,21 +133,14 @@ def test_a_listener_stands_for_its_upstream(tmp_path):
 # Weights files
 
 
-def read_bin(path):
-    """The stored message of the one shim in a weights file."""
-    nodes = srsly.msgpack_loads(path.read_bytes())["shims"]
-    (data,) = [shim for node in nodes for shim in node]
-    return srsly.msgpack_loads(data)
-
-
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """By objective: config, directory with model*.bin files, log."""
     results = {}
     for name in OBJECTIVES:
         directory = tmp_path_factory.mktemp(name)
-        config = tiny_config(name, directory, pretraining__max_epochs=40)
-        config["pretraining"]["n_save_epoch"] = 39
+        config = tiny_config(name, directory, pretraining__max_epochs=60)
+        config["pretraining"]["n_save_epoch"] = 59
         results[name] = config, directory, pretrain(config, directory)
     return results
 
@@ -155,8 +148,8 @@ def pretrained(tmp_path_factory):
 def test_weights_files_hold_pieces_and_objective(objective, pretrained):
     _, directory, log = pretrained[objective]
     names = {path.name for path in directory.glob("*.bin")}
-    assert names == {"model0.bin", "model39.bin", "model-last.bin"}
-    assert [row["epoch"] for row in log] == [0, 39, 40]
+    assert names == {"model0.bin", "model59.bin", "model-last.bin"}
+    assert [row["epoch"] for row in log] == [0, 59, 60]
     assert log[1]["epoch_loss"] < 0.8 * log[0]["epoch_loss"]
     stored = read_bin(directory / "model-last.bin")
     assert stored.keys() == {"pieces", "weights", "objective"}
@@ -179,21 +172,21 @@ def test_a_weights_file_gives_back_the_objective(objective, pretrained):
 def test_resuming_goes_on_with_the_same_head(objective, pretrained, tmp_path):
     config, directory, log = pretrained[objective]
     config = config.copy()
-    config["pretraining"]["max_epochs"] = 41
-    path = directory / "model39.bin"
-    resumed, *_ = pretrain(config, tmp_path, resume_path=path, epoch_resume=40)
-    assert resumed["epoch"] == 40
+    config["pretraining"]["max_epochs"] = 61
+    path = directory / "model59.bin"
+    resumed, *_ = pretrain(config, tmp_path, resume_path=path, epoch_resume=60)
+    assert resumed["epoch"] == 60
     first, last = (row["epoch_loss"] for row in log[:2])
     assert abs(resumed["epoch_loss"] - last) < 0.3 * abs(first - last)
-    config["pretraining"]["max_epochs"] = 40
-    pretrain(config, tmp_path, resume_path=path, epoch_resume=40)
+    config["pretraining"]["max_epochs"] = 60
+    pretrain(config, tmp_path, resume_path=path, epoch_resume=60)
     assert read_bin(tmp_path / "model-last.bin") == read_bin(path)
 
 
 def test_resuming_needs_no_number_of_the_epoch(pretrained, tmp_path):
     config, directory, _ = pretrained["bilm"]
-    rows = pretrain(config, tmp_path, resume_path=directory / "model39.bin")
-    assert [row["epoch"] for row in rows] == [40]
+    rows = pretrain(config, tmp_path, resume_path=directory / "model59.bin")
+    assert [row["epoch"] for row in rows] == [60]
 
 
 # Weights files in training

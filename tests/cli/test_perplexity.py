@@ -181,7 +181,8 @@ def test_an_interrupted_write_leaves_the_old_scores(bilm, tmp_path, monkeypatch)
 
 def test_text_of_which_no_piece_is_hidden(tmp_path):
     """A perplexity of nothing would look like a perfect one."""
-    config = tiny_config("mlm", tmp_path, pretraining__max_epochs=1)
+    changes = {"pretraining__max_epochs": 1, "pretraining__objective__share": 0.01}
+    config = tiny_config("mlm", tmp_path, **changes)
     config.to_disk(tmp_path / "config.cfg")
     pretrain(config, tmp_path)
     path = write_text(tmp_path / "dev.txt", ["Noon."])

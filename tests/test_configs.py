@@ -1,0 +1,147 @@
+"""Every config of the project is complete once filled, and trains."""
+
+from pathlib import Path
+
+import pytest
+import srsly
+from spacy.cli.convert import convert
+from spacy.cli.debug_config import debug_config
+from spacy.cli.init_config import fill_config
+from spacy.cli.train import train
+from spacy.training.pretrain import pretrain
+from spacy.util import load_config
+
+from spacy_ctxemb.pieces import WordPieces
+
+from .cli.command import run_well
+from .pretraining import CONFIGS, write_text
+
+CORPUS = Path(__file__).parent / "corpus"
+NAMES = sorted(path.stem for path in CONFIGS.glob("*.cfg"))
+TRAINING = [name for name in NAMES if not name.startswith("pretrain_")]
+PRETRAINING = [name for name in NAMES if name.startswith("pretrain_")]
+
+#: Smaller than in the configs, where what is learned does not matter.
+SMALL = {
+    "bilm": {"components.ctxemb.model.encoder.hidden_width": 128},
+    "transformer": {"components.ctxemb.model.encoder.n_blocks": 1},
+    "mlm": {"components.ctxemb.model.encoder.n_blocks": 1},
+    "hashembedcnn": {},
+}
+
+
+def small(name):
+    return SMALL[name.split("_")[1]]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """The corpora in spaCy's format, plain text, and a vocabulary."""
+    directory = tmp_path_factory.mktemp("corpus")
+    for task in ("ner", "textcat"):
+        (directory / task).mkdir()
+    for part in ("train", "dev"):
+        convert(
+            CORPUS / "ner" / f"{part}.conll",
+            directory / "ner",
+            converter="ner",
+            n_sents=1,
+            file_type="spacy",
+            lang="en",
+            silent=True,
+        )
+    run_well("convert-textcat", CORPUS / "textcat", directory / "textcat")
+    lines = [row["text"] for row in srsly.read_jsonl(CORPUS / "textcat" / "train.jsonl")]
+    write_text(directory / "text.txt", lines[:40])
+    pieces = WordPieces(1000)
+    pieces.train([lines])
+    (directory / "pieces.json").write_text(pieces.tokenizer.to_str(), encoding="utf8")
+    return directory
+
+
+def paths(name, data):
+    """The paths that a config wants, as overrides."""
+    if name in PRETRAINING:
+        found = {"raw_text": data / "text.txt", "pieces": data / "pieces.json"}
+    else:
+        task = data / name.split("_")[0]
+        found = {"train": task / "train.spacy", "dev": task / "dev.spacy"}
+    wanted = load_config(CONFIGS / f"{name}.cfg")["paths"]
+    return {f"paths.{key}": str(path) for key, path in found.items() if key in wanted}
+
+
+def fill(name, directory):
+    path = directory / f"{name}.cfg"
+    fill_config(path, CONFIGS / f"{name}.cfg", pretraining=name in PRETRAINING, silent=True)
+    return path
+
+
+def test_there_is_a_config_for_each_task_and_encoder():
+    encoders = ("hashembedcnn", "bilm", "transformer")
+    expected = {f"{task}_{encoder}" for task in ("ner", "textcat") for encoder in encoders}
+    assert set(NAMES) == {*expected, "pretrain_bilm", "pretrain_mlm"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_filled_config_is_valid(name, data, tmp_path, capsys):
+    path = fill(name, tmp_path)
+    # Of a config of pretraining, too, spaCy checks the section [training], which it fills in.
+    corpora = {f"paths.{part}": str(data / "ner" / f"{part}.spacy") for part in ("train", "dev")}
+    debug_config(path, overrides={**corpora, **paths(name, data)})
+    assert "Config is valid" in capsys.readouterr().out
+    again = tmp_path / "again.cfg"
+    fill_config(again, path, pretraining=name in PRETRAINING, silent=True)
+    assert again.read_text(encoding="utf8") == path.read_text(encoding="utf8")
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_two_steps_of_training(name, data, tmp_path):
+    overrides = {
+        **paths(name, data),
+        **small(name),
+        "paths.log": str(tmp_path / "log.jsonl"),
+        "corpora.dev.limit": 20,
+        "training.max_steps": 2,
+        "training.eval_frequency": 2,
+    }
+    train(CONFIGS / f"{name}.cfg", tmp_path / "out", overrides=overrides)
+    assert (tmp_path / "out" / "model-best" / "meta.json").exists()
+    assert [row["step"] for row in srsly.read_jsonl(tmp_path / "log.jsonl")] == [0, 2]
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_two_steps_of_pretraining(name, data, tmp_path):
+    overrides = {
+        **paths(name, data),
+        **small(name),
+        "pretraining.max_epochs": 1,
+        "pretraining.batcher.size": 400,
+    }
+    config = load_config(fill(name, tmp_path), overrides=overrides).interpolate()
+    pretrain(config, tmp_path)
+    (row, _) = srsly.read_jsonl(tmp_path / "log.jsonl")
+    assert 500 < row["nr_word"] < 800
+    assert (tmp_path / "model-last.bin").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINING if "hashembedcnn" not in name])
+def test_the_listener_has_the_width_of_the_encoder(name):
+    components = load_config(CONFIGS / f"{name}.cfg").interpolate()["components"]
+    width = components["ctxemb"]["model"]["encoder"]["width"]
+    (listener,) = (
+        pipe["model"]["tok2vec"] for pipe in components.values() if "tok2vec" in pipe["model"]
+    )
+    assert listener["@architectures"] == "spacy.Tok2VecListener.v1"
+    assert listener["width"] == width
+    assert listener["upstream"] == "ctxemb"
+
+
+@pytest.mark.parametrize("encoder, pretraining", [("bilm", "bilm"), ("transformer", "mlm")])
+@pytest.mark.parametrize("task", ["ner", "textcat"])
+def test_training_loads_what_pretraining_writes(task, encoder, pretraining):
+    """`init_tok2vec` wants equal models."""
+    configs = [
+        load_config(CONFIGS / f"{name}.cfg").interpolate()["components"]["ctxemb"]
+        for name in (f"{task}_{encoder}", f"pretrain_{pretraining}")
+    ]
+    assert configs[0] == configs[1]
