@@ -1,6 +1,6 @@
 """Registered builders: what a config may name. No maths."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -148,9 +148,7 @@ def build_bilm_objective(
 
     def create(vocab: Vocab, tok2vec: ContextualModel) -> ObjectiveModel:
         shim = get_pretrained_shim(tok2vec)
-        nlp = get_lang_class(vocab.lang)(vocab=vocab)
-        documents = ([token.text for token in eg.reference] for eg in corpus(nlp))
-        vocabulary = build_vocabulary(documents, size=vocab_size)
+        vocabulary = build_vocabulary(read_words(corpus, vocab), size=vocab_size)
         if len(vocabulary) == N_SPECIAL:
             raise RuntimeError(Errors.E034)
         sampled = n_samples if len(vocabulary) > sample_above else None
@@ -161,16 +159,22 @@ def build_bilm_objective(
 
 
 def build_masked_lm_objective(
-    *, share: float = 0.15, whole_words: bool = False
+    *,
+    corpus: Callable[[Language], Iterable[Example]],
+    share: float = 0.15,
+    whole_words: bool = False,
 ) -> Callable[[Vocab, ContextualModel], ObjectiveModel]:
     """`spacy-ctxemb.MaskedLMObjective.v1`: predict hidden pieces.
 
+    corpus: the text, usually ${corpora.pretrain}; looked at for whether there is any.
     share: of pieces to predict; of these 80 % are hidden, 10 % replaced, 10 % left. 0.15.
     whole_words: hide all pieces of a token together.
     """
 
     def create(vocab: Vocab, tok2vec: ContextualModel) -> ObjectiveModel:
         shim = get_pretrained_shim(tok2vec)
+        if not any(word for words in read_words(corpus, vocab) for word in words):
+            raise RuntimeError(Errors.E034)
         encoder, pieces = shim.embedder.encoder, shim.pieces
         if not isinstance(pieces, WordPieces):
             raise RuntimeError(
@@ -191,6 +195,15 @@ def build_masked_lm_objective(
         return build_objective_model(tok2vec, objective)
 
     return create
+
+
+def read_words(
+    corpus: Callable[[Language], Iterable[Example]], vocab: Vocab
+) -> Iterator[list[str]]:
+    """The words of each document, as the language's own tokenizer splits them."""
+    nlp = get_lang_class(vocab.lang)(vocab=vocab)
+    for eg in corpus(nlp):
+        yield [token.text for token in eg.reference if not token.is_space]
 
 
 def build_scalar_mix(*, layer_norm: bool = False) -> BuildMix:

@@ -5,13 +5,15 @@ listeners, training, pretraining and serialisation work unchanged.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from spacy.tokens import Doc
+from spacy.util import logger
 from thinc.api import Model, xp2torch
 from thinc.types import Floats2d
 
@@ -23,6 +25,9 @@ from .shim import EmbedderShim, to_array
 from .windows import Windows, check_length
 
 ContextualModel = Model[list[Doc], list[Floats2d]]
+
+#: Tokens predicted together. Enough to fill batches with windows of similar length.
+GROUP_TOKENS = 16384
 
 
 def use_one_thread() -> None:
@@ -91,9 +96,13 @@ def forward(
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
     """Vectors of the tokens of each Doc: (n_tokens, width) each."""
     shim = get_shim(model)
-    windows = cut_docs(shim, docs)
     if not is_train:
-        return split_docs(to_array(shim.predict(windows), model.ops), docs), lambda dY: []
+        groups = (
+            split_docs(to_array(shim.predict(cut_docs(shim, group)), model.ops), group)
+            for group in group_docs(docs)
+        )
+        return list(chain.from_iterable(groups)), lambda dY: []
+    windows = cut_docs(shim, docs)
     set_encoder_dropout(model)
     vectors, backprop_vectors = shim.begin_update(windows)
 
@@ -114,18 +123,37 @@ def init(
     """
     shim = get_shim(model)
     if needs_vocabulary(shim) and X:
+        # An encoder inside another component sees no more than these.
         train_pieces(shim, X)
         shim.pieces_from_sample = True
+        logger.warning(Errors.W001.format(n_docs=len(X)))
     shim.materialise()
 
 
 def predict_layers(model: ContextualModel, docs: Sequence[Doc]) -> list[Layers]:
     """The token vectors of each Doc together with every layer they were made of."""
     shim = get_shim(model)
-    tensors, layers = shim.predict_layers(cut_docs(shim, docs))
-    ends = np.cumsum([len(doc) for doc in docs])[:-1]
-    by_doc = zip(np.split(tensors, ends), np.split(layers, ends, axis=1), strict=True)
-    return [Layers(tensor.copy(), layer.copy()) for tensor, layer in by_doc]
+    results: list[Layers] = []
+    for group in group_docs(docs):
+        tensors, layers = shim.predict_layers(cut_docs(shim, group))
+        ends = np.cumsum([len(doc) for doc in group])[:-1]
+        by_doc = zip(np.split(tensors, ends), np.split(layers, ends, axis=1), strict=True)
+        results.extend(Layers(tensor.copy(), layer.copy()) for tensor, layer in by_doc)
+    return results
+
+
+def group_docs(docs: Sequence[Doc]) -> Iterator[list[Doc]]:
+    """Documents to encode together: Docs of up to GROUP_TOKENS, so that memory is bounded."""
+    group: list[Doc] = []
+    n_tokens = 0
+    for doc in docs:
+        if group and n_tokens + len(doc) > GROUP_TOKENS:
+            yield group
+            group, n_tokens = [], 0
+        group.append(doc)
+        n_tokens += len(doc)
+    if group:
+        yield group
 
 
 def cut_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Windows:

@@ -28,7 +28,10 @@ def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:
         found = [shim.pieces for shim in shims if isinstance(shim.pieces, WordPieces)]
         if not found:
             raise ValueError(Errors.E037.format(names=nlp.component_names))
-        for pieces in found:
+        # Not into trained encoders, which come from other pipelines with pieces of their own.
+        for pieces in (shim.pieces for shim in shims if not shim.is_materialised):
+            if not isinstance(pieces, WordPieces):
+                continue
             pieces.load(Path(path).read_text(encoding="utf8"), source=str(path))
         return nlp
 

@@ -50,11 +50,11 @@ def encode_docs(docs: Sequence[Doc], pieces: Pieces, *, split_sentences: bool) -
     """Pieces of all tokens of all documents."""
     words = [token.text for doc in docs for token in doc]
     ids, lengths = pieces.encode(words)
-    n_tokens = [len(doc) for doc in docs]
-    starts = np.cumsum([0, *n_tokens])
+    n_tokens = np.array([len(doc) for doc in docs], dtype=np.int64)
+    starts = np.cumsum(n_tokens) - n_tokens
     sequence_starts = [
         int(start) + i
-        for start, doc in zip(starts, docs, strict=False)
+        for start, doc in zip(starts, docs, strict=True)
         for i in (find_sequence_starts(doc) if split_sentences else [0])
         if len(doc)
     ]
@@ -62,7 +62,7 @@ def encode_docs(docs: Sequence[Doc], pieces: Pieces, *, split_sentences: bool) -
         words=words,
         ids=ids,
         lengths=lengths,
-        document_lengths=sum_stretches(lengths, starts[:-1], np.array(n_tokens)),
+        document_lengths=sum_stretches(lengths, starts, n_tokens),
         sequence_lengths=np.add.reduceat(lengths, sequence_starts) if words else lengths,
     )
 

@@ -119,6 +119,21 @@ class Errors(metaclass=_Coded):
         "another component wrote it. Remove that component, or move it behind '{component}'."
     )
 
+    E044 = (
+        "'{component}' listens to '{upstream}' but comes before it. Put '{upstream}' first: "
+        "nlp.add_pipe('ctxemb', name='{upstream}', first=True)."
+    )
+    E045 = (
+        "'{component}' is trained on the vectors of '{upstream}', but a Doc of {n_tokens} tokens "
+        "has none: '{upstream}' is frozen and does not annotate. Add it to "
+        "training.annotating_components. (nlp.rehearse does not work with shared encoders.)"
+    )
+    E046 = (
+        "'{other}' comes after '{name}' and writes doc.tensor too, so the contextual vectors "
+        "would be lost. Remove one of them (nlp.remove_pipe), or put '{name}' behind '{other}' "
+        "and the components that listen to it."
+    )
+
     # pretraining
     E030 = (
         "{objective} needs the encoder {wanted}, the config has {found}. Change "
@@ -160,6 +175,20 @@ class Errors(metaclass=_Coded):
         "are in."
     )
     E040 = "No metrics were found in {path}. Run the training commands of project.yml first."
+
+    E047 = (
+        "The vocabulary has no pieces besides {n_special} special ones. Train it on more text "
+        "with `python -m spacy ctxemb train-pieces`."
+    )
+    E048 = "Nothing in {path} is there to predict: the text is too short. Pass more of it."
+    E049 = "{path} has no [pretraining] section. Pass the config that `spacy pretrain` ran with."
+
+    # warnings
+    W001 = (
+        "A vocabulary of word pieces was learned from {n_docs} sample documents only. Unless "
+        "init_tok2vec brings another one, load one with the callback spacy-ctxemb.LoadPieces.v1 in "
+        "[initialize.before_init]."
+    )
 
     # vectors
     E027 = (

@@ -51,9 +51,9 @@ class ScalarMix(LayerMix):
         self.gamma = nn.Parameter(torch.empty(1))
 
     def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
-        if self.whole_documents:
-            layers = normalise_documents(layers, document_lengths)
         scales = self.gamma * torch.softmax(self.weights, dim=0)  # (L,)
+        if self.whole_documents:
+            return mix_normalised(layers, document_lengths, scales)
         return torch.tensordot(scales, layers, dims=1)  # (P, D)
 
     def reset_parameters(self) -> None:
@@ -67,15 +67,20 @@ class ScalarMix(LayerMix):
         return shares
 
 
-def normalise_documents(layers: Tensor, document_lengths: Tensor) -> Tensor:
-    """Zero mean and unit variance for each layer of each document. layers: (L, P, D)."""
+def mix_normalised(layers: Tensor, document_lengths: Tensor, scales: Tensor) -> Tensor:
+    """sum_l scales_l (h_l - mean_l) / deviation_l, with mean and deviation of each document.
+
+    layers: (L, P, D); scales: (L,). Returns (P, D). Normalised layers are never stored: the sum
+    is one of the layers themselves, with other scales, minus a number.
+    """
     epsilon = 1e-13
     parts = layers.split([n for n in document_lengths.tolist() if n], dim=1)
-    normal = []
+    mixed = [layers.new_zeros(0, layers.size(2))]
     for part in parts:  # (L, p, D)
-        variance, mean = torch.var_mean(part, dim=(1, 2), correction=0, keepdim=True)
-        normal.append((part - mean) / torch.sqrt(variance + epsilon))
-    return torch.cat(normal, dim=1) if normal else layers
+        variance, mean = torch.var_mean(part, dim=(1, 2), correction=0)  # (L,)
+        normal = scales / torch.sqrt(variance + epsilon)
+        mixed.append(torch.tensordot(normal, part, dims=1) - (normal * mean).sum())
+    return torch.cat(mixed)
 
 
 class ChosenLayer(LayerMix):

@@ -60,21 +60,24 @@ def listen(
             return backprop_upstream(d_outputs)
 
         return outputs, backprop
-    outputs = [read_vectors(listener, doc) for doc in docs]
+    if is_train:
+        get_guard(listener).sample = []
+    outputs = [read_vectors(listener, doc, is_train) for doc in docs]
     if get_guard(listener).releases and not is_train:
         for doc in docs:
             doc.tensor = listener.ops.xp.zeros((0,), dtype="float32")
     return outputs, no_backprop
 
 
-def read_vectors(listener: Tok2VecListener, doc: Doc) -> Floats2d:
+def read_vectors(listener: Tok2VecListener, doc: Doc, is_train: bool) -> Floats2d:
     """doc.tensor, or an error where it is missing or somebody else's."""
     known = get_guard(listener)
     width = listener.get_dim("nO")
     if doc.tensor.size == 0:
         if len(doc) and not any(doc is sample for sample in known.sample):
+            message = Errors.E045 if is_train else Errors.E022
             raise ValueError(
-                Errors.E022.format(
+                message.format(
                     component=known.component, upstream=known.upstream, n_tokens=len(doc)
                 )
             )

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -11,9 +12,9 @@ from spacy import util
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 from spacy.tokens import Doc
-from spacy.training import Example
+from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Model
+from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
 from . import vectors
@@ -34,6 +35,15 @@ KEEP = ("tensor", "layers", "none")
 N_SAMPLE = 10
 
 
+@dataclass
+class PendingUpdate:
+    """A batch whose gradients are on their way back. arrived: whether any has come."""
+
+    backprop: Callable[[list[Floats2d]], Any]
+    d_vectors: list[Floats2d]
+    arrived: bool = False
+
+
 class ContextualEmbedder(Tok2Vec):
     """Writes a contextual vector for each token into doc.tensor.
 
@@ -46,6 +56,9 @@ class ContextualEmbedder(Tok2Vec):
         if keep not in KEEP:
             raise ValueError(Errors.E024.format(keep=keep, name=name, options=list(KEEP)))
         self.keep = keep
+        self._linked = self.listener_map
+        self._later_writers: list[str] = []
+        self._pending: PendingUpdate | None = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -83,6 +96,56 @@ class ContextualEmbedder(Tok2Vec):
         ops = self.model.ops
         return ops.asarray2f(tensor) if self.listeners else cast(Floats2d, ops.to_numpy(tensor))
 
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Send vectors to all listeners, and collect the gradients that come back.
+
+        spaCy's own `tok2vec` learns only if the last listener sends a gradient, which it does
+        not where it is frozen, or has no annotations to learn from. Here any of them will do.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        validate_examples(examples, "ContextualEmbedder.update")
+        self.flush_gradient()
+        docs = [eg.predicted for eg in examples]
+        set_dropout_rate(self.model, drop)
+        vectors, backprop = self.model.begin_update(docs)
+        pending = PendingUpdate(backprop, [self.model.ops.alloc2f(*v.shape) for v in vectors])
+
+        def collect(d_vectors: list[Floats2d]) -> list[Doc]:
+            pending.arrived = True
+            for total, d in zip(pending.d_vectors, d_vectors, strict=True):
+                total += d
+                losses[self.name] += float((cast(Any, d) ** 2).sum())
+            return []
+
+        self._pending = pending
+        for listener in self.listeners:
+            listener.receive(Tok2VecListener.get_batch_id(docs), vectors, collect)
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Change the weights by the gradients that have come back so far."""
+        if self._pending is not None and self._pending.arrived:
+            self.flush_gradient()
+        self.model.finish_update(sgd)
+
+    def flush_gradient(self) -> None:
+        """Backpropagate what listeners have sent, and end the batch for all of them."""
+        pending, self._pending = self._pending, None
+        for listener in self.listeners:
+            listener._batch_id = listener._outputs = listener._backprop = None
+        if pending is not None and pending.arrived:
+            pending.backprop(pending.d_vectors)
+
     def initialize(
         self, get_examples: Callable[[], Iterable[Example]], *, nlp: Language | None = None
     ) -> None:
@@ -90,6 +153,8 @@ class ContextualEmbedder(Tok2Vec):
 
         get_examples: the training data; a vocabulary is learned from its words.
         """
+        if nlp is not None:
+            self._check_earlier(nlp)
         shim = get_shim(self.model)
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         if not sample:
@@ -101,14 +166,23 @@ class ContextualEmbedder(Tok2Vec):
 
     def find_listeners(self, component: Any) -> None:
         """Link the listeners of a later component, and check that they fit."""
-        super().find_listeners(component)
         name = getattr(component, "name", "")
-        if isinstance(component, Tok2Vec):
-            raise ValueError(Errors.E023.format(other=name, name=self.name, reader=name))
+        if self.listener_map is not self._linked:  # spaCy links all components anew
+            self._linked = self.listener_map
+            self._later_writers = []
+        if isinstance(component, ContextualEmbedder):
+            self._later_writers.append(name)
+        elif isinstance(component, Tok2Vec):
+            raise ValueError(Errors.E046.format(other=name, name=self.name))
         for listener in _listeners_of(component):
-            if listener.upstream_name not in ("*", self.name):
-                upstream = listener.upstream_name
-                raise ValueError(Errors.E023.format(other=upstream, name=self.name, reader=name))
+            upstream = listener.upstream_name
+            if upstream in self._later_writers:
+                continue
+            is_own = upstream in ("*", self.name)
+            if not is_own or self._later_writers:
+                other = upstream if not is_own else self._later_writers[-1]
+                raise ValueError(Errors.E023.format(other=other, name=self.name, reader=name))
+            self.add_listener(listener, name)
             self._link(listener, name)
 
     def _link(self, listener: Tok2VecListener, component: str) -> None:
@@ -126,6 +200,12 @@ class ContextualEmbedder(Tok2Vec):
             if earlier is not listener:
                 get_guard(earlier).releases = False
         guard(listener, Guard(self.name, component, self.keep == "none" and is_only_one))
+
+    def _check_earlier(self, nlp: Language) -> None:
+        """Refuse components that listen to this one but come before it."""
+        for name, component in nlp.pipeline[: nlp.pipe_names.index(self.name)]:
+            if any(node.upstream_name == self.name for node in _listeners_of(component)):
+                raise ValueError(Errors.E044.format(component=name, upstream=self.name))
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write pieces and `encoder.safetensors`, so that weights have no limit of size."""

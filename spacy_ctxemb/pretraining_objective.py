@@ -16,6 +16,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training.pretrain import get_tok2vec_ref
 from thinc.api import Model, Ops
+from torch import Tensor
 
 from .bridge import ContextualModel, find_shims, set_encoder_dropout
 from .doc_windows import encode_docs
@@ -126,13 +127,27 @@ def score_batch(
     """One batch of windows, forward and, with gradients enabled, backward."""
     mask = source.mask.to(shim.device)
     layers = shim.embedder.encoder(source.ids.to(shim.device), mask)
-    losses = objective(layers, target.ids.to(shim.device), mask)
+    targets = torch.where(find_owned_steps(target), target.ids, NO_TARGET)
+    losses = objective(layers, targets.to(shim.device), mask)
     total = torch.stack(list(losses.nll.values())).mean()
     if not bool(torch.isfinite(total)):
         raise RuntimeError(Errors.E033.format(loss=float(total.detach())))
     if torch.is_grad_enabled() and n_targets:
         (total / n_targets).backward()
     return [(name, float(nll.detach()), losses.n_targets[name]) for name, nll in losses.nll.items()]
+
+
+def find_owned_steps(batch: PieceBatch) -> Tensor:
+    """Steps to predict: the pieces a window owns, so that none is predicted twice where windows
+    overlap, and its boundaries where it owns the piece beside them. (B, T)"""
+    B, T = batch.mask.shape
+    owned = torch.zeros(B * T, dtype=torch.bool)
+    owned[batch.rows] = True
+    owned = owned.view(B, T)
+    owned[:, 0] = owned[:, 1]
+    windows, ends = torch.arange(B), batch.mask.sum(dim=1) - 1  # (B,)
+    owned[windows, ends] = owned[windows, ends - 1]
+    return owned
 
 
 def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> EmbedderShim:

@@ -79,8 +79,8 @@ class EmbedderShim(Shim):
         self.check_materialised()
         with torch.inference_mode():
             layers = self.embedder.encode(windows)  # (L, P, D)
-            vectors = self.embedder.combine(layers, windows)
             tokens = self.embedder.pool_layers(layers, windows)
+            vectors = self.embedder.combine(layers, windows)
         return vectors.cpu().numpy(), tokens.cpu().numpy()
 
     def begin_update(self, windows: Windows) -> tuple[Tensor, Callable[[Tensor], None]]:
@@ -92,7 +92,8 @@ class EmbedderShim(Shim):
         def backprop(d_vectors: Tensor) -> None:
             if not bool(torch.isfinite(d_vectors).all()):
                 raise ValueError(Errors.E018.format(shape=tuple(d_vectors.shape)))
-            vectors.backward(d_vectors)
+            if vectors.requires_grad:  # not where no Doc has any pieces
+                vectors.backward(d_vectors)
 
         return vectors.detach(), backprop
 
@@ -142,7 +143,12 @@ class EmbedderShim(Shim):
 
     def copy(self) -> "EmbedderShim":
         """A deep copy with an id of its own."""
-        twin = copy.deepcopy(self)
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "EmbedderShim":
+        twin = copy.copy(self)
+        memo[id(self)] = twin
+        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
         with Shim.global_id_lock:
             Shim.global_id += 1
             twin.id = Shim.global_id
@@ -253,7 +259,8 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     if found != expected:
         raise ValueError(Errors.E020.format(differences=describe_differences(expected, found)))
     device = get_torch_default_device()
-    values = {name: tensor.to(device) for name, tensor in tensors.items()}
+    # Copies: a tensor from a file is mapped to it, and would change with it.
+    values = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
     module.load_state_dict(values, assign=True)
 
 

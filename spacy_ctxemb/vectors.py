@@ -61,7 +61,7 @@ def mean_vector(tokens: Doc | Span) -> Vector:
 
     White space has no vector and does not count, as in TF-Hub's `default` output.
     """
-    rows = tokens.doc.tensor
+    rows = tokens.doc.tensor[: len(tokens.doc)]  # retokenising may leave more
     if isinstance(tokens, Span):
         rows = rows[tokens.start : tokens.end]
     n_rows = int(rows.any(axis=1).sum())
@@ -82,10 +82,15 @@ def vector_norm(tokens: Doc | Span | Token) -> float:
 def similarity(tokens: Doc | Span | Token, other: Any) -> float:
     """The cosine of the angle between two vectors; 0 where one of them is zero.
 
-    other: a Doc, Span, Token or Lexeme.
+    other: a Doc, Span or Token.
     """
-    a, b = tokens.vector, other.vector
+    a, b = to_cpu(tokens.vector), to_cpu(other.vector)
     if a.shape != b.shape:
         raise ValueError(Errors.E028.format(width=a.shape[-1], other=b.shape[-1]))
     norms = (float(a @ a) * float(b @ b)) ** 0.5
     return float(a @ b) / norms if norms else 0.0
+
+
+def to_cpu(vector: Any) -> Vector:
+    """A NumPy array, also of a vector on the GPU."""
+    return cast(Vector, vector.get() if hasattr(vector, "get") else vector)

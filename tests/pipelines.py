@@ -74,7 +74,7 @@ def textcat_config(tok2vec: dict[str, Any], *, exclusive: bool = True) -> dict[s
             "exclusive_classes": exclusive,
             "use_reduce_first": False,
             "use_reduce_last": False,
-            "use_reduce_max": True,
+            "use_reduce_max": False,
             "use_reduce_mean": True,
             "tok2vec": tok2vec,
         }

@@ -1,5 +1,6 @@
 """The component in a pipeline: training, listeners, layers, odd input."""
 
+import copy
 import multiprocessing
 import pickle
 import threading
@@ -197,6 +198,7 @@ def test_gradients_of_listeners_add_up():
     _, backprop_second = second.begin_update(docs)
     backprop_first([np.ones_like(y) for y in outputs])
     backprop_second([2 * np.ones_like(y) for y in outputs])
+    pipe.flush_gradient()
     shim = get_shim(pipe.model)
     found = {n: p.grad.clone() for n, p in shim.named_parameters() if p.grad is not None}
     for parameter in shim.embedder.parameters():
@@ -261,9 +263,8 @@ def test_freezing_in_the_middle_does_not_reuse_old_outputs():
     nlp = with_ner()
     update(nlp, NER_DATA, steps=1)
     shim = get_shim(nlp.get_pipe("ctxemb").model)
-    gradients = {name: p.grad.clone() for name, p in shim.named_parameters()}
     update(nlp, NER_DATA, steps=1, exclude=["ctxemb"], annotates=["ctxemb"])
-    assert all(torch.equal(p.grad, gradients[name]) for name, p in shim.named_parameters())
+    assert all(parameter.grad is None for _, parameter in shim.named_parameters())
 
 
 def test_dropout_follows_the_config_of_training(model):
@@ -301,6 +302,57 @@ def test_averaged_parameters_are_used_and_taken_back():
         assert not torch.equal(value, now[name])
         assert np.array_equal(value.numpy(), optimizer.averages[shim.id, name])
     assert all(torch.equal(now[name], value) for name, value in parameters(nlp).items())
+
+
+@pytest.mark.parametrize("excluded", ["ner", "textcat"])
+def test_the_encoder_learns_from_any_listener(excluded):
+    """Also where the last one, to which spaCy's tok2vec leaves the work, sends no gradient."""
+    nlp = blank()
+    nlp.add_pipe("ner", config=ner_config(listener()))
+    nlp.add_pipe("textcat", config=textcat_config(listener()))
+    data = [(text, {**a, **b}) for (text, a), (_, b) in zip(NER_DATA, TEXTCAT_DATA, strict=True)]
+    nlp.initialize(lambda: examples(nlp, data))
+    before = parameters(nlp)
+    update(nlp, data, steps=3, exclude=[excluded])
+    assert all(not torch.equal(before[name], value) for name, value in parameters(nlp).items())
+    update(nlp, data, steps=1, exclude=["ctxemb"], annotates=["ctxemb"])
+
+
+@pytest.mark.parametrize("mix", ["ScalarMix", "Layer"])
+def test_batches_of_nothing_but_white_space(mix):
+    model = {**BILM, "mix": {"@architectures": f"spacy-ctxemb.{mix}.v1"}}
+    nlp = with_ner(model)
+    data = [(" ", {"entities": []}), ("", {"entities": []})]
+    update(nlp, data, steps=2)
+
+
+def test_no_documents(model):
+    for keep in ("tensor", "layers"):
+        assert initialised(model, keep=keep).get_pipe("ctxemb").predict([]) == []
+
+
+def test_an_empty_doc_among_others_with_textcat():
+    nlp = blank()
+    nlp.add_pipe("textcat", config=textcat_config(listener()))
+    nlp.initialize(lambda: examples(nlp, TEXTCAT_DATA))
+    assert [len(doc.cats) for doc in nlp.pipe(["", "two words", " "])] == [2, 2, 2]
+
+
+def test_groups_of_documents_give_the_same_vectors(model, monkeypatch):
+    nlp = initialised(model)
+    expected = vectors(nlp)
+    monkeypatch.setattr("spacy_ctxemb.bridge.GROUP_TOKENS", 5)
+    for a, b in zip(vectors(nlp), expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_copies_of_a_pipeline_have_their_own_optimizer_state():
+    nlp = initialised()
+    twin = copy.deepcopy(nlp)
+    shims = [get_shim(n.get_pipe("ctxemb").model) for n in (nlp, twin)]
+    assert shims[0].id != shims[1].id
+    for a, b in zip(vectors(nlp), vectors(twin), strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_replace_listeners_keeps_predictions_and_unties_training():
@@ -400,7 +452,7 @@ def test_a_disabled_upstream_is_an_error_not_zeros(tmp_path):
 
 def test_a_second_writer_of_the_tensor():
     nlp = blank()
-    with pytest.raises(ValueError, match=r"\[E023\] 'tok2vec' and 'ctxemb' both write"):
+    with pytest.raises(ValueError, match=r"\[E046\] 'tok2vec' comes after 'ctxemb'"):
         nlp.add_pipe("tok2vec")
     nlp = spacy.blank("en")
     nlp.add_pipe("tok2vec")
@@ -417,6 +469,34 @@ def test_a_writer_whose_readers_come_first_is_no_conflict():
     nlp.add_pipe("ctxemb", config={"model": BILM})
     nlp.initialize(lambda: examples(nlp, NER_DATA))
     assert nlp("Ada lives in Oslo.").tensor.shape == (5, WIDTH)
+
+
+def test_two_encoders_with_readers_of_their_own():
+    nlp = blank()
+    nlp.add_pipe("ner", config=ner_config(listener(upstream="ctxemb")))
+    nlp.add_pipe("ctxemb", name="second", config={"model": TRANSFORMER})
+    config = textcat_config(listener(upstream="second"))
+    nlp.add_pipe("textcat", config=config)
+    data = [(text, {**a, **b}) for (text, a), (_, b) in zip(NER_DATA, TEXTCAT_DATA, strict=True)]
+    nlp.initialize(lambda: examples(nlp, data))
+    scores = update(nlp, data, steps=2 * STEPS)
+    assert scores["ents_f"] == scores["cats_micro_f"] == 1.0
+    with pytest.raises(ValueError, match=r"\[E023\] 'second' and 'ctxemb'.*'late' would read"):
+        nlp.add_pipe("ner", name="late", config=ner_config(listener(upstream="ctxemb")))
+
+
+def test_a_reader_before_the_encoder():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner", config=ner_config(listener(upstream="ctxemb")))
+    nlp.add_pipe("ctxemb", config={"model": BILM})
+    with pytest.raises(ValueError, match=r"\[E044\] 'ner' listens to 'ctxemb' but comes before"):
+        nlp.initialize(lambda: examples(nlp, NER_DATA))
+
+
+def test_frozen_without_annotating():
+    nlp = with_ner()
+    with pytest.raises(ValueError, match=r"\[E045\] 'ner'.*annotating_components"):
+        nlp.update(examples(nlp, NER_DATA), sgd=Adam(0.001), exclude=["ctxemb"])
 
 
 def test_no_weights_yet():
@@ -476,9 +556,9 @@ def test_bytes_disk_and_pickle_give_equal_vectors(model, tmp_path):
         spacy.load(tmp_path / "model"),
         pickle.loads(pickle.dumps(nlp)),
     ]
-    for copy in copies:
-        assert isinstance(copy, Language)
-        for a, b in zip(vectors(copy), expected, strict=True):
+    for other in copies:
+        assert isinstance(other, Language)
+        for a, b in zip(vectors(other), expected, strict=True):
             assert np.array_equal(a, b)
 
 
@@ -490,6 +570,17 @@ def test_a_loaded_pipeline_goes_on_training(tmp_path):
     loaded.resume_training()
     assert update(loaded, NER_DATA, steps=STEPS)["ents_f"] == 1.0
     assert all(not torch.equal(before[name], value) for name, value in parameters(loaded).items())
+
+
+def test_a_loaded_pipeline_does_not_change_with_its_file(tmp_path):
+    initialised(seed=0).to_disk(tmp_path)
+    nlp = spacy.load(tmp_path)
+    expected = vectors(nlp)
+    weights = tmp_path / "ctxemb" / "model" / "encoder.safetensors"
+    with weights.open("r+b") as file_:
+        file_.write(bytes(weights.stat().st_size))
+    for a, b in zip(vectors(nlp), expected, strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_keep_can_change_at_load_time(tmp_path):

@@ -205,6 +205,7 @@ def ner_config(objective, pretrained, **changes):
     loaded = load_config(CONFIGS / NER_CONFIGS[objective], overrides=overrides).interpolate()
     for corpus in ("train", "dev"):
         loaded["corpora"][corpus] = {"@readers": READER}
+    loaded["pretraining"]["objective"]["corpus"] = {"@readers": READER}
     loaded["training"].update(changes)
     return loaded
 

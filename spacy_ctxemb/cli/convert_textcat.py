@@ -32,18 +32,20 @@ def convert_textcat(
         msg.fail(Errors.E041.format(path=input_path, suffixes=list(SUFFIXES)), exits=1)
     nlp = spacy.blank(lang)
     output_dir.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        rows = list(read_json_lines(path))
+    files = {path: list(read_json_lines(path)) for path in paths}
+    for path, rows in files.items():
         for i, row in enumerate(rows, start=1):
             if not all(isinstance(row.get(key), str) for key in ("text", "label")):
                 msg.fail(Errors.E039.format(row=i, path=path, found=str(row)[:80]), exits=1)
-        labels = sorted({row["label"] for row in rows})
+    # A file may lack a label that others have; all of them get the same doc.cats.
+    labels = sorted({row["label"] for rows in files.values() for row in rows})
+    for path, rows in files.items():
         docs = DocBin()
         for row in rows:
             doc = nlp.make_doc(row["text"])
             doc.cats = {label: float(label == row["label"]) for label in labels}
             docs.add(doc)
-        output_path = output_dir / f"{path.name.split('.')[0]}.spacy"
+        output_path = output_dir / f"{path.name.removesuffix('.gz').removesuffix('.jsonl')}.spacy"
         with replacing(output_path) as temporary:
             temporary.write_bytes(docs.to_bytes())
         msg.good(f"{len(rows)} texts with {len(labels)} labels", str(output_path))
@@ -54,6 +56,8 @@ def read_json_lines(path: Path) -> Iterator[dict[str, str]]:
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf8") as lines:
         for line in lines:
+            if line.isspace():
+                continue
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import typer
 
+#: Documents scored together.
+BATCH_SIZE = 64
+
 
 def perplexity(
     config_path: Path = typer.Argument(..., help="Pretraining config", exists=True),
     weights_path: Path = typer.Argument(..., help="A model*.bin of `spacy pretrain`", exists=True),
     text_path: Path = typer.Argument(..., help="Held-out text, one document a line", exists=True),
     output: Path | None = typer.Option(None, help="JSON file to write"),
-    batch_size: int = typer.Option(64, help="Documents at a time"),
 ) -> None:
     """Report the perplexity of a pretrained encoder on held-out text.
 
@@ -21,7 +23,7 @@ def perplexity(
     masked language modelling: of the hidden pieces, which are chosen at random, always the same.
     """
     import numpy as np
-    from spacy.util import get_lang_class, load_config, load_model_from_config, minibatch
+    from spacy.util import load_config, load_model_from_config, minibatch
     from tqdm import tqdm
     from wasabi import msg
 
@@ -30,20 +32,23 @@ def perplexity(
     from ..pretraining_objective import evaluate, load_pretrained
 
     config = load_config(config_path)
+    if "component" not in config.get("pretraining", {}):
+        msg.fail(Errors.E049.format(path=config_path), exits=1)
     nlp = load_model_from_config(config, auto_fill=True)
     shim = load_pretrained(nlp, config["pretraining"], weights_path)
-    tokenizer = get_lang_class(config["nlp"]["lang"])()
     lines = read_lines(text_path)
     if not lines:
         msg.fail(Errors.E038.format(path=text_path), exits=1)
     rng = np.random.default_rng(0)
     totals: dict[str, list[float]] = {}
-    batches = minibatch(tqdm(lines, unit=" documents", disable=None), batch_size)
+    batches = minibatch(tqdm(lines, unit=" documents", disable=None), BATCH_SIZE)
     for batch in batches:
-        for name, (nll, n) in evaluate(shim, [tokenizer.make_doc(t) for t in batch], rng).items():
+        for name, (nll, n) in evaluate(shim, [nlp.make_doc(t) for t in batch], rng).items():
             total = totals.setdefault(name, [0.0, 0])
             total[0] += nll
             total[1] += n
+    if not any(n for _, n in totals.values()):
+        msg.fail(Errors.E048.format(path=text_path), exits=1)
     scores = dict(summarise(totals))
     for name, score in scores.items():
         msg.info(f"perplexity {name}: {score:.2f}")

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from ..encoders import BiLM, Encoder
 from ..errors import Errors
-from .objective import Ids, Losses, Objective, Targets
+from .objective import NO_TARGET, Ids, Losses, Objective, Targets
 
 BEGIN, END, UNKNOWN = "<S>", "</S>", "<UNK>"
 N_SPECIAL = 3
@@ -71,13 +71,16 @@ class BiLMObjective(Objective):
         (dropout,) = self.encoder_dropout
         top = dropout(layers[-1])  # (B, T, D)
         has_next = mask[:, 1:]  # padding is at the right, so step t + 1 is real only if t is
+        following, preceding = targets[:, 1:], targets[:, :-1]  # (B, T - 1)
+        to_following = has_next & (following != NO_TARGET)
+        to_preceding = has_next & (preceding != NO_TARGET)
         forward, backward = top.split(self.half_width, dim=-1)
         nll = {
-            "forward": self.nll(forward[:, :-1][has_next], targets[:, 1:][has_next]),
-            "backward": self.nll(backward[:, 1:][has_next], targets[:, :-1][has_next]),
+            "forward": self.nll(forward[:, :-1][to_following], following[to_following]),
+            "backward": self.nll(backward[:, 1:][to_preceding], preceding[to_preceding]),
         }
-        n = int(has_next.sum())
-        return Losses(nll, {"forward": n, "backward": n})
+        n_targets = {"forward": int(to_following.sum()), "backward": int(to_preceding.sum())}
+        return Losses(nll, n_targets)
 
     def nll(self, h: Tensor, targets: Tensor) -> Tensor:
         """The sum of negative log-likelihoods. h: (n, D / 2); targets: (n,)."""

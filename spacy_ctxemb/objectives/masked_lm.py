@@ -54,6 +54,8 @@ class MaskedLMObjective(Objective):
             )
         if not 0.0 < share < 1.0:
             raise ValueError(Errors.E031.format(share=share))
+        if n_pieces <= n_special:
+            raise ValueError(Errors.E047.format(n_special=n_special))
         self.corruption = Corruption(mask_id, n_special, n_pieces, share, whole_words)
         self.n_pieces = n_pieces
         # In a list, so that the parameter is not this module's too.

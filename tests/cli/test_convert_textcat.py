@@ -83,7 +83,6 @@ def test_the_same_rows_give_the_same_docs(tmp_path):
         ('{"text": null, "label": "money"}', "{'text': None, 'label': 'money'}"),
         ('["text", "label"]', "{}"),
         ("text", "{}"),
-        ("", "{}"),
     ],
 )
 def test_a_row_that_is_no_example(line, found, tmp_path):

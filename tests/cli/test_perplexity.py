@@ -113,20 +113,6 @@ def test_a_bilm_agrees_with_a_plain_loop(bilm, tmp_path):
     assert score(bilm, tmp_path) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_bilm_does_not_depend_on_the_batch_size(bilm, tmp_path):
-    one, many = (score(bilm, tmp_path, "--batch-size", n) for n in ("1", "64"))
-    assert one == pytest.approx(many, rel=1e-5)
-
-
-def test_hidden_pieces_do_not_depend_on_the_batch_size(tmp_path):
-    config = tiny_config("mlm", tmp_path, pretraining__max_epochs=1)
-    config.to_disk(tmp_path / "config.cfg")
-    pretrain(config, tmp_path)
-    sizes = ("1", "64")
-    one, many = (score(tmp_path, tmp_path, "--batch-size", n, text="text.txt") for n in sizes)
-    assert one == pytest.approx(many, rel=1e-5)
-
-
 @pytest.mark.parametrize("text", ["", "\n", " \n\t\n"])
 def test_no_text(text, bilm, tmp_path):
     path = tmp_path / "dev.txt"
