@@ -79,7 +79,10 @@ def mix_normalised(layers: Tensor, document_lengths: Tensor, scales: Tensor) -> 
     for part in parts:  # (L, p, D)
         variance, mean = torch.var_mean(part, dim=(1, 2), correction=0)  # (L,)
         normal = scales / torch.sqrt(variance + epsilon)
-        mixed.append(torch.tensordot(normal, part, dims=1) - (normal * mean).sum())
+        total = torch.zeros_like(part[0])  # (p, D)
+        for scale, layer in zip(normal, part, strict=True):  # one layer at a time, for memory
+            total = torch.addcmul(total, scale, layer)
+        mixed.append(total - (normal * mean).sum())
     return torch.cat(mixed)
 
 
