@@ -52,6 +52,18 @@ class Layers(NamedTuple):
     layers: NDArray[np.float32]
 
 
+class Tok2VecModel(Model[list[Doc], list[Floats2d]]):
+    """A Thinc model that says what is wrong with weights of another width."""
+
+    def from_dict(self, msg: dict[str, Any]) -> "Tok2VecModel":
+        found, expected = msg["nodes"][0]["dims"].get("nO"), self.get_dim("nO")
+        if found != expected:
+            differences = f"width of the vectors: expected {expected}, found {found}"
+            raise ValueError(Errors.E020.format(differences=differences))
+        super().from_dict(msg)
+        return self
+
+
 def build_tok2vec(
     embedder: Embedder, pieces: Pieces, windowing: DocWindowing, *, dropout: float | None
 ) -> ContextualModel:
@@ -70,7 +82,7 @@ def build_tok2vec(
     check_length(windowing.windowing.window, encoder.max_length)
     if dropout is not None:
         encoder.set_dropout(dropout)
-    return Model(
+    return Tok2VecModel(
         "ctxemb",
         forward,
         init=init,

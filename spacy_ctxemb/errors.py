@@ -78,7 +78,8 @@ class Errors(metaclass=_Coded):
     )
     E017 = (
         "The encoder has no weights yet. Call nlp.initialize(), or load a trained pipeline "
-        "with spacy.load."
+        "with spacy.load. A frozen one is not initialised: give it [initialize] init_tok2vec, and "
+        "[pretraining] component and layer to say which model these weights are for."
     )
     E018 = (
         "The gradient for the contextual vectors (shape {shape}) has values that are not "

@@ -203,8 +203,11 @@ class ContextualEmbedder(Tok2Vec):
 
     def _check_earlier(self, nlp: Language) -> None:
         """Refuse components that listen to this one but come before it."""
+        listened_to = {self.name, "*"}
         for name, component in nlp.pipeline[: nlp.pipe_names.index(self.name)]:
-            if any(node.upstream_name == self.name for node in _listeners_of(component)):
+            if isinstance(component, Tok2Vec):
+                listened_to.discard("*")  # that one is meant
+            if any(node.upstream_name in listened_to for node in _listeners_of(component)):
                 raise ValueError(Errors.E044.format(component=name, upstream=self.name))
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:

@@ -485,9 +485,10 @@ def test_two_encoders_with_readers_of_their_own():
         nlp.add_pipe("ner", name="late", config=ner_config(listener(upstream="ctxemb")))
 
 
-def test_a_reader_before_the_encoder():
+@pytest.mark.parametrize("upstream", ["ctxemb", "*"])
+def test_a_reader_before_the_encoder(upstream):
     nlp = spacy.blank("en")
-    nlp.add_pipe("ner", config=ner_config(listener(upstream="ctxemb")))
+    nlp.add_pipe("ner", config=ner_config(listener(upstream=upstream)))
     nlp.add_pipe("ctxemb", config={"model": BILM})
     with pytest.raises(ValueError, match=r"\[E044\] 'ner' listens to 'ctxemb' but comes before"):
         nlp.initialize(lambda: examples(nlp, NER_DATA))
@@ -595,6 +596,13 @@ def test_weights_of_another_shape(tmp_path):
     message = r"\[E020\].*encoder\.layers\.0\.\w+: expected \(2, [\d, ]*\), found \(2, [\d, ]*\)"
     with pytest.raises(ValueError, match=message):
         other.get_pipe("ctxemb").from_disk(tmp_path / "ctxemb")
+
+
+def test_weights_of_another_width():
+    data = initialised().get_pipe("ctxemb").model.to_bytes()
+    message = r"\[E020\].*width of the vectors: expected 24, found 16"
+    with pytest.raises(ValueError, match=message):
+        blank({**BILM, "width": 24}).get_pipe("ctxemb").model.from_bytes(data)
 
 
 def test_pretrained_weights_fit_another_mix():
