@@ -25,14 +25,14 @@ def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:
             raise ValueError(Errors.E036.format(path=path))
         models = [getattr(nlp.get_pipe(name), "model", None) for name in nlp.component_names]
         shims = [shim for model in models if isinstance(model, Model) for shim in find_shims(model)]
-        found = [shim.pieces for shim in shims if isinstance(shim.pieces, WordPieces)]
+        found = [(s, s.pieces) for s in shims if isinstance(s.pieces, WordPieces)]
         if not found:
             raise ValueError(Errors.E037.format(names=nlp.component_names))
-        # Not into trained encoders, which come from other pipelines with pieces of their own.
-        for pieces in (shim.pieces for shim in shims if not shim.is_materialised):
-            if not isinstance(pieces, WordPieces):
-                continue
-            pieces.load(Path(path).read_text(encoding="utf8"), source=str(path))
+        vocabulary = Path(path).read_text(encoding="utf8")
+        for shim, pieces in found:
+            # A trained encoder comes from another pipeline, with pieces of its own.
+            if not shim.is_materialised:
+                pieces.load(vocabulary, source=str(path))
         return nlp
 
     return load_pieces

@@ -7,6 +7,7 @@ runs backward before the next one runs forward, so memory is bounded by one of t
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,9 @@ def forward(
     """The sum of negative log-likelihoods of a batch of documents, in nats."""
     tok2vec = model.get_ref("tok2vec")
     (shim,) = find_shims(tok2vec)
-    if is_train:
-        set_encoder_dropout(tok2vec)
-        with shim.training_mode():
-            scores = run(shim, docs, model.attrs["rng"], is_train=True)
-    else:
-        scores = run(shim, docs, model.attrs["rng"], is_train=False)
+    set_encoder_dropout(tok2vec)
+    with shim.training_mode() if is_train else nullcontext():
+        scores = run(shim, docs, model.attrs["rng"], is_train=is_train)
     return math.fsum(nll for nll, _ in scores.values()) / max(len(scores), 1), backprop
 
 
