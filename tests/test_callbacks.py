@@ -80,3 +80,20 @@ def test_a_vocabulary_larger_than_the_encoder(tmp_path):
 
 def test_building_it_reads_nothing():
     assert callable(registry.callbacks.get("spacy-ctxemb.LoadPieces.v1")(path="nothing.json"))
+
+
+def test_a_trained_encoder_keeps_its_own_vocabulary(tmp_path):
+    """A sourced encoder that is frozen, beside a new one inside a text classifier."""
+    trained = blank(TRANSFORMER)
+    trained.initialize(lambda: examples(trained, NER_DATA))
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ctxemb", source=trained)
+    nlp.add_pipe("ner", config=ner_config(inline_model(TRANSFORMER)))
+    (own,) = find_shims(nlp.get_pipe("ctxemb").model)
+    before = own.pieces.to_json()
+    path = train_vocabulary(tmp_path / "pieces.json")
+    with nlp.select_pipes(disable="ctxemb"):
+        initialize(nlp, path)
+    (new,) = find_shims(nlp.get_pipe("ner").model)
+    assert own.pieces.to_json() == before
+    assert new.pieces.to_json()["tokenizer"] == json.loads(path.read_text(encoding="utf8"))
