@@ -19,7 +19,10 @@ from .objectives import BiLMObjective, MaskedLMObjective
 from .objectives.bilm import N_SPECIAL, build_vocabulary
 from .pieces import CharacterPieces, Pieces, WordPieces
 from .pretraining_objective import ObjectiveModel, build_objective_model, get_pretrained_shim
-from .windows import Windowing
+from .windows import N_BOUNDARIES, Windowing
+
+#: Pieces of a window where the config does not say.
+DEFAULT_WINDOW = 512
 
 #: A character CNN of 256 filters, an eighth of ELMo's.
 FILTERS = ((1, 16), (2, 16), (3, 32), (4, 48), (5, 64), (6, 80))
@@ -32,10 +35,11 @@ def build_contextual_tok2vec(
     mix: BuildMix,
     pooling: str = "mean",
     width: int | None = None,
-    window: int = 126,
-    stride: int = 94,
+    window: int | None = None,
+    stride: int | None = None,
     split_sentences: bool = True,
     batch_pieces: int = 4096,
+    precision: str = "fp32",
     dropout: float | None = None,
 ) -> ContextualModel:
     """`spacy-ctxemb.ContextualTok2Vec.v1`: contextual vectors of the tokens of each Doc.
@@ -45,18 +49,26 @@ def build_contextual_tok2vec(
     pooling: "mean", "first", "last" or "max" of a token's pieces.
     width: of the vectors; a linear projection is learned where it differs from the mix's width.
         Null for the mix's width.
-    window, stride: in pieces; see windows.py. 64 to 510, and about 3/4 of that.
+    window: in pieces; see windows.py. Null for 512, or what the encoder's max_length allows.
+    stride: in pieces; null for 3/4 of the window.
     split_sentences: where a Doc has sentence boundaries, no window crosses them.
     batch_pieces: padded pieces of one pass through the encoder; bounds its memory.
+    precision: of inference: "fp32", or with a BiLM "bf16", which is faster where the CPU computes
+        in bf16 (AVX-512 BF16, AMX) and changes vectors by about a hundredth of their size.
     dropout: the encoder's rate; null to follow training.dropout.
     """
+    if window is None:
+        longest = encoder.max_length
+        window = min(DEFAULT_WINDOW, longest - N_BOUNDARIES) if longest else DEFAULT_WINDOW
+    encoder.set_precision(precision)
     with torch.device("meta"):
         embedder = Embedder(encoder, mix, pooling=pooling, width=width)
     windowing = Windowing(
         window=window,
-        stride=stride,
+        stride=stride or max(window * 3 // 4, 1),
         batch_pieces=batch_pieces,
         max_padding=encoder.max_padding,
+        keep_empty=encoder.stateful,
     )
     return build_tok2vec(
         embedder, pieces, DocWindowing(windowing, split_sentences), dropout=dropout
@@ -76,8 +88,19 @@ def build_bilm(
     cell_clip: float | None = 3.0,
     projection_clip: float | None = 3.0,
     skip_connections: bool = True,
+    project_filters: bool | None = None,
+    project_hidden: bool | None = None,
+    word_cache: int = 20000,
+    stateful: bool = False,
+    warm_start: str | None = None,
 ) -> Encoder:
-    """`spacy-ctxemb.BiLM.v1`: see encoders/bilm.py."""
+    """`spacy-ctxemb.BiLM.v1`: see encoders/bilm.py.
+
+    warm_start: a text, one sentence a line, tokens between spaces.
+    """
+    pieces = CharacterPieces(max_characters)
+    sentences = [line.split() for line in (warm_start or "").splitlines() if line.strip()]
+    ids = [torch.from_numpy(pieces.encode_sequence(words)) for words in sentences]
     with torch.device("meta"):
         return BiLM(
             width=width,
@@ -92,6 +115,11 @@ def build_bilm(
             cell_clip=cell_clip,
             projection_clip=projection_clip,
             skip_connections=skip_connections,
+            project_filters=project_filters,
+            project_hidden=project_hidden,
+            word_cache=word_cache,
+            stateful=stateful,
+            warm_start=ids,
         )
 
 
@@ -118,9 +146,15 @@ def build_transformer(
         )
 
 
-def build_character_pieces(*, max_characters: int = 50) -> Pieces:
-    """`spacy-ctxemb.CharacterPieces.v1`: a word is one piece, of max_characters characters."""
-    return CharacterPieces(max_characters)
+def build_character_pieces(
+    *, max_characters: int = 50, tokens_to_add: dict[str, int] | None = None
+) -> Pieces:
+    """`spacy-ctxemb.CharacterPieces.v1`: a word is one piece, of max_characters characters.
+
+    tokens_to_add: words that are one character of their own, by its id; ids below 32 are rare in
+        text.
+    """
+    return CharacterPieces(max_characters, tokens_to_add=tokens_to_add)
 
 
 def build_word_pieces(*, vocab_size: int = 8000, lowercase: bool = False) -> Pieces:

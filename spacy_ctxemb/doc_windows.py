@@ -25,7 +25,8 @@ class DocPieces(NamedTuple):
 
     words: (W,), the text of each token. ids: (P,) or (P, C). lengths: (W,), pieces of a token.
     document_lengths, sequence_lengths: pieces of each document, and of each stretch of text
-    that windows do not reach beyond.
+    that windows do not reach beyond. n_sequences: (n,), such stretches of each document, at
+    least 1.
     """
 
     words: list[str]
@@ -33,6 +34,7 @@ class DocPieces(NamedTuple):
     lengths: Ints
     document_lengths: Ints
     sequence_lengths: Ints
+    n_sequences: list[int]
 
     def cut(self, ids: Ids, boundaries: tuple[Ids, Ids], windowing: Windowing) -> Windows:
         """Windows of these documents over other ids, one for each piece, and boundaries."""
@@ -51,19 +53,17 @@ def encode_docs(docs: Sequence[Doc], pieces: Pieces, *, split_sentences: bool) -
     words = [token.text for doc in docs for token in doc]
     ids, lengths = pieces.encode(words)
     n_tokens = np.array([len(doc) for doc in docs], dtype=np.int64)
-    starts = np.cumsum(n_tokens) - n_tokens
-    sequence_starts = [
-        int(start) + i
-        for start, doc in zip(starts, docs, strict=True)
-        for i in (find_sequence_starts(doc) if split_sentences else [0])
-        if len(doc)
+    starts = [find_sequence_starts(doc) if split_sentences else [0] for doc in docs]
+    n_in_sequences = [
+        n for doc, s in zip(docs, starts, strict=True) for n in np.diff([*s, len(doc)])
     ]
     return DocPieces(
         words=words,
         ids=ids,
         lengths=lengths,
-        document_lengths=sum_stretches(lengths, starts, n_tokens),
-        sequence_lengths=np.add.reduceat(lengths, sequence_starts) if words else lengths,
+        document_lengths=sum_stretches(lengths, n_tokens),
+        sequence_lengths=sum_stretches(lengths, np.array(n_in_sequences, dtype=np.int64)),
+        n_sequences=[len(s) for s in starts],
     )
 
 
@@ -75,10 +75,11 @@ def find_sequence_starts(doc: Doc) -> list[int]:
     return [0, *(start for start in starts.tolist() if start)]
 
 
-def sum_stretches(values: Ints, starts: Ints, sizes: Ints) -> Ints:
-    """Sums of stretches of values, 0 for an empty one."""
+def sum_stretches(values: Ints, sizes: Ints) -> Ints:
+    """Sums of stretches of values, one after the other; 0 for an empty one."""
+    ends = np.cumsum(sizes)
     totals = np.concatenate([[0], np.cumsum(values)])
-    return np.asarray(totals[starts + sizes] - totals[starts], dtype=np.int64)
+    return np.asarray(totals[ends] - totals[ends - sizes], dtype=np.int64)
 
 
 def count(

@@ -15,8 +15,8 @@ class Errors(metaclass=_Coded):
     # configuration of encoders
     E001 = "Unknown activation '{name}'. Use one of {options}."
     E002 = (
-        "A biLM's width holds both directions: width {width} must be even, and hidden_width "
-        "{hidden_width} at least half of it. Change one of them in the encoder's config."
+        "A biLM's width holds both directions, but a width of {width} does not divide into two. "
+        "Choose an even one in the encoder's config."
     )
     E003 = (
         "A character filter of width {size} does not fit into max_characters of "
@@ -28,8 +28,17 @@ class Errors(metaclass=_Coded):
         "Pass shorter windows, or raise max_length and pretrain again."
     )
 
+    E081 = (
+        "{encoder} has no precision '{precision}'. Use one of {options} in the config of "
+        "ContextualTok2Vec."
+    )
+
     # pieces
     E006 = "max_characters of {max_characters} leaves no room for a word. Use 3 or more."
+    E080 = (
+        "The token '{word}' of tokens_to_add has the character id {id}. Choose one from 0 to 255; "
+        "1 to 31 hardly occur in text."
+    )
     E007 = (
         "WordPieces have no vocabulary yet. Train one with `python -m spacy ctxemb "
         "train-pieces`, and load it with the callback spacy-ctxemb.LoadPieces.v1 in "

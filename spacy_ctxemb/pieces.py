@@ -6,7 +6,7 @@ Pieces are made from words, one spaCy token at a time, so that each token owns i
 import json
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -79,6 +79,11 @@ class Pieces(ABC):
         lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
         return PieceIds(np.concatenate(rows) if rows else self.blank, lengths)
 
+    def encode_sequence(self, words: Sequence[str]) -> Ids:
+        """The pieces of a sentence between its boundaries. (T,) or (T, C)"""
+        begin, end = self.boundaries
+        return np.concatenate([begin[None], self.encode(words).ids, end[None]])
+
     @property
     def blank(self) -> Ids:
         """No pieces: (0,) or (0, C)."""
@@ -99,26 +104,36 @@ class CharacterPieces(Pieces):
     Source: bilm-tf's `UnicodeCharsVocabulary`.
 
     max_characters: C. 50 in every published model.
+    tokens_to_add: words that are spelt by one raw character id each, 0 to 255; as in AllenNLP's
+        indexer. 1 to 31 hardly occur in text.
     """
 
     kind = "characters"
     n_ids = 262
     _BEGIN_SENTENCE, _END_SENTENCE, _BEGIN_WORD, _END_WORD, _PADDING = 257, 258, 259, 260, 261
 
-    def __init__(self, max_characters: int = 50) -> None:
+    def __init__(
+        self, max_characters: int = 50, *, tokens_to_add: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__()
         if max_characters < 3:
             raise ValueError(Errors.E006.format(max_characters=max_characters))
         self.n_characters: int = max_characters
+        self.tokens_to_add = dict(tokens_to_add or {})
+        for word, i in self.tokens_to_add.items():
+            if not 0 <= i < 256:
+                raise ValueError(Errors.E080.format(word=word, id=i))
+        self._special = dict(zip(("<S>", "</S>"), self.boundaries, strict=True))
+        self._special |= {word: self._row([i + 1]) for word, i in self.tokens_to_add.items()}
 
     @property
     def boundaries(self) -> tuple[Ids, Ids]:
         return self._row([self._BEGIN_SENTENCE]), self._row([self._END_SENTENCE])
 
     def split(self, words: Sequence[str]) -> list[Ids]:
-        special = {"<S>": self.boundaries[0], "</S>": self.boundaries[1]}
         return [
-            (special[word] if word in special else self._row(_utf8(word)))[None] for word in words
+            (self._special[word] if word in self._special else self._row(_utf8(word)))[None]
+            for word in words
         ]
 
     def is_lossy(self, ids: Ids) -> NDArray[np.bool_]:
@@ -127,7 +142,11 @@ class CharacterPieces(Pieces):
         return filled
 
     def to_json(self) -> dict[str, object]:
-        return {"kind": self.kind, "max_characters": self.n_characters}
+        return {
+            "kind": self.kind,
+            "max_characters": self.n_characters,
+            "tokens_to_add": self.tokens_to_add,
+        }
 
     def _row(self, characters: Iterable[int]) -> Ids:
         row = np.full(self.n_characters, self._PADDING, dtype=np.int32)
@@ -283,7 +302,8 @@ def pieces_from_json(data: dict[str, object]) -> Pieces:
 
 
 def _characters_from_json(data: dict[str, object]) -> CharacterPieces:
-    return CharacterPieces(int(str(data["max_characters"])))
+    added = cast(dict[str, int], data["tokens_to_add"])
+    return CharacterPieces(int(str(data["max_characters"])), tokens_to_add=added)
 
 
 def _word_pieces_from_json(data: dict[str, object]) -> WordPieces:

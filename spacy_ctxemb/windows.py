@@ -26,12 +26,14 @@ class Windowing:
         each piece more context, and cost more. About 3/4 of the window.
     batch_pieces: padded pieces in a batch, which bounds the memory of one pass. 2,048 to 16,384.
     max_padding: largest share of padding in a batch.
+    keep_empty: whether a sequence without pieces gets a window, of its boundaries alone.
     """
 
     window: int
     stride: int
     batch_pieces: int
     max_padding: float
+    keep_empty: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.stride <= self.window:
@@ -51,12 +53,14 @@ class PieceBatch(NamedTuple):
     mask: (B, T), True where a piece is real.
     rows: (p,), the places b * T + t of the pieces that this batch owns.
     pieces: (p,), which of all P pieces they are.
+    windows: (B,), which of all windows these are.
     """
 
     ids: Tensor
     mask: Tensor
     rows: Tensor
     pieces: Tensor
+    windows: Tensor
 
 
 class Windows(NamedTuple):
@@ -65,23 +69,27 @@ class Windows(NamedTuple):
     batches: each of the P pieces is owned by exactly one of them.
     lengths: (W,), pieces of each token.
     document_lengths: (n_documents,), pieces of each document.
+    edges: (S, 2), the first and the last window of each sequence that has any.
     """
 
     batches: list[PieceBatch]
     lengths: Tensor
     document_lengths: Tensor
+    edges: Tensor
 
 
 class Spans(NamedTuple):
     """Where windows lie among the P pieces; (B,) each.
 
     start, end: the pieces a window reads. first, last: those of them that it owns.
+    sequence: the sequence it lies in.
     """
 
     start: Ints
     end: Ints
     first: Ints
     last: Ints
+    sequence: Ints
 
 
 def build_windows(
@@ -104,7 +112,14 @@ def build_windows(
     batches = [
         build_batch(ids, spans, group, boundaries) for group in group_spans(spans, windowing)
     ]
-    return Windows(batches, torch.from_numpy(lengths), torch.from_numpy(document_lengths))
+    ends = np.flatnonzero(np.diff(spans.sequence, append=-1))
+    edges = np.stack([np.flatnonzero(np.diff(spans.sequence, prepend=-1)), ends], axis=1)
+    return Windows(
+        batches,
+        torch.from_numpy(lengths),
+        torch.from_numpy(document_lengths),
+        torch.from_numpy(edges),
+    )
 
 
 def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
@@ -115,9 +130,9 @@ def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
     first one sees more on both sides, after it the second one.
     """
     offsets = np.cumsum(sequence_lengths) - sequence_lengths
-    spans: list[tuple[int, int, int, int]] = []
-    for offset, n in zip(offsets.tolist(), sequence_lengths.tolist(), strict=True):
-        if n == 0:
+    spans: list[tuple[int, int, int, int, int]] = []
+    for i, (offset, n) in enumerate(zip(offsets.tolist(), sequence_lengths.tolist(), strict=True)):
+        if n == 0 and not windowing.keep_empty:
             continue
         starts = list(range(0, max(n - windowing.window, 0), windowing.stride))
         starts.append(max(n - windowing.window, 0))
@@ -125,10 +140,10 @@ def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
         middles = [(s + e) // 2 for s, e in zip(starts[1:], ends[:-1], strict=True)]
         owned = zip([0, *middles], [*middles, n], strict=True)
         spans.extend(
-            (offset + start, offset + end, offset + first, offset + last)
+            (offset + start, offset + end, offset + first, offset + last, i)
             for start, end, (first, last) in zip(starts, ends, owned, strict=True)
         )
-    return Spans(*np.array(spans, dtype=np.int64).reshape(-1, 4).T)
+    return Spans(*np.array(spans, dtype=np.int64).reshape(-1, 5).T)
 
 
 def group_spans(spans: Spans, windowing: Windowing) -> list[Ints]:
@@ -163,6 +178,7 @@ def build_batch(ids: Ids, spans: Spans, group: Ints, boundaries: tuple[Ids, Ids]
         mask=torch.from_numpy(mask),
         rows=torch.from_numpy(ranges(row_starts + 1 + first - start, n_owned)),
         pieces=torch.from_numpy(ranges(first, n_owned)),
+        windows=torch.from_numpy(group),
     )
 
 

@@ -1,19 +1,22 @@
 """The bidirectional language model of ELMo, as an encoder.
 
-Source: Peters et al. 2018, "Deep contextualized word representations", sections 3.1 and 3.4;
-projected LSTMs after Sak et al. 2014, "Long Short-Term Memory Recurrent Neural Network
-Architectures for Large Scale Acoustic Modeling", section 2.
+Source: Peters et al. 2018, "Deep contextualized word representations", sections 3.1 and 3.4.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
+from .bilm_state import BiLMState
 from .char_cnn import CharacterCNN
+from .derived import Derived
 from .encoder import Encoder
+from .lstm import LSTM
+from .lstm_steps import State
+from .word_cache import WordCache, find_distinct
 
 FORWARD, BACKWARD = 0, 1
 
@@ -25,16 +28,23 @@ class BiLM(Encoder):
     The directions never meet, so the forward half of a layer knows nothing of later tokens.
 
     width: D, both directions together; even. 256 to 1024.
-    hidden_width: width of an LSTM's cell; where it equals D / 2 nothing is projected.
-        Usually 4 to 8 times D / 2.
+    hidden_width: width of an LSTM's cell. Usually 4 to 8 times D / 2.
     n_lstm_layers: LSTM layers a direction; the encoder returns one layer more. 1 to 3.
     n_characters, character_width, filters, activation, n_highways: see CharacterCNN.
     max_characters: C, the characters of a token, word boundaries included. ELMo: 50.
     cell_clip, projection_clip: bounds of cell and projected values; None for no bound. ELMo: 3.
     skip_connections: add a layer's input to its output, from the second LSTM layer on.
+    project_filters, project_hidden: whether the CNN's values and the cells are projected to
+        D / 2; None for where their widths differ from it.
     dropout: rate on the input of each LSTM layer, in training. 0.1.
+    word_cache: words whose context-free vectors are kept for later batches, in inference; takes
+        2 * D * word_cache bytes. 0 to 100,000.
+    stateful: begin where the last call stopped, as the original programs do; see `forward`.
+    warm_start: sentences, (T, C) ids each with their boundaries; their last state is where every
+        sequence begins. None begin at zero.
     """
 
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     max_padding: ClassVar[float] = 1.0
     max_length = None
 
@@ -53,11 +63,16 @@ class BiLM(Encoder):
         cell_clip: float | None = 3.0,
         projection_clip: float | None = 3.0,
         skip_connections: bool = True,
+        project_filters: bool | None = None,
+        project_hidden: bool | None = None,
         dropout: float = 0.1,
+        word_cache: int = 20000,
+        stateful: bool = False,
+        warm_start: Sequence[Tensor] = (),
     ) -> None:
         super().__init__()
-        if width % 2 or hidden_width < width // 2:
-            raise ValueError(Errors.E002.format(width=width, hidden_width=hidden_width))
+        if width % 2:
+            raise ValueError(Errors.E002.format(width=width))
         longest = max(size for size, _ in filters)
         if longest > max_characters:
             raise ValueError(Errors.E003.format(size=longest, max_characters=max_characters))
@@ -66,6 +81,7 @@ class BiLM(Encoder):
         self.width = width
         self.n_layers = n_lstm_layers + 1
         self.skip_connections = skip_connections
+        self.stateful = stateful
         self.token_encoder = CharacterCNN(
             n_characters=n_characters,
             character_width=character_width,
@@ -73,134 +89,156 @@ class BiLM(Encoder):
             activation=activation,
             n_highways=n_highways,
             width=width // 2,
+            project=project_filters,
         )
-        self.layers = nn.ModuleList(
-            BiLSTM(width // 2, hidden_width, cell_clip, projection_clip)
-            for _ in range(n_lstm_layers)
+        self.directions = nn.ModuleList(
+            nn.ModuleList(
+                LSTM(
+                    width // 2,
+                    hidden_width,
+                    is_projected=hidden_width != width // 2 or bool(project_hidden),
+                    cell_clip=cell_clip,
+                    projection_clip=projection_clip,
+                )
+                for _ in range(n_lstm_layers)
+            )
+            for _ in (FORWARD, BACKWARD)
         )
         self.dropout = nn.Dropout(dropout)
+        self.word_cache = word_cache
+        self.warm_start = list(warm_start)
+        self._words = Derived(build_word_cache)
+        self._start = Derived(find_start)
+        self._carried: BiLMState | None = None
 
-    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        """ids: (B, T, C); mask: (B, T). Returns L tensors (B, T, D), zero at padded steps."""
-        B, T, _ = ids.shape
+    def forward(
+        self, ids: Tensor, mask: Tensor, places: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """ids: (B, T, C); mask: (B, T). Returns L tensors (B, T, D), zero at padded steps.
+
+        places: (B,), where `stateful`, which of the carried states each window goes on from, and
+            replaces; those of other places are kept, and new ones begin at the start. None for
+            0, 1, ... B - 1. Source: AllenNLP's `_EncoderBase`.
+        """
         packing = pack(mask)
-        # Words repeat: each distinct one goes through the convolutions once a batch.
-        words, inverse = torch.unique(ids[mask], dim=0, return_inverse=True)
-        vectors = self.token_encoder(words)[inverse]  # (N, D / 2), in the order of mask
-        x = vectors.new_zeros(B * T, self.width // 2)
-        x = x.index_copy(0, mask.reshape(-1).nonzero().squeeze(1), vectors)
-        y = torch.stack([x[packing.rows[FORWARD]], x[packing.rows[BACKWARD]]])  # (2, N, D / 2)
-        outputs = [torch.cat([x, x], dim=-1).view(B, T, -1)]
-        for i, layer in enumerate(self.layers):
-            dropped = self.dropout(y)
-            h = layer(dropped, packing.sizes)
-            y = h + dropped if self.skip_connections and i else h
-            outputs.append(unpack(y, packing).view(B, T, -1))
-        return tuple(outputs)
+        if places is None:
+            places = torch.arange(len(ids))
+        places = places.to(ids.device)[packing.order]
+        start = self._start.get(self)
+        if self.stateful:
+            known = start.take(places[:0]) if self._carried is None else self._carried
+            known = known.extend(start, int(places.max()) + 1)
+            initial = known.take(places)
+        else:
+            initial = start.take(torch.zeros_like(places))
+        layers, last = self.run(self.encode_tokens(ids[mask]), packing, initial, self.dropout)
+        if self.stateful:
+            self._carried = known.put(places, last)
+        return layers
+
+    def encode_tokens(self, ids: Tensor) -> Tensor:
+        """Context-free vectors; each distinct token is encoded once. (N, C) to (N, D / 2)"""
+        distinct, keys, inverse = find_distinct(ids)
+        if torch.is_grad_enabled() or not self.word_cache:
+            vectors = self.token_encoder(distinct)
+        else:
+            vectors = self._words.get(self).look_up(distinct, keys, self.token_encoder)
+        return vectors[inverse.to(vectors.device)]
+
+    def run(
+        self,
+        x: Tensor,
+        packing: "Packing",
+        initial: BiLMState,
+        dropout: Callable[[Tensor], Tensor],
+    ) -> tuple[tuple[Tensor, ...], BiLMState]:
+        """Both stacks over token vectors. x: (N, D / 2), window by window.
+
+        Returns L tensors (B, T, D), and the last state of each sequence, the longest first.
+        """
+        halves = [[x], [x]]
+        states: list[list[State]] = [[], []]
+        for direction, lstms in enumerate(cast(Iterable[Iterable[LSTM]], self.directions)):
+            y = x[packing.places[direction]]
+            for i, lstm in enumerate(lstms):
+                dropped = dropout(y)
+                start = State(initial.h[direction, i], initial.c[direction, i])
+                h, last = lstm(dropped, packing.sizes, start)
+                y = h + dropped if self.skip_connections and i else h
+                states[direction].append(last)
+                halves[direction].append(y[packing.ranks[direction]])
+        layers = tuple(
+            spread(torch.cat(pair, dim=-1), packing) for pair in zip(*halves, strict=True)
+        )
+        return layers, BiLMState.collect(states)
+
+    def reset_state(self) -> None:
+        """Begin anew: forget what `stateful` has carried."""
+        self._carried = None
+
+    def set_precision(self, precision: str) -> None:
+        super().set_precision(precision)
+        for module in self.modules():
+            if isinstance(module, LSTM):
+                module.set_dtype(torch.bfloat16 if precision == "bf16" else None)
 
     def reset_parameters(self) -> None:
         self.token_encoder.reset_parameters()
-        for layer in cast(Iterable[BiLSTM], self.layers):
-            layer.reset_parameters()
+        for module in self.modules():
+            if isinstance(module, LSTM):
+                module.reset_parameters()
 
 
-class BiLSTM(nn.Module):
-    """One layer of both directions: two independent LSTMs with projection, run side by side.
+def build_word_cache(encoder: BiLM) -> WordCache:
+    """An empty cache."""
+    weight = encoder.token_encoder.embedding.weight
+    return WordCache(weight.new_empty(encoder.word_cache, encoder.width // 2))
 
-    Gates stand in the order input, candidate, forget, output; the forget gate's bias starts
-    at 1, where the published ELMo files leave the 1 out.
-    """
 
-    def __init__(
-        self, width: int, hidden_width: int, cell_clip: float | None, projection_clip: float | None
-    ) -> None:
-        super().__init__()
-        self.width = width
-        self.hidden_width = hidden_width
-        self.cell_clip = cell_clip
-        self.projection_clip = projection_clip
-        self.weight_input = nn.Parameter(torch.empty(2, width, 4 * hidden_width))
-        self.weight_hidden = nn.Parameter(torch.empty(2, width, 4 * hidden_width))
-        self.bias = nn.Parameter(torch.empty(2, 1, 4 * hidden_width))
-        self.projection: nn.Parameter | None = None
-        if hidden_width != width:
-            self.projection = nn.Parameter(torch.empty(2, hidden_width, width))
-
-    def forward(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
-        """Run both directions over packed sequences, from a zero state.
-
-        x: (2, N, width), packed by time (see `pack`).
-        sizes: sequences still active at each step, not increasing; they add up to N.
-        Returns (2, N, width).
-        """
-        inputs = torch.baddbmm(self.bias, x, self.weight_input)  # (2, N, 4 * hidden_width)
-        h = x.new_zeros(2, sizes[0] if sizes else 0, self.width)
-        c = x.new_zeros(2, sizes[0] if sizes else 0, self.hidden_width)
-        steps = []
-        for z in inputs.split(list(sizes), dim=1):
-            h, c = self.step(z, h[:, : z.size(1)], c[:, : z.size(1)])
-            steps.append(h)
-        return torch.cat(steps, dim=1) if steps else x
-
-    def step(self, z: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of n active sequences.
-
-        z: (2, n, 4 * hidden_width), the input's part of the gates; h: (2, n, width);
-        c: (2, n, hidden_width). Returns the new h and c.
-        """
-        z = torch.baddbmm(z, h, self.weight_hidden)
-        i, j, f, o = z.chunk(4, dim=-1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(j)
-        if self.cell_clip is not None:
-            c = c.clamp(-self.cell_clip, self.cell_clip)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        if self.projection is not None:
-            h = torch.bmm(h, self.projection)
-            if self.projection_clip is not None:
-                h = h.clamp(-self.projection_clip, self.projection_clip)
-        return h, c
-
-    def reset_parameters(self) -> None:
-        """Glorot uniform over the joint kernel [input; hidden], as in the original training."""
-        bound = (6.0 / (2 * self.width + 4 * self.hidden_width)) ** 0.5
-        nn.init.uniform_(self.weight_input, -bound, bound)
-        nn.init.uniform_(self.weight_hidden, -bound, bound)
-        if self.projection is not None:
-            bound = (6.0 / (self.width + self.hidden_width)) ** 0.5
-            nn.init.uniform_(self.projection, -bound, bound)
-        nn.init.zeros_(self.bias)
-        with torch.no_grad():
-            self.bias[..., 2 * self.hidden_width : 3 * self.hidden_width] = 1.0
+@torch.no_grad()
+def find_start(encoder: BiLM) -> BiLMState:
+    """The state in which sequences begin: zero, or after one warm-up sentence after the other."""
+    stacks = cast(Iterable[Iterable[LSTM]], encoder.directions)
+    state = BiLMState.collect([[lstm.zero_state(1) for lstm in lstms] for lstms in stacks])
+    for sentence in encoder.warm_start:
+        ids = sentence.to(state.h.device)
+        packing = pack(torch.ones(1, len(ids), dtype=torch.bool, device=ids.device))
+        _, state = encoder.run(encoder.token_encoder(ids), packing, state, nn.Identity())
+    return state
 
 
 class Packing(NamedTuple):
     """How the N real steps of a batch are ordered by time, the longest window first.
 
-    rows: (2, N), the place b * T + t of each packed step, for either direction.
+    places: (2, N), which real step, window by window, each packed step is, for either direction.
+    ranks: (2, N), the reverse: the packed step of each real step.
     sizes: windows still active at each step.
-    shape: (B, T).
+    order: (B,), windows, the longest first.
+    mask: (B, T).
     """
 
-    rows: Tensor
+    places: Tensor
+    ranks: Tensor
     sizes: list[int]
-    shape: tuple[int, int]
+    order: Tensor
+    mask: Tensor
 
 
 def pack(mask: Tensor) -> Packing:
     """Order real steps by time, so that no step of the recurrence sees padding."""
-    B, T = mask.shape
+    T = mask.size(1)
     lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)  # (B,)
     active = torch.arange(T, device=mask.device)[:, None] < lengths  # (T, B)
     step, rank = active.nonzero(as_tuple=True)  # (N,) each
-    start = order[rank] * T
-    rows = torch.stack([start + step, start + lengths[rank] - 1 - step])
+    ends = mask.sum(dim=1).cumsum(dim=0)[order]  # (B,)
+    starts = ends - lengths
+    places = torch.stack([starts[rank] + step, ends[rank] - 1 - step])
     sizes = [size for size in active.sum(dim=1).tolist() if size]
-    return Packing(rows, sizes, (B, T))
+    return Packing(places, places.argsort(dim=1), sizes, order, mask)
 
 
-def unpack(y: Tensor, packing: Packing) -> Tensor:
-    """Put packed outputs back in place. y: (2, N, D / 2). Returns (B * T, D)."""
-    B, T = packing.shape
-    blank = y.new_zeros(B * T, y.size(-1))
-    halves = [blank.index_copy(0, packing.rows[d], y[d]) for d in (FORWARD, BACKWARD)]
-    return torch.cat(halves, dim=-1)
+def spread(y: Tensor, packing: Packing) -> Tensor:
+    """Put real steps, window by window, in their places. y: (N, D). Returns (B, T, D)."""
+    blank = y.new_zeros(*packing.mask.shape, y.size(-1))
+    blank[packing.mask] = y
+    return blank

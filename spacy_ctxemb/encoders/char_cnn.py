@@ -12,8 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
+from .linear import linear
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
+
+#: Words encoded together. Their convolutions take `4 * C * count` bytes a word and filter width.
+CHUNK_WORDS = 128
 
 
 class CharacterCNN(nn.Module):
@@ -24,7 +28,8 @@ class CharacterCNN(nn.Module):
     filters: (width, count) of each convolution. Their counts add up to F. Widths of 1 to 7.
     activation: "relu" or "tanh", after the maximum over positions.
     n_highways: highway layers over the F values. 1 or 2.
-    width: D; where it equals F the final projection is left out.
+    width: D.
+    project: whether the F values are projected to D; None for where they differ.
     """
 
     def __init__(
@@ -36,6 +41,7 @@ class CharacterCNN(nn.Module):
         activation: str,
         n_highways: int,
         width: int,
+        project: bool | None = None,
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -46,17 +52,40 @@ class CharacterCNN(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv1d(character_width, count, size) for size, count in filters
         )
+        self.widest = max(size for size, _ in filters)
         self.highways = nn.ModuleList(Highway(n_filters) for _ in range(n_highways))
-        self.projection = nn.Linear(n_filters, width) if n_filters != width else None
+        self.projection: nn.Linear | None = None
+        if n_filters != width or project:
+            self.projection = nn.Linear(n_filters, width)
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids: (N, C), integers. Returns (N, D)."""
-        x = self.embedding(ids).transpose(1, 2)  # (N, character_width, C)
-        pooled = [convolution(x).amax(dim=-1) for convolution in self.convolutions]
-        h = ACTIVATIONS[self.activation](torch.cat(pooled, dim=-1))  # (N, F)
+        lengths, order = find_lengths(ids).sort(descending=True)  # words of similar length together
+        pooled = [
+            self.convolve(ids[rows, : longest + self.widest])
+            for rows, longest in zip(
+                order.split(CHUNK_WORDS), lengths[::CHUNK_WORDS].tolist() or [0], strict=True
+            )
+        ]
+        h = torch.cat(pooled)[order.argsort()]  # (N, F)
         for highway in self.highways:
             h = highway(h)
-        return h if self.projection is None else self.projection(h)  # (N, D)
+        if self.projection is None:
+            return h
+        return linear(h, self.projection.weight, self.projection.bias)  # (N, D)
+
+    def convolve(self, ids: Tensor) -> Tensor:
+        """The largest value of each filter over all positions, activated. (n, C) to (n, F)."""
+        x = self.embedding(ids)  # (n, C, character_width)
+        pooled = []
+        for convolution in cast(Iterable[nn.Conv1d], self.convolutions):
+            # As a product with all stretches of text: much faster than PyTorch's convolution.
+            stretches = x.unfold(1, convolution.kernel_size[0], 1)  # (n, positions, width, size)
+            scores = linear(
+                stretches.flatten(2).flatten(0, 1), convolution.weight.flatten(1), convolution.bias
+            )
+            pooled.append(scores.unflatten(0, stretches.shape[:2]).amax(dim=1))  # (n, count)
+        return ACTIVATIONS[self.activation](torch.cat(pooled, dim=-1))
 
     def reset_parameters(self) -> None:
         """ELMo's initial values: bilm-tf's training code, `_build_word_char_embeddings`."""
@@ -78,6 +107,16 @@ class CharacterCNN(nn.Module):
             nn.init.zeros_(self.projection.bias)
 
 
+def find_lengths(ids: Tensor) -> Tensor:
+    """Characters of each word before the padding, the same at all words' ends. (N, C) to (N,)
+
+    A convolution over padding alone gives the same value at all positions, so the maximum needs
+    only one of them.
+    """
+    is_text = (ids != ids[:, -1:]).int()
+    return is_text.flip(1).cummax(dim=1).values.sum(dim=1)
+
+
 class Highway(nn.Module):
     """y = g * relu(W_t x + b_t) + (1 - g) * x, with the gate g = sigmoid(W_g x + b_g).
 
@@ -91,8 +130,9 @@ class Highway(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, width). Returns (N, width)."""
-        gate = torch.sigmoid(self.gate(x))
-        return x + gate * (torch.relu(self.transform(x)) - x)
+        gate = torch.sigmoid(linear(x, self.gate.weight, self.gate.bias))
+        transformed = torch.relu(linear(x, self.transform.weight, self.transform.bias))
+        return x + gate * (transformed - x)
 
     def reset_parameters(self) -> None:
         """A gate that starts mostly closed, so that x passes unchanged."""

@@ -16,6 +16,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ..errors import Errors
+from .derived import Derived
+
 
 class Encoder(nn.Module, ABC):
     """Turns windows of piece ids into L layers of vectors, all of one width.
@@ -31,8 +34,12 @@ class Encoder(nn.Module, ABC):
     max_length: the largest T; None where any length will do.
     """
 
+    #: Precisions of inference, the exact one first.
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     #: Largest share of padding in a batch that costs this encoder little; 1.0 where it costs none.
     max_padding: ClassVar[float] = 0.25
+    #: Whether a call begins where the last one stopped, so that the order of calls matters.
+    stateful: bool = False
 
     n_ids: int
     n_characters: int | None
@@ -52,6 +59,30 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def reset_parameters(self) -> None:
         """Fill every parameter with its random initial value, in place."""
+
+    def set_precision(self, precision: str) -> None:
+        """Set the precision of inference, one of `precisions`."""
+        if precision not in self.precisions:
+            raise ValueError(
+                Errors.E081.format(
+                    precision=precision,
+                    encoder=type(self).__name__,
+                    options=list(self.precisions),
+                )
+            )
+
+    def weights_changed(self) -> None:
+        """Drop what was computed from the weights, after a change that PyTorch cannot see."""
+        for module in self.modules():
+            for value in vars(module).values():
+                if isinstance(value, Derived):
+                    value.drop()
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Set training or evaluation mode. Training frees what inference has derived."""
+        if mode:
+            self.weights_changed()
+        return super().train(mode)
 
     def set_dropout(self, rate: float) -> None:
         """Set the rate of every dropout module; it acts in training mode only."""

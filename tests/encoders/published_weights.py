@@ -22,7 +22,7 @@ SHARED = Path(
 )
 
 
-def build_encoder(options: Options) -> BiLM:
+def build_encoder(options: Options, **settings: Any) -> BiLM:
     """An encoder of these options, in evaluation mode."""
     return BiLM(
         width=2 * options.width,
@@ -36,6 +36,7 @@ def build_encoder(options: Options) -> BiLM:
         cell_clip=options.cell_clip,
         projection_clip=options.projection_clip,
         skip_connections=options.skip_connections,
+        **settings,
     ).eval()
 
 
@@ -77,16 +78,14 @@ def set_weights(encoder: BiLM, weights: Weights) -> BiLM:
     if cnn.projection is not None:
         values.append((cnn.projection.weight, weights["CNN_proj/W_proj"].T))
         values.append((cnn.projection.bias, weights["CNN_proj/b_proj"]))
-    for layer, lstm in enumerate(encoder.layers):
-        cells = [cell_name(direction, layer) for direction in (0, 1)]
-        joint = np.stack([weights[f"{cell}/W_0"] for cell in cells])
-        bias = np.stack([weights[f"{cell}/B"] for cell in cells])[:, None]
-        bias[..., 2 * lstm.hidden_width : 3 * lstm.hidden_width] += 1.0
-        values.append((lstm.weight_input, joint[:, : lstm.width]))
-        values.append((lstm.weight_hidden, joint[:, lstm.width :]))
-        values.append((lstm.bias, bias))
-        if lstm.projection is not None:
-            values.append((lstm.projection, np.stack([weights[f"{c}/W_P_0"] for c in cells])))
+    for direction, lstms in enumerate(encoder.directions):
+        for layer, lstm in enumerate(lstms):
+            cell = cell_name(direction, layer)
+            values.append((lstm.weight_input, weights[f"{cell}/W_0"][: lstm.width].T))
+            values.append((lstm.weight_hidden, weights[f"{cell}/W_0"][lstm.width :].T))
+            values.append((lstm.bias, weights[f"{cell}/B"]))
+            if lstm.projection is not None:
+                values.append((lstm.projection, weights[f"{cell}/W_P_0"].T))
     assert len(values) == len(list(encoder.parameters()))
     with torch.no_grad():
         for parameter, value in values:

@@ -1,0 +1,42 @@
+"""What is computed from a module's weights once, and again when they have changed."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+Value = TypeVar("Value")
+
+
+class Derived(Generic[Module, Value]):
+    """A value made of the weights of a module; not part of its state, and not copied with it.
+
+    PyTorch counts the changes of a tensor. Those it does not see, made through NumPy, call for
+    `drop`; see `Encoder.weights_changed`.
+    """
+
+    def __init__(self, build: Callable[[Module], Value]) -> None:
+        self.build = build
+        self._held: tuple[object, Value] | None = None
+
+    def get(self, module: Module) -> Value:
+        """The value for the module's weights as they are."""
+        versions = [
+            (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+            for weight in module.parameters()
+        ]
+        held = self._held  # another thread may replace it meanwhile
+        if held is None or held[0] != versions:
+            # Ordinary tensors, which later calls under any mode of autograd can use.
+            with torch.inference_mode(False), torch.no_grad():
+                held = self._held = versions, self.build(module)
+        return held[1]
+
+    def drop(self) -> None:
+        """Forget the value."""
+        self._held = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Derived, (self.build,)

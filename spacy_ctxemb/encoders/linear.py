@@ -1,0 +1,61 @@
+"""Matrix products on a CPU, by the fastest routine that PyTorch carries.
+
+PyTorch sends fp32 products to its BLAS library, which on some CPUs (AMD's with AVX-512) reaches
+less than half of what oneDNN reaches. `torch.compile` calls oneDNN's linear operator where it
+wins; here it is called by its name. Under autograd, where the operator is missing, for other
+types and on other devices the product is PyTorch's ordinary one.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+#: x, b -> x W^T + b. x: (n, in); b: (out,) or None. Returns (n, out).
+Product = Callable[[Tensor, Tensor | None], Tensor]
+
+#: Rows for which the memory layout of a weight is chosen. It serves fewer and more as well.
+TYPICAL_ROWS = 128
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b. x: (n, in); weight: (out, in); bias: (out,). Returns (n, out)."""
+    if torch.is_grad_enabled() or not has_onednn_product(x):
+        return F.linear(x, weight, bias)
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def product_with(weight: Tensor) -> Product:
+    """The product with a weight as it lies in memory. weight: (out, in)."""
+    return lambda x, bias: linear(x, weight, bias)
+
+
+def pack(weight: Tensor, dtype: torch.dtype) -> Product:
+    """A product with a weight that is brought into oneDNN's memory layout once. No gradient.
+
+    weight: (out, in). dtype: both factors are converted to it; bias and result stay as they are.
+    """
+    weight = weight.detach().to(dtype).contiguous()
+    multiply: Callable[[Tensor, Tensor, Tensor | None], Tensor] = F.linear
+    if has_onednn_product(weight):
+        weight = torch.ops.mkldnn._reorder_linear_weight(weight, TYPICAL_ROWS)
+        multiply = linear
+
+    def product(x: Tensor, bias: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            if x.dtype == dtype:
+                return multiply(x, weight, bias)
+            y = multiply(x.to(dtype), weight, None)
+            return y.to(x.dtype) if bias is None else y + bias
+
+    return product
+
+
+def has_onednn_product(x: Tensor) -> bool:
+    """Whether oneDNN's linear operator takes tensors of this device and type."""
+    if x.device.type != "cpu" or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    if x.dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return x.dtype == torch.float32 and torch.backends.mkldnn.is_available()

@@ -1,0 +1,49 @@
+"""Products give the same numbers by whichever routine."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from spacy_ctxemb.encoders.linear import has_onednn_product, linear, pack, product_with
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 200])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_products_equal_pytorchs(n: int, has_bias: bool) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(n, 5), torch.randn(7, 5)
+    bias = torch.randn(7) if has_bias else None
+    expected = F.linear(x, weight, bias)
+    with torch.inference_mode():
+        for y in (
+            linear(x, weight, bias),
+            product_with(weight)(x, bias),
+            pack(weight, torch.float32)(x, bias),
+        ):
+            torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_bf16_rounds_factors_only() -> None:
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(9, 64), torch.randn(7, 64), 1000 * torch.randn(7)
+    y = pack(weight, torch.bfloat16)(x, bias)
+    assert y.dtype == torch.float32
+    # Were the bias rounded as well, the error would be 2.
+    torch.testing.assert_close(y, F.linear(x, weight, bias), rtol=0, atol=0.3)
+    torch.testing.assert_close(
+        pack(weight, torch.bfloat16)(x, None), x @ weight.T, rtol=0, atol=0.3
+    )
+
+
+def test_gradients_pass_through() -> None:
+    x, weight = torch.randn(3, 5, requires_grad=True), torch.randn(7, 5)
+    linear(x, weight).sum().backward()
+    torch.testing.assert_close(x.grad, weight.sum(dim=0).expand(3, 5))
+
+
+def test_other_types_take_the_ordinary_way() -> None:
+    x, weight = torch.randn(3, 5).double(), torch.randn(7, 5).double()
+    assert not has_onednn_product(x)
+    with torch.no_grad():
+        assert torch.equal(linear(x, weight), F.linear(x, weight))
+        assert torch.equal(pack(weight, torch.float64)(x, None), F.linear(x, weight))
