@@ -45,7 +45,7 @@ def build(sequence_lengths: np.ndarray, windowing: Windowing) -> Windows:
 def read_back(windows: Windows) -> list[Window]:
     """Every window of every batch, after a check of its layout."""
     found = []
-    for ids, mask, rows, pieces in windows.batches:
+    for ids, mask, rows, pieces, _ in windows.batches:
         B, T = ids.shape
         owned = defaultdict(list)
         for row, piece in zip(rows.tolist(), pieces.tolist(), strict=True):
@@ -115,6 +115,29 @@ def test_batches_stay_within_budget_and_padding(lengths: np.ndarray, windowing: 
         assert padded <= windowing.batch_pieces
         if len(batch.ids) > 1:
             assert padded - int(batch.mask.sum()) <= windowing.max_padding * padded
+
+
+@given(sequences, windowings())
+def test_edges_are_where_sequences_begin_and_end(lengths: np.ndarray, windowing: Windowing) -> None:
+    windows = build(lengths, windowing)
+    by_number = {}
+    for batch, numbers in ((batch, batch.windows.tolist()) for batch in windows.batches):
+        for number, ids, mask in zip(numbers, batch.ids, batch.mask, strict=True):
+            by_number[number] = ids[mask][1:-1].tolist()
+    assert sorted(by_number) == list(range(len(by_number)))
+    ends = np.cumsum(lengths)
+    assert [
+        (by_number[first][0] - FIRST_ID, by_number[last][-1] + 1 - FIRST_ID)
+        for first, last in windows.edges.tolist()
+    ] == [(end - n, end) for end, n in zip(ends.tolist(), lengths.tolist(), strict=True) if n]
+
+
+def test_empty_sequences_get_windows_where_wanted() -> None:
+    windowing = Windowing(4, 4, batch_pieces=100, max_padding=1.0, keep_empty=True)
+    windows = build(np.array([0, 2, 0]), windowing)
+    assert read_back(windows) == [Window([0, 1], [0, 1]), Window([], []), Window([], [])]
+    assert windows.edges.tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert windows.batches[0].windows.tolist() == [1, 0, 2]
 
 
 def test_batches_are_filled() -> None:
