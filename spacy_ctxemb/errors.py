@@ -16,7 +16,7 @@ class Errors(metaclass=_Coded):
     E001 = "Unknown activation '{name}'. Use one of {options}."
     E002 = (
         "A biLM's width holds both directions: width {width} must be even, and hidden_width "
-        "{hidden_width} at least half of it. Change one of them in the encoder's config."
+        "{hidden_width} at least 1. Change one of them in the encoder's config."
     )
     E003 = (
         "A character filter of width {size} does not fit into max_characters of "
@@ -26,6 +26,11 @@ class Errors(metaclass=_Coded):
     E005 = (
         "A window of {length} pieces exceeds the encoder's max_length of {max_length}. "
         "Pass shorter windows, or raise max_length and pretrain again."
+    )
+
+    E066 = (
+        "{setting} is false, but {name} is {found} and a direction's width {width}. Make them "
+        "equal, or leave {setting} out."
     )
 
     # pieces

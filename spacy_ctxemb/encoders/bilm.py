@@ -25,10 +25,11 @@ class BiLM(Encoder):
     The directions never meet, so the forward half of a layer knows nothing of later tokens.
 
     width: D, both directions together; even. 256 to 1024.
-    hidden_width: width of an LSTM's cell; where it equals D / 2 nothing is projected.
-        Usually 4 to 8 times D / 2.
+    hidden_width: width of an LSTM's cell. Usually 4 to 8 times D / 2.
+    project_hidden: whether LSTMs project their output to D / 2; None for where widths differ.
     n_lstm_layers: LSTM layers a direction; the encoder returns one layer more. 1 to 3.
     n_characters, character_width, filters, activation, n_highways: see CharacterCNN.
+    project_filters: its `project`.
     max_characters: C, the characters of a token, word boundaries included. ELMo: 50.
     cell_clip, projection_clip: bounds of cell and projected values; None for no bound. ELMo: 3.
     skip_connections: add a layer's input to its output, from the second LSTM layer on.
@@ -50,14 +51,27 @@ class BiLM(Encoder):
         max_characters: int = 50,
         activation: str = "relu",
         n_highways: int = 1,
+        project_filters: bool | None = None,
+        project_hidden: bool | None = None,
         cell_clip: float | None = 3.0,
         projection_clip: float | None = 3.0,
         skip_connections: bool = True,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if width % 2 or hidden_width < width // 2:
+        if width % 2 or hidden_width < 1:
             raise ValueError(Errors.E002.format(width=width, hidden_width=hidden_width))
+        if project_hidden is None:
+            project_hidden = hidden_width != width // 2
+        if not project_hidden and hidden_width != width // 2:
+            raise ValueError(
+                Errors.E066.format(
+                    setting="project_hidden",
+                    name="hidden_width",
+                    found=hidden_width,
+                    width=width // 2,
+                )
+            )
         longest = max(size for size, _ in filters)
         if longest > max_characters:
             raise ValueError(Errors.E003.format(size=longest, max_characters=max_characters))
@@ -73,9 +87,10 @@ class BiLM(Encoder):
             activation=activation,
             n_highways=n_highways,
             width=width // 2,
+            project=project_filters,
         )
         self.layers = nn.ModuleList(
-            BiLSTM(width // 2, hidden_width, cell_clip, projection_clip)
+            BiLSTM(width // 2, hidden_width, cell_clip, projection_clip, project_hidden)
             for _ in range(n_lstm_layers)
         )
         self.dropout = nn.Dropout(dropout)
@@ -107,12 +122,17 @@ class BiLM(Encoder):
 class BiLSTM(nn.Module):
     """One layer of both directions: two independent LSTMs with projection, run side by side.
 
-    Gates stand in the order input, candidate, forget, output; the forget gate's bias starts
-    at 1, where the published ELMo files leave the 1 out.
+    Gates stand in the order input, candidate, forget, output. To the forget gate 1 is added at
+    run time: `bias` is what the published ELMo files hold.
     """
 
     def __init__(
-        self, width: int, hidden_width: int, cell_clip: float | None, projection_clip: float | None
+        self,
+        width: int,
+        hidden_width: int,
+        cell_clip: float | None,
+        projection_clip: float | None,
+        project: bool,
     ) -> None:
         super().__init__()
         self.width = width
@@ -123,7 +143,7 @@ class BiLSTM(nn.Module):
         self.weight_hidden = nn.Parameter(torch.empty(2, width, 4 * hidden_width))
         self.bias = nn.Parameter(torch.empty(2, 1, 4 * hidden_width))
         self.projection: nn.Parameter | None = None
-        if hidden_width != width:
+        if project:
             self.projection = nn.Parameter(torch.empty(2, hidden_width, width))
 
     def forward(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -150,7 +170,7 @@ class BiLSTM(nn.Module):
         """
         z = torch.baddbmm(z, h, self.weight_hidden)
         i, j, f, o = z.chunk(4, dim=-1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(j)
+        c = torch.sigmoid(f + 1.0) * c + torch.sigmoid(i) * torch.tanh(j)
         if self.cell_clip is not None:
             c = c.clamp(-self.cell_clip, self.cell_clip)
         h = torch.sigmoid(o) * torch.tanh(c)
@@ -169,8 +189,6 @@ class BiLSTM(nn.Module):
             bound = (6.0 / (self.width + self.hidden_width)) ** 0.5
             nn.init.uniform_(self.projection, -bound, bound)
         nn.init.zeros_(self.bias)
-        with torch.no_grad():
-            self.bias[..., 2 * self.hidden_width : 3 * self.hidden_width] = 1.0
 
 
 class Packing(NamedTuple):

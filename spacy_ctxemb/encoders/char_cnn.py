@@ -24,7 +24,8 @@ class CharacterCNN(nn.Module):
     filters: (width, count) of each convolution. Their counts add up to F. Widths of 1 to 7.
     activation: "relu" or "tanh", after the maximum over positions.
     n_highways: highway layers over the F values. 1 or 2.
-    width: D; where it equals F the final projection is left out.
+    width: D.
+    project: whether a linear layer projects the F values to D; None for where they differ.
     """
 
     def __init__(
@@ -36,18 +37,30 @@ class CharacterCNN(nn.Module):
         activation: str,
         n_highways: int,
         width: int,
+        project: bool | None = None,
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(Errors.E001.format(name=activation, options=list(ACTIVATIONS)))
         n_filters = sum(count for _, count in filters)
+        if project is None:
+            project = n_filters != width
+        if not project and n_filters != width:
+            raise ValueError(
+                Errors.E066.format(
+                    setting="project_filters",
+                    name="the number of filters",
+                    found=n_filters,
+                    width=width,
+                )
+            )
         self.activation = activation
         self.embedding = nn.Embedding(n_characters, character_width, padding_idx=0)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(character_width, count, size) for size, count in filters
         )
         self.highways = nn.ModuleList(Highway(n_filters) for _ in range(n_highways))
-        self.projection = nn.Linear(n_filters, width) if n_filters != width else None
+        self.projection = nn.Linear(n_filters, width) if project else None
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids: (N, C), integers. Returns (N, D)."""

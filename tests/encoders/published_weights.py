@@ -36,6 +36,8 @@ def build_encoder(options: Options) -> BiLM:
         cell_clip=options.cell_clip,
         projection_clip=options.projection_clip,
         skip_connections=options.skip_connections,
+        project_filters=options.project_filters,
+        project_hidden=options.project_hidden,
     ).eval()
 
 
@@ -51,11 +53,11 @@ def draw_weights(options: Options, seed: int = 0) -> Weights:
         for part in ("carry", "transform"):
             shapes[f"CNN_high_{k}/W_{part}"] = (F, F)
             shapes[f"CNN_high_{k}/b_{part}"] = (F,)
-    if F != P:
+    if options.project_filters or F != P:
         shapes |= {"CNN_proj/W_proj": (F, P), "CNN_proj/b_proj": (P,)}
     for name in (cell_name(d, layer) for d in (0, 1) for layer in range(options.n_layers)):
         shapes |= {f"{name}/W_0": (2 * P, 4 * C), f"{name}/B": (4 * C,)}
-        if C != P:
+        if options.project_hidden or C != P:
             shapes[f"{name}/W_P_0"] = (C, P)
     return {name: rng.normal(0, 0.5, shape).astype("f4") for name, shape in shapes.items()}
 
@@ -81,7 +83,6 @@ def set_weights(encoder: BiLM, weights: Weights) -> BiLM:
         cells = [cell_name(direction, layer) for direction in (0, 1)]
         joint = np.stack([weights[f"{cell}/W_0"] for cell in cells])
         bias = np.stack([weights[f"{cell}/B"] for cell in cells])[:, None]
-        bias[..., 2 * lstm.hidden_width : 3 * lstm.hidden_width] += 1.0
         values.append((lstm.weight_input, joint[:, : lstm.width]))
         values.append((lstm.weight_hidden, joint[:, lstm.width :]))
         values.append((lstm.bias, bias))
