@@ -32,6 +32,8 @@ MAY_IMPORT = {
     "encoders.char_cnn": {"torch"},
     "encoders.bilm": {"torch", ".encoders.encoder", ".encoders.char_cnn"},
     "encoders.*": {"torch", ".encoders.encoder"},
+    "checkpoints.elmo_files": set(),
+    "checkpoints.*": {"h5py", "torch", ".checkpoints", ".encoders", ".files"},
     "layer_mix": {"torch"},
     "pooling": {"torch"},
     "embedder": {"torch", ".encoders", ".layer_mix", ".pooling", ".windows"},
@@ -71,6 +73,8 @@ MAY_IMPORT_AT_ONCE = {
     "__init__": set(),
     "pieces": {"numpy", ".piece_training"},
     "piece_training": set(),
+    "checkpoints.elmo_files": set(),
+    "checkpoints.*": {"torch", ".checkpoints", ".encoders", ".files"},
     "factory": {"spacy.language"},
     "cli.__init__": MAY_IMPORT["cli.__init__"],
     "cli.*": {"typer", ".cli", ".report"},
@@ -192,7 +196,8 @@ def test_the_package_alone_loads_nothing() -> None:
 def test_encoders_load_neither_spacy_nor_thinc() -> None:
     loaded = find_new_modules(
         "pass",
-        "import spacy_ctxemb.encoders, spacy_ctxemb.objectives, spacy_ctxemb.embedder",
+        "import spacy_ctxemb.encoders, spacy_ctxemb.objectives, spacy_ctxemb.embedder\n"
+        "import spacy_ctxemb.checkpoints.elmo",
     )
     assert "torch" in loaded
     assert not get_packages(loaded) & {"spacy", "thinc", "tokenizers", "safetensors", "h5py"}
