@@ -56,9 +56,10 @@ MAY_IMPORT = {
         *(".pieces", ".pretraining_objective", ".windows"),
     },
     "callbacks": {"spacy", "thinc", ".bridge", ".pieces"},
+    "loaders": {"torch", ".checkpoints", ".encoders", ".pieces"},
     "listeners": {"spacy", "thinc"},
     "vectors": {"numpy", "spacy"},
-    "pipeline": {"spacy", "thinc", ".bridge", ".listeners", ".vectors"},
+    "pipeline": {"spacy", "thinc", ".bridge", ".listeners", ".loaders", ".vectors"},
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},
     "cli.*": {
