@@ -63,8 +63,9 @@ MAY_IMPORT = {
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},
     "cli.*": {
-        *("numpy", "spacy", "tqdm", "typer", "wasabi"),
-        *(".cli", ".files", ".pieces", ".pretraining_objective", ".report"),
+        *("numpy", "spacy", "thinc", "tqdm", "typer", "wasabi"),
+        *(".bridge", ".checkpoints", ".cli", ".encoders", ".files", ".pieces"),
+        *(".pretraining_objective", ".report"),
     },
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", ".report"},
 }
