@@ -78,13 +78,12 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 def find_obstacles(encoder: BiLM) -> dict[str, list[str]]:
     """Why AllenNLP and bilm-tf could not load what `write_elmo` writes; empty where they can."""
     settings = describe(encoder)
-    width, n_filters = settings["width"] // 2, sum(count for _, count in settings["filters"])
-    common = [f"n_characters is {encoder.n_ids}, not {N_CHARACTERS}"] * (
-        encoder.n_ids != N_CHARACTERS
-    )
+    common = []
+    if encoder.n_ids != N_CHARACTERS:
+        common.append(f"n_characters is {encoder.n_ids}, not {N_CHARACTERS}")
     return {
         "AllenNLP": [*common, *find_allennlp_obstacles(settings)],
-        "bilm-tf": [*common, *find_bilm_tf_obstacles(settings, width, n_filters)],
+        "bilm-tf": [*common, *find_bilm_tf_obstacles(settings)],
     }
 
 
@@ -100,11 +99,12 @@ def find_allennlp_obstacles(settings: dict[str, Any]) -> Iterator[str]:
         yield f"max_characters is {settings['max_characters']}, not {ALLENNLP_CHARACTERS}"
 
 
-def find_bilm_tf_obstacles(settings: dict[str, Any], width: int, n_filters: int) -> Iterator[str]:
+def find_bilm_tf_obstacles(settings: dict[str, Any]) -> Iterator[str]:
     """It infers from the widths what is projected, and projects to fewer values only."""
-    hidden_width, n_layers = settings["hidden_width"], settings["n_lstm_layers"]
+    width, n_layers = settings["width"] // 2, settings["n_lstm_layers"]
+    n_filters = sum(count for _, count in settings["filters"])
     for name, found, projected in (
-        ("hidden_width is", hidden_width, settings["project_hidden"]),
+        ("hidden_width is", settings["hidden_width"], settings["project_hidden"]),
         ("the filters add up to", n_filters, settings["project_filters"]),
     ):
         if found < width:
