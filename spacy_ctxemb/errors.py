@@ -15,8 +15,8 @@ class Errors(metaclass=_Coded):
     # configuration of encoders
     E001 = "Unknown activation '{name}'. Use one of {options}."
     E002 = (
-        "A biLM's width holds both directions, but a width of {width} does not divide into two. "
-        "Choose an even one in the encoder's config."
+        "A biLM's width holds both directions: width {width} must be even, and hidden_width "
+        "{hidden_width} at least 1. Change one of them in the encoder's config."
     )
     E003 = (
         "A character filter of width {size} does not fit into max_characters of "
@@ -31,6 +31,10 @@ class Errors(metaclass=_Coded):
     E081 = (
         "{encoder} has no precision '{precision}'. Use one of {options} in the config of "
         "ContextualTok2Vec."
+    )
+    E066 = (
+        "{setting} is false, but {name} is {found} and a direction's width {width}. Make them "
+        "equal, or leave {setting} out."
     )
 
     # pieces
@@ -88,7 +92,8 @@ class Errors(metaclass=_Coded):
     E017 = (
         "The encoder has no weights yet. Call nlp.initialize(), or load a trained pipeline "
         "with spacy.load. A frozen one is not initialised: give it [initialize] init_tok2vec, and "
-        "[pretraining] component and layer to say which model these weights are for."
+        "[pretraining] component and layer to say which model these weights are for; or take the "
+        "component from a pipeline that has weights, with `source` instead of `factory`."
     )
     E018 = (
         "The gradient for the contextual vectors (shape {shape}) has values that are not "
@@ -193,7 +198,73 @@ class Errors(metaclass=_Coded):
     E048 = "Nothing in {path} is there to predict: the text is too short. Pass more of it."
     E049 = "{path} has no [pretraining] section. Pass the config that `spacy pretrain` ran with."
 
+    # published models
+    E050 = (
+        "{path} {reason}. Pass the path of an options.json and that of the weights, or a ZIP file "
+        "with both."
+    )
+    E051 = (
+        "{options} is a ZIP file, which holds the weights too, but {weights} was passed as well. "
+        "Leave the weights out, or pass the options.json that belongs to them."
+    )
+    E052 = (
+        "{path} is not the options.json of an ELMo model: {reason}. Pass the options first, then "
+        "the weights."
+    )
+    E053 = (
+        "In {path}, {key} is {found}; expected {expected}. Correct it, or pass the options.json "
+        "that was published with the weights."
+    )
+    E054 = (
+        "{options} is not a ZIP file, so the weights are missing. Pass the path of the HDF5 file "
+        "as well."
+    )
+    E055 = (
+        "{path} cannot be read as an HDF5 file: {reason}. If it was cut short, download it again."
+    )
+    E056 = (
+        "{path} lacks the dataset {name} of shape {shape} ({n} missing in all), which {options} "
+        "asks for. Pass the options and weights of one model."
+    )
+    E057 = (
+        "In {path}, {name} is {dtype} of shape {found}; expected floats of shape {expected}. {hint}"
+    )
+    E058 = (
+        "Of the components {names} those with a biLM are {found}; exactly one can be exported. "
+        "Choose it with --component, or pass another pipeline."
+    )
+    E059 = (
+        "{path} has a dataset {name}, but according to {options} {reason}. Pass the options and "
+        "weights of one model."
+    )
+    E060 = (
+        "In {path}, {name} has {n} values that are not finite: the file is damaged, or training "
+        "has diverged. Take another copy, or an earlier checkpoint."
+    )
+    E061 = (
+        "From the ZIP file {path} no ELMo model can be read: {reason}. It should have one "
+        "options.json and one .hdf5 file. Download it again, or unpack it and pass both files."
+    )
+    E062 = (
+        "{path} is a model of ELMoForManyLangs, another format with another architecture, which "
+        "cannot be loaded. Take a model with options.json and .hdf5 weights: those of AllenNLP, or "
+        "the ELMo models of the NLPL repository."
+    )
+    E063 = (
+        "{path} has {found}: the model was trained on word ids, not on characters, and knows no "
+        "other words. Take one whose options.json has char_cnn."
+    )
+    E064 = (
+        "The model in {path} does not fit the config: {differences}. Change these settings, or "
+        "let `python -m spacy ctxemb import elmo` write a pipeline that fits."
+    )
+    E065 = "{path} exists and is not a pipeline, so it is not replaced. Pass another output path."
+
     # warnings
+    W050 = (
+        "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "
+        "the same weights; AllenNLP and bilm-tf want it changed to 262."
+    )
     W001 = (
         "A vocabulary of word pieces was learned from {n_docs} sample documents only. Unless "
         "init_tok2vec brings another one, load one with the callback spacy-ctxemb.LoadPieces.v1 in "

@@ -28,6 +28,7 @@ from .bridge import (
 )
 from .errors import Errors
 from .listeners import Guard, get_guard, guard
+from .loaders import EncoderLoader
 
 KEEP = ("tensor", "layers", "none")
 
@@ -147,11 +148,17 @@ class ContextualEmbedder(Tok2Vec):
             pending.backprop(pending.d_vectors)
 
     def initialize(
-        self, get_examples: Callable[[], Iterable[Example]], *, nlp: Language | None = None
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        encoder_loader: EncoderLoader | None = None,
     ) -> None:
-        """Give the encoder fresh weights, and word pieces a vocabulary where they have none.
+        """Give the encoder its weights, and word pieces a vocabulary where they have none.
 
         get_examples: the training data; a vocabulary is learned from its words.
+        encoder_loader: reads the encoder's weights, see loaders.py; None for random ones. Mix and
+            projection get initial values.
         """
         if nlp is not None:
             self._check_earlier(nlp)
@@ -159,10 +166,16 @@ class ContextualEmbedder(Tok2Vec):
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         if not sample:
             raise ValueError(Errors.E025.format(name=self.name))
+        tensors = None
+        if encoder_loader is not None:
+            section = f"components.{self.name}.model"
+            tensors = encoder_loader(shim.embedder.encoder, shim.pieces, section)
         if needs_vocabulary(shim):
             train_pieces(shim, [eg.x for eg in get_examples()])
         shim.discard_parameters()
         self.model.initialize(X=sample)
+        if tensors is not None:
+            shim.load_encoder(tensors)
 
     def find_listeners(self, component: Any) -> None:
         """Link the listeners of a later component, and check that they fit."""

@@ -67,6 +67,11 @@ class EmbedderShim(Shim):
         """Drop all values, so that `materialise` draws new ones."""
         self.embedder.to(device="meta")
 
+    def load_encoder(self, tensors: dict[str, Tensor]) -> None:
+        """Take the values of the encoder's parameters; others get initial ones."""
+        self.materialise()
+        load_module(self.embedder.encoder, tensors)
+
     def predict(self, windows: Windows) -> Tensor:
         """Vectors of all tokens. (W, width)"""
         self.check_materialised()
@@ -180,8 +185,7 @@ class EmbedderShim(Shim):
             self.discard_parameters()
         elif is_pretrained:
             # The mix belongs to the task, and may differ from that of pretraining.
-            self.materialise()
-            load_module(self.embedder.encoder, load_part(message["weights"], "encoder."))
+            self.load_encoder(load_part(message["weights"], "encoder."))
         else:
             load_module(self.embedder, safetensors.torch.load(message["weights"]))
         # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.

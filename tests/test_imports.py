@@ -41,6 +41,8 @@ MAY_IMPORT = {
         *(".encoders.encoder", ".encoders.lstm", ".encoders.lstm_steps", ".encoders.word_cache"),
     },
     "encoders.*": {"torch", ".encoders.encoder"},
+    "checkpoints.elmo_files": set(),
+    "checkpoints.*": {"h5py", "torch", ".checkpoints", ".encoders", ".files"},
     "layer_mix": {"torch"},
     "pooling": {"torch"},
     "embedder": {"torch", ".encoders", ".layer_mix", ".pooling", ".windows"},
@@ -63,14 +65,16 @@ MAY_IMPORT = {
         *(".pieces", ".pretraining_objective", ".windows"),
     },
     "callbacks": {"spacy", "thinc", ".bridge", ".pieces"},
+    "loaders": {"torch", ".checkpoints", ".encoders", ".pieces"},
     "listeners": {"spacy", "thinc"},
     "vectors": {"numpy", "spacy"},
-    "pipeline": {"spacy", "thinc", ".bridge", ".listeners", ".vectors"},
+    "pipeline": {"spacy", "thinc", ".bridge", ".listeners", ".loaders", ".vectors"},
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},
     "cli.*": {
-        *("numpy", "spacy", "tqdm", "typer", "wasabi"),
-        *(".cli", ".files", ".pieces", ".pretraining_objective", ".report"),
+        *("numpy", "spacy", "thinc", "tqdm", "typer", "wasabi"),
+        *(".bridge", ".checkpoints", ".cli", ".encoders", ".files", ".pieces"),
+        *(".pretraining_objective", ".report"),
     },
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", ".report"},
 }
@@ -80,6 +84,8 @@ MAY_IMPORT_AT_ONCE = {
     "__init__": set(),
     "pieces": {"numpy", ".piece_training"},
     "piece_training": set(),
+    "checkpoints.elmo_files": set(),
+    "checkpoints.*": {"torch", ".checkpoints", ".encoders", ".files"},
     "factory": {"spacy.language"},
     "cli.__init__": MAY_IMPORT["cli.__init__"],
     "cli.*": {"typer", ".cli", ".report"},
@@ -201,7 +207,8 @@ def test_the_package_alone_loads_nothing() -> None:
 def test_encoders_load_neither_spacy_nor_thinc() -> None:
     loaded = find_new_modules(
         "pass",
-        "import spacy_ctxemb.encoders, spacy_ctxemb.objectives, spacy_ctxemb.embedder",
+        "import spacy_ctxemb.encoders, spacy_ctxemb.objectives, spacy_ctxemb.embedder\n"
+        "import spacy_ctxemb.checkpoints.elmo",
     )
     assert "torch" in loaded
     assert not get_packages(loaded) & {"spacy", "thinc", "tokenizers", "safetensors", "h5py"}

@@ -71,8 +71,19 @@ class BiLM(Encoder):
         warm_start: Sequence[Tensor] = (),
     ) -> None:
         super().__init__()
-        if width % 2:
-            raise ValueError(Errors.E002.format(width=width))
+        if width % 2 or hidden_width < 1:
+            raise ValueError(Errors.E002.format(width=width, hidden_width=hidden_width))
+        if project_hidden is None:
+            project_hidden = hidden_width != width // 2
+        if not project_hidden and hidden_width != width // 2:
+            raise ValueError(
+                Errors.E066.format(
+                    setting="project_hidden",
+                    name="hidden_width",
+                    found=hidden_width,
+                    width=width // 2,
+                )
+            )
         longest = max(size for size, _ in filters)
         if longest > max_characters:
             raise ValueError(Errors.E003.format(size=longest, max_characters=max_characters))
@@ -96,7 +107,7 @@ class BiLM(Encoder):
                 LSTM(
                     width // 2,
                     hidden_width,
-                    is_projected=hidden_width != width // 2 or bool(project_hidden),
+                    is_projected=project_hidden,
                     cell_clip=cell_clip,
                     projection_clip=projection_clip,
                 )

@@ -29,7 +29,7 @@ class CharacterCNN(nn.Module):
     activation: "relu" or "tanh", after the maximum over positions.
     n_highways: highway layers over the F values. 1 or 2.
     width: D.
-    project: whether the F values are projected to D; None for where they differ.
+    project: whether a linear layer projects the F values to D; None for where they differ.
     """
 
     def __init__(
@@ -47,6 +47,17 @@ class CharacterCNN(nn.Module):
         if activation not in ACTIVATIONS:
             raise ValueError(Errors.E001.format(name=activation, options=list(ACTIVATIONS)))
         n_filters = sum(count for _, count in filters)
+        if project is None:
+            project = n_filters != width
+        if not project and n_filters != width:
+            raise ValueError(
+                Errors.E066.format(
+                    setting="project_filters",
+                    name="the number of filters",
+                    found=n_filters,
+                    width=width,
+                )
+            )
         self.activation = activation
         self.embedding = nn.Embedding(n_characters, character_width, padding_idx=0)
         self.convolutions = nn.ModuleList(
@@ -54,9 +65,7 @@ class CharacterCNN(nn.Module):
         )
         self.widest = max(size for size, _ in filters)
         self.highways = nn.ModuleList(Highway(n_filters) for _ in range(n_highways))
-        self.projection: nn.Linear | None = None
-        if n_filters != width or project:
-            self.projection = nn.Linear(n_filters, width)
+        self.projection = nn.Linear(n_filters, width) if project else None
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids: (N, C), integers. Returns (N, D)."""

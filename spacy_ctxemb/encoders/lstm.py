@@ -42,7 +42,7 @@ class LSTM(nn.Module):
         super().__init__()
         self.width = width
         self.hidden_width = hidden_width
-        self.clips = Clips(cell_clip, projection_clip if is_projected else None)
+        self.clips = Clips(cell_clip, projection_clip)
         self.dtype: torch.dtype | None = None
         self._products = Derived(build_products)
         self.weight_input = nn.Parameter(torch.empty(4 * hidden_width, width))

@@ -6,20 +6,24 @@ from spacy_ctxemb.cli import ctxemb_cli
 
 from .command import run, run_well
 
-COMMANDS = {command.name: command for command in ctxemb_cli.registered_commands}
+COMMANDS = {(command.name,): command for command in ctxemb_cli.registered_commands} | {
+    (group.name, command.name): command
+    for group in ctxemb_cli.registered_groups
+    for command in group.typer_instance.registered_commands
+}
 
 
 def test_the_commands_are_those_of_the_project():
     names = {"collect-text", "convert-textcat", "train-pieces", "perplexity", "report"}
-    assert COMMANDS.keys() == names
+    assert COMMANDS.keys() == {*((name,) for name in names), ("import", "elmo"), ("export", "elmo")}
     output = run_well("--help")
-    assert all(name in output for name in names)
+    assert all(name in output for name in (*names, "import", "export"))
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
 def test_help(name):
     first_line = COMMANDS[name].callback.__doc__.strip().splitlines()[0]
-    output = run_well(name, "--help")
+    output = run_well(*name, "--help")
     assert first_line[:40] in output
     assert "--help" in output
 

@@ -15,7 +15,7 @@ Weights = dict[str, NDArray[Any]]
 
 
 class Options(NamedTuple):
-    """Sizes and switches. width: of one direction."""
+    """Sizes and switches. width: of one direction. None to project where widths differ."""
 
     filters: tuple[tuple[int, int], ...] = ((1, 4), (2, 5), (3, 6))
     character_width: int = 3
@@ -28,6 +28,8 @@ class Options(NamedTuple):
     cell_clip: float | None = 3.0
     projection_clip: float | None = 3.0
     skip_connections: bool = True
+    project_filters: bool | None = None
+    project_hidden: bool | None = None
 
     @property
     def n_filters(self) -> int:
@@ -62,7 +64,7 @@ def encode_token(row: NDArray[Any], weights: Weights, options: Options) -> Float
         gate = sigmoid(h @ weights[f"{name}/W_carry"] + weights[f"{name}/b_carry"])
         new = np.maximum(h @ weights[f"{name}/W_transform"] + weights[f"{name}/b_transform"], 0.0)
         h = gate * new + (1 - gate) * h
-    if options.n_filters == options.width:
+    if "CNN_proj/W_proj" not in weights:
         return h
     return h @ weights["CNN_proj/W_proj"] + weights["CNN_proj/b_proj"]
 
@@ -101,7 +103,7 @@ def step(
     if options.cell_clip is not None:
         c = np.clip(c, -options.cell_clip, options.cell_clip)
     m = sigmoid(o) * np.tanh(c)
-    if options.hidden_width == options.width:
+    if cell["W_P_0"] is None:
         return m, c
     h = m @ cell["W_P_0"]
     if options.projection_clip is not None:

@@ -36,6 +36,8 @@ def build_encoder(options: Options, **settings: Any) -> BiLM:
         cell_clip=options.cell_clip,
         projection_clip=options.projection_clip,
         skip_connections=options.skip_connections,
+        project_filters=options.project_filters,
+        project_hidden=options.project_hidden,
         **settings,
     ).eval()
 
@@ -52,11 +54,11 @@ def draw_weights(options: Options, seed: int = 0) -> Weights:
         for part in ("carry", "transform"):
             shapes[f"CNN_high_{k}/W_{part}"] = (F, F)
             shapes[f"CNN_high_{k}/b_{part}"] = (F,)
-    if F != P:
+    if options.project_filters or F != P:
         shapes |= {"CNN_proj/W_proj": (F, P), "CNN_proj/b_proj": (P,)}
     for name in (cell_name(d, layer) for d in (0, 1) for layer in range(options.n_layers)):
         shapes |= {f"{name}/W_0": (2 * P, 4 * C), f"{name}/B": (4 * C,)}
-        if C != P:
+        if options.project_hidden or C != P:
             shapes[f"{name}/W_P_0"] = (C, P)
     return {name: rng.normal(0, 0.5, shape).astype("f4") for name, shape in shapes.items()}
 

@@ -56,6 +56,10 @@ def run(encoder: BiLM, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         Options(cell_clip=None, projection_clip=0.1),
         Options(skip_connections=False, n_layers=3),
         Options(hidden_width=5, projection_clip=0.1),  # nothing to project, nothing to clip
+        Options(hidden_width=5, project_hidden=True, projection_clip=0.1),
+        Options(hidden_width=3),  # projected to more
+        Options(width=15, hidden_width=15, project_filters=True),
+        Options(width=20),  # fewer filters
         Options(width=15, hidden_width=20),  # as many filters: no projection after the CNN
         Options(width=15, hidden_width=15, activation="tanh", skip_connections=False),
     ],
@@ -183,9 +187,23 @@ def test_initial_values_are_those_of_the_original_training() -> None:
     assert not layer.bias.any()  # the forget gate's 1 is added at run time
 
 
-def test_an_odd_width_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"\[E002\] .* width of 7 .* Choose an even one"):
-        build_bilm(width=7)
+@pytest.mark.parametrize("width, hidden_width", [(7, 9), (8, 0)])
+def test_widths_that_do_not_fit_are_refused(width: int, hidden_width: int) -> None:
+    message = rf"\[E002\] .* width {width} must be even, and hidden_width {hidden_width} at least"
+    with pytest.raises(ValueError, match=message):
+        build_bilm(width=width, hidden_width=hidden_width)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"project_hidden": False}, "project_hidden is false, but hidden_width is 6 and .* 4"),
+        ({"project_filters": False}, "project_filters is false, but the number .* is 12 and .* 4"),
+    ],
+)
+def test_a_projection_that_is_needed(settings: dict[str, bool], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"\[E066\] {message}"):
+        build_bilm(**settings)
 
 
 def test_a_filter_longer_than_a_word_is_refused() -> None:

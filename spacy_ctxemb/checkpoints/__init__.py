@@ -1,0 +1,1 @@
+"""Published model formats, read and written: PyTorch, no spaCy, no Thinc."""

@@ -1,0 +1,60 @@
+"""`python -m spacy ctxemb export elmo`"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from .messages import showing_errors
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..encoders import BiLM
+
+
+def export_elmo(
+    pipeline: str = typer.Argument(..., help="Path or name of a pipeline"),
+    output_dir: Path = typer.Argument(..., help="Directory for options.json and weights.hdf5"),
+    component: str | None = typer.Option(
+        None, help="Component with the biLM; needed where several have one"
+    ),
+) -> None:
+    """Write a pipeline's biLM in ELMo's published format, for AllenNLP and bilm-tf."""
+    import spacy
+    from wasabi import msg
+
+    from ..checkpoints.elmo import find_obstacles, write_elmo
+
+    with showing_errors():
+        encoder = find_bilm(spacy.load(pipeline), component)
+        write_elmo(encoder, output_dir)
+    msg.good("Wrote options.json and weights.hdf5", str(output_dir))
+    for program, reasons in find_obstacles(encoder).items():
+        if reasons:
+            msg.warn(f"{program} cannot load them: {'; '.join(reasons)}")
+        else:
+            msg.good(f"{program} can load them")
+    msg.info("The mix of layers and the projection are not part of the format.")
+
+
+def find_bilm(nlp: "Language", component: str | None) -> "BiLM":
+    """The one biLM of a pipeline, or of one of its components."""
+    from thinc.api import Model
+
+    from ..bridge import find_shims
+    from ..encoders import BiLM
+    from ..errors import Errors
+
+    found = [
+        (name, shim.embedder.encoder)
+        for name, pipe in nlp.components
+        if isinstance(model := getattr(pipe, "model", None), Model)
+        for shim in find_shims(model)
+        if isinstance(shim.embedder.encoder, BiLM)
+    ]
+    chosen = [(name, encoder) for name, encoder in found if component in (None, name)]
+    if len(chosen) != 1:
+        names = [name for name, _ in found]
+        raise ValueError(Errors.E058.format(names=nlp.component_names, found=names))
+    return chosen[0][1]

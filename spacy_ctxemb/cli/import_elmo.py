@@ -1,0 +1,90 @@
+"""`python -m spacy ctxemb import elmo`"""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from .messages import showing_errors
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..checkpoints.elmo import ElmoModel
+
+
+def import_elmo(
+    paths: list[Path] = typer.Argument(
+        ..., metavar="OPTIONS WEIGHTS OUTPUT", help="options.json, HDF5 file, directory to write"
+    ),
+    lang: str = typer.Option("en", help="Language of the tokenizer"),
+    width: int | None = typer.Option(
+        None, min=1, help="Width of the vectors, by a projection to be learned"
+    ),
+) -> None:
+    """Write a pipeline with a published ELMo model, from AllenNLP's or bilm-tf's files.
+
+    A ZIP file with both may stand for OPTIONS WEIGHTS, as the NLPL repository packs them.
+    """
+    from wasabi import msg
+
+    from ..checkpoints.elmo import read_elmo
+    from ..files import replacing_folder
+
+    if len(paths) not in (2, 3):
+        raise typer.BadParameter("Pass OPTIONS WEIGHTS OUTPUT, or ZIP OUTPUT.")
+    *sources, output = paths
+    with showing_errors():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = read_elmo(*sources)
+        for warning in caught:
+            msg.warn(str(warning.message))
+        check_output(output)
+        nlp = build_pipeline(model, lang=lang, width=width)
+        with replacing_folder(output) as temporary:
+            nlp.to_disk(temporary)
+    settings = model.settings
+    n_parameters = sum(tensor.numel() for tensor in model.tensors.values())
+    msg.good(
+        f"Wrote a pipeline with a biLM of {settings['n_lstm_layers']} LSTM layers, width "
+        f"{settings['width']}, {n_parameters / 1e6:.1f}M parameters",
+        str(output),
+    )
+    msg.info("Its layers are mixed evenly until training changes the mix.")
+    if width is not None and width != settings["width"]:
+        msg.warn(f"The projection to width {width} is random until it is trained.")
+
+
+def check_output(output: Path) -> None:
+    """Refuse to replace anything but a pipeline or an empty directory."""
+    from ..errors import Errors
+
+    is_free = not output.exists() or (output.is_dir() and not any(output.iterdir()))
+    if not is_free and not (output / "config.cfg").is_file():
+        raise ValueError(Errors.E065.format(path=output))
+
+
+def build_pipeline(model: "ElmoModel", *, lang: str, width: int | None) -> "Language":
+    """A blank language and `ctxemb` with the model's weights."""
+    import spacy
+
+    from ..bridge import get_shim
+
+    nlp = spacy.blank(lang)
+    settings = {
+        "encoder": {"@architectures": "spacy-ctxemb.BiLM.v1", **model.settings},
+        "pieces": {
+            "@architectures": "spacy-ctxemb.CharacterPieces.v1",
+            "max_characters": model.settings["max_characters"],
+        },
+        "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": False},
+        "width": width,
+        "window": 512,
+        "stride": 384,
+        "split_sentences": True,
+    }
+    component = nlp.add_pipe("ctxemb", config={"model": settings})
+    get_shim(component.model).load_encoder(model.tensors)  # type: ignore[attr-defined] # a PipeCallable
+    return nlp
