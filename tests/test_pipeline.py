@@ -286,7 +286,8 @@ def test_predict_equals_update_without_dropout(model):
     docs = [nlp.make_doc(text) for text in TEXTS]
     updated, _ = thinc_model.begin_update(docs)
     for a, b in zip(updated, thinc_model.predict(docs), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+        # Training and inference multiply by different routines.
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
 def test_averaged_parameters_are_used_and_taken_back():
@@ -593,7 +594,7 @@ def test_keep_can_change_at_load_time(tmp_path):
 def test_weights_of_another_shape(tmp_path):
     initialised().to_disk(tmp_path)
     other = blank({**BILM, "encoder": {**BILM["encoder"], "hidden_width": 10}})
-    message = r"\[E020\].*encoder\.layers\.0\.\w+: expected \(2, [\d, ]*\), found \(2, [\d, ]*\)"
+    message = r"\[E020\].*encoder\.directions\.0\.0\.\w+: expected \(40, 8\), found \(48, 8\)"
     with pytest.raises(ValueError, match=message):
         other.get_pipe("ctxemb").from_disk(tmp_path / "ctxemb")
 
