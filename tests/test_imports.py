@@ -36,13 +36,15 @@ MAY_IMPORT = {
     "pooling": {"torch"},
     "embedder": {"torch", ".encoders", ".layer_mix", ".pooling", ".windows"},
     "objectives.*": {"numpy", "torch", ".encoders", ".objectives"},
+    "torch_shim": {"safetensors", "thinc", "torch"},
     "shim": {
         *("numpy", "safetensors", "srsly", "thinc", "torch"),
-        *(".doc_windows", ".embedder", ".files", ".objectives", ".pieces", ".windows"),
+        *(".doc_windows", ".embedder", ".files", ".objectives", ".pieces", ".torch_shim"),
+        ".windows",
     },
     "bridge": {
         *("numpy", "spacy", "thinc", "torch"),
-        *(".doc_windows", ".embedder", ".pieces", ".shim", ".windows"),
+        *(".doc_windows", ".embedder", ".pieces", ".shim", ".torch_shim", ".windows"),
     },
     "pretraining_objective": {
         *("numpy", "spacy", "thinc", "torch"),
