@@ -53,19 +53,26 @@ MAY_IMPORT = {
     "architectures": {
         *("spacy", "torch"),
         *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".objectives"),
-        *(".pieces", ".pretraining_objective", ".windows"),
+        *(".mix_listener", ".pieces", ".pretraining_objective", ".windows"),
     },
     "callbacks": {"spacy", "thinc", ".bridge", ".pieces"},
     "listeners": {"spacy", "thinc"},
     "vectors": {"numpy", "spacy"},
-    "pipeline": {"spacy", "thinc", ".bridge", ".listeners", ".vectors"},
+    "mix_listener": {
+        *("safetensors", "spacy", "thinc", "torch"),
+        *(".bridge", ".layer_mix", ".listeners", ".torch_shim", ".vectors"),
+    },
+    "pipeline": {
+        *("spacy", "thinc"),
+        *(".bridge", ".layer_mix", ".listeners", ".mix_listener", ".vectors"),
+    },
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},
     "cli.*": {
         *("numpy", "spacy", "tqdm", "typer", "wasabi"),
         *(".cli", ".files", ".pieces", ".pretraining_objective", ".report"),
     },
-    "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", ".report"},
+    "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
