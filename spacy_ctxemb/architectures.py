@@ -14,7 +14,8 @@ from .doc_windows import DocWindowing
 from .embedder import Embedder
 from .encoders import BiLM, Encoder, TransformerEncoder
 from .errors import Errors
-from .layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMix
+from .layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMix, TokenMix
+from .mix_listener import LayerMixListener
 from .objectives import BiLMObjective, MaskedLMObjective
 from .objectives.bilm import N_SPECIAL, build_vocabulary
 from .pieces import CharacterPieces, Pieces, WordPieces
@@ -243,6 +244,26 @@ def read_words(
 def build_scalar_mix(*, layer_norm: bool = False) -> BuildMix:
     """`spacy-ctxemb.ScalarMix.v1`: learned softmax weights of all layers, times gamma."""
     return partial(ScalarMix, layer_norm=layer_norm)
+
+
+def build_token_mix(*, layer_norm: str | None = None) -> BuildMix:
+    """`spacy-ctxemb.TokenMix.v1`: as ScalarMix, after pooling.
+
+    layer_norm: "document" or null; see layer_mix.py.
+    """
+    return partial(TokenMix, layer_norm=layer_norm)
+
+
+def build_layer_mix_listener(
+    *, width: int, upstream: str = "*", layer_norm: str | None = None
+) -> LayerMixListener:
+    """`spacy-ctxemb.LayerMixListener.v1`: each component mixes the encoder's layers its own way.
+
+    width: of the encoder, ${components.ctxemb.model.encoder.width}.
+    upstream: the name of the component `ctxemb`, or "*" for the one that comes before.
+    layer_norm: "document" for normalised layers, or null; see layer_mix.py.
+    """
+    return LayerMixListener(upstream, width, layer_norm=layer_norm)
 
 
 def build_layer(*, layer: int = -1) -> BuildMix:

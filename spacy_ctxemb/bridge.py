@@ -7,7 +7,7 @@ listeners, training, pretraining and serialisation work unchanged.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc
 from spacy.util import logger
 from thinc.api import Model, xp2torch
-from thinc.types import Floats2d
+from thinc.types import Floats2d, Floats3d, FloatsXd
+from torch import Tensor
 
 from .doc_windows import DocWindowing, count, encode_docs
 from .embedder import Embedder
 from .errors import Errors
 from .pieces import Pieces, WordPieces
-from .shim import EmbedderShim, to_array
+from .shim import EmbedderShim
+from .torch_shim import to_array
 from .windows import Windows, check_length
 
 ContextualModel = Model[list[Doc], list[Floats2d]]
@@ -50,6 +52,18 @@ class Layers(NamedTuple):
 
     tensor: NDArray[np.float32]
     layers: NDArray[np.float32]
+
+
+class LayersUpdate(NamedTuple):
+    """What an encoder makes of each Doc in training.
+
+    vectors: (n_tokens, width). layers: (L, n_tokens, D).
+    backprop: takes the gradients of both, None where there is none, and sends them back together.
+    """
+
+    vectors: list[Floats2d]
+    layers: list[Floats3d]
+    backprop: Callable[[list[Floats2d] | None, list[Floats3d] | None], None]
 
 
 class Tok2VecModel(Model[list[Doc], list[Floats2d]]):
@@ -126,6 +140,24 @@ def forward(
     return split_docs(to_array(vectors, model.ops), docs), backprop
 
 
+def begin_update_layers(model: ContextualModel, docs: list[Doc]) -> LayersUpdate:
+    """As `forward` in training, and all layers of each Doc besides."""
+    shim = get_shim(model)
+    windows = cut_docs(shim, docs)
+    set_encoder_dropout(model)
+    vectors, layers, backprop_both = shim.begin_update_layers(windows)
+
+    def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
+        if docs:
+            backprop_both(
+                None if d_vectors is None else join(d_vectors, axis=0, device=shim.device),
+                None if d_layers is None else join(d_layers, axis=1, device=shim.device),
+            )
+
+    by_doc = split_layers(cast(Floats3d, to_array(layers, model.ops)), docs)
+    return LayersUpdate(split_docs(to_array(vectors, model.ops), docs), by_doc, backprop)
+
+
 def init(
     model: ContextualModel, X: list[Doc] | None = None, Y: list[Floats2d] | None = None
 ) -> None:
@@ -181,6 +213,17 @@ def split_docs(vectors: Floats2d, docs: Sequence[Doc]) -> list[Floats2d]:
     """Rows of each Doc. Copies: a view would keep the whole batch alive with one Doc."""
     ends = np.cumsum([len(doc) for doc in docs]).tolist()
     return [vectors[end - len(doc) : end].copy() for end, doc in zip(ends, docs, strict=True)]
+
+
+def split_layers(layers: Floats3d, docs: Sequence[Doc]) -> list[Floats3d]:
+    """Columns of each Doc, as views. (L, W, D) to (L, n_tokens, D) each."""
+    ends = np.cumsum([len(doc) for doc in docs]).tolist()
+    return [layers[:, end - len(doc) : end] for end, doc in zip(ends, docs, strict=True)]
+
+
+def join(arrays: Sequence[FloatsXd], *, axis: int, device: torch.device) -> Tensor:
+    """Arrays of several Docs, at least one, as one tensor of its own."""
+    return torch.cat([xp2torch(array, device=device) for array in arrays], dim=axis)
 
 
 def set_encoder_dropout(model: ContextualModel) -> None:

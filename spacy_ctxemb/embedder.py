@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .encoders import Encoder
-from .layer_mix import BuildMix
+from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .pooling import get_pooling
 from .windows import Windows
 
@@ -52,6 +52,11 @@ class Embedder(nn.Module):
 
     def combine(self, layers: Tensor, windows: Windows) -> Tensor:
         """Vectors of all tokens from the layers of their pieces. (L, P, D) to (W, width)."""
+        if self.mix.of_tokens:
+            tokens = self.pool_layers(layers, windows)  # (L, W, D)
+            has_pieces, n_tokens = find_tokens(windows)
+            mixed = mix_tokens(self.mix, tokens, has_pieces.to(tokens.device), n_tokens)
+            return self._project(mixed, windows)
         mixed = self.mix(layers, windows.document_lengths)  # (P, mix.width)
         return self._pool_and_project(mixed, windows)
 
@@ -59,6 +64,12 @@ class Embedder(nn.Module):
         """Each layer's vectors of all tokens. (L, P, D) to (L, W, D)."""
         lengths = windows.lengths.to(layers.device)
         return torch.stack([self.pool(layer, lengths) for layer in layers])
+
+    def take_mix(self, mix: LayerMix) -> None:
+        """Make vectors with another mix, and without a projection."""
+        self.mix = mix.to(next(self.parameters()).device)
+        self.width = mix.width
+        self.projection = None
 
     def reset_parameters(self) -> None:
         """Fill every parameter with its initial value, in place."""
@@ -91,8 +102,21 @@ class Embedder(nn.Module):
     def _pool_and_project(self, pieces: Tensor, windows: Windows) -> Tensor:
         """(P, mix.width) to (W, width)."""
         lengths = windows.lengths.to(pieces.device)
-        tokens = self.pool(pieces, lengths)  # (W, mix.width)
+        return self._project(self.pool(pieces, lengths), windows)
+
+    def _project(self, tokens: Tensor, windows: Windows) -> Tensor:
+        """(W, mix.width) to (W, width)."""
         if self.projection is None:
             return tokens
         # The bias would give a vector to tokens that have no pieces.
-        return self.projection(tokens) * (lengths > 0)[:, None]
+        has_pieces = windows.lengths.to(tokens.device) > 0
+        return self.projection(tokens) * has_pieces[:, None]
+
+
+def find_tokens(windows: Windows) -> tuple[Tensor, Tensor]:
+    """Whether each token has pieces, (W,), and how many tokens of each document have, (n,)."""
+    has_pieces = windows.lengths > 0
+    token_ends = windows.lengths.cumsum(0)[has_pieces]
+    document_ends = windows.document_lengths.cumsum(0)
+    n_tokens = torch.searchsorted(token_ends, document_ends, right=True)
+    return has_pieces, n_tokens.diff(prepend=n_tokens.new_zeros(1))

@@ -149,6 +149,34 @@ class Errors(metaclass=_Coded):
         "and the components that listen to it."
     )
 
+    # listeners that mix layers
+    E070 = (
+        "'{component}' mixes the layers of '{upstream}', but a Doc of {n_tokens} tokens came "
+        "without them: '{upstream}' is missing, disabled or comes later, or the layers were "
+        "dropped when they had been read once. Run the whole pipeline on the text, or set "
+        'components.{upstream}.keep to "layers".'
+    )
+    E071 = (
+        "The mix of '{component}' has learned weights for {found} layers, the encoder of '{name}' "
+        "has {n_layers}. Put '{component}' on top of the encoder it was trained with, or give it "
+        "its own copy with nlp.replace_listeners."
+    )
+    E072 = (
+        "Layers of shape {found} were found in doc._.ctxemb where '{component}' expects "
+        "{expected} (layers, tokens, width): the Doc was retokenised, or another component wrote "
+        "them. Run '{upstream}' on this Doc again."
+    )
+    E073 = (
+        "A LayerMixListener for '{upstream}' has no encoder to take layers from: no component "
+        "'ctxemb' comes before it, or it was excluded. Put one there (spaCy's own tok2vec has no "
+        "layers), or give the listener's component its own copy with nlp.replace_listeners."
+    )
+    E074 = "Unknown layer_norm '{name}'. Use one of {options}."
+    E075 = (
+        "The LayerMixListener of '{component}' has width {found}, the layers of '{name}' have "
+        "width {width}. Set its width to ${{components.{name}.model.encoder.width}} or to {width}."
+    )
+
     # pretraining
     E030 = (
         "{objective} needs the encoder {wanted}, the config has {found}. Change "

@@ -6,6 +6,7 @@ output is.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,12 @@ class LayerMix(nn.Module, ABC):
     """Combines L layers. width: of the result.
 
     whole_documents: whether `forward` needs all pieces of a document at once.
+    of_tokens: whether it wants tokens, pooled from pieces, in their place.
     """
 
     width: int
     whole_documents = False
+    of_tokens = False
 
     @abstractmethod
     def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
@@ -84,6 +87,70 @@ def mix_normalised(layers: Tensor, document_lengths: Tensor, scales: Tensor) -> 
             total = torch.addcmul(total, scale, layer)
         mixed.append(total - (normal * mean).sum())
     return torch.cat(mixed)
+
+
+class LayerWeights(NamedTuple):
+    """What a mix has learned. shares: of each layer, the context-free one first; add up to 1."""
+
+    shares: list[float]
+    gamma: float
+
+
+def read_layer_weights(mix: ScalarMix) -> LayerWeights:
+    """The shares and the factor of a mix."""
+    return LayerWeights(mix.layer_weights(), mix.gamma.item())
+
+
+class TokenMix(ScalarMix):
+    """ScalarMix of tokens, after pooling.
+
+    A component on top of a shared encoder gets no more than tokens. Where a token has several
+    pieces this differs from mixing before pooling: with pooling "max", and with layer_norm.
+
+    layer_norm: "document" for normalised layers as in ScalarMix, with the mean and deviation of
+        all tokens of a document that have pieces; None for layers as they are.
+    """
+
+    of_tokens = True
+
+    def __init__(self, n_layers: int, width: int, *, layer_norm: str | None = None) -> None:
+        super().__init__(n_layers, width)
+        self.whole_documents = True
+        self.layer_norm = check_layer_norm(layer_norm)
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.weights)
+
+    def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
+        scales = self.gamma * torch.softmax(self.weights, dim=0)  # (L,)
+        if self.layer_norm is None:
+            return torch.tensordot(scales, layers, dims=1)  # (W, D)
+        return mix_normalised(layers, document_lengths, scales)
+
+
+LAYER_NORMS = (None, "document")
+
+
+def check_layer_norm(name: str | None) -> str | None:
+    """The name of a normalisation, or an error where there is none of this name."""
+    if name not in LAYER_NORMS:
+        options = ["null" if option is None else option for option in LAYER_NORMS]
+        raise ValueError(Errors.E074.format(name=name, options=options))
+    return name
+
+
+def mix_tokens(
+    mix: LayerMix, layers: Tensor, has_vector: Tensor, document_lengths: Tensor
+) -> Tensor:
+    """The mix of all tokens; one without a vector keeps its zeros.
+
+    layers: (L, W, D); has_vector: (W,); document_lengths: (n,), tokens of each that have one.
+    Returns (W, mix.width).
+    """
+    mixed = mix(layers[:, has_vector], document_lengths)
+    out = mixed.new_zeros(len(has_vector), mix.width)
+    return out.index_copy(0, has_vector.nonzero().squeeze(1), mixed)
 
 
 class ChosenLayer(LayerMix):

@@ -7,15 +7,16 @@ gives a listener of any pipeline component the functions below in place of its o
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
-from thinc.types import Floats2d
+from thinc.api import get_array_module
+from thinc.types import Floats2d, FloatsXd
 
 from .errors import Errors
 
-Backprop = Callable[[list[Floats2d]], Any]
+Backprop = Callable[[list[Any]], Any]
 
 
 @dataclass
@@ -23,20 +24,26 @@ class Guard:
     """What a guarded listener knows.
 
     upstream, component: the names of the pipe that writes the vectors and of the one that reads.
-    releases: drop doc.tensor once it was read.
+    last_readers: where this component is the last to read, and is to drop what it has read: how
+        many listeners of it read from each Doc first. 0 elsewhere.
     sample: Docs for which zeros will do, since a model infers its shapes from them.
     """
 
     upstream: str
     component: str
-    releases: bool = False
+    last_readers: int = 0
     sample: Sequence[Doc] = field(default_factory=list)
 
 
 def guard(listener: Tok2VecListener, guard: Guard) -> None:
-    """Make a listener check what it gets."""
+    """Make one of spaCy's listeners check what it gets."""
     listener._func = listen
     listener.init = remember_sample
+    set_guard(listener, guard)
+
+
+def set_guard(listener: Tok2VecListener, guard: Guard) -> None:
+    """Tell a listener whom it reads from, and for whom."""
     vars(listener)["guard"] = guard
 
 
@@ -45,16 +52,35 @@ def get_guard(listener: Tok2VecListener) -> Guard:
     return cast(Guard, vars(listener)["guard"])
 
 
+class Carrier(NamedTuple):
+    """How a Doc carries what listeners read at prediction.
+
+    read: from a Doc, or fail. drop: take it off a Doc. counter: name under which doc.user_data
+    counts readers, where there are several to wait for.
+    """
+
+    read: Callable[[Any, Doc, bool], FloatsXd]
+    drop: Callable[[Doc], None]
+    counter: str
+
+
 def listen(
     listener: Tok2VecListener, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Backprop]:
     """The vectors of each Doc: while training what the upstream sent, else doc.tensor."""
+    return fetch(listener, docs, is_train, TENSOR)
+
+
+def fetch(
+    listener: Tok2VecListener, docs: list[Doc], is_train: bool, carrier: Carrier
+) -> tuple[list[Any], Backprop]:
+    """What the upstream sent, while training, else what the Docs carry."""
     if is_train and listener._batch_id is not None:
         listener.verify_inputs(docs)
-        outputs = cast(list[Floats2d], listener._outputs)
+        outputs = cast(list[Any], listener._outputs)
         backprop_upstream = cast(Backprop, listener._backprop)
 
-        def backprop(d_outputs: list[Floats2d]) -> Any:
+        def backprop(d_outputs: list[Any]) -> Any:
             # Used up: a later batch of frozen vectors must not find it.
             listener._batch_id = listener._outputs = listener._backprop = None
             return backprop_upstream(d_outputs)
@@ -62,11 +88,21 @@ def listen(
         return outputs, backprop
     if is_train:
         get_guard(listener).sample = []
-    outputs = [read_vectors(listener, doc, is_train) for doc in docs]
-    if get_guard(listener).releases and not is_train:
+    outputs = [carrier.read(listener, doc, is_train) for doc in docs]
+    last_readers = get_guard(listener).last_readers
+    if last_readers and not is_train:
         for doc in docs:
-            doc.tensor = listener.ops.xp.zeros((0,), dtype="float32")
+            release(doc, carrier, last_readers)
     return outputs, no_backprop
+
+
+def release(doc: Doc, carrier: Carrier, n_readers: int) -> None:
+    """Count one reader of a Doc, and drop what it carries after the last."""
+    remaining = doc.user_data.pop(carrier.counter, n_readers) - 1
+    if remaining:
+        doc.user_data[carrier.counter] = remaining
+    else:
+        carrier.drop(doc)
 
 
 def read_vectors(listener: Tok2VecListener, doc: Doc, is_train: bool) -> Floats2d:
@@ -89,6 +125,14 @@ def read_vectors(listener: Tok2VecListener, doc: Doc, is_train: bool) -> Floats2
     return listener.ops.asarray2f(cast(Floats2d, doc.tensor))
 
 
+def drop_vectors(doc: Doc) -> None:
+    """Leave a Doc without doc.tensor."""
+    doc.tensor = get_array_module(doc.tensor).zeros((0,), dtype="float32")
+
+
+TENSOR = Carrier(read_vectors, drop_vectors, "ctxemb_tensor_readers")
+
+
 def remember_sample(
     listener: Tok2VecListener, X: Sequence[Doc] | None = None, Y: object = None
 ) -> None:
@@ -96,6 +140,6 @@ def remember_sample(
     get_guard(listener).sample = list(X or ())
 
 
-def no_backprop(d_outputs: list[Floats2d]) -> list[Doc]:
+def no_backprop(d_outputs: list[Any]) -> list[Doc]:
     """Vectors read from a Doc pass no gradient on."""
     return []

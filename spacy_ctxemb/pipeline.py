@@ -15,34 +15,52 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
-from thinc.types import Floats2d
+from thinc.types import Floats2d, Floats3d
 
 from . import vectors
 from .bridge import (
     ContextualModel,
     Layers,
+    begin_update_layers,
     get_shim,
     needs_vocabulary,
     predict_layers,
     train_pieces,
 )
 from .errors import Errors
-from .listeners import Guard, get_guard, guard
+from .layer_mix import LayerWeights, ScalarMix, read_layer_weights
+from .listeners import TENSOR, Guard, get_guard, guard
 from .loaders import EncoderLoader
+from .mix_listener import LAYERS, LayerMixListener, replace_listener, replace_listener_config
 
 KEEP = ("tensor", "layers", "none")
 
 #: Docs from which a model infers its shapes.
 N_SAMPLE = 10
 
+#: One array a Doc.
+Gradients = list[Any]
+
 
 @dataclass
 class PendingUpdate:
-    """A batch whose gradients are on their way back. arrived: whether any has come."""
+    """A batch whose gradients are on their way back.
 
-    backprop: Callable[[list[Floats2d]], Any]
-    d_vectors: list[Floats2d]
-    arrived: bool = False
+    backprop: takes both gradients; None where none has come.
+    """
+
+    backprop: Callable[[Gradients | None, Gradients | None], Any]
+    d_vectors: Gradients | None = None
+    d_layers: Gradients | None = None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether any gradient has come."""
+        return self.d_vectors is not None or self.d_layers is not None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle or a copy of the component has no batch under way."""
+        return type(None), ()
 
 
 class ContextualEmbedder(Tok2Vec):
@@ -73,7 +91,7 @@ class ContextualEmbedder(Tok2Vec):
     def predict(self, docs: Iterable[Doc]) -> list[Floats2d] | list[Layers]:
         """Vectors of each Doc, (n_tokens, width), and its layers where they are to be kept."""
         docs = list(docs)
-        if self.keep == "layers":
+        if self.keep == "layers" or self._layer_listeners:
             return predict_layers(self.model, docs)
         predicted: list[Floats2d] = self.model.predict(docs)
         return predicted
@@ -82,12 +100,14 @@ class ContextualEmbedder(Tok2Vec):
         self, docs: Sequence[Doc], predicted: list[Floats2d] | list[Layers]
     ) -> None:
         """Write vectors to Docs."""
-        if self.keep == "none" and not self.listeners:
-            return
         for doc, output in zip(docs, predicted, strict=True):
             if isinstance(output, Layers):
+                doc.user_data.pop(LAYERS.counter, None)
                 doc._.set(vectors.LAYERS, output.layers)
                 output = cast(Floats2d, output.tensor)
+            if self.keep == "none" and not self._vector_listeners:
+                continue
+            doc.user_data.pop(TENSOR.counter, None)
             doc.tensor = cast(Any, self._place(cast(Floats2d, output)))
             if self.keep != "none" and not in_pipe_worker():
                 vectors.attach(doc)
@@ -95,7 +115,17 @@ class ContextualEmbedder(Tok2Vec):
     def _place(self, tensor: Floats2d) -> Floats2d:
         """On the GPU only where a listener needs it there: Docs outlive batches."""
         ops = self.model.ops
-        return ops.asarray2f(tensor) if self.listeners else cast(Floats2d, ops.to_numpy(tensor))
+        if self._vector_listeners:
+            return ops.asarray2f(tensor)
+        return cast(Floats2d, ops.to_numpy(tensor))
+
+    @property
+    def _layer_listeners(self) -> list[LayerMixListener]:
+        return [node for node in self.listeners if isinstance(node, LayerMixListener)]
+
+    @property
+    def _vector_listeners(self) -> list[Tok2VecListener]:
+        return [node for node in self.listeners if not isinstance(node, LayerMixListener)]
 
     def update(
         self,
@@ -116,22 +146,37 @@ class ContextualEmbedder(Tok2Vec):
         self.flush_gradient()
         docs = [eg.predicted for eg in examples]
         set_dropout_rate(self.model, drop)
-        vectors, backprop = self.model.begin_update(docs)
-        pending = PendingUpdate(backprop, [self.model.ops.alloc2f(*v.shape) for v in vectors])
-
-        def collect(d_vectors: list[Floats2d]) -> list[Doc]:
-            pending.arrived = True
-            for total, d in zip(pending.d_vectors, d_vectors, strict=True):
-                total += d
-                losses[self.name] += float((cast(Any, d) ** 2).sum())
-            return []
-
-        self._pending = pending
-        for listener in self.listeners:
-            listener.receive(Tok2VecListener.get_batch_id(docs), vectors, collect)
+        self._send(docs, losses)
         if sgd is not None:
             self.finish_update(sgd)
         return losses
+
+    def _send(self, docs: list[Doc], losses: dict[str, float]) -> None:
+        """Give each listener what it wants of a batch, and a callback for its gradient."""
+        batch_id = Tok2VecListener.get_batch_id(docs)
+        layers: list[Floats3d] = []
+        if self._layer_listeners:  # all layers cost memory
+            vectors, layers, backprop_both = begin_update_layers(self.model, docs)
+            pending = PendingUpdate(backprop_both)
+        else:
+            vectors, backprop = self.model.begin_update(docs)
+            pending = PendingUpdate(lambda d_vectors, d_layers: backprop(d_vectors))
+
+        def collect_vectors(d_vectors: Gradients) -> list[Doc]:
+            pending.d_vectors = add_gradients(pending.d_vectors, d_vectors)
+            losses[self.name] += sum_squares(d_vectors)
+            return []
+
+        def collect_layers(d_layers: Gradients) -> list[Doc]:
+            pending.d_layers = add_gradients(pending.d_layers, d_layers)
+            losses[self.name] += sum_squares(d_layers)
+            return []
+
+        self._pending = pending
+        for listener in self._vector_listeners:
+            listener.receive(batch_id, vectors, collect_vectors)
+        for listener in self._layer_listeners:
+            listener.receive(batch_id, layers, collect_layers)
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Change the weights by the gradients that have come back so far."""
@@ -145,7 +190,7 @@ class ContextualEmbedder(Tok2Vec):
         for listener in self.listeners:
             listener._batch_id = listener._outputs = listener._backprop = None
         if pending is not None and pending.arrived:
-            pending.backprop(pending.d_vectors)
+            pending.backprop(pending.d_vectors, pending.d_layers)
 
     def initialize(
         self,
@@ -199,20 +244,62 @@ class ContextualEmbedder(Tok2Vec):
             self._link(listener, name)
 
     def _link(self, listener: Tok2VecListener, component: str) -> None:
-        width = self.model.get_dim("nO")
-        if listener.get_dim("nO") != width:
-            raise ValueError(
-                Errors.E021.format(
-                    component=component, found=listener.get_dim("nO"), name=self.name, width=width
+        known = Guard(self.name, component)
+        if isinstance(listener, LayerMixListener):
+            encoder = get_shim(self.model).embedder.encoder
+            listener.link(known, n_layers=encoder.n_layers, width=encoder.width)
+            # Only now: with these, spaCy wants every listener of a component at model.tok2vec.
+            self.model.attrs["replace_listener"] = replace_listener
+            self.model.attrs["replace_listener_cfg"] = replace_listener_config
+        else:
+            width = self.model.get_dim("nO")
+            found = listener.get_dim("nO")
+            if found != width:
+                raise ValueError(
+                    Errors.E021.format(
+                        component=component, found=found, name=self.name, width=width
+                    )
                 )
-            )
-        # Components are linked in their order: the last to read may drop the vectors. One with
-        # several listeners reads more than once.
-        is_only_one = len(self.listener_map[component]) == 1
-        for earlier in self.listeners:
-            if earlier is not listener:
-                get_guard(earlier).releases = False
-        guard(listener, Guard(self.name, component, self.keep == "none" and is_only_one))
+            guard(listener, known)
+        self._choose_last_readers()
+
+    def remove_listener(self, listener: Tok2VecListener, component_name: str) -> bool:
+        """Forget a listener, for instance one that was replaced."""
+        is_removed = super().remove_listener(listener, component_name)
+        self._choose_last_readers()
+        return is_removed
+
+    def _choose_last_readers(self) -> None:
+        """Components are linked in their order: the last to read drops what is not to be kept."""
+        for listeners, is_kept in (
+            (self._vector_listeners, self.keep != "none"),
+            (self._layer_listeners, self.keep == "layers"),
+        ):
+            guards = [get_guard(listener) for listener in listeners]
+            for known in guards:
+                is_last = known.component == guards[-1].component
+                last = [g for g in guards if g.component == known.component]
+                known.last_readers = len(last) if is_last and not is_kept else 0
+
+    def layer_weights(self) -> dict[str, LayerWeights]:
+        """What is made of the encoder's layers, by names of components.
+
+        Under this component's own name its ScalarMix, if it has one; under the names of those
+        that listen to it what each LayerMixListener has learned.
+        """
+        shim = get_shim(self.model)
+        shim.check_materialised()
+        mixes: dict[str, ScalarMix] = {}
+        if isinstance(shim.embedder.mix, ScalarMix):
+            mixes[self.name] = shim.embedder.mix
+        for listener in self._layer_listeners:
+            name = component = get_guard(listener).component
+            n = 1
+            while name in mixes:
+                n += 1
+                name = f"{component} ({n})"
+            mixes[name] = listener.mix
+        return {name: read_layer_weights(mix) for name, mix in mixes.items()}
 
     def _check_earlier(self, nlp: Language) -> None:
         """Refuse components that listen to this one but come before it."""
@@ -232,6 +319,20 @@ class ContextualEmbedder(Tok2Vec):
         shim = get_shim(self.model)
         util.from_disk(path, {"model": cast(Any, shim.from_disk)}, exclude)
         return self
+
+
+def add_gradients(total: Gradients | None, gradients: Gradients) -> Gradients:
+    """The sum so far, in arrays of its own."""
+    if total is None:
+        return [gradient.copy() for gradient in gradients]
+    for one, gradient in zip(total, gradients, strict=True):
+        one += gradient
+    return total
+
+
+def sum_squares(gradients: Gradients) -> float:
+    """What spaCy shows as the loss of an encoder."""
+    return sum(float((gradient**2).sum()) for gradient in gradients)
 
 
 def in_pipe_worker() -> bool:

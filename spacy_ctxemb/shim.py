@@ -1,20 +1,17 @@
-"""The Thinc shim around an embedder: values of parameters, updates, devices, serialisation."""
+"""The Thinc shim around an embedder: values of parameters, passes, serialisation."""
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import safetensors.torch
 import srsly
 import torch
 from numpy.typing import NDArray
-from thinc.api import Ops, Optimizer, get_torch_default_device, torch2xp, xp2torch
-from thinc.shims import Shim
-from thinc.types import Floats2d
+from thinc.api import get_torch_default_device
 from torch import Tensor, nn
 
 from .doc_windows import DocWindowing
@@ -23,20 +20,27 @@ from .errors import Errors
 from .files import replacing
 from .objectives import OBJECTIVES, Objective
 from .pieces import Pieces, pieces_from_json
+from .torch_shim import (
+    TorchShim,
+    backpropagate,
+    get_tensors,
+    load_module,
+    load_part,
+    save_module,
+)
 from .windows import Windows
 
+BackpropLayers = Callable[[Tensor | None, Tensor | None], None]
 
-class EmbedderShim(Shim):
+
+class EmbedderShim(TorchShim):
     """Holds an embedder and its pieces inside a Thinc model, and an objective in pretraining.
 
-    Differs from Thinc's PyTorchShim: parameters are allocated by `materialise` or by loading;
-    the module stays in evaluation mode, so that threads may predict at the same time; averaged
-    parameters work; a copy has its own id, so that it does not share an optimizer's state;
-    weights are stored as safetensors, never as pickles.
+    Parameters are allocated by `materialise` or by loading.
     """
 
     def __init__(self, embedder: Embedder, pieces: Pieces, windowing: DocWindowing) -> None:
-        super().__init__(embedder.eval())
+        super().__init__(embedder)
         self.pieces = pieces
         self.windowing = windowing
         self.objective: Objective | None = None
@@ -47,10 +51,6 @@ class EmbedderShim(Shim):
     @property
     def embedder(self) -> Embedder:
         return cast(Embedder, self._model)
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.embedder.parameters()).device
 
     @property
     def is_materialised(self) -> bool:
@@ -95,12 +95,23 @@ class EmbedderShim(Shim):
             vectors: Tensor = self.embedder(windows)
 
         def backprop(d_vectors: Tensor) -> None:
-            if not bool(torch.isfinite(d_vectors).all()):
-                raise ValueError(Errors.E018.format(shape=tuple(d_vectors.shape)))
-            if vectors.requires_grad:  # not where no Doc has any pieces
-                vectors.backward(d_vectors)
+            backpropagate((vectors, d_vectors))
 
         return vectors.detach(), backprop
+
+    def begin_update_layers(self, windows: Windows) -> tuple[Tensor, Tensor, BackpropLayers]:
+        """Vectors of all tokens, (W, width), the layers they are made of, (L, W, D), and a
+        callback for the gradients of both, None where there is none."""
+        self.check_materialised()
+        with torch.enable_grad(), self.training_mode():
+            layers = self.embedder.encode(windows)  # (L, P, D)
+            tokens = self.embedder.pool_layers(layers, windows)
+            vectors = self.embedder.combine(layers, windows)
+
+        def backprop(d_vectors: Tensor | None, d_tokens: Tensor | None) -> None:
+            backpropagate((vectors, d_vectors), (tokens, d_tokens))
+
+        return vectors.detach(), tokens.detach(), backprop
 
     @contextmanager
     def training_mode(self) -> Iterator[None]:
@@ -114,54 +125,15 @@ class EmbedderShim(Shim):
             for module in modules:
                 module.eval()
 
-    def finish_update(self, optimizer: Optimizer) -> None:
-        """Let Thinc's optimizer change every parameter that has a gradient."""
-        for name, parameter in self.named_parameters():
-            if parameter.grad is None:
-                continue
-            key, data, grad = (self.id, name), to_array(parameter.data), to_array(parameter.grad)
-            value, _ = optimizer(key, data, grad)
-            updated = xp2torch(value, device=parameter.device)
-            if updated.data_ptr() != parameter.data_ptr():
-                parameter.data.copy_(updated)
-            parameter.grad = None
-
-    @contextmanager
-    def use_params(self, params: dict[tuple[int, str], Any] | None) -> Iterator[None]:
-        """Use averaged parameters inside. params: arrays by (id, name)."""
-        replaced: list[tuple[nn.Parameter, Tensor]] = []
-        for name, parameter in self.named_parameters():
-            if params and (self.id, name) in params:
-                replaced.append((parameter, parameter.data))
-                parameter.data = xp2torch(params[self.id, name], device=parameter.device)
-        try:
-            yield
-        finally:
-            for parameter, data in replaced:
-                parameter.data = data
-
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters of the embedder, and of the objective if there is one."""
         yield from self.embedder.named_parameters()
         if self.objective is not None:
             yield from self.objective.named_parameters(prefix="objective")
 
-    def copy(self) -> "EmbedderShim":
-        """A deep copy with an id of its own."""
-        return copy.deepcopy(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "EmbedderShim":
-        twin = copy.copy(self)
-        memo[id(self)] = twin
-        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
-        with Shim.global_id_lock:
-            Shim.global_id += 1
-            twin.id = Shim.global_id
-        return twin
-
     def to_device(self, device_type: str, device_id: int) -> None:
         if self.is_materialised:
-            self.embedder.to(f"cuda:{device_id}" if device_type == "gpu" else "cpu")
+            super().to_device(device_type, device_id)
 
     def to_bytes(self) -> bytes:
         message = {
@@ -233,48 +205,3 @@ class EmbedderShim(Shim):
         """Refuse to go on without weights."""
         if not self.is_materialised:
             raise RuntimeError(Errors.E017)
-
-
-def to_array(tensor: Tensor, ops: Ops | None = None) -> Floats2d:
-    """A NumPy or CuPy view of a tensor."""
-    return cast(Floats2d, torch2xp(tensor, ops=ops))
-
-
-def get_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The values of all parameters, in the form that safetensors wants."""
-    return {name: value.contiguous() for name, value in module.state_dict().items()}
-
-
-def save_module(module: nn.Module) -> bytes:
-    """The values of all parameters, as the bytes of a safetensors file."""
-    return safetensors.torch.save(get_tensors(module))
-
-
-def load_part(data: bytes, prefix: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose names have a prefix, which is taken off."""
-    tensors = safetensors.torch.load(data)
-    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
-
-
-def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Take the values of all parameters, after a check of names and shapes."""
-    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if found != expected:
-        raise ValueError(Errors.E020.format(differences=describe_differences(expected, found)))
-    device = get_torch_default_device()
-    # Copies: a tensor from a file is mapped to it, and would change with it.
-    values = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
-    module.load_state_dict(values, assign=True)
-
-
-def describe_differences(
-    expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
-) -> str:
-    """The first few parameters that differ, for an error message."""
-    names = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
-    lines = [
-        f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
-        for name in names[:5]
-    ]
-    return "; ".join(lines) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")

@@ -17,6 +17,8 @@ Vector = NDArray[np.float32]
 
 #: All layers of a Doc: (L, n_tokens, D), the context-free layer first; or None.
 LAYERS = "ctxemb"
+#: Where spaCy keeps them in doc.user_data.
+LAYERS_KEY: Any = ("._.", LAYERS, None, None)
 
 if not Doc.has_extension(LAYERS):
     Doc.set_extension(LAYERS, default=None)

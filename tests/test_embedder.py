@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from spacy_ctxemb.embedder import Embedder
-from spacy_ctxemb.layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMix
+from spacy_ctxemb.layer_mix import (
+    BuildMix,
+    ChosenLayer,
+    ConcatLayers,
+    LastLayers,
+    ScalarMix,
+    TokenMix,
+)
 from spacy_ctxemb.windows import Windowing, Windows
 
 from .tiny import (
@@ -25,6 +32,8 @@ ENCODERS = {"bilm": build_bilm, "transformer": build_transformer}
 MIXES: dict[str, BuildMix] = {
     "scalar": ScalarMix,
     "scalar with norm": partial(ScalarMix, layer_norm=True),
+    "tokens": TokenMix,
+    "tokens with norm": partial(TokenMix, layer_norm="document"),
     "layer": partial(ChosenLayer, layer=1),
     "last": partial(LastLayers, n=2),
     "concat": ConcatLayers,
@@ -36,6 +45,9 @@ WINDOWING = Windowing(window=5, stride=3, batch_pieces=21, max_padding=0.3)
 # Three documents; tokens of 0 to 3 pieces.
 LENGTHS = {"bilm": [1, 1, 0, 1] + [1] * 9 + [0, 1], "transformer": [2, 0, 3, 1, 1, 2, 3, 1, 1, 0]}
 DOCUMENTS = {"bilm": [3, 9, 1], "transformer": [5, 8, 1]}
+
+# Tokens of each document that have pieces.
+N_TOKENS = {"bilm": [3, 9, 1], "transformer": [2, 5, 1]}
 
 
 def build_embedder(
@@ -80,8 +92,15 @@ def embed_plainly(embedder: Embedder, kind: str, ids: Tensor, windowing: Windowi
             best = max((s for s in starts if s <= p < s + size), key=lambda s: (context(s), s))
             pieces.append(layers[best][:, p - best])
         start += n
-    mixed = embedder.mix(torch.stack(pieces, dim=1), torch.tensor(DOCUMENTS[kind]))
-    tokens = embedder.pool(mixed, torch.tensor(LENGTHS[kind]))
+    layers, lengths = torch.stack(pieces, dim=1), torch.tensor(LENGTHS[kind])
+    if embedder.mix.of_tokens:
+        pooled = torch.stack([embedder.pool(layer, lengths) for layer in layers])
+        tokens = pooled.new_zeros(len(lengths), embedder.mix.width)
+        chosen = lengths > 0
+        tokens[chosen] = embedder.mix(pooled[:, chosen], torch.tensor(N_TOKENS[kind]))
+    else:
+        mixed = embedder.mix(layers, torch.tensor(DOCUMENTS[kind]))
+        tokens = embedder.pool(mixed, lengths)
     if embedder.projection is not None:
         tokens = tokens @ embedder.projection.weight.T + embedder.projection.bias
     return tokens * torch.tensor([[float(n > 0)] for n in LENGTHS[kind]])
@@ -99,7 +118,7 @@ def test_vectors_equal_a_plain_loop(kind: str, mix: str, width: int | None) -> N
         torch.testing.assert_close(embedder(windows), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("mix", ["scalar", "scalar with norm"])
+@pytest.mark.parametrize("mix", ["scalar", "scalar with norm", "tokens with norm"])
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_gradient_equals_finite_differences(kind: str, mix: str) -> None:
     """A piece is read by several windows but owned by one: the gradient knows the difference."""

@@ -47,13 +47,15 @@ MAY_IMPORT = {
     "pooling": {"torch"},
     "embedder": {"torch", ".encoders", ".layer_mix", ".pooling", ".windows"},
     "objectives.*": {"numpy", "torch", ".encoders", ".objectives"},
+    "torch_shim": {"safetensors", "thinc", "torch"},
     "shim": {
         *("numpy", "safetensors", "srsly", "thinc", "torch"),
-        *(".doc_windows", ".embedder", ".files", ".objectives", ".pieces", ".windows"),
+        *(".doc_windows", ".embedder", ".files", ".objectives", ".pieces", ".torch_shim"),
+        ".windows",
     },
     "bridge": {
         *("numpy", "spacy", "thinc", "torch"),
-        *(".doc_windows", ".embedder", ".pieces", ".shim", ".windows"),
+        *(".doc_windows", ".embedder", ".pieces", ".shim", ".torch_shim", ".windows"),
     },
     "pretraining_objective": {
         *("numpy", "spacy", "thinc", "torch"),
@@ -62,13 +64,20 @@ MAY_IMPORT = {
     "architectures": {
         *("spacy", "torch"),
         *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".objectives"),
-        *(".pieces", ".pretraining_objective", ".windows"),
+        *(".mix_listener", ".pieces", ".pretraining_objective", ".windows"),
     },
     "callbacks": {"spacy", "thinc", ".bridge", ".pieces"},
     "loaders": {"torch", ".checkpoints", ".encoders", ".pieces"},
     "listeners": {"spacy", "thinc"},
     "vectors": {"numpy", "spacy"},
-    "pipeline": {"spacy", "thinc", ".bridge", ".listeners", ".loaders", ".vectors"},
+    "mix_listener": {
+        *("safetensors", "spacy", "thinc", "torch"),
+        *(".bridge", ".layer_mix", ".listeners", ".torch_shim", ".vectors"),
+    },
+    "pipeline": {
+        *("spacy", "thinc"),
+        *(".bridge", ".layer_mix", ".listeners", ".loaders", ".mix_listener", ".vectors"),
+    },
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},
     "cli.*": {
@@ -76,7 +85,7 @@ MAY_IMPORT = {
         *(".bridge", ".checkpoints", ".cli", ".encoders", ".files", ".pieces"),
         *(".pretraining_objective", ".report"),
     },
-    "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", ".report"},
+    "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.

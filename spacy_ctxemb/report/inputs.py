@@ -11,7 +11,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class LearnedMix:
-    """A trained ScalarMix. shares: of each layer, the context-free one first; add up to 1."""
+    """A trained ScalarMix or LayerMixListener.
+
+    shares: of each layer, the context-free one first; add up to 1.
+    """
 
     label: str
     shares: list[float]
@@ -92,21 +95,45 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_mixes(run: str, pipeline: Path) -> Iterator[LearnedMix]:
-    """Every ScalarMix of a pipeline, which is not loaded: only these tensors are read."""
+    """Every mix of a pipeline, which is not loaded: the encoder's, then those of listeners."""
     import numpy as np
-    from safetensors import safe_open
 
-    paths = sorted(pipeline.glob("*/model/encoder.safetensors"))
-    for path in paths:
-        with safe_open(path, framework="numpy") as tensors:
-            if not {"mix.weights", "mix.gamma"} <= set(tensors.keys()):
-                continue
-            weights = tensors.get_tensor("mix.weights")
-            gamma = tensors.get_tensor("mix.gamma")
+    found = [*read_own_mixes(pipeline), *read_listeners(pipeline)]
+    for component, weights, gamma in found:
         powers = np.exp(weights - weights.max())
-        component = path.parent.parent.name
         yield LearnedMix(
-            label=run if len(paths) == 1 else f"{run} ({component})",
+            label=run if len(found) == 1 else f"{run} ({component})",
             shares=(powers / powers.sum()).tolist(),
             gamma=gamma.item(),
         )
+
+
+def read_own_mixes(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
+    """The component, weights and gamma of every ScalarMix: only these tensors are read."""
+    from safetensors import safe_open
+
+    for path in sorted(pipeline.glob("*/model/encoder.safetensors")):
+        with safe_open(path, framework="numpy") as tensors:
+            if {"mix.weights", "mix.gamma"} <= set(tensors.keys()):
+                component = path.parent.parent.name
+                yield component, tensors.get_tensor("mix.weights"), tensors.get_tensor("mix.gamma")
+
+
+def read_listeners(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
+    """The component, weights and gamma of every LayerMixListener."""
+    import srsly
+    from safetensors.numpy import load
+    from thinc.api import Config
+
+    config_path = pipeline / "config.cfg"
+    if not config_path.exists():
+        return
+    components = Config().from_disk(config_path, interpolate=False)["components"]
+    names = [name for name, config in components.items() if "LayerMixListener" in str(config)]
+    for name in names:
+        model = srsly.read_msgpack(pipeline / name / "model")
+        for node, shims in zip(model["nodes"], model["shims"], strict=True):
+            if node["name"] == "layer-mix-listener":
+                tensors = load(shims[0])
+                if len(tensors["weights"]):
+                    yield name, tensors["weights"], tensors["gamma"]

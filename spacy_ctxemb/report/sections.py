@@ -84,6 +84,7 @@ def mix_section(mixes: Sequence[LearnedMix]) -> Section:
     """What tasks take from the layers of an encoder."""
     note = (
         "What each task has learned to take from the layers, in percent: the softmax of the "
-        "weights of ScalarMix. Layer 0 is context-free; gamma scales the sum."
+        "weights of ScalarMix, or of the LayerMixListener of a component. Layer 0 is "
+        "context-free; gamma scales the sum."
     )
     return Section("Layer weights", note, mix_table(mixes), plot_mixes(mixes))

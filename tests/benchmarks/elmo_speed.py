@@ -116,7 +116,9 @@ def measure_memory(text: Path, n: int, pipeline: Path, precision: str) -> dict[s
 
 
 def load(pipeline: Path, precision: str) -> spacy.Language:
-    return spacy.load(pipeline, config={"components": {"ctxemb": {"model": {"precision": precision}}}})
+    return spacy.load(
+        pipeline, config={"components": {"ctxemb": {"model": {"precision": precision}}}}
+    )
 
 
 def measure_speed(text: Path, n: int, rounds: int, pipeline: Path) -> dict[str, Any]:

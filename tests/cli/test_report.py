@@ -22,6 +22,8 @@ from spacy_ctxemb.report.curves import pretraining_losses, training_losses
 from spacy_ctxemb.report.inputs import Run
 from spacy_ctxemb.report.tables import mark_best
 
+from ..pipelines import WIDTH, initialised, ner_config
+
 
 def test_best_score_is_bold_and_numbers_are_formatted(project: Path) -> None:
     markdown, html = run_report(project)
@@ -82,6 +84,19 @@ def test_two_mixes_of_a_pipeline_are_told_apart(project: Path) -> None:
     markdown, _ = run_report(project)
     assert "| ner_bilm_finetuned (ctxemb) | 25.0 | 50.0 | 25.0 | 1.50 |" in markdown
     assert "| ner_bilm_finetuned (other) | 50.0 | 50.0 | – | 1.50 |" in markdown
+
+
+def test_mixes_of_components_are_shown(project: Path) -> None:
+    nlp = initialised()
+    config = ner_config({"@architectures": "spacy-ctxemb.LayerMixListener.v1", "width": WIDTH})
+    nlp.add_pipe("ner", config=config)
+    (listener,) = nlp.get_pipe("ctxemb").listeners
+    listener.mix.weights.data[1] = np.log(2)
+    (project / "training" / "ner_mixed").mkdir()
+    nlp.to_disk(project / "training" / "ner_mixed" / "model-best")
+    markdown, _ = run_report(project)
+    assert "| ner_mixed (ctxemb) | 33.3 | 33.3 | 33.3 | 1.00 |" in markdown
+    assert "| ner_mixed (ner) | 25.0 | 50.0 | 25.0 | 1.00 |" in markdown
 
 
 def test_weights_without_a_mix_are_passed_over(project: Path) -> None:

@@ -1,0 +1,151 @@
+"""A PyTorch module inside a Thinc model: updates, averages, copies, weights as safetensors."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import safetensors.torch
+import torch
+from thinc.api import Ops, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from thinc.shims import Shim
+from thinc.types import Floats2d
+from torch import Tensor, nn
+
+from .errors import Errors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class TorchShim(Shim):
+    """Holds a module.
+
+    Differs from Thinc's PyTorchShim: the module stays in evaluation mode, so that threads may
+    predict at the same time; averaged parameters work; a copy has its own id, so that it does
+    not share an optimizer's state; weights are stored as safetensors, never as pickles.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(module.eval())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def module(self) -> nn.Module:
+        return cast(nn.Module, self._model)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters to train."""
+        yield from self.module.named_parameters()
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Let Thinc's optimizer change every parameter that has a gradient."""
+        for name, parameter in self.named_parameters():
+            if parameter.grad is None:
+                continue
+            key, data, grad = (self.id, name), to_array(parameter.data), to_array(parameter.grad)
+            value, _ = optimizer(key, data, grad)
+            updated = xp2torch(value, device=parameter.device)
+            if updated.data_ptr() != parameter.data_ptr():
+                parameter.data.copy_(updated)
+            parameter.grad = None
+
+    @contextmanager
+    def use_params(self, params: dict[tuple[int, str], Any] | None) -> Iterator[None]:
+        """Use averaged parameters inside. params: arrays by (id, name)."""
+        replaced: list[tuple[nn.Parameter, Tensor]] = []
+        for name, parameter in self.named_parameters():
+            if params and (self.id, name) in params:
+                replaced.append((parameter, parameter.data))
+                parameter.data = xp2torch(params[self.id, name], device=parameter.device)
+        try:
+            yield
+        finally:
+            for parameter, data in replaced:
+                parameter.data = data
+
+    def copy(self) -> "Self":
+        """A deep copy with an id of its own."""
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Self":
+        twin = copy.copy(self)
+        memo[id(self)] = twin
+        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            twin.id = Shim.global_id
+        return twin
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        self.module.to(f"cuda:{device_id}" if device_type == "gpu" else "cpu")
+
+    def to_bytes(self) -> bytes:
+        return save_module(self.module)
+
+    def from_bytes(self, data: bytes) -> "Self":
+        load_module(self.module, safetensors.torch.load(data))
+        return self
+
+
+def backpropagate(*pairs: tuple[Tensor, Tensor | None]) -> None:
+    """Send gradients back from outputs, in one pass. pairs: an output, and its gradient if any."""
+    outputs, gradients = [], []
+    for output, gradient in pairs:
+        if gradient is None:
+            continue
+        if not bool(torch.isfinite(gradient).all()):
+            raise ValueError(Errors.E018.format(shape=tuple(gradient.shape)))
+        if output.requires_grad:  # not where no Doc has any pieces
+            outputs.append(output)
+            gradients.append(gradient)
+    if outputs:
+        torch.autograd.backward(outputs, gradients)
+
+
+def to_array(tensor: Tensor, ops: Ops | None = None) -> Floats2d:
+    """A NumPy or CuPy view of a tensor."""
+    return cast(Floats2d, torch2xp(tensor, ops=ops))
+
+
+def get_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The values of all parameters, in the form that safetensors wants."""
+    return {name: value.contiguous() for name, value in module.state_dict().items()}
+
+
+def save_module(module: nn.Module) -> bytes:
+    """The values of all parameters, as the bytes of a safetensors file."""
+    return safetensors.torch.save(get_tensors(module))
+
+
+def load_part(data: bytes, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file whose names have a prefix, which is taken off."""
+    tensors = safetensors.torch.load(data)
+    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+
+
+def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Take the values of all parameters, after a check of names and shapes."""
+    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found != expected:
+        raise ValueError(Errors.E020.format(differences=describe_differences(expected, found)))
+    device = get_torch_default_device()
+    # Copies: a tensor from a file is mapped to it, and would change with it.
+    values = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
+    module.load_state_dict(values, assign=True)
+
+
+def describe_differences(
+    expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
+) -> str:
+    """The first few parameters that differ, for an error message."""
+    names = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
+    lines = [
+        f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
+        for name in names[:5]
+    ]
+    return "; ".join(lines) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
