@@ -7,12 +7,12 @@ spaCy and spaCy starts as fast as without the plugin.
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attach"]
+__all__ = ["__version__", "attach", "elmo_outputs"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "attach":
-        from .vectors import attach
+    if name in ("attach", "elmo_outputs"):
+        from . import vectors
 
-        return attach
+        return getattr(vectors, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

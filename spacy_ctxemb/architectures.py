@@ -241,8 +241,11 @@ def read_words(
         yield [token.text for token in eg.reference if not token.is_space]
 
 
-def build_scalar_mix(*, layer_norm: bool = False) -> BuildMix:
-    """`spacy-ctxemb.ScalarMix.v1`: learned softmax weights of all layers, times gamma."""
+def build_scalar_mix(*, layer_norm: str | None = None) -> BuildMix:
+    """`spacy-ctxemb.ScalarMix.v1`: learned softmax weights of all layers, times gamma.
+
+    layer_norm: "document", "batch" or null; see layer_mix.py.
+    """
     return partial(ScalarMix, layer_norm=layer_norm)
 
 

@@ -6,6 +6,7 @@ listeners, training, pretraining and serialisation work unchanged.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple, cast
 
@@ -48,10 +49,12 @@ class Layers(NamedTuple):
     """What an encoder makes of one Doc, on the CPU.
 
     tensor: (n_tokens, width), mixed and projected. layers: (L, n_tokens, D).
+    boundaries: (L, S, 2, D), of each of the Doc's S sequences where these are asked for.
     """
 
     tensor: NDArray[np.float32]
     layers: NDArray[np.float32]
+    boundaries: NDArray[np.float32] | None
 
 
 class LayersUpdate(NamedTuple):
@@ -124,11 +127,11 @@ def forward(
     shim = get_shim(model)
     if not is_train:
         groups = (
-            split_docs(to_array(shim.predict(cut_docs(shim, group)), model.ops), group)
-            for group in group_docs(docs)
+            split_docs(to_array(shim.predict(cut_docs(shim, group).windows), model.ops), group)
+            for group in group_docs(shim, docs)
         )
         return list(chain.from_iterable(groups)), lambda dY: []
-    windows = cut_docs(shim, docs)
+    windows = cut_docs(shim, docs).windows
     set_encoder_dropout(model)
     vectors, backprop_vectors = shim.begin_update(windows)
 
@@ -143,7 +146,7 @@ def forward(
 def begin_update_layers(model: ContextualModel, docs: list[Doc]) -> LayersUpdate:
     """As `forward` in training, and all layers of each Doc besides."""
     shim = get_shim(model)
-    windows = cut_docs(shim, docs)
+    windows = cut_docs(shim, docs).windows
     set_encoder_dropout(model)
     vectors, layers, backprop_both = shim.begin_update_layers(windows)
 
@@ -174,20 +177,41 @@ def init(
     shim.materialise()
 
 
-def predict_layers(model: ContextualModel, docs: Sequence[Doc]) -> list[Layers]:
-    """The token vectors of each Doc together with every layer they were made of."""
+def predict_layers(
+    model: ContextualModel, docs: Sequence[Doc], *, boundaries: bool = False
+) -> list[Layers]:
+    """The token vectors of each Doc together with every layer they were made of.
+
+    boundaries: whether to return the layers of sentence boundaries as well.
+    """
     shim = get_shim(model)
     results: list[Layers] = []
-    for group in group_docs(docs):
-        tensors, layers = shim.predict_layers(cut_docs(shim, group))
-        ends = np.cumsum([len(doc) for doc in group])[:-1]
-        by_doc = zip(np.split(tensors, ends), np.split(layers, ends, axis=1), strict=True)
-        results.extend(Layers(tensor.copy(), layer.copy()) for tensor, layer in by_doc)
+    for group in group_docs(shim, docs):
+        cut = cut_docs(shim, group, keep_empty=boundaries)
+        predicted = shim.predict_layers(cut.windows)
+        token_ends = np.cumsum([len(doc) for doc in group])[:-1]
+        sequence_ends = np.cumsum(cut.n_sequences)[:-1]
+        edges: Sequence[NDArray[np.float32] | None] = [None] * len(group)
+        if boundaries:
+            edges = np.split(predicted.boundaries, sequence_ends, axis=1)
+        by_doc = zip(
+            np.split(predicted.vectors, token_ends),
+            np.split(predicted.layers, token_ends, axis=1),
+            edges,
+            strict=True,
+        )
+        results.extend(
+            Layers(tensor.copy(), layers.copy(), None if ends is None else ends.copy())
+            for tensor, layers, ends in by_doc
+        )
     return results
 
 
-def group_docs(docs: Sequence[Doc]) -> Iterator[list[Doc]]:
+def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
     """Documents to encode together: Docs of up to GROUP_TOKENS, so that memory is bounded."""
+    if shim.embedder.wants_whole_calls:
+        yield list(docs)
+        return
     group: list[Doc] = []
     n_tokens = 0
     for doc in docs:
@@ -200,13 +224,25 @@ def group_docs(docs: Sequence[Doc]) -> Iterator[list[Doc]]:
         yield group
 
 
-def cut_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Windows:
-    """Windows of documents; counts what went into them."""
-    pieces, windowing = shim.pieces, shim.windowing
-    encoded = encode_docs(docs, pieces, split_sentences=windowing.split_sentences)
-    windows = encoded.cut(encoded.ids, pieces.boundaries, windowing.windowing)
+class Cut(NamedTuple):
+    """Windows of documents, and the number of sequences in each of these."""
+
+    windows: Windows
+    n_sequences: list[int]
+
+
+def cut_docs(shim: EmbedderShim, docs: Sequence[Doc], *, keep_empty: bool = False) -> Cut:
+    """Cut documents into windows; counts what went into them.
+
+    keep_empty: whether sequences without pieces get windows in any case.
+    """
+    pieces, windowing = shim.pieces, shim.windowing.windowing
+    if keep_empty:
+        windowing = replace(windowing, keep_empty=True)
+    encoded = encode_docs(docs, pieces, split_sentences=shim.windowing.split_sentences)
+    windows = encoded.cut(encoded.ids, pieces.boundaries, windowing)
     shim.counts.update(count(docs, encoded, pieces, windows))
-    return windows
+    return Cut(windows, encoded.n_sequences)
 
 
 def split_docs(vectors: Floats2d, docs: Sequence[Doc]) -> list[Floats2d]:

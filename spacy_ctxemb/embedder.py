@@ -1,7 +1,8 @@
 """Everything between pieces and token vectors, as one PyTorch module."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,16 @@ from .encoders import Encoder
 from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .pooling import get_pooling
 from .windows import Windows
+
+
+class Encoded(NamedTuple):
+    """All layers of some windows.
+
+    pieces: (L, P, D). boundaries: (L, N, 2, D), of each of the N windows.
+    """
+
+    pieces: Tensor
+    boundaries: Tensor
 
 
 class Embedder(nn.Module):
@@ -34,24 +45,45 @@ class Embedder(nn.Module):
         if self.width != self.mix.width:
             self.projection = nn.Linear(self.mix.width, self.width)
 
+    @property
+    def wants_whole_calls(self) -> bool:
+        """Whether vectors depend on which documents are encoded together."""
+        return self.encoder.stateful or self.mix.whole_batch
+
     def forward(self, windows: Windows) -> Tensor:
         """Vectors of all tokens. (W, width); a token without pieces has zeros."""
         if self.mix.whole_documents or not windows.batches:
             return self.combine(self.encode(windows), windows)
         # Mixing batch by batch keeps one vector a piece in memory, not L.
-        mixed = (self.mix(h, windows.document_lengths) for h in self._encode_batches(windows))
-        return self._pool_and_project(self._in_order(mixed, windows), windows)
+        mixed = (
+            self.mix(encoded.pieces, windows.document_lengths)
+            for encoded in self._encode_batches(windows)
+        )
+        return self._pool_and_project(in_order(mixed, [b.pieces for b in windows.batches]), windows)
 
-    def encode(self, windows: Windows) -> Tensor:
-        """All layers of all pieces. (L, P, D)"""
+    def encode(self, windows: Windows) -> Encoded:
+        """All layers of all pieces and boundaries."""
         if not windows.batches:
-            shape = (self.encoder.n_layers, 0, self.encoder.width)
-            return next(self.parameters()).new_zeros(shape)
-        parts = (h.transpose(0, 1) for h in self._encode_batches(windows))  # (p, L, D) each
-        return self._in_order(parts, windows).transpose(0, 1)
+            blank = next(self.parameters()).new_zeros(self.encoder.n_layers, 0, self.encoder.width)
+            return Encoded(blank, blank[:, :, None].expand(-1, -1, 2, -1))
+        boundaries: list[Tensor] = []
 
-    def combine(self, layers: Tensor, windows: Windows) -> Tensor:
-        """Vectors of all tokens from the layers of their pieces. (L, P, D) to (W, width)."""
+        def take_pieces() -> Iterator[Tensor]:
+            for encoded in self._encode_batches(windows):
+                boundaries.append(encoded.boundaries.transpose(0, 1))
+                yield encoded.pieces.transpose(0, 1)  # (p, L, D)
+
+        pieces = in_order(take_pieces(), [batch.pieces for batch in windows.batches])
+        ends = in_order(iter(boundaries), [batch.windows for batch in windows.batches])
+        return Encoded(pieces.transpose(0, 1), ends.transpose(0, 1))
+
+    def combine(self, encoded: Encoded, windows: Windows) -> Tensor:
+        """Vectors of all tokens from the layers of their pieces. (W, width)"""
+        layers = encoded.pieces
+        if self.mix.whole_batch:
+            everything = torch.cat([layers, encoded.boundaries.flatten(1, 2)], dim=1)
+            mixed = self.mix(everything, torch.tensor([everything.size(1)]))
+            return self._pool_and_project(mixed[: layers.size(1)], windows)
         if self.mix.of_tokens:
             tokens = self.pool_layers(layers, windows)  # (L, W, D)
             has_pieces, n_tokens = find_tokens(windows)
@@ -78,26 +110,20 @@ class Embedder(nn.Module):
         if self.projection is not None:
             self.projection.reset_parameters()
 
-    def _encode_batches(self, windows: Windows) -> Iterator[Tensor]:
-        """Layers of the pieces that each batch owns. (L, p, D) each."""
+    def _encode_batches(self, windows: Windows) -> Iterator[Encoded]:
+        """Layers of the pieces that each batch owns, and of its boundaries."""
         device = next(self.parameters()).device
         for batch in windows.batches:
-            layers = self.encoder(batch.ids.to(device), batch.mask.to(device))  # L of (B, T, D)
+            ids, mask = batch.ids.to(device), batch.mask.to(device)
+            places = (batch.windows,) if self.encoder.stateful else ()
+            layers = [layer.flatten(0, 1) for layer in self.encoder(ids, mask, *places)]
             rows = batch.rows.to(device)
-            yield torch.stack([layer.flatten(0, 1)[rows] for layer in layers])
-
-    def _in_order(self, parts: Iterator[Tensor], windows: Windows) -> Tensor:
-        """The rows of all batches, in the order of the pieces. (p, ...) each to (P, ...)."""
-        if torch.is_grad_enabled():
-            order = torch.cat([batch.pieces for batch in windows.batches]).argsort()
-            collected = torch.cat(list(parts))
-            return collected[order.to(collected.device)]
-        # Without gradients one large tensor is enough, filled batch by batch.
-        first = next(parts)
-        out = first.new_empty(int(windows.lengths.sum()), *first.shape[1:])
-        for batch, part in zip(windows.batches, chain([first], parts), strict=True):
-            out[batch.pieces.to(part.device)] = part
-        return out
+            first = torch.arange(len(mask), device=device) * mask.size(1)  # (B,)
+            ends = torch.stack([first, first + mask.sum(dim=1) - 1], dim=1)  # (B, 2)
+            yield Encoded(
+                torch.stack([layer[rows] for layer in layers]),
+                torch.stack([layer[ends] for layer in layers]),
+            )
 
     def _pool_and_project(self, pieces: Tensor, windows: Windows) -> Tensor:
         """(P, mix.width) to (W, width)."""
@@ -111,6 +137,19 @@ class Embedder(nn.Module):
         # The bias would give a vector to tokens that have no pieces.
         has_pieces = windows.lengths.to(tokens.device) > 0
         return self.projection(tokens) * has_pieces[:, None]
+
+
+def in_order(parts: Iterator[Tensor], places: Sequence[Tensor]) -> Tensor:
+    """All rows of some parts, in order. parts: (p, ...) each; places: (p,), of their rows."""
+    if torch.is_grad_enabled():
+        collected = torch.cat(list(parts))
+        return collected[torch.cat(list(places)).argsort().to(collected.device)]
+    # Without gradients one large tensor is enough, filled part by part.
+    first = next(parts)
+    out = first.new_empty(sum(map(len, places)), *first.shape[1:])
+    for rows, part in zip(places, chain([first], parts), strict=True):
+        out[rows.to(part.device)] = part
+    return out
 
 
 def find_tokens(windows: Windows) -> tuple[Tensor, Tensor]:

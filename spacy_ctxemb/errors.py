@@ -305,6 +305,14 @@ class Errors(metaclass=_Coded):
         "vectors to attach. DocBin does not store doc.tensor: use Doc.to_bytes, or run the "
         "pipeline again."
     )
+    E082 = (
+        'This Doc of {n_tokens} tokens has no layers. Set keep = "layers" in the config of ctxemb, '
+        'or nlp.get_pipe("ctxemb").keep = "layers", and run the pipeline again.'
+    )
+    E083 = (
+        "These layers are not those of a biLM: the two halves of the first one differ. Read them "
+        "from doc._.ctxemb."
+    )
     E028 = (
         "Vectors of widths {width} and {other} cannot be compared. Compare objects that the "
         "same pipeline made."

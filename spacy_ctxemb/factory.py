@@ -12,22 +12,26 @@ DEFAULT_MODEL: dict[str, Any] = {
     "encoder": {"@architectures": "spacy-ctxemb.BiLM.v1"},
     "pieces": {"@architectures": "spacy-ctxemb.CharacterPieces.v1"},
     # Vectors of unit variance: components on top learn much faster than from a biLM's small ones.
-    "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": True},
+    "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": "document"},
 }
 
 
 @Language.factory(
     "ctxemb",
-    assigns=["doc.tensor", "doc._.ctxemb"],
-    default_config={"model": DEFAULT_MODEL, "keep": "tensor"},
+    assigns=["doc.tensor", "doc._.ctxemb", "doc._.ctxemb_boundaries"],
+    default_config={"model": DEFAULT_MODEL, "keep": "tensor", "boundaries": False},
 )
-def build_ctxemb(nlp: Language, name: str, model: Any, keep: str) -> "ContextualEmbedder":
+def build_ctxemb(
+    nlp: Language, name: str, model: Any, keep: str, boundaries: bool
+) -> "ContextualEmbedder":
     """Build the component.
 
     model: a `spacy-ctxemb.ContextualTok2Vec.v1`.
     keep: "tensor" for doc.tensor and contextual vectors; "layers" for all layers in
         doc._.ctxemb as well; "none" for nothing that outlasts the components that listen.
+    boundaries: whether to write the vectors of the boundaries of sentences, all layers of them,
+        to doc._.ctxemb_boundaries.
     """
     from .pipeline import ContextualEmbedder
 
-    return ContextualEmbedder(nlp.vocab, model, name, keep=keep)
+    return ContextualEmbedder(nlp.vocab, model, name, keep=keep, boundaries=boundaries)

@@ -18,11 +18,13 @@ class LayerMix(nn.Module, ABC):
     """Combines L layers. width: of the result.
 
     whole_documents: whether `forward` needs all pieces of a document at once.
+    whole_batch: whether it needs those of all documents, and their boundaries, as one document.
     of_tokens: whether it wants tokens, pooled from pieces, in their place.
     """
 
     width: int
     whole_documents = False
+    whole_batch = False
     of_tokens = False
 
     @abstractmethod
@@ -42,14 +44,17 @@ class ScalarMix(LayerMix):
 
     Source: Peters et al. 2018, "Deep contextualized word representations", equation 1.
 
-    layer_norm: first subtract from each layer its mean and divide by its deviation, both over
-        all pieces and columns of a document, so that a vector never depends on other documents.
+    layer_norm: first subtract from each layer its mean and divide by its deviation. "document":
+        both over all pieces and columns of a document, so that a vector never depends on other
+        documents. "batch": over those of all documents that are encoded in one call, and over
+        their sentence boundaries, as AllenNLP does. None for layers as they are.
     """
 
-    def __init__(self, n_layers: int, width: int, *, layer_norm: bool = False) -> None:
+    def __init__(self, n_layers: int, width: int, *, layer_norm: str | None = None) -> None:
         super().__init__()
         self.width = width
-        self.whole_documents = layer_norm
+        self.whole_documents = check_layer_norm(layer_norm, SCALAR_MIX_NORMS) is not None
+        self.whole_batch = layer_norm == "batch"
         self.weights = nn.Parameter(torch.empty(n_layers))
         self.gamma = nn.Parameter(torch.empty(1))
 
@@ -116,7 +121,7 @@ class TokenMix(ScalarMix):
     def __init__(self, n_layers: int, width: int, *, layer_norm: str | None = None) -> None:
         super().__init__(n_layers, width)
         self.whole_documents = True
-        self.layer_norm = check_layer_norm(layer_norm)
+        self.layer_norm = check_layer_norm(layer_norm, TOKEN_MIX_NORMS)
 
     @property
     def n_layers(self) -> int:
@@ -129,13 +134,14 @@ class TokenMix(ScalarMix):
         return mix_normalised(layers, document_lengths, scales)
 
 
-LAYER_NORMS = (None, "document")
+TOKEN_MIX_NORMS = (None, "document")
+SCALAR_MIX_NORMS = (*TOKEN_MIX_NORMS, "batch")
 
 
-def check_layer_norm(name: str | None) -> str | None:
+def check_layer_norm(name: str | None, names: Sequence[str | None]) -> str | None:
     """The name of a normalisation, or an error where there is none of this name."""
-    if name not in LAYER_NORMS:
-        options = ["null" if option is None else option for option in LAYER_NORMS]
+    if name not in names:
+        options = ["null" if option is None else option for option in names]
         raise ValueError(Errors.E074.format(name=name, options=options))
     return name
 

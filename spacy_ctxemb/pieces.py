@@ -44,6 +44,8 @@ class Pieces(ABC):
 
     #: Name in serialised form.
     kind: ClassVar[str]
+    #: Whether they hold more than their settings: a vocabulary.
+    is_learned: ClassVar[bool]
 
     n_ids: int
     n_characters: int | None
@@ -109,6 +111,7 @@ class CharacterPieces(Pieces):
     """
 
     kind = "characters"
+    is_learned = False
     n_ids = 262
     _BEGIN_SENTENCE, _END_SENTENCE, _BEGIN_WORD, _END_WORD, _PADDING = 257, 258, 259, 260, 261
 
@@ -166,6 +169,7 @@ class WordPieces(Pieces):
     """
 
     kind = "wordpieces"
+    is_learned = True
     n_characters = None
     PADDING, UNKNOWN, BEGIN, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
     SPECIAL: ClassVar[tuple[str, ...]] = (PADDING, UNKNOWN, BEGIN, END, MASK)

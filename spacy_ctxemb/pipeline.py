@@ -70,11 +70,20 @@ class ContextualEmbedder(Tok2Vec):
     and train it.
     """
 
-    def __init__(self, vocab: Vocab, model: ContextualModel, name: str, *, keep: str) -> None:
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: ContextualModel,
+        name: str,
+        *,
+        keep: str,
+        boundaries: bool = False,
+    ) -> None:
         super().__init__(vocab, model, name)
         if keep not in KEEP:
             raise ValueError(Errors.E024.format(keep=keep, name=name, options=list(KEEP)))
         self.keep = keep
+        self.boundaries = boundaries
         self._linked = self.listener_map
         self._later_writers: list[str] = []
         self._pending: PendingUpdate | None = None
@@ -91,8 +100,8 @@ class ContextualEmbedder(Tok2Vec):
     def predict(self, docs: Iterable[Doc]) -> list[Floats2d] | list[Layers]:
         """Vectors of each Doc, (n_tokens, width), and its layers where they are to be kept."""
         docs = list(docs)
-        if self.keep == "layers" or self._layer_listeners:
-            return predict_layers(self.model, docs)
+        if self._wants_layers or self.boundaries:
+            return predict_layers(self.model, docs, boundaries=self.boundaries)
         predicted: list[Floats2d] = self.model.predict(docs)
         return predicted
 
@@ -102,8 +111,11 @@ class ContextualEmbedder(Tok2Vec):
         """Write vectors to Docs."""
         for doc, output in zip(docs, predicted, strict=True):
             if isinstance(output, Layers):
-                doc.user_data.pop(LAYERS.counter, None)
-                doc._.set(vectors.LAYERS, output.layers)
+                if self._wants_layers:
+                    doc.user_data.pop(LAYERS.counter, None)
+                    doc._.set(vectors.LAYERS, output.layers)
+                if self.boundaries:
+                    doc._.set(vectors.BOUNDARIES, output.boundaries)
                 output = cast(Floats2d, output.tensor)
             if self.keep == "none" and not self._vector_listeners:
                 continue
@@ -118,6 +130,10 @@ class ContextualEmbedder(Tok2Vec):
         if self._vector_listeners:
             return ops.asarray2f(tensor)
         return cast(Floats2d, ops.to_numpy(tensor))
+
+    @property
+    def _wants_layers(self) -> bool:
+        return self.keep == "layers" or bool(self._layer_listeners)
 
     @property
     def _layer_listeners(self) -> list[LayerMixListener]:
@@ -280,6 +296,10 @@ class ContextualEmbedder(Tok2Vec):
                 is_last = known.component == guards[-1].component
                 last = [g for g in guards if g.component == known.component]
                 known.last_readers = len(last) if is_last and not is_kept else 0
+
+    def reset_state(self) -> None:
+        """Let a stateful encoder begin anew, as if it had seen nothing."""
+        get_shim(self.model).embedder.encoder.reset_state()
 
     def layer_weights(self) -> dict[str, LayerWeights]:
         """What is made of the encoder's layers, by names of components.

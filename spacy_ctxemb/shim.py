@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import safetensors.torch
@@ -33,6 +33,14 @@ from .windows import Windows
 BackpropLayers = Callable[[Tensor | None, Tensor | None], None]
 
 
+class Predicted(NamedTuple):
+    """vectors: (W, width). layers: (L, W, D). boundaries: (L, S, 2, D), of each sequence."""
+
+    vectors: NDArray[np.float32]
+    layers: NDArray[np.float32]
+    boundaries: NDArray[np.float32]
+
+
 class EmbedderShim(TorchShim):
     """Holds an embedder and its pieces inside a Thinc model, and an objective in pretraining.
 
@@ -57,6 +65,9 @@ class EmbedderShim(TorchShim):
         """Whether the parameters have values."""
         return self.device.type != "meta"
 
+    def weights_changed(self) -> None:
+        self.embedder.encoder.weights_changed()
+
     def materialise(self) -> None:
         """Allocate parameters and give them initial values, unless they have values."""
         if not self.is_materialised:
@@ -66,11 +77,13 @@ class EmbedderShim(TorchShim):
     def discard_parameters(self) -> None:
         """Drop all values, so that `materialise` draws new ones."""
         self.embedder.to(device="meta")
+        self.weights_changed()
 
     def load_encoder(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of the encoder's parameters; others get initial ones."""
         self.materialise()
         load_module(self.embedder.encoder, tensors)
+        self.weights_changed()
 
     def predict(self, windows: Windows) -> Tensor:
         """Vectors of all tokens. (W, width)"""
@@ -79,14 +92,17 @@ class EmbedderShim(TorchShim):
             vectors: Tensor = self.embedder(windows)
         return vectors
 
-    def predict_layers(self, windows: Windows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vectors of all tokens, (W, width), and the layers they are made of, (L, W, D)."""
+    def predict_layers(self, windows: Windows) -> Predicted:
+        """Vectors of all tokens, the layers they are made of, and those of the boundaries."""
         self.check_materialised()
         with torch.inference_mode():
-            layers = self.embedder.encode(windows)  # (L, P, D)
-            tokens = self.embedder.pool_layers(layers, windows)
-            vectors = self.embedder.combine(layers, windows)
-        return vectors.cpu().numpy(), tokens.cpu().numpy()
+            encoded = self.embedder.encode(windows)
+            tokens = self.embedder.pool_layers(encoded.pieces, windows)
+            vectors = self.embedder.combine(encoded, windows)
+            first, last = windows.edges.to(encoded.boundaries.device).T  # (S,)
+            ends = encoded.boundaries[:, first, 0], encoded.boundaries[:, last, 1]
+            boundaries = torch.stack(ends, dim=2)
+        return Predicted(vectors.cpu().numpy(), tokens.cpu().numpy(), boundaries.cpu().numpy())
 
     def begin_update(self, windows: Windows) -> tuple[Tensor, Callable[[Tensor], None]]:
         """Vectors of all tokens, (W, width), and a callback for their gradient."""
@@ -104,9 +120,9 @@ class EmbedderShim(TorchShim):
         callback for the gradients of both, None where there is none."""
         self.check_materialised()
         with torch.enable_grad(), self.training_mode():
-            layers = self.embedder.encode(windows)  # (L, P, D)
-            tokens = self.embedder.pool_layers(layers, windows)
-            vectors = self.embedder.combine(layers, windows)
+            encoded = self.embedder.encode(windows)
+            tokens = self.embedder.pool_layers(encoded.pieces, windows)
+            vectors = self.embedder.combine(encoded, windows)
 
         def backprop(d_vectors: Tensor | None, d_tokens: Tensor | None) -> None:
             backpropagate((vectors, d_vectors), (tokens, d_tokens))
@@ -160,6 +176,7 @@ class EmbedderShim(TorchShim):
             self.load_encoder(load_part(message["weights"], "encoder."))
         else:
             load_module(self.embedder, safetensors.torch.load(message["weights"]))
+            self.weights_changed()
         # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
         if is_pretrained and self.keeps_objective:
             stored = message["objective"]
@@ -187,6 +204,7 @@ class EmbedderShim(TorchShim):
         weights = path / "encoder.safetensors"
         if weights.exists():
             load_module(self.embedder, safetensors.torch.load_file(weights))
+            self.weights_changed()
         else:
             self.discard_parameters()
         return self
@@ -198,8 +216,9 @@ class EmbedderShim(TorchShim):
         expected = (self.pieces.kind, self.pieces.n_ids, self.pieces.n_characters)
         if found != expected:
             raise ValueError(Errors.E019.format(found=found, expected=expected))
-        self.pieces = pieces
-        self.pieces_from_sample = False
+        if pieces.is_learned:  # else the config has all of their settings
+            self.pieces = pieces
+            self.pieces_from_sample = False
 
     def check_materialised(self) -> None:
         """Refuse to go on without weights."""

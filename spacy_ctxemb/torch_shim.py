@@ -52,6 +52,10 @@ class TorchShim(Shim):
             if updated.data_ptr() != parameter.data_ptr():
                 parameter.data.copy_(updated)
             parameter.grad = None
+        self.weights_changed()
+
+    def weights_changed(self) -> None:
+        """Called after changes of values that PyTorch does not see."""
 
     @contextmanager
     def use_params(self, params: dict[tuple[int, str], Any] | None) -> Iterator[None]:
@@ -61,11 +65,13 @@ class TorchShim(Shim):
             if params and (self.id, name) in params:
                 replaced.append((parameter, parameter.data))
                 parameter.data = xp2torch(params[self.id, name], device=parameter.device)
+        self.weights_changed()
         try:
             yield
         finally:
             for parameter, data in replaced:
                 parameter.data = data
+            self.weights_changed()
 
     def copy(self) -> "Self":
         """A deep copy with an id of its own."""
@@ -88,6 +94,7 @@ class TorchShim(Shim):
 
     def from_bytes(self, data: bytes) -> "Self":
         load_module(self.module, safetensors.torch.load(data))
+        self.weights_changed()
         return self
 
 

@@ -20,8 +20,13 @@ LAYERS = "ctxemb"
 #: Where spaCy keeps them in doc.user_data.
 LAYERS_KEY: Any = ("._.", LAYERS, None, None)
 
-if not Doc.has_extension(LAYERS):
-    Doc.set_extension(LAYERS, default=None)
+#: All layers of the boundaries of a Doc's S sentences, (L, S, 2, D): of their begin and their end;
+#: or None.
+BOUNDARIES = "ctxemb_boundaries"
+
+for extension in (LAYERS, BOUNDARIES):
+    if not Doc.has_extension(extension):
+        Doc.set_extension(extension, default=None)
 
 
 def attach(doc: Doc) -> Doc:
@@ -51,6 +56,29 @@ def attach(doc: Doc) -> Doc:
         similarity=similarity,
     )
     return doc
+
+
+def elmo_outputs(doc: Doc) -> dict[str, Vector]:
+    """The outputs of a biLM under the names they have in TF-Hub's `google/elmo`.
+
+    doc: with doc._.ctxemb, from a component `ctxemb` with a BiLM and keep = "layers".
+    Returns "word_emb": (n_tokens, D / 2), the context-free vectors; "lstm_outputs1" and so on for
+        each LSTM layer: (n_tokens, D); "elmo": (n_tokens, width), their mix, which is doc.tensor;
+        "default": (width,), its mean over the tokens.
+    """
+    layers = doc._.get(LAYERS)
+    if layers is None:
+        raise ValueError(Errors.E082.format(n_tokens=len(doc)))
+    context_free, *lstm_outputs = layers
+    half = context_free.shape[1] // 2
+    if not np.array_equal(context_free[:, :half], context_free[:, half:]):
+        raise ValueError(Errors.E083)
+    return {
+        "word_emb": context_free[:, :half],
+        **{f"lstm_outputs{i}": output for i, output in enumerate(lstm_outputs, start=1)},
+        "elmo": doc.tensor,
+        "default": mean_vector(doc),
+    }
 
 
 def token_vector(token: Token) -> Vector:

@@ -31,7 +31,7 @@ from .tiny import (
 ENCODERS = {"bilm": build_bilm, "transformer": build_transformer}
 MIXES: dict[str, BuildMix] = {
     "scalar": ScalarMix,
-    "scalar with norm": partial(ScalarMix, layer_norm=True),
+    "scalar with norm": partial(ScalarMix, layer_norm="document"),
     "tokens": TokenMix,
     "tokens with norm": partial(TokenMix, layer_norm="document"),
     "layer": partial(ChosenLayer, layer=1),
@@ -166,7 +166,9 @@ def test_no_documents(mix: str, width: int | None, grad: bool) -> None:
     with torch.set_grad_enabled(grad):
         windows = cut_windows(draw_ids(embedder.encoder, 0), [], [], WINDOWING)
         assert embedder(windows).shape == (0, embedder.width)
-        assert embedder.encode(windows).shape == (3, 0, 8)
+        encoded = embedder.encode(windows)
+        assert encoded.pieces.shape == (3, 0, 8)
+        assert encoded.boundaries.shape == (3, 0, 2, 8)
 
 
 @pytest.mark.parametrize("grad", [True, False])
@@ -207,11 +209,12 @@ def test_a_projection_is_there_where_widths_differ(
 def test_layers_of_pieces_and_of_tokens() -> None:
     embedder = build_embedder("transformer")
     windows = cut(embedder, "transformer")
-    layers = embedder.encode(windows)
+    encoded = embedder.encode(windows)
+    layers = encoded.pieces
     assert layers.shape == (3, 14, 8)
     with torch.no_grad():
-        torch.testing.assert_close(embedder.encode(windows), layers, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(embedder.combine(layers, windows), embedder(windows))
+        torch.testing.assert_close(embedder.encode(windows), encoded, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(embedder.combine(encoded, windows), embedder(windows))
     tokens = embedder.pool_layers(layers, windows)
     assert tokens.shape == (3, len(LENGTHS["transformer"]), 8)
     # A mean of pieces and a mix of layers may change places.

@@ -20,7 +20,7 @@ def draw_layers(L: int, P: int, D: int) -> Tensor:
     return torch.randn(L, P, D, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def build_scalar_mix(L: int, D: int, *, layer_norm: bool = False, seed: int = 0) -> ScalarMix:
+def build_scalar_mix(L: int, D: int, *, layer_norm: str | None = None, seed: int = 0) -> ScalarMix:
     return randomise(ScalarMix(L, D, layer_norm=layer_norm), seed=seed).double()
 
 
@@ -56,7 +56,7 @@ def test_fixed_weights_can_select_a_layer() -> None:
 @given(layers_LPD_lengths())
 def test_layer_norm_equals_a_loop_over_documents(drawn: tuple[Tensor, Tensor]) -> None:
     layers, lengths = drawn
-    mix = build_scalar_mix(len(layers), layers.size(2), layer_norm=True)
+    mix = build_scalar_mix(len(layers), layers.size(2), layer_norm="document")
     shares = np.exp(mix.weights.detach().numpy())
     shares = shares / shares.sum() * mix.gamma.item()
     expected = []
@@ -74,7 +74,7 @@ def test_layer_norm_equals_a_loop_over_documents(drawn: tuple[Tensor, Tensor]) -
 
 
 def test_layer_norm_does_not_depend_on_other_documents() -> None:
-    mix = build_scalar_mix(3, 4, layer_norm=True)
+    mix = build_scalar_mix(3, 4, layer_norm="document")
     layers = draw_layers(3, 9, 4)
     together = mix(layers, torch.tensor([2, 6, 1]))
     other = layers.clone()
@@ -85,14 +85,14 @@ def test_layer_norm_does_not_depend_on_other_documents() -> None:
 
 
 def test_layer_norm_with_documents_without_pieces() -> None:
-    mix = build_scalar_mix(3, 4, layer_norm=True)
+    mix = build_scalar_mix(3, 4, layer_norm="document")
     layers = draw_layers(3, 5, 4)
     expected = mix(layers, torch.tensor([2, 3]))
     assert torch.equal(mix(layers, torch.tensor([0, 2, 0, 3, 0])), expected)
 
 
-@pytest.mark.parametrize("layer_norm", [False, True])
-def test_mixes_of_nothing_are_empty(layer_norm: bool) -> None:
+@pytest.mark.parametrize("layer_norm", [None, "document", "batch"])
+def test_mixes_of_nothing_are_empty(layer_norm: str | None) -> None:
     mix = build_scalar_mix(3, 4, layer_norm=layer_norm)
     for lengths in ([], [0]):
         empty = torch.zeros(3, 0, 4, dtype=torch.float64)
@@ -100,7 +100,7 @@ def test_mixes_of_nothing_are_empty(layer_norm: bool) -> None:
 
 
 def test_layer_norm_of_equal_values_is_finite() -> None:
-    mix = build_scalar_mix(2, 3, layer_norm=True).float()
+    mix = build_scalar_mix(2, 3, layer_norm="document").float()
     layers = torch.full((2, 1, 3), 7.0, requires_grad=True)
     result = mix(layers, torch.tensor([1]))
     result.sum().backward()
@@ -108,8 +108,8 @@ def test_layer_norm_of_equal_values_is_finite() -> None:
     assert layers.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("layer_norm", [False, True])
-def test_scalar_mix_gradient_equals_finite_differences(layer_norm: bool) -> None:
+@pytest.mark.parametrize("layer_norm", [None, "document", "batch"])
+def test_scalar_mix_gradient_equals_finite_differences(layer_norm: str | None) -> None:
     mix = build_scalar_mix(3, 4, layer_norm=layer_norm)
     layers = torch.nn.Parameter(draw_layers(3, 6, 4))
     check_gradient(
@@ -121,7 +121,7 @@ def test_scalar_mix_gradient_equals_finite_differences(layer_norm: bool) -> None
 def test_only_layer_norm_needs_whole_documents() -> None:
     mixes = [ScalarMix(2, 3), ChosenLayer(2, 3), LastLayers(2, 3, n=1), ConcatLayers(2, 3)]
     assert not any(mix.whole_documents for mix in mixes)
-    assert ScalarMix(2, 3, layer_norm=True).whole_documents
+    assert ScalarMix(2, 3, layer_norm="document").whole_documents
 
 
 @pytest.mark.parametrize(

@@ -647,7 +647,7 @@ def test_an_interrupted_save_leaves_the_old_files(tmp_path, monkeypatch):
 
 def test_the_factory_says_what_it_assigns():
     meta = Language.get_factory_meta("ctxemb")
-    assert set(meta.assigns) == {"doc.tensor", "doc._.ctxemb"}
+    assert set(meta.assigns) == {"doc.tensor", "doc._.ctxemb", "doc._.ctxemb_boundaries"}
     nlp = initialised()
     assert isinstance(nlp.get_pipe("ctxemb"), ContextualEmbedder)
     assert nlp.analyze_pipes()["problems"]["ctxemb"] == []

@@ -79,7 +79,7 @@ def build_pipeline(model: "ElmoModel", *, lang: str, width: int | None) -> "Lang
             "@architectures": "spacy-ctxemb.CharacterPieces.v1",
             "max_characters": model.settings["max_characters"],
         },
-        "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": False},
+        "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
         "width": width,
         "window": 512,
         "stride": 384,

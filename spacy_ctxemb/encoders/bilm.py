@@ -184,7 +184,6 @@ class BiLM(Encoder):
         return layers, BiLMState.collect(states)
 
     def reset_state(self) -> None:
-        """Begin anew: forget what `stateful` has carried."""
         self._carried = None
 
     def set_precision(self, precision: str) -> None:

@@ -60,6 +60,9 @@ class Encoder(nn.Module, ABC):
     def reset_parameters(self) -> None:
         """Fill every parameter with its random initial value, in place."""
 
+    def reset_state(self) -> None:
+        """Forget what a stateful encoder has carried from call to call; others carry nothing."""
+
     def set_precision(self, precision: str) -> None:
         """Set the precision of inference, one of `precisions`."""
         if precision not in self.precisions:

@@ -94,7 +94,7 @@ def build_pipeline() -> spacy.Language:
     """A pipeline with random weights, such as `import elmo` writes."""
     nlp = spacy.blank("en")
     encoder = {"@architectures": "spacy-ctxemb.BiLM.v1", **ORIGINAL}
-    mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1"}
+    mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None}
     nlp.add_pipe("ctxemb", config={"model": {"encoder": encoder, "mix": mix}})
     torch.manual_seed(0)
     nlp.initialize()
