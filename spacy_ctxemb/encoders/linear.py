@@ -26,6 +26,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
+def sum_outer(a: Tensor, b: Tensor) -> Tensor:
+    """a^T b, the gradient of a weight. a: (n, out); b: (n, in). Returns (out, in)."""
+    return linear(b.T, a.T).T  # this way round oneDNN has less to copy
+
+
 def product_with(weight: Tensor) -> Product:
     """The product with a weight as it lies in memory. weight: (out, in)."""
     return lambda x, bias: linear(x, weight, bias)

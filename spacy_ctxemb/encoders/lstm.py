@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from .derived import Derived
 from .linear import pack, product_with
-from .lstm_steps import Clips, LSTMFunction, Products, State, find_last_rows, infer_steps
+from .lstm_steps import (
+    Clips,
+    Kernels,
+    LSTMFunction,
+    State,
+    fast_tanh_,
+    find_last_rows,
+    infer_steps,
+)
 
 #: Added to the forget gate. TensorFlow adds it at run time, so published weights do without.
 FORGET_BIAS = 1.0
@@ -44,7 +52,7 @@ class LSTM(nn.Module):
         self.hidden_width = hidden_width
         self.clips = Clips(cell_clip, projection_clip)
         self.dtype: torch.dtype | None = None
-        self._products = Derived(build_products)
+        self._kernels = Derived(build_kernels)
         self.weight_input = nn.Parameter(torch.empty(4 * hidden_width, width))
         self.weight_hidden = nn.Parameter(torch.empty(4 * hidden_width, width))
         self.bias = nn.Parameter(torch.empty(4 * hidden_width))
@@ -71,13 +79,13 @@ class LSTM(nn.Module):
             run = LSTMFunction.apply
             y, c = run(x, *weights, sizes, initial, self.clips)  # type: ignore[no-untyped-call]  # PyTorch's
         else:
-            y, c = infer_steps(x, sizes, initial, self._products.get(self), bias, self.clips)
+            y, c = infer_steps(x, sizes, initial, self._kernels.get(self), bias, self.clips)
         return y, State(y.detach()[find_last_rows(sizes, y.device)], c)
 
     def set_dtype(self, dtype: torch.dtype | None) -> None:
         """Set the type of the factors of products in inference; None for that of the weights."""
         self.dtype = dtype
-        self._products.drop()
+        self._kernels.drop()
 
     def zero_state(self, n: int) -> State:
         """The state of n fresh sequences."""
@@ -98,10 +106,10 @@ class LSTM(nn.Module):
         return gates.repeat_interleave(self.hidden_width)
 
 
-def build_products(lstm: LSTM) -> Products:
-    """The products of inference. Each step reads W_h and W_p, which are worth a second copy."""
+def build_kernels(lstm: LSTM) -> Kernels:
+    """What inference computes with. Each step reads W_h and W_p, which are worth a second copy."""
     dtype = lstm.dtype or lstm.bias.dtype
-    return Products(
+    return Kernels(
         input=(
             product_with(lstm.weight_input)
             if dtype == lstm.bias.dtype
@@ -109,4 +117,5 @@ def build_products(lstm: LSTM) -> Products:
         ),
         hidden=pack(lstm.weight_hidden, dtype),
         projection=None if lstm.projection is None else pack(lstm.projection, dtype),
+        tanh=torch.tanh_ if dtype == lstm.bias.dtype else fast_tanh_,
     )

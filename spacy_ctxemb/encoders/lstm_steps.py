@@ -6,7 +6,7 @@ written out, since autograd would add up the gradients of the weights step by st
 product over all steps will do.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .linear import Product, product_with
+from .linear import Product, linear, pack, product_with, sum_outer
 
 #: In inference, the input products of neighbouring steps are made together until there are this
 #: many rows: enough for an efficient product, few enough to stay in the CPU's cache.
@@ -35,12 +35,16 @@ class Clips(NamedTuple):
     projection: float | None
 
 
-class Products(NamedTuple):
-    """The products with W_x, W_h and W_p; the last is None where nothing is projected."""
+class Kernels(NamedTuple):
+    """The products with W_x, W_h and W_p, and a tanh that works in place.
+
+    projection: None where nothing is projected.
+    """
 
     input: Product
     hidden: Product
     projection: Product | None
+    tanh: Callable[[Tensor], Tensor] = torch.tanh_
 
 
 class Steps(NamedTuple):
@@ -56,7 +60,7 @@ class Steps(NamedTuple):
 
 
 def infer_steps(
-    x: Tensor, sizes: Sequence[int], state: State, products: Products, bias: Tensor, clips: Clips
+    x: Tensor, sizes: Sequence[int], state: State, kernels: Kernels, bias: Tensor, clips: Clips
 ) -> tuple[Tensor, Tensor]:
     """Run without keeping more than the outputs.
 
@@ -67,31 +71,31 @@ def infer_steps(
     h, c = state.h, state.c.clone()
     for chunk in chunk_steps(sizes, CHUNK_ROWS):
         first = chunk[0][0]
-        gates = products.input(x[first : chunk[-1][1]], bias)
+        gates = kernels.input(x[first : chunk[-1][1]], bias)
         for start, end in chunk:
             n = end - start
-            h = run_step(gates[start - first : end - first], h[:n], c[:n], c[:n], products, clips)
+            h = run_step(gates[start - first : end - first], h[:n], c[:n], c[:n], kernels, clips)
             y[start:end] = h
     return y, c
 
 
 def train_steps(
-    x: Tensor, sizes: Sequence[int], state: State, products: Products, bias: Tensor, clips: Clips
+    x: Tensor, sizes: Sequence[int], state: State, kernels: Kernels, bias: Tensor, clips: Clips
 ) -> Steps:
     """Run and keep what the backward pass needs."""
     y, cells = x.new_empty(len(x), state.h.size(1)), x.new_empty(len(x), state.c.size(1))
-    gates = products.input(x, bias)
+    gates = kernels.input(x, bias)
     h, c = state.h, state.c
     for start, end in find_steps(sizes):
         n = end - start
-        h = run_step(gates[start:end], h[:n], c[:n], cells[start:end], products, clips)
+        h = run_step(gates[start:end], h[:n], c[:n], cells[start:end], kernels, clips)
         c = cells[start:end]
         y[start:end] = h
     return Steps(y, gates, cells)
 
 
 def run_step(
-    gates: Tensor, h: Tensor, c: Tensor, new_c: Tensor, products: Products, clips: Clips
+    gates: Tensor, h: Tensor, c: Tensor, new_c: Tensor, kernels: Kernels, clips: Clips
 ) -> Tensor:
     """One step of n sequences, in place.
 
@@ -100,22 +104,22 @@ def run_step(
         be c itself.
     Returns h of this step.
     """
-    gates += products.hidden(h, None)
+    gates += kernels.hidden(h, None)
     i, j, f, o = gates.chunk(4, dim=1)
-    i.sigmoid_(), tanh_(j), f.sigmoid_(), o.sigmoid_()
+    i.sigmoid_(), kernels.tanh(j), f.sigmoid_(), o.sigmoid_()
     torch.mul(c, f, out=new_c)
     new_c.addcmul_(i, j)
     if clips.cell is not None:
         new_c.clamp_(-clips.cell, clips.cell)
-    h = tanh_(new_c.clone()).mul_(o)
-    if products.projection is None:
+    h = kernels.tanh(new_c.clone()).mul_(o)
+    if kernels.projection is None:
         return h
-    h = products.projection(h, None)
+    h = kernels.projection(h, None)
     return h if clips.projection is None else h.clamp_(-clips.projection, clips.projection)
 
 
-def tanh_(x: Tensor) -> Tensor:
-    """tanh x = 2 sigmoid(2 x) - 1, in place; to 2e-7, and several times as fast as PyTorch's."""
+def fast_tanh_(x: Tensor) -> Tensor:
+    """tanh x = 2 sigmoid(2 x) - 1, in place; to 2e-7, in a fifth of the time of PyTorch's."""
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
@@ -134,12 +138,12 @@ class LSTMFunction(torch.autograd.Function):
         state: State,
         clips: Clips,
     ) -> tuple[Tensor, Tensor]:
-        products = Products(
+        kernels = Kernels(
             input=product_with(weight_input),
             hidden=product_with(weight_hidden),
             projection=None if projection is None else product_with(projection),
         )
-        y, gates, cells = train_steps(x, sizes, state, products, bias, clips)
+        y, gates, cells = train_steps(x, sizes, state, kernels, bias, clips)
         c = cells[find_last_rows(sizes, x.device)]
         ctx.save_for_backward(x, weight_input, weight_hidden, projection, *state, y, gates, cells)
         ctx.sizes, ctx.clips = sizes, clips
@@ -157,12 +161,12 @@ class LSTMFunction(torch.autograd.Function):
         d_projection = None
         if projection is not None and ctx.needs_input_grad[4]:
             o = gates.chunk(4, dim=1)[3]
-            d_projection = d_h.T @ (torch.tanh(cells) * o)
+            d_projection = sum_outer(d_h, torch.tanh(cells) * o)
         needed = ctx.needs_input_grad
         return (
-            d_gates @ weight_input if needed[0] else None,
-            d_gates.T @ x if needed[1] else None,
-            d_gates.T @ shift(y, h_0, steps) if needed[2] else None,
+            linear(d_gates, weight_input.T) if needed[0] else None,
+            sum_outer(d_gates, x) if needed[1] else None,
+            sum_outer(d_gates, shift(y, h_0, steps)) if needed[2] else None,
             d_gates.sum(dim=0) if needed[3] else None,
             d_projection,
             None,
@@ -185,6 +189,8 @@ def backprop_steps(
     """Gradients of the gates before their activations, and of h before its clip, at all steps."""
     d_gates, d_hs = torch.empty_like(gates), torch.empty_like(y)
     d_h, d_c = torch.zeros_like(state.h), torch.zeros_like(state.c)
+    to_h = pack(weight_hidden.T, weight_hidden.dtype)
+    to_m = None if projection is None else pack(projection.T, projection.dtype)
     before = [state.c, *(cells[start:end] for start, end in steps[:-1])]
     for (start, end), c_before in reversed(list(zip(steps, before, strict=True))):
         n = end - start
@@ -192,10 +198,10 @@ def backprop_steps(
         c = cells[start:end]
         m = torch.tanh(c)
         d_m = torch.add(d_y[start:end], d_h[:n], out=d_hs[start:end])
-        if projection is not None:
+        if to_m is not None:
             if clips.projection is not None:
                 d_m *= y[start:end].abs() < clips.projection
-            d_m = d_m @ projection
+            d_m = to_m(d_m, None)
         d = d_c[:n]
         d += d_m * o * (1 - m * m)
         if clips.cell is not None:
@@ -206,7 +212,7 @@ def backprop_steps(
         torch.mul(d * c_before[:n], f * (1 - f), out=d_f)
         torch.mul(d_m * m, o * (1 - o), out=d_o)
         d *= f
-        torch.mm(d_gates[start:end], weight_hidden, out=d_h[:n])
+        d_h[:n] = to_h(d_gates[start:end], None)
     return d_gates, d_hs
 
 

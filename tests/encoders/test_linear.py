@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spacy_ctxemb.encoders.linear import has_onednn_product, linear, pack, product_with
+from spacy_ctxemb.encoders.linear import has_onednn_product, linear, pack, product_with, sum_outer
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 200])
@@ -21,6 +21,13 @@ def test_products_equal_pytorchs(n: int, has_bias: bool) -> None:
             pack(weight, torch.float32)(x, bias),
         ):
             torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_sums_of_outer_products() -> None:
+    torch.manual_seed(0)
+    a, b = torch.randn(9, 5), torch.randn(9, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(sum_outer(a, b), a.T @ b)
 
 
 def test_bf16_rounds_factors_only() -> None:
