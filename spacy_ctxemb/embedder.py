@@ -54,11 +54,13 @@ class Embedder(nn.Module):
         """Vectors of all tokens. (W, width); a token without pieces has zeros."""
         if self.mix.whole_documents or not windows.batches:
             return self.combine(self.encode(windows), windows)
-        # Mixing batch by batch keeps one vector a piece in memory, not L.
-        mixed = (
-            self.mix(encoded.pieces, windows.document_lengths)
-            for encoded in self._encode_batches(windows)
-        )
+
+        def mix(encoded: Encoded) -> Tensor:
+            return self.mix(encoded.pieces, windows.document_lengths)
+
+        # Mixing batch by batch keeps one vector a piece in memory, not L; and `map` does not hold
+        # the layers of a batch while the next one is encoded.
+        mixed = map(mix, self._encode_batches(windows))
         return self._pool_and_project(in_order(mixed, [b.pieces for b in windows.batches]), windows)
 
     def encode(self, windows: Windows) -> Encoded:
@@ -120,10 +122,8 @@ class Embedder(nn.Module):
             rows = batch.rows.to(device)
             first = torch.arange(len(mask), device=device) * mask.size(1)  # (B,)
             ends = torch.stack([first, first + mask.sum(dim=1) - 1], dim=1)  # (B, 2)
-            yield Encoded(
-                torch.stack([layer[rows] for layer in layers]),
-                torch.stack([layer[ends] for layer in layers]),
-            )
+            boundaries = torch.stack([layer[ends] for layer in layers])
+            yield Encoded(take_rows(layers, rows), boundaries)
 
     def _pool_and_project(self, pieces: Tensor, windows: Windows) -> Tensor:
         """(P, mix.width) to (W, width)."""
@@ -137,6 +137,17 @@ class Embedder(nn.Module):
         # The bias would give a vector to tokens that have no pieces.
         has_pieces = windows.lengths.to(tokens.device) > 0
         return self.projection(tokens) * has_pieces[:, None]
+
+
+def take_rows(layers: list[Tensor], rows: Tensor) -> Tensor:
+    """The rows of all layers, which are given up. (B * T, D) each; (p,). Returns (L, p, D)."""
+    if torch.is_grad_enabled():
+        return torch.stack([layer[rows] for layer in layers])
+    # Layers are large: none is held longer than needed, nor copied twice.
+    out = layers[0].new_empty(len(layers), len(rows), layers[0].size(1))
+    for taken in reversed(out.unbind()):
+        torch.index_select(layers.pop(), 0, rows, out=taken)
+    return out
 
 
 def in_order(parts: Iterator[Tensor], places: Sequence[Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
 """`python -m spacy ctxemb import elmo`"""
 
+import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ def import_elmo(
     width: int | None = typer.Option(
         None, min=1, help="Width of the vectors, by a projection to be learned"
     ),
+    tokens_to_add: str | None = typer.Option(
+        None, help="JSON object of words that are one raw character id each, as in AllenNLP"
+    ),
 ) -> None:
     """Write a pipeline with a published ELMo model, from AllenNLP's or bilm-tf's files.
 
@@ -35,6 +39,7 @@ def import_elmo(
     if len(paths) not in (2, 3):
         raise typer.BadParameter("Pass OPTIONS WEIGHTS OUTPUT, or ZIP OUTPUT.")
     *sources, output = paths
+    added = parse_tokens(tokens_to_add)
     with showing_errors():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -42,7 +47,7 @@ def import_elmo(
         for warning in caught:
             msg.warn(str(warning.message))
         check_output(output)
-        nlp = build_pipeline(model, lang=lang, width=width)
+        nlp = build_pipeline(model, lang=lang, width=width, tokens_to_add=added)
         with replacing_folder(output) as temporary:
             nlp.to_disk(temporary)
     settings = model.settings
@@ -66,7 +71,22 @@ def check_output(output: Path) -> None:
         raise ValueError(Errors.E065.format(path=output))
 
 
-def build_pipeline(model: "ElmoModel", *, lang: str, width: int | None) -> "Language":
+def parse_tokens(text: str | None) -> dict[str, int] | None:
+    """An object of words and ids."""
+    try:
+        tokens = None if text is None else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise typer.BadParameter(f"--tokens-to-add is not JSON: {error}") from error
+    if tokens is not None and not (
+        isinstance(tokens, dict) and all(type(i) is int for i in tokens.values())
+    ):
+        raise typer.BadParameter("Pass --tokens-to-add as in '{\"<num>\": 1}'.")
+    return tokens
+
+
+def build_pipeline(
+    model: "ElmoModel", *, lang: str, width: int | None, tokens_to_add: dict[str, int] | None
+) -> "Language":
     """A blank language and `ctxemb` with the model's weights."""
     import spacy
 
@@ -78,6 +98,7 @@ def build_pipeline(model: "ElmoModel", *, lang: str, width: int | None) -> "Lang
         "pieces": {
             "@architectures": "spacy-ctxemb.CharacterPieces.v1",
             "max_characters": model.settings["max_characters"],
+            "tokens_to_add": tokens_to_add,
         },
         "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
         "width": width,

@@ -134,7 +134,7 @@ class BiLM(Encoder):
         packing = pack(mask)
         if places is None:
             places = torch.arange(len(ids))
-        places = places.to(ids.device)[packing.order]
+        places = places.to(ids.device)[packing.windows]
         start = self._start.get(self)
         if self.stateful:
             known = start.take(places[:0]) if self._carried is None else self._carried
@@ -167,21 +167,20 @@ class BiLM(Encoder):
 
         Returns L tensors (B, T, D), and the last state of each sequence, the longest first.
         """
-        halves = [[x], [x]]
+        layers = [x.new_zeros(packing.n_places, self.width) for _ in range(self.n_layers)]
         states: list[list[State]] = [[], []]
         for direction, lstms in enumerate(cast(Iterable[Iterable[LSTM]], self.directions)):
-            y = x[packing.places[direction]]
+            y = x[packing.order[direction]]
+            columns = slice(direction * x.size(1), (direction + 1) * x.size(1))
+            layers[0][packing.rows[direction], columns] = y
             for i, lstm in enumerate(lstms):
                 dropped = dropout(y)
                 start = State(initial.h[direction, i], initial.c[direction, i])
                 h, last = lstm(dropped, packing.sizes, start)
                 y = h + dropped if self.skip_connections and i else h
                 states[direction].append(last)
-                halves[direction].append(y[packing.ranks[direction]])
-        layers = tuple(
-            spread(torch.cat(pair, dim=-1), packing) for pair in zip(*halves, strict=True)
-        )
-        return layers, BiLMState.collect(states)
+                layers[i + 1][packing.rows[direction], columns] = y
+        return tuple(y.view(*packing.shape, -1) for y in layers), BiLMState.collect(states)
 
     def reset_state(self) -> None:
         self._carried = None
@@ -220,35 +219,40 @@ def find_start(encoder: BiLM) -> BiLMState:
 class Packing(NamedTuple):
     """How the N real steps of a batch are ordered by time, the longest window first.
 
-    places: (2, N), which real step, window by window, each packed step is, for either direction.
-    ranks: (2, N), the reverse: the packed step of each real step.
+    order: (2, N), which real step, window by window, each packed step is, for either direction.
+    rows: (2, N), the place b * T + t of each packed step.
     sizes: windows still active at each step.
-    order: (B,), windows, the longest first.
-    mask: (B, T).
+    windows: (B,), the longest first.
+    shape: (B, T).
     """
 
-    places: Tensor
-    ranks: Tensor
-    sizes: list[int]
     order: Tensor
-    mask: Tensor
+    rows: Tensor
+    sizes: list[int]
+    windows: Tensor
+    shape: tuple[int, int]
+
+    @property
+    def n_places(self) -> int:
+        """Steps of the batch, padding included."""
+        B, T = self.shape
+        return B * T
 
 
 def pack(mask: Tensor) -> Packing:
     """Order real steps by time, so that no step of the recurrence sees padding."""
-    T = mask.size(1)
-    lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)  # (B,)
+    B, T = mask.shape
+    lengths, windows = mask.sum(dim=1).sort(descending=True, stable=True)  # (B,)
     active = torch.arange(T, device=mask.device)[:, None] < lengths  # (T, B)
     step, rank = active.nonzero(as_tuple=True)  # (N,) each
-    ends = mask.sum(dim=1).cumsum(dim=0)[order]  # (B,)
-    starts = ends - lengths
-    places = torch.stack([starts[rank] + step, ends[rank] - 1 - step])
+    step_back = lengths[rank] - 1 - step
+    first = (mask.sum(dim=1).cumsum(dim=0)[windows] - lengths)[rank]  # of the window's real steps
+    start = windows[rank] * T
     sizes = [size for size in active.sum(dim=1).tolist() if size]
-    return Packing(places, places.argsort(dim=1), sizes, order, mask)
-
-
-def spread(y: Tensor, packing: Packing) -> Tensor:
-    """Put real steps, window by window, in their places. y: (N, D). Returns (B, T, D)."""
-    blank = y.new_zeros(*packing.mask.shape, y.size(-1))
-    blank[packing.mask] = y
-    return blank
+    return Packing(
+        order=torch.stack([first + step, first + step_back]),
+        rows=torch.stack([start + step, start + step_back]),
+        sizes=sizes,
+        windows=windows,
+        shape=(B, T),
+    )

@@ -16,8 +16,8 @@ from .linear import linear
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 
-#: Words encoded together. Their convolutions take `4 * C * count` bytes a word and filter width.
-CHUNK_WORDS = 128
+#: Words encoded together. Each takes 4 bytes for each position and filter of the largest count.
+CHUNK_WORDS = 256
 
 
 class CharacterCNN(nn.Module):
@@ -70,18 +70,22 @@ class CharacterCNN(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """ids: (N, C), integers. Returns (N, D)."""
         lengths, order = find_lengths(ids).sort(descending=True)  # words of similar length together
-        pooled = [
-            self.convolve(ids[rows, : longest + self.widest])
+        chunks = [
+            self.encode(ids[rows, : longest + self.widest])
             for rows, longest in zip(
                 order.split(CHUNK_WORDS), lengths[::CHUNK_WORDS].tolist() or [0], strict=True
             )
         ]
-        h = torch.cat(pooled)[order.argsort()]  # (N, F)
+        return torch.cat(chunks)[order.argsort()]
+
+    def encode(self, ids: Tensor) -> Tensor:
+        """(n, C) to (n, D)"""
+        h = self.convolve(ids)  # (n, F)
         for highway in self.highways:
             h = highway(h)
         if self.projection is None:
             return h
-        return linear(h, self.projection.weight, self.projection.bias)  # (N, D)
+        return linear(h, self.projection.weight, self.projection.bias)
 
     def convolve(self, ids: Tensor) -> Tensor:
         """The largest value of each filter over all positions, activated. (n, C) to (n, F)."""
@@ -141,7 +145,7 @@ class Highway(nn.Module):
         """x: (N, width). Returns (N, width)."""
         gate = torch.sigmoid(linear(x, self.gate.weight, self.gate.bias))
         transformed = torch.relu(linear(x, self.transform.weight, self.transform.bias))
-        return x + gate * (transformed - x)
+        return torch.lerp(x, transformed, gate)
 
     def reset_parameters(self) -> None:
         """A gate that starts mostly closed, so that x passes unchanged."""

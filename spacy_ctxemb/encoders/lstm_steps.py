@@ -70,13 +70,28 @@ def infer_steps(
     y = x.new_empty(len(x), state.h.size(1))
     h, c = state.h, state.c.clone()
     for chunk in chunk_steps(sizes, CHUNK_ROWS):
-        first = chunk[0][0]
-        gates = kernels.input(x[first : chunk[-1][1]], bias)
-        for start, end in chunk:
-            n = end - start
-            h = run_step(gates[start - first : end - first], h[:n], c[:n], c[:n], kernels, clips)
-            y[start:end] = h
+        h = infer_chunk(x, chunk, State(h, c), kernels, bias, clips, y)
     return y, c
+
+
+def infer_chunk(
+    x: Tensor,
+    steps: list[tuple[int, int]],
+    state: State,
+    kernels: Kernels,
+    bias: Tensor,
+    clips: Clips,
+    y: Tensor,
+) -> Tensor:
+    """Some steps of `infer_steps`; changes c in place and writes y. Returns the last h."""
+    h, c = state
+    first = steps[0][0]
+    gates = kernels.input(x[first : steps[-1][1]], bias)
+    for start, end in steps:
+        n = end - start
+        h = run_step(gates[start - first : end - first], h[:n], c[:n], c[:n], kernels, clips)
+        y[start:end] = h
+    return h
 
 
 def train_steps(

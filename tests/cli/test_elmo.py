@@ -9,6 +9,7 @@ import pytest
 import spacy
 import torch
 from spacy.language import Language
+from spacy.tokens import Doc
 
 from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.checkpoints.elmo import read_elmo
@@ -56,6 +57,21 @@ def test_a_projection_is_random(files: Files, tmp_path: Path) -> None:
     assert "The projection to width 3 is random until it is trained" in output
     assert spacy.load(tmp_path / "out")("two words").tensor.shape == (2, 3)
     assert "is random" not in run_well("import", "elmo", *files, tmp_path / "b", "--width", "10")
+
+
+def test_tokens_to_add(files: Files, tmp_path: Path) -> None:
+    run_well("import", "elmo", *files, tmp_path / "out", "--tokens-to-add", '{"<num>": 7}')
+    nlp = spacy.load(tmp_path / "out")
+    doc = nlp.get_pipe("ctxemb")(Doc(nlp.vocab, ["<num>"]))
+    raw = nlp.get_pipe("ctxemb")(Doc(nlp.vocab, ["\x07"]))
+    np.testing.assert_allclose(doc.tensor, raw.tensor, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"<num>": "1"}'])
+def test_tokens_to_add_that_are_none(files: Files, tmp_path: Path, text: str) -> None:
+    code, output = run("import", "elmo", *files, tmp_path / "out", "--tokens-to-add", text)
+    assert code == 2 and "--tokens-to-add" in output
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_language(files: Files, tmp_path: Path) -> None:

@@ -84,6 +84,22 @@ def test_layers_equal_a_plain_loop(options: Options) -> None:
             assert not found[b, len(sentence) :].any()
 
 
+def test_long_sentences_of_many_scripts_beside_short_ones() -> None:
+    """200 tokens, emoji, CJK, words beyond max_characters, and an empty sentence."""
+    options = Options(max_characters=50, width=16, hidden_width=48, n_layers=3, n_highways=3)
+    # Of a trained model's size: large random weights blow rounding up over so many steps.
+    weights = {name: value * np.float32(0.3) for name, value in draw_weights(options).items()}
+    encoder = set_weights(build_encoder(options), weights)
+    words = ["naïve", "日本語" * 9, "🦦" * 13, "x" * 80, "", "<S>", "a", "it's", "…"]
+    texts = [words * 20, words, [], ["🦦"]]
+    sentences = [encode_sentence(text, options.max_characters) for text in texts]
+    layers = run(encoder, *pad(sentences))
+    for b, sentence in enumerate(sentences):
+        expected = run_sentence(sentence.numpy(), weights, options)
+        for found, wanted in zip(layers, expected, strict=True):
+            assert_allclose(found[b, : len(sentence)], wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_clips_act_on_cell_and_projection() -> None:
     """Guards the comparison above: its tight clips change the result."""
     ids, mask = pad([encode_sentence(SENTENCES[1], 8)])
