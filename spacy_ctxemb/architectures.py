@@ -55,7 +55,7 @@ def build_contextual_tok2vec(
     split_sentences: where a Doc has sentence boundaries, no window crosses them.
     batch_pieces: padded pieces of one pass through the encoder; bounds its memory.
     precision: of inference: "fp32", or with a BiLM "bf16", which is faster where the CPU computes
-        in bf16 (AVX-512 BF16, AMX) and changes vectors by about a hundredth of their size.
+        in bf16 (AVX-512 BF16, AMX) and changes vectors by some thousandths of their size.
     dropout: the encoder's rate; null to follow training.dropout.
     """
     if window is None:
