@@ -69,7 +69,8 @@ def build_contextual_tok2vec(
         stride=stride or max(window * 3 // 4, 1),
         batch_pieces=batch_pieces,
         max_padding=encoder.max_padding,
-        keep_empty=encoder.stateful,
+        keep_empty=embedder.wants_whole_calls,
+        whole_sequences=encoder.stateful,
     )
     return build_tok2vec(
         embedder, pieces, DocWindowing(windowing, split_sentences), dropout=dropout
@@ -97,7 +98,8 @@ def build_bilm(
 ) -> Encoder:
     """`spacy-ctxemb.BiLM.v1`: see encoders/bilm.py.
 
-    warm_start: a text, one sentence a line, tokens between spaces.
+    warm_start: a text, one sentence a line, tokens between spaces; tokens_to_add are spelt in it
+        like other words.
     """
     pieces = CharacterPieces(max_characters)
     sentences = [line.split() for line in (warm_start or "").splitlines() if line.strip()]
@@ -148,14 +150,18 @@ def build_transformer(
 
 
 def build_character_pieces(
-    *, max_characters: int = 50, tokens_to_add: dict[str, int] | None = None
+    *, max_characters: int = 50, tokens_to_add: Sequence[Sequence[str | int]] | None = None
 ) -> Pieces:
     """`spacy-ctxemb.CharacterPieces.v1`: a word is one piece, of max_characters characters.
 
-    tokens_to_add: words that are one character of their own, by its id; ids below 32 are rare in
-        text.
+    tokens_to_add: [word, id] each, words that are one character of their own; ids below 32 are
+        rare in text. Not an object: as its keys, spaCy's configs could not hold all words.
     """
-    return CharacterPieces(max_characters, tokens_to_add=tokens_to_add)
+    added = {str(word): int(i) for word, i in tokens_to_add or ()}
+    for word in added:
+        if "$" in word:
+            raise ValueError(Errors.E085.format(word=word))
+    return CharacterPieces(max_characters, tokens_to_add=added)
 
 
 def build_word_pieces(*, vocab_size: int = 8000, lowercase: bool = False) -> Pieces:

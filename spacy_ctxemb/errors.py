@@ -37,11 +37,20 @@ class Errors(metaclass=_Coded):
         "equal, or leave {setting} out."
     )
 
+    E084 = (
+        "{name} of the biLM is {value}, but must be at least {least}. Change it in the encoder's "
+        "config."
+    )
+
     # pieces
     E006 = "max_characters of {max_characters} leaves no room for a word. Use 3 or more."
     E080 = (
         "The token '{word}' of tokens_to_add has the character id {id}. Choose one from 0 to 255; "
         "1 to 31 hardly occur in text."
+    )
+    E085 = (
+        "The token '{word}' of tokens_to_add has a `$`, which spaCy's configs do not keep as it is. "
+        "Choose another word."
     )
     E007 = (
         "WordPieces have no vocabulary yet. Train one with `python -m spacy ctxemb "
@@ -286,7 +295,7 @@ class Errors(metaclass=_Coded):
         "The model in {path} does not fit the config: {differences}. Change these settings, or "
         "let `python -m spacy ctxemb import elmo` write a pipeline that fits."
     )
-    E065 = "{path} exists and is not a pipeline, so it is not replaced. Pass another output path."
+    E065 = "{path} exists already, and is not replaced. Remove it, or pass another output path."
 
     # warnings
     W050 = (

@@ -20,17 +20,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `path` when all has gone well."""
+    """A temporary folder that becomes `path`, missing or empty before, when all has gone well."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = (path.with_name(f"{path.name}.{end}{os.getpid()}") for end in ("tmp", "old"))
+    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
     temporary.mkdir()
     try:
         yield temporary
         if path.exists():
-            path.rename(old)
+            path.rmdir()
         temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

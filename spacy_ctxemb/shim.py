@@ -68,6 +68,11 @@ class EmbedderShim(TorchShim):
     def weights_changed(self) -> None:
         self.embedder.encoder.weights_changed()
 
+    def weights_replaced(self) -> None:
+        """What was computed from other weights is worth nothing."""
+        self.weights_changed()
+        self.embedder.encoder.reset_state()
+
     def materialise(self) -> None:
         """Allocate parameters and give them initial values, unless they have values."""
         if not self.is_materialised:
@@ -77,13 +82,13 @@ class EmbedderShim(TorchShim):
     def discard_parameters(self) -> None:
         """Drop all values, so that `materialise` draws new ones."""
         self.embedder.to(device="meta")
-        self.weights_changed()
+        self.weights_replaced()
 
     def load_encoder(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of the encoder's parameters; others get initial ones."""
         self.materialise()
         load_module(self.embedder.encoder, tensors)
-        self.weights_changed()
+        self.weights_replaced()
 
     def predict(self, windows: Windows) -> Tensor:
         """Vectors of all tokens. (W, width)"""
@@ -176,7 +181,7 @@ class EmbedderShim(TorchShim):
             self.load_encoder(load_part(message["weights"], "encoder."))
         else:
             load_module(self.embedder, safetensors.torch.load(message["weights"]))
-            self.weights_changed()
+            self.weights_replaced()
         # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
         if is_pretrained and self.keeps_objective:
             stored = message["objective"]
@@ -204,7 +209,7 @@ class EmbedderShim(TorchShim):
         weights = path / "encoder.safetensors"
         if weights.exists():
             load_module(self.embedder, safetensors.torch.load_file(weights))
-            self.weights_changed()
+            self.weights_replaced()
         else:
             self.discard_parameters()
         return self

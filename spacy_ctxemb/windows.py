@@ -27,6 +27,7 @@ class Windowing:
     batch_pieces: padded pieces in a batch, which bounds the memory of one pass. 2,048 to 16,384.
     max_padding: largest share of padding in a batch.
     keep_empty: whether a sequence without pieces gets a window, of its boundaries alone.
+    whole_sequences: whether every sequence is one window, whatever its length.
     """
 
     window: int
@@ -34,6 +35,7 @@ class Windowing:
     batch_pieces: int
     max_padding: float
     keep_empty: bool = False
+    whole_sequences: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.stride <= self.window:
@@ -134,9 +136,10 @@ def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
     for i, (offset, n) in enumerate(zip(offsets.tolist(), sequence_lengths.tolist(), strict=True)):
         if n == 0 and not windowing.keep_empty:
             continue
-        starts = list(range(0, max(n - windowing.window, 0), windowing.stride))
-        starts.append(max(n - windowing.window, 0))
-        ends = [min(start + windowing.window, n) for start in starts]
+        window = n if windowing.whole_sequences else windowing.window
+        starts = list(range(0, max(n - window, 0), windowing.stride))
+        starts.append(max(n - window, 0))
+        ends = [min(start + window, n) for start in starts]
         middles = [(s + e) // 2 for s, e in zip(starts[1:], ends[:-1], strict=True)]
         owned = zip([0, *middles], [*middles, n], strict=True)
         spans.extend(

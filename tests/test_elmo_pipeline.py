@@ -132,9 +132,22 @@ class TestOutputs:
         (alone,) = apply(nlp, make_doc(nlp, A))
         assert not np.allclose(alone.tensor, docs[0].tensor, atol=1e-3)
 
+    def test_empty_docs_count_in_the_norm_of_the_batch_with_and_without_boundaries(self) -> None:
+        tensors = []
+        for boundaries in (False, True):
+            nlp = build(mix={"layer_norm": "batch"}, boundaries=boundaries)
+            docs = apply(nlp, make_doc(nlp, A), nlp.make_doc(""), Doc(nlp.vocab, ["\n"]))
+            tensors.append(docs[0].tensor)
+        assert_allclose(*tensors, rtol=1e-5, atol=1e-6)
+        steps = np.concatenate([run_loop(words) for words in (A, [], [])], axis=1)
+        mean = steps.mean(axis=(1, 2), keepdims=True)
+        deviation = np.sqrt(steps.var(axis=(1, 2), keepdims=True) + 1e-13)
+        expected = ((run_loop(A) - mean) / deviation).mean(axis=0)[1:-1]
+        assert_allclose(tensors[0], expected, rtol=1e-4, atol=1e-5)
+
     def test_layer_norm_of_the_whole_batch_in_training(self) -> None:
         nlp = build(mix={"layer_norm": "batch"})
-        docs = [make_doc(nlp, A), make_doc(nlp, B)]
+        docs = [make_doc(nlp, A), make_doc(nlp, B), nlp.make_doc("")]
         model = nlp.get_pipe("ctxemb").model
         for found, expected in zip(model.begin_update(docs)[0], model.predict(docs), strict=True):
             assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
@@ -215,6 +228,25 @@ class TestState:
         for a, b in zip(first, fresh, strict=True):
             assert_allclose(a.tensor, b.tensor, rtol=1e-5, atol=1e-5)
 
+    def test_a_long_sentence_is_read_whole(self) -> None:
+        """As in the references; were it cut, the sentences after it would change their places."""
+        nlp = build(encoder={"stateful": True}, model={"window": 2, "stride": 1})
+        long, after = apply(nlp, make_doc(nlp, A + B), make_doc(nlp, A))
+        assert_allclose(long._.ctxemb, run_loop(A + B)[:, 1:-1], rtol=1e-5, atol=1e-5)
+        (expected, _) = apply(build(), make_doc(nlp, A), make_doc(nlp, A))
+        assert_allclose(after.tensor, expected.tensor, rtol=1e-5, atol=1e-5)
+        assert get_shim(nlp.get_pipe("ctxemb").model).embedder.encoder._carried.h.size(2) == 2
+
+    def test_other_weights_begin_anew(self) -> None:
+        used, fresh = build(encoder={"stateful": True}), build(encoder={"stateful": True})
+        data = fresh.to_bytes()
+        apply(used, make_doc(used, A))
+        used.from_bytes(data)
+        a, b = (apply(nlp, make_doc(nlp, B))[0].tensor for nlp in (used, fresh))
+        assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+        used.initialize()
+        assert get_shim(used.get_pipe("ctxemb").model).embedder.encoder._carried is None
+
     def test_fresh_by_default(self) -> None:
         nlp = build()
         first, second = (apply(nlp, make_doc(nlp, A))[0].tensor for _ in range(2))
@@ -241,7 +273,7 @@ class TestState:
 class TestTokensToAdd:
     PIECES = {
         "@architectures": "spacy-ctxemb.CharacterPieces.v1",
-        "tokens_to_add": {"<num>": 7, "</S>": 9},
+        "tokens_to_add": [["<num>", 7], ["</S>", 9]],
     }
 
     def test_such_a_token_is_one_character(self) -> None:
@@ -270,6 +302,21 @@ class TestTokensToAdd:
         changes = {"components": {"ctxemb": {"model": {"pieces": {"tokens_to_add": None}}}}}
         plain = spacy.load(tmp_path, config=changes)
         assert not np.allclose(apply(plain, doc)[0]._.ctxemb[0][0], first)
+
+    @pytest.mark.parametrize(
+        "word", ["[NUM]", "#num", " lead", "a=b", "x:y", "@num", "%", '"', "U.S.", "日本"]
+    )
+    def test_any_word_is_kept(self, word: str, tmp_path: Path) -> None:
+        pieces = {**self.PIECES, "tokens_to_add": [[word, 7]]}
+        build(model={"pieces": pieces}).to_disk(tmp_path)
+        again = get_shim(spacy.load(tmp_path).get_pipe("ctxemb").model)
+        assert again.pieces.tokens_to_add == {word: 7}
+
+    @pytest.mark.parametrize("word", ["$USD", "${a}"])
+    def test_a_word_that_configs_would_change(self, word: str) -> None:
+        pieces = {**self.PIECES, "tokens_to_add": [[word, 7]]}
+        with pytest.raises(ValueError, match=r"\[E085\] The token '\$.*' .* has a `\$`"):
+            build(model={"pieces": pieces})
 
 
 class TestPrecision:

@@ -63,11 +63,10 @@ def import_elmo(
 
 
 def check_output(output: Path) -> None:
-    """Refuse to replace anything but a pipeline or an empty directory."""
+    """Refuse to write over anything but an empty directory."""
     from ..errors import Errors
 
-    is_free = not output.exists() or (output.is_dir() and not any(output.iterdir()))
-    if not is_free and not (output / "config.cfg").is_file():
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise ValueError(Errors.E065.format(path=output))
 
 
@@ -98,7 +97,7 @@ def build_pipeline(
         "pieces": {
             "@architectures": "spacy-ctxemb.CharacterPieces.v1",
             "max_characters": model.settings["max_characters"],
-            "tokens_to_add": tokens_to_add,
+            "tokens_to_add": [list(pair) for pair in (tokens_to_add or {}).items()],
         },
         "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
         "width": width,

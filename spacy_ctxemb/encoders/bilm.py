@@ -32,13 +32,14 @@ class BiLM(Encoder):
     n_lstm_layers: LSTM layers a direction; the encoder returns one layer more. 1 to 3.
     n_characters, character_width, filters, activation, n_highways: see CharacterCNN.
     max_characters: C, the characters of a token, word boundaries included. ELMo: 50.
-    cell_clip, projection_clip: bounds of cell and projected values; None for no bound. ELMo: 3.
+    cell_clip, projection_clip: bounds of cell and projected values; None or 0 for no bound.
+        ELMo: 3.
     skip_connections: add a layer's input to its output, from the second LSTM layer on.
     project_filters, project_hidden: whether the CNN's values and the cells are projected to
         D / 2; None for where their widths differ from it.
     dropout: rate on the input of each LSTM layer, in training. 0.1.
     word_cache: words whose context-free vectors are kept for later batches, in inference; takes
-        2 * D * word_cache bytes. 0 to 100,000.
+        2 * D * word_cache bytes, and about 300 a word for its characters. 0 to 100,000.
     stateful: begin where the last call stopped, as the original programs do; see `forward`.
     warm_start: sentences, (T, C) ids each with their boundaries; their last state is where every
         sequence begins. None begin at zero.
@@ -71,6 +72,14 @@ class BiLM(Encoder):
         warm_start: Sequence[Tensor] = (),
     ) -> None:
         super().__init__()
+        for name, value, least in (
+            ("n_lstm_layers", n_lstm_layers, 1),
+            ("word_cache", word_cache, 0),
+            ("cell_clip", cell_clip, 0),
+            ("projection_clip", projection_clip, 0),
+        ):
+            if value is not None and value < least:
+                raise ValueError(Errors.E084.format(name=name, value=value, least=least))
         if width % 2 or hidden_width < 1:
             raise ValueError(Errors.E002.format(width=width, hidden_width=hidden_width))
         if project_hidden is None:
@@ -108,8 +117,8 @@ class BiLM(Encoder):
                     width // 2,
                     hidden_width,
                     is_projected=project_hidden,
-                    cell_clip=cell_clip,
-                    projection_clip=projection_clip,
+                    cell_clip=cell_clip or None,
+                    projection_clip=projection_clip or None,
                 )
                 for _ in range(n_lstm_layers)
             )
@@ -138,7 +147,7 @@ class BiLM(Encoder):
         start = self._start.get(self)
         if self.stateful:
             known = start.take(places[:0]) if self._carried is None else self._carried
-            known = known.extend(start, int(places.max()) + 1)
+            known = known.to(ids.device).extend(start, int(places.max()) + 1)
             initial = known.take(places)
         else:
             initial = start.take(torch.zeros_like(places))
@@ -187,6 +196,7 @@ class BiLM(Encoder):
 
     def set_precision(self, precision: str) -> None:
         super().set_precision(precision)
+        self.weights_changed()
         for module in self.modules():
             if isinstance(module, LSTM):
                 module.set_dtype(torch.bfloat16 if precision == "bf16" else None)

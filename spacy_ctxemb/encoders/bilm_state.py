@@ -25,6 +25,10 @@ class BiLMState(NamedTuple):
         cs = [torch.stack([state.c for state in stack]) for stack in states]
         return cls(torch.stack(hs), torch.stack(cs))
 
+    def to(self, device: torch.device) -> "BiLMState":
+        """The same on a device."""
+        return BiLMState(self.h.to(device), self.c.to(device))
+
     def take(self, rows: Tensor) -> "BiLMState":
         """The state of some sequences. rows: (n,)"""
         return BiLMState(self.h[:, :, rows], self.c[:, :, rows])

@@ -6,6 +6,9 @@ from threading import Lock
 import torch
 from torch import Tensor
 
+#: A process that was forked while another thread held the lock would wait for ever.
+LOCK_SECONDS = 1.0
+
 
 class WordCache:
     """The vectors of the words used last, by their characters.
@@ -25,10 +28,14 @@ class WordCache:
 
         words: (n, C), all different. keys: of each word.
         """
-        with self.lock:
+        if not self.lock.acquire(timeout=LOCK_SECONDS):
+            return encode(words)
+        try:
             places = [self._touch(key) for key in keys]
             known = [i for i, place in enumerate(places) if place is not None]
             found = self.table[[place for place in places if place is not None]]
+        finally:
+            self.lock.release()
         unknown = [i for i, place in enumerate(places) if place is None]
         vectors = self.table.new_empty(len(keys), self.table.size(1))
         vectors[known] = found

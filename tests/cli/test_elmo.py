@@ -99,21 +99,24 @@ def test_what_training_writes_is_warned_of(files: Files, tmp_path: Path) -> None
     assert "[W050]" in output and "n_characters is 261" in output
 
 
-def test_a_pipeline_is_replaced_and_nothing_else(files: Files, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    initialised().to_disk(output)
-    (output / "old.txt").write_text("")
-    run_well("import", "elmo", *files, output)
-    assert spacy.load(output)("word").tensor.shape == (1, 10)
-    assert "old.txt" not in names_in(output) and names_in(tmp_path) == {"elmo", "out"}
+def test_nothing_is_replaced(files: Files, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "config.cfg").write_text("[nlp]")
+    (project / "train.spacy").write_bytes(b"precious")
+    code, text = run("import", "elmo", *files, project)
+    assert code == 1 and "[E065]" in text and "exists already, and is not replaced" in text
+    assert names_in(project) == {"config.cfg", "train.spacy"}
 
-    other = tmp_path / "other"
-    other.mkdir()
-    run_well("import", "elmo", *files, other)  # it is empty
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    run_well("import", "elmo", *files, empty)
+    assert spacy.load(empty)("word").tensor.shape == (1, 10)
+    assert names_in(tmp_path) == {"elmo", "empty", "project"}
 
     folder = tmp_path / "elmo"
     code, text = run("import", "elmo", *files, folder)
-    assert code == 1 and "[E065]" in text and "exists and is not a pipeline" in text
+    assert code == 1 and "[E065]" in text
     code, text = run("import", "elmo", *files, files.options)
     assert code == 1 and "[E065]" in text
     assert names_in(folder) == {"options.json", "weights.hdf5"}
@@ -135,11 +138,9 @@ def test_another_number_of_paths(n: int) -> None:
     assert code == 2 and "Pass OPTIONS WEIGHTS OUTPUT, or ZIP OUTPUT." in output
 
 
-def test_an_interrupted_write_leaves_the_old_pipeline(
+def test_an_interrupted_write_leaves_nothing(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_well("import", "elmo", *files, tmp_path / "out")
-    before = names_in(tmp_path / "out")
     to_disk = Language.to_disk
 
     def fail(self: Language, path: Path) -> None:
@@ -149,8 +150,7 @@ def test_an_interrupted_write_leaves_the_old_pipeline(
     monkeypatch.setattr(Language, "to_disk", fail)
     with pytest.raises(OSError, match="disk full"):
         run("import", "elmo", *files, tmp_path / "out")
-    assert names_in(tmp_path) == {"elmo", "out"}
-    assert names_in(tmp_path / "out") == before
+    assert names_in(tmp_path) == {"elmo"}
 
 
 def test_published_files_go_in_and_out(tmp_path: Path) -> None:

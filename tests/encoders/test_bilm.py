@@ -222,6 +222,26 @@ def test_a_projection_that_is_needed(settings: dict[str, bool], message: str) ->
         build_bilm(**settings)
 
 
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"n_lstm_layers": 0}, "n_lstm_layers of the biLM is 0, but must be at least 1"),
+        ({"word_cache": -1}, "word_cache of the biLM is -1, but must be at least 0"),
+        ({"cell_clip": -3.0}, "cell_clip of the biLM is -3.0, but must be at least 0"),
+        ({"projection_clip": -1}, "projection_clip of the biLM is -1, but must be at least 0"),
+    ],
+)
+def test_numbers_that_are_too_small(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"\[E084\] {message}"):
+        build_bilm(**settings)
+
+
+def test_a_clip_of_zero_is_none() -> None:
+    ids, mask = pad([encode_sentence(SENTENCES[1], 7)])
+    free, zero = (build_bilm(cell_clip=clip, projection_clip=clip) for clip in (None, 0))
+    torch.testing.assert_close(run(free, ids, mask), run(zero, ids, mask))
+
+
 def test_a_filter_longer_than_a_word_is_refused() -> None:
     message = r"\[E003\] A character filter of width 9 .* max_characters of 8"
     with pytest.raises(ValueError, match=message):
