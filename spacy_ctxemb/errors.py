@@ -49,8 +49,8 @@ class Errors(metaclass=_Coded):
         "1 to 31 hardly occur in text."
     )
     E085 = (
-        "The token '{word}' of tokens_to_add has a `$`, which spaCy's configs do not keep as it is. "
-        "Choose another word."
+        "The token '{word}' of tokens_to_add has a `$`, which spaCy's configs do not keep as it "
+        "is. Choose another word."
     )
     E007 = (
         "WordPieces have no vocabulary yet. Train one with `python -m spacy ctxemb "
@@ -121,7 +121,7 @@ class Errors(metaclass=_Coded):
     # the component
     E021 = (
         "The listener of '{component}' has width {found}, '{name}' makes vectors of width "
-        "{width}. Set its width to ${{components.{name}.model.width}} or to {width}."
+        "{width}. Set its width to {width}."
     )
     E022 = (
         "'{component}' listens to '{upstream}', but a Doc of {n_tokens} tokens came without "
@@ -183,7 +183,7 @@ class Errors(metaclass=_Coded):
     E074 = "Unknown layer_norm '{name}'. Use one of {options}."
     E075 = (
         "The LayerMixListener of '{component}' has width {found}, the layers of '{name}' have "
-        "width {width}. Set its width to ${{components.{name}.model.encoder.width}} or to {width}."
+        "width {width}. Set its width to {width}, the encoder's."
     )
 
     # pretraining
@@ -254,7 +254,7 @@ class Errors(metaclass=_Coded):
     )
     E054 = (
         "{options} is not a ZIP file, so the weights are missing. Pass the path of the HDF5 file "
-        "as well."
+        "as well: OPTIONS WEIGHTS OUTPUT."
     )
     E055 = (
         "{path} cannot be read as an HDF5 file: {reason}. If it was cut short, download it again."
@@ -311,7 +311,7 @@ class Errors(metaclass=_Coded):
     # vectors
     E027 = (
         "This Doc of {n_tokens} tokens has a tensor of shape {shape}, so it has no contextual "
-        "vectors to attach. DocBin does not store doc.tensor: use Doc.to_bytes, or run the "
+        "vectors. DocBin does not store doc.tensor: use Doc.to_bytes, or run the "
         "pipeline again."
     )
     E082 = (

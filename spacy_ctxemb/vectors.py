@@ -38,8 +38,7 @@ def attach(doc: Doc) -> Doc:
     doc: with doc.tensor of shape (n_tokens, width).
     Returns the same Doc. Raises ValueError where the Doc has no contextual vectors.
     """
-    if doc.tensor.ndim != 2 or len(doc.tensor) != len(doc):
-        raise ValueError(Errors.E027.format(n_tokens=len(doc), shape=doc.tensor.shape))
+    check_tensor(doc)
     doc.user_token_hooks.update(
         vector=token_vector,
         has_vector=has_vector,
@@ -69,6 +68,7 @@ def elmo_outputs(doc: Doc) -> dict[str, Vector]:
     layers = doc._.get(LAYERS)
     if layers is None:
         raise ValueError(Errors.E082.format(n_tokens=len(doc)))
+    check_tensor(doc)
     context_free, *lstm_outputs = layers
     half = context_free.shape[1] // 2
     if not np.array_equal(context_free[:, :half], context_free[:, half:]):
@@ -79,6 +79,12 @@ def elmo_outputs(doc: Doc) -> dict[str, Vector]:
         "elmo": doc.tensor,
         "default": mean_vector(doc),
     }
+
+
+def check_tensor(doc: Doc) -> None:
+    """Refuse a Doc that has lost its vectors."""
+    if doc.tensor.ndim != 2 or len(doc.tensor) != len(doc):
+        raise ValueError(Errors.E027.format(n_tokens=len(doc), shape=doc.tensor.shape))
 
 
 def token_vector(token: Token) -> Vector:

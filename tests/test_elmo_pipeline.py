@@ -113,6 +113,12 @@ class TestOutputs:
         with pytest.raises(ValueError, match=r"\[E082\] This Doc of 2 tokens has no layers. Set"):
             spacy_ctxemb.elmo_outputs(nlp("no layers"))
 
+    def test_a_doc_that_has_lost_its_tensor(self) -> None:
+        doc = build()("two words")
+        doc.tensor = np.zeros((0,), dtype="float32")
+        with pytest.raises(ValueError, match=r"\[E027\] This Doc of 2 tokens .* no contextual"):
+            spacy_ctxemb.elmo_outputs(doc)
+
     def test_layers_of_another_encoder(self) -> None:
         nlp = initialised(TRANSFORMER, keep="layers")
         with pytest.raises(ValueError, match=r"\[E083\] .* not those of a biLM"):

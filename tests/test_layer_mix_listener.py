@@ -550,7 +550,7 @@ def test_an_untrained_mix_fits_any_encoder():
 
 def test_a_width_other_than_the_encoders():
     nlp = blank({**BILM, "width": 12})
-    expected = r"\[E075\].*'ner' has width 12.*'ctxemb' have width 16.*ctxemb.model.encoder.width"
+    expected = r"\[E075\].*'ner' has width 12.*'ctxemb' have width 16. Set its width to 16"
     with pytest.raises(ValueError, match=expected):
         nlp.add_pipe("ner", config=ner_config(mixing(width=12)))
 

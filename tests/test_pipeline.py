@@ -433,7 +433,9 @@ def test_several_processes(method):
 
 def test_a_listener_of_another_width():
     nlp = blank()
-    with pytest.raises(ValueError, match=r"\[E021\].*'ner' has width 32.*'ctxemb'.*width 16"):
+    with pytest.raises(
+        ValueError, match=r"\[E021\].*'ner' has width 32.*'ctxemb'.*width 16. Set its width to 16"
+    ):
         nlp.add_pipe("ner", config=ner_config(listener(width=32)))
 
 

@@ -27,6 +27,7 @@ def export_elmo(
     from ..checkpoints.elmo import find_obstacles, write_elmo
 
     with showing_errors():
+        check_output(output_dir)
         encoder = find_bilm(spacy.load(pipeline), component)
         write_elmo(encoder, output_dir)
     msg.good("Wrote options.json and weights.hdf5", str(output_dir))
@@ -35,7 +36,16 @@ def export_elmo(
             msg.warn(f"{program} cannot load them: {'; '.join(reasons)}")
         else:
             msg.good(f"{program} can load them")
-    msg.info("The mix of layers and the projection are not part of the format.")
+    msg.info("Layer mix, projection and tokens_to_add are not part of the format.")
+
+
+def check_output(output_dir: Path) -> None:
+    """Refuse to write over other files; a download has the same names."""
+    from ..errors import Errors
+
+    for name in ("options.json", "weights.hdf5"):
+        if (output_dir / name).exists():
+            raise ValueError(Errors.E065.format(path=output_dir / name))
 
 
 def find_bilm(nlp: "Language", component: str | None) -> "BiLM":

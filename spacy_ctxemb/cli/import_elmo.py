@@ -2,8 +2,9 @@
 
 import json
 import warnings
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
     from ..checkpoints.elmo import ElmoModel
 
 
+class Layers(str, Enum):
+    """What AllenNLP's command `elmo` offered."""
+
+    average = "average"
+    top = "top"
+    all = "all"
+
+
+MIXES: dict[Layers, dict[str, Any]] = {
+    Layers.average: {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
+    Layers.top: {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1},
+    Layers.all: {"@architectures": "spacy-ctxemb.ConcatLayers.v1"},
+}
+
+
 def import_elmo(
     paths: list[Path] = typer.Argument(
         ..., metavar="OPTIONS WEIGHTS OUTPUT", help="options.json, HDF5 file, directory to write"
@@ -22,6 +38,9 @@ def import_elmo(
     lang: str = typer.Option("en", help="Language of the tokenizer"),
     width: int | None = typer.Option(
         None, min=1, help="Width of the vectors, by a projection to be learned"
+    ),
+    layers: Layers = typer.Option(
+        Layers.average, help="What vectors are: a mix that can be trained, one layer, or all layers"
     ),
     tokens_to_add: str | None = typer.Option(
         None, help="JSON object of words that are one raw character id each, as in AllenNLP"
@@ -47,7 +66,7 @@ def import_elmo(
         for warning in caught:
             msg.warn(str(warning.message))
         check_output(output)
-        nlp = build_pipeline(model, lang=lang, width=width, tokens_to_add=added)
+        nlp = build_pipeline(model, MIXES[layers], lang=lang, width=width, tokens_to_add=added)
         with replacing_folder(output) as temporary:
             nlp.to_disk(temporary)
     settings = model.settings
@@ -57,9 +76,18 @@ def import_elmo(
         f"{settings['width']}, {n_parameters / 1e6:.1f}M parameters",
         str(output),
     )
-    msg.info("Its layers are mixed evenly until training changes the mix.")
-    if width is not None and width != settings["width"]:
+    if layers is Layers.average:
+        msg.info("Its layers are mixed evenly until training changes the mix.")
+    if has_projection(nlp):
         msg.warn(f"The projection to width {width} is random until it is trained.")
+
+
+def has_projection(nlp: "Language") -> bool:
+    """Whether `ctxemb` has a linear layer of its own."""
+    from ..bridge import get_shim
+
+    model = nlp.get_pipe("ctxemb").model  # type: ignore[attr-defined] # a PipeCallable
+    return get_shim(model).embedder.projection is not None
 
 
 def check_output(output: Path) -> None:
@@ -84,7 +112,12 @@ def parse_tokens(text: str | None) -> dict[str, int] | None:
 
 
 def build_pipeline(
-    model: "ElmoModel", *, lang: str, width: int | None, tokens_to_add: dict[str, int] | None
+    model: "ElmoModel",
+    mix: dict[str, Any],
+    *,
+    lang: str,
+    width: int | None,
+    tokens_to_add: dict[str, int] | None,
 ) -> "Language":
     """A blank language and `ctxemb` with the model's weights."""
     import spacy
@@ -99,7 +132,7 @@ def build_pipeline(
             "max_characters": model.settings["max_characters"],
             "tokens_to_add": [list(pair) for pair in (tokens_to_add or {}).items()],
         },
-        "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
+        "mix": mix,
         "width": width,
         "window": 512,
         "stride": 384,

@@ -74,6 +74,29 @@ def test_tokens_to_add_that_are_none(files: Files, tmp_path: Path, text: str) ->
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("layers, width", [("average", 10), ("top", 10), ("all", 30)])
+def test_which_layers(files: Files, tmp_path: Path, layers: str, width: int) -> None:
+    output = run_well("import", "elmo", *files, tmp_path / "out", "--layers", layers)
+    assert ("mixed evenly" in output) == (layers == "average")
+    nlp = spacy.load(tmp_path / "out", config={"components": {"ctxemb": {"keep": "layers"}}})
+    doc = nlp("two words")
+    expected = {
+        "average": doc._.ctxemb.mean(axis=0),
+        "top": doc._.ctxemb[-1],
+        "all": np.concatenate(list(doc._.ctxemb), axis=1),
+    }
+    assert doc.tensor.shape == (2, width)
+    np.testing.assert_allclose(doc.tensor, expected[layers], rtol=1e-5, atol=1e-6)
+
+
+def test_an_export_writes_over_nothing(files: Files, tmp_path: Path) -> None:
+    run_well("import", "elmo", *files, tmp_path / "out")
+    before = files.weights.read_bytes()
+    code, output = run("export", "elmo", tmp_path / "out", files.weights.parent)
+    assert code == 1 and "[E065]" in output and "options.json exists already" in output
+    assert files.weights.read_bytes() == before
+
+
 def test_another_language(files: Files, tmp_path: Path) -> None:
     run_well("import", "elmo", *files, tmp_path / "out", "--lang", "pt")
     assert spacy.load(tmp_path / "out").lang == "pt"
@@ -159,7 +182,7 @@ def test_published_files_go_in_and_out(tmp_path: Path) -> None:
     run_well("import", "elmo", folder / "options.json", original, tmp_path / "pipeline")
     output = run_well("export", "elmo", tmp_path / "pipeline", tmp_path / "out")
     assert "AllenNLP can load them" in output and "bilm-tf can load them" in output
-    assert "The mix of layers and the projection are not part of the format." in output
+    assert "Layer mix, projection and tokens_to_add are not part of the format." in output
     before, after = read_hdf5(original), read_hdf5(tmp_path / "out" / "weights.hdf5")
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)
