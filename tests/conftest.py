@@ -1,10 +1,13 @@
 """Settings of all tests."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+
+from .pipelines import MODELS
 
 # The same examples on every machine and in every run, however slow the machine is.
 settings.register_profile("reproducible", deadline=None, derandomize=True, max_examples=60)
@@ -18,3 +21,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(n_threads)
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Each encoder, as a config has it."""
+    return MODELS[request.param]

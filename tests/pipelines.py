@@ -1,11 +1,15 @@
 """Small pipelines for the tests: both encoders, built from configs as users write them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import spacy
+import torch
 from spacy.language import Language
 from spacy.training import Example
-from thinc.api import fix_random_seed
+from thinc.api import Adam, fix_random_seed
+
+from spacy_ctxemb.bridge import get_shim
 
 BILM: dict[str, Any] = {
     "encoder": {
@@ -46,6 +50,11 @@ TEXTCAT_DATA = [
     ("My loan was refused.", {"cats": {"money": 1.0, "nature": 0.0}}),
     ("A heron fished in the river.", {"cats": {"money": 0.0, "nature": 1.0}}),
 ]
+
+#: Updates that are enough to learn four short texts by heart.
+STEPS = 120
+
+TEXTS = ["I sat on the bank of the river.", "Money in the bank.", "", "one", "a  \n b"]
 
 
 def listener(**settings: Any) -> dict[str, Any]:
@@ -116,3 +125,22 @@ def with_ner(model: dict[str, Any] = BILM, **settings: Any) -> Language:
 
 def examples(nlp: Language, data: list[Any]) -> list[Example]:
     return [Example.from_dict(nlp.make_doc(text), annotation) for text, annotation in data]
+
+
+def parameters(nlp: Language) -> dict[str, torch.Tensor]:
+    """Copies of all parameters of `ctxemb`."""
+    shim = get_shim(nlp.get_pipe("ctxemb").model)
+    return {name: p.detach().clone() for name, p in shim.named_parameters()}
+
+
+def vectors(nlp: Language, texts: Sequence[str] = TEXTS) -> list[Any]:
+    """doc.tensor of each text."""
+    return [doc.tensor for doc in nlp.pipe(texts)]
+
+
+def update(nlp: Language, data: list[Any], steps: int = 1, **settings: Any) -> dict[str, Any]:
+    """Train; returns the scores on the same data."""
+    optimizer = Adam(0.005)
+    for _ in range(steps):
+        nlp.update(examples(nlp, data), sgd=optimizer, **settings)
+    return nlp.evaluate(examples(nlp, data))

@@ -25,7 +25,7 @@ from .encoders.published_weights import (
     read_hdf5,
     set_weights,
 )
-from .pipelines import BILM, TRANSFORMER, initialised
+from .pipelines import BILM, TEXTS, TRANSFORMER, initialised
 
 OPTIONS = Options(max_characters=50, filters=((1, 3), (4, 4)), cell_clip=0.4)
 
@@ -67,7 +67,6 @@ def make_doc(nlp: Language, *sentences: list[str]) -> Doc:
     return Doc(nlp.vocab, words, sent_starts=starts)
 
 
-TEXTS = ["I sat on the bank of the river.", "Money in the bank.", "", "one", "a  \n b"]
 A, B = ["The", "bank", "of", "the", "river", "."], ["日本", "🦦" * 20, "otters"]
 
 
