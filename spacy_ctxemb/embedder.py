@@ -58,8 +58,7 @@ class Embedder(nn.Module):
         def mix(encoded: Encoded) -> Tensor:
             return self.mix(encoded.pieces, windows.document_lengths)
 
-        # Mixing batch by batch keeps one vector a piece in memory, not L; and `map` does not hold
-        # the layers of a batch while the next one is encoded.
+        # Mixing batch by batch keeps one vector a piece in memory, not L.
         mixed = map(mix, self._encode_batches(windows))
         return self._pool_and_project(in_order(mixed, [b.pieces for b in windows.batches]), windows)
 
@@ -70,12 +69,13 @@ class Embedder(nn.Module):
             return Encoded(blank, blank[:, :, None].expand(-1, -1, 2, -1))
         boundaries: list[Tensor] = []
 
-        def take_pieces() -> Iterator[Tensor]:
-            for encoded in self._encode_batches(windows):
-                boundaries.append(encoded.boundaries.transpose(0, 1))
-                yield encoded.pieces.transpose(0, 1)  # (p, L, D)
+        def take_pieces(encoded: Encoded) -> Tensor:
+            boundaries.append(encoded.boundaries.transpose(0, 1))
+            return encoded.pieces.transpose(0, 1)  # (p, L, D)
 
-        pieces = in_order(take_pieces(), [batch.pieces for batch in windows.batches])
+        # `map` does not hold the layers of a batch while the next one is encoded.
+        parts = map(take_pieces, self._encode_batches(windows))
+        pieces = in_order(parts, [batch.pieces for batch in windows.batches])
         ends = in_order(iter(boundaries), [batch.windows for batch in windows.batches])
         return Encoded(pieces.transpose(0, 1), ends.transpose(0, 1))
 

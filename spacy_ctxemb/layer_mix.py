@@ -6,7 +6,7 @@ output is.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,19 +50,25 @@ class ScalarMix(LayerMix):
         their sentence boundaries, as AllenNLP does. None for layers as they are.
     """
 
+    layer_norms: ClassVar[tuple[str | None, ...]] = (None, "document", "batch")
+
     def __init__(self, n_layers: int, width: int, *, layer_norm: str | None = None) -> None:
         super().__init__()
+        if layer_norm not in self.layer_norms:
+            options = [name or "null" for name in self.layer_norms]
+            raise ValueError(Errors.E074.format(name=layer_norm, options=options))
         self.width = width
-        self.whole_documents = check_layer_norm(layer_norm, SCALAR_MIX_NORMS) is not None
+        self.layer_norm = layer_norm
+        self.whole_documents = self.of_tokens or layer_norm is not None
         self.whole_batch = layer_norm == "batch"
         self.weights = nn.Parameter(torch.empty(n_layers))
         self.gamma = nn.Parameter(torch.empty(1))
 
     def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
         scales = self.gamma * torch.softmax(self.weights, dim=0)  # (L,)
-        if self.whole_documents:
-            return mix_normalised(layers, document_lengths, scales)
-        return torch.tensordot(scales, layers, dims=1)  # (P, D)
+        if self.layer_norm is None:
+            return torch.tensordot(scales, layers, dims=1)  # (P, D)
+        return mix_normalised(layers, document_lengths, scales)
 
     def reset_parameters(self) -> None:
         """A plain average."""
@@ -117,33 +123,11 @@ class TokenMix(ScalarMix):
     """
 
     of_tokens = True
-
-    def __init__(self, n_layers: int, width: int, *, layer_norm: str | None = None) -> None:
-        super().__init__(n_layers, width)
-        self.whole_documents = True
-        self.layer_norm = check_layer_norm(layer_norm, TOKEN_MIX_NORMS)
+    layer_norms: ClassVar[tuple[str | None, ...]] = (None, "document")
 
     @property
     def n_layers(self) -> int:
         return len(self.weights)
-
-    def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
-        scales = self.gamma * torch.softmax(self.weights, dim=0)  # (L,)
-        if self.layer_norm is None:
-            return torch.tensordot(scales, layers, dims=1)  # (W, D)
-        return mix_normalised(layers, document_lengths, scales)
-
-
-TOKEN_MIX_NORMS = (None, "document")
-SCALAR_MIX_NORMS = (*TOKEN_MIX_NORMS, "batch")
-
-
-def check_layer_norm(name: str | None, names: Sequence[str | None]) -> str | None:
-    """The name of a normalisation, or an error where there is none of this name."""
-    if name not in names:
-        options = ["null" if option is None else option for option in names]
-        raise ValueError(Errors.E074.format(name=name, options=options))
-    return name
 
 
 def mix_tokens(

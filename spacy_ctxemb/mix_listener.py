@@ -18,7 +18,7 @@ from thinc.types import Floats2d, Floats3d
 from . import vectors
 from .bridge import ContextualModel, get_shim, split_docs, split_layers
 from .errors import Errors
-from .layer_mix import TOKEN_MIX_NORMS, TokenMix, check_layer_norm, mix_tokens
+from .layer_mix import TokenMix, mix_tokens
 from .listeners import (
     Backprop,
     Carrier,
@@ -47,7 +47,7 @@ class LayerMixListener(Tok2VecListener):
         super().__init__(upstream_name, width)
         self._func = listen_to_layers
         self.init = init
-        self.shims.append(MixShim(width, check_layer_norm(layer_norm, TOKEN_MIX_NORMS)))
+        self.shims.append(MixShim(width, layer_norm))
         set_guard(self, Guard(upstream_name, component=""))
 
     @property
