@@ -39,6 +39,13 @@ class LayerMix(nn.Module, ABC):
 BuildMix = Callable[[int, int], LayerMix]
 
 
+class LayerWeights(NamedTuple):
+    """What a mix has learned. shares: of each layer, the context-free one first; add up to 1."""
+
+    shares: list[float]
+    gamma: float
+
+
 class ScalarMix(LayerMix):
     """gamma * sum_l softmax(w)_l h_l, with learned w and gamma.
 
@@ -75,10 +82,10 @@ class ScalarMix(LayerMix):
         nn.init.zeros_(self.weights)
         nn.init.ones_(self.gamma)
 
-    def layer_weights(self) -> list[float]:
-        """The share of each layer, the context-free one first; they add up to 1."""
-        shares: list[float] = torch.softmax(self.weights.detach(), dim=0).tolist()
-        return shares
+    def layer_weights(self) -> LayerWeights:
+        """The shares and the factor as they are."""
+        shares = torch.softmax(self.weights.detach(), dim=0)
+        return LayerWeights(shares.tolist(), self.gamma.item())
 
 
 def mix_normalised(layers: Tensor, document_lengths: Tensor, scales: Tensor) -> Tensor:
@@ -98,18 +105,6 @@ def mix_normalised(layers: Tensor, document_lengths: Tensor, scales: Tensor) -> 
             total = torch.addcmul(total, scale, layer)
         mixed.append(total - (normal * mean).sum())
     return torch.cat(mixed)
-
-
-class LayerWeights(NamedTuple):
-    """What a mix has learned. shares: of each layer, the context-free one first; add up to 1."""
-
-    shares: list[float]
-    gamma: float
-
-
-def read_layer_weights(mix: ScalarMix) -> LayerWeights:
-    """The shares and the factor of a mix."""
-    return LayerWeights(mix.layer_weights(), mix.gamma.item())
 
 
 class TokenMix(ScalarMix):

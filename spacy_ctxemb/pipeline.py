@@ -28,7 +28,7 @@ from .bridge import (
     train_pieces,
 )
 from .errors import Errors
-from .layer_mix import LayerWeights, ScalarMix, read_layer_weights
+from .layer_mix import LayerWeights, ScalarMix
 from .listeners import TENSOR, Guard, get_guard, guard
 from .loaders import EncoderLoader
 from .mix_listener import LAYERS, LayerMixListener, replace_listener, replace_listener_config
@@ -319,7 +319,7 @@ class ContextualEmbedder(Tok2Vec):
                 n += 1
                 name = f"{component} ({n})"
             mixes[name] = listener.mix
-        return {name: read_layer_weights(mix) for name, mix in mixes.items()}
+        return {name: mix.layer_weights() for name, mix in mixes.items()}
 
     def _check_earlier(self, nlp: Language) -> None:
         """Refuse components that listen to this one but come before it."""

@@ -32,7 +32,7 @@ def test_scalar_mix_by_hand() -> None:
         mix.gamma.fill_(2.0)
     layers = torch.tensor([[[4.0, 0.0]], [[8.0, -4.0]]])
     torch.testing.assert_close(mix(layers, torch.tensor([1])), torch.tensor([[14.0, -6.0]]))
-    assert mix.layer_weights() == pytest.approx([0.25, 0.75])
+    assert mix.layer_weights().shares == pytest.approx([0.25, 0.75])
 
 
 def test_scalar_mix_starts_as_a_plain_average() -> None:
@@ -40,7 +40,7 @@ def test_scalar_mix_starts_as_a_plain_average() -> None:
     mix.reset_parameters()
     layers = draw_layers(3, 5, 4).float()
     torch.testing.assert_close(mix(layers, torch.tensor([5])), layers.mean(dim=0))
-    assert mix.layer_weights() == pytest.approx([1 / 3] * 3)
+    assert mix.layer_weights().shares == pytest.approx([1 / 3] * 3)
 
 
 def test_fixed_weights_can_select_a_layer() -> None:
