@@ -32,6 +32,7 @@ from .layer_mix import LayerWeights, ScalarMix
 from .listeners import TENSOR, Guard, get_guard, guard
 from .loaders import EncoderLoader
 from .mix_listener import LAYERS, LayerMixListener, replace_listener, replace_listener_config
+from .piece_loaders import PiecesLoader
 
 KEEP = ("tensor", "layers", "none")
 
@@ -92,8 +93,9 @@ class ContextualEmbedder(Tok2Vec):
     def counts(self) -> Counter[str]:
         """What went through the encoder since the pipeline was made.
 
-        documents, windows, pieces; tokens; tokens_without_pieces (white space: zero vectors);
-        lossy_pieces (text that the vocabulary cannot spell, or that was cut to max_characters).
+        documents, windows, pieces; tokens; tokens_without_pieces (white space, and
+        what a tokenizer drops: zero vectors); lossy_pieces (text that the vocabulary cannot spell,
+        or that was cut to max_characters).
         """
         return get_shim(self.model).counts
 
@@ -214,12 +216,14 @@ class ContextualEmbedder(Tok2Vec):
         *,
         nlp: Language | None = None,
         encoder_loader: EncoderLoader | None = None,
+        pieces_loader: PiecesLoader | None = None,
     ) -> None:
-        """Give the encoder its weights, and word pieces a vocabulary where they have none.
+        """Give the encoder its weights, and subword pieces a vocabulary where they have none.
 
-        get_examples: the training data; a vocabulary is learned from its words.
+        get_examples: the training data; without a loader a vocabulary is learned from its texts.
         encoder_loader: reads the encoder's weights, see loaders.py; None for random ones. Mix and
             projection get initial values.
+        pieces_loader: reads or learns a vocabulary, see piece_loaders.py.
         """
         if nlp is not None:
             self._check_earlier(nlp)
@@ -227,9 +231,12 @@ class ContextualEmbedder(Tok2Vec):
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         if not sample:
             raise ValueError(Errors.E025.format(name=self.name))
+        section = f"components.{self.name}.model"
+        if pieces_loader is not None:
+            pieces_loader(shim.pieces, section)
+            shim.pieces_from_sample = False
         tensors = None
         if encoder_loader is not None:
-            section = f"components.{self.name}.model"
             tensors = encoder_loader(shim.embedder.encoder, shim.pieces, section)
         if needs_vocabulary(shim):
             train_pieces(shim, [eg.x for eg in get_examples()])
