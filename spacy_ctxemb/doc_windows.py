@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from spacy.tokens import Doc
@@ -73,6 +73,27 @@ def read_texts(docs: Sequence[Doc]) -> Texts:
         ends=starts + table[:, 1],
         is_space=table[:, 2] > 0,
     )
+
+
+def list_pieces(docs: Sequence[Doc], pieces: Pieces) -> list[dict[str, Any]]:
+    """The pieces of each document, as doc._.ctxemb_pieces has them; see vectors.py."""
+    texts = read_texts(docs)
+    encoded = pieces.encode(texts)
+    spelt = pieces.spell(encoded.ids)
+    piece_ends, token_ends = np.cumsum(encoded.document_lengths), np.cumsum(texts.n_tokens)
+    found = []
+    for i, offset in enumerate(texts.offsets.tolist()):
+        first, last = piece_ends[i] - encoded.document_lengths[i], piece_ends[i]
+        tokens = slice(token_ends[i] - texts.n_tokens[i], token_ends[i])
+        found.append(
+            {
+                "pieces": spelt[first:last],
+                "offsets": encoded.offsets[first:last] - offset,
+                "starts": encoded.starts[tokens] - first,
+                "lengths": encoded.lengths[tokens].copy(),
+            }
+        )
+    return found
 
 
 def find_sequence_starts(doc: Doc) -> list[int]:

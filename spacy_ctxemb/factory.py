@@ -18,11 +18,16 @@ DEFAULT_MODEL: dict[str, Any] = {
 
 @Language.factory(
     "ctxemb",
-    assigns=["doc.tensor", "doc._.ctxemb", "doc._.ctxemb_boundaries"],
-    default_config={"model": DEFAULT_MODEL, "keep": "tensor", "boundaries": False},
+    assigns=["doc.tensor", "doc._.ctxemb", "doc._.ctxemb_boundaries", "doc._.ctxemb_pieces"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "keep": "tensor",
+        "boundaries": False,
+        "keep_pieces": False,
+    },
 )
 def build_ctxemb(
-    nlp: Language, name: str, model: Any, keep: str, boundaries: bool
+    nlp: Language, name: str, model: Any, keep: str, boundaries: bool, keep_pieces: bool
 ) -> "ContextualEmbedder":
     """Build the component.
 
@@ -31,7 +36,11 @@ def build_ctxemb(
         doc._.ctxemb as well; "none" for nothing that outlasts the components that listen.
     boundaries: whether to write the vectors of the boundaries of sentences, all layers of them,
         to doc._.ctxemb_boundaries.
+    keep_pieces: whether to write the pieces of the text to doc._.ctxemb_pieces, for
+        token._.ctxemb_pieces.
     """
     from .pipeline import ContextualEmbedder
 
-    return ContextualEmbedder(nlp.vocab, model, name, keep=keep, boundaries=boundaries)
+    return ContextualEmbedder(
+        nlp.vocab, model, name, keep=keep, boundaries=boundaries, keep_pieces=keep_pieces
+    )

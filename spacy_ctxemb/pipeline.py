@@ -27,6 +27,7 @@ from .bridge import (
     predict_layers,
     train_pieces,
 )
+from .doc_windows import list_pieces
 from .errors import Errors
 from .layer_mix import LayerWeights, ScalarMix
 from .listeners import TENSOR, Guard, get_guard, guard
@@ -79,12 +80,14 @@ class ContextualEmbedder(Tok2Vec):
         *,
         keep: str,
         boundaries: bool = False,
+        keep_pieces: bool = False,
     ) -> None:
         super().__init__(vocab, model, name)
         if keep not in KEEP:
             raise ValueError(Errors.E024.format(keep=keep, name=name, options=list(KEEP)))
         self.keep = keep
         self.boundaries = boundaries
+        self.keep_pieces = keep_pieces
         self._linked = self.listener_map
         self._later_writers: list[str] = []
         self._pending: PendingUpdate | None = None
@@ -110,7 +113,12 @@ class ContextualEmbedder(Tok2Vec):
     def set_annotations(
         self, docs: Sequence[Doc], predicted: list[Floats2d] | list[Layers]
     ) -> None:
-        """Write vectors to Docs."""
+        """Write vectors to Docs, and pieces where they are to be kept."""
+        if self.keep_pieces:
+            for doc, pieces in zip(
+                docs, list_pieces(docs, get_shim(self.model).pieces), strict=True
+            ):
+                doc._.set(vectors.PIECES, pieces)
         for doc, output in zip(docs, predicted, strict=True):
             if isinstance(output, Layers):
                 if self._wants_layers:

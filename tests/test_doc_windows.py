@@ -5,10 +5,11 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 from spacy.tokens import Doc
 from tokenizers import Tokenizer
 
-from spacy_ctxemb.doc_windows import count, encode_docs, read_texts
+from spacy_ctxemb.doc_windows import count, encode_docs, list_pieces, read_texts
 from spacy_ctxemb.pieces import CharacterPieces, Pieces
 from spacy_ctxemb.subword_pieces import SubwordPieces
 from spacy_ctxemb.windows import Windowing
@@ -212,3 +213,14 @@ def test_what_is_counted() -> None:
         "lossy_pieces": 1,
         "windows": 1,
     }
+
+
+def test_pieces_are_listed_by_document() -> None:
+    first, empty, second = list_pieces([NLP("a cannot"), NLP(""), NLP(" b")], WORD_PIECES)
+    assert first["pieces"] == ["a", "cannot"] and second["pieces"] == ["b"]
+    assert_array_equal(first["offsets"], [[0, 1], [2, 8]])
+    assert_array_equal(second["offsets"], [[1, 2]])
+    assert_array_equal(first["starts"], [0, 1, 1])
+    assert_array_equal(first["lengths"], [1, 1, 1])
+    assert_array_equal(second["lengths"], [0, 1])
+    assert empty["pieces"] == [] and empty["offsets"].shape == (0, 2)

@@ -117,7 +117,7 @@ def test_counts():
 
 def test_the_factory_says_what_it_assigns():
     meta = Language.get_factory_meta("ctxemb")
-    kept = {f"doc._.{name}" for name in ("ctxemb", "ctxemb_boundaries")}
+    kept = {f"doc._.{name}" for name in ("ctxemb", "ctxemb_boundaries", "ctxemb_pieces")}
     assert set(meta.assigns) == {"doc.tensor", *kept}
     nlp = initialised()
     assert isinstance(nlp.get_pipe("ctxemb"), ContextualEmbedder)
