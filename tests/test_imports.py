@@ -56,7 +56,8 @@ MAY_IMPORT = {
     "checkpoints.*": {"h5py", "torch", ".checkpoints", ".encoders", ".files"},
     "layer_mix": {"torch"},
     "pooling": {"torch"},
-    "embedder": {"torch", ".encoders", ".layer_mix", ".pooling", ".windows"},
+    "doc_pooling": {"torch"},
+    "embedder": {"torch", ".doc_pooling", ".encoders", ".layer_mix", ".pooling", ".windows"},
     "objectives.*": {"numpy", "torch", ".encoders", ".objectives"},
     "torch_shim": {"safetensors", "thinc", "torch"},
     "shim": {
@@ -68,6 +69,7 @@ MAY_IMPORT = {
         *("numpy", "spacy", "thinc", "torch"),
         *(".doc_windows", ".embedder", ".pieces", ".shim", ".torch_shim", ".windows"),
     },
+    "outputs": {"numpy", "spacy", ".bridge", ".shim"},
     "pretraining_objective": {
         *("numpy", "spacy", "thinc", "torch"),
         *(".bridge", ".doc_windows", ".objectives", ".shim", ".windows"),
@@ -87,7 +89,8 @@ MAY_IMPORT = {
     },
     "pipeline": {
         *("spacy", "thinc"),
-        *(".bridge", ".layer_mix", ".listeners", ".loaders", ".mix_listener", ".vectors"),
+        *(".bridge", ".doc_pooling", ".layer_mix", ".listeners", ".loaders", ".mix_listener"),
+        *(".outputs", ".shim", ".vectors"),
     },
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},

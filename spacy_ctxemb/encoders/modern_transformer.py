@@ -41,6 +41,7 @@ class ModernTransformerEncoder(Encoder):
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16")
     max_padding: ClassVar[float] = 1.0
+    has_attention: ClassVar[bool] = True
 
     def __init__(
         self,

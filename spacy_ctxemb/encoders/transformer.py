@@ -46,6 +46,7 @@ class TransformerEncoder(Encoder):
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16")
     max_padding: ClassVar[float] = 1.0
+    has_attention: ClassVar[bool] = True
 
     def __init__(
         self,
