@@ -171,7 +171,7 @@ def test_a_width_that_heads_do_not_divide_is_refused() -> None:
 
 
 class TestPrecision:
-    @pytest.mark.parametrize("precision, limit", [("medium", 0.05), ("bf16", 0.1)])
+    @pytest.mark.parametrize("precision, limit", [("medium", 0.05), ("bf16", 0.1), ("int8", 0.1)])
     def test_lower_precisions_are_near_fp32(self, precision: str, limit: float) -> None:
         encoder = build_transformer(width=32, n_heads=4, feedforward_width=64)
         encoder.reset_parameters()
@@ -182,7 +182,7 @@ class TestPrecision:
         difference = max(float((a - b).abs().max()) for a, b in zip(exact, rounded, strict=True))
         assert 1e-5 < difference < limit
 
-    @pytest.mark.parametrize("precision", ["medium", "bf16"])
+    @pytest.mark.parametrize("precision", ["medium", "bf16", "int8"])
     def test_training_is_in_fp32(self, precision: str) -> None:
         encoder = build_transformer()
         ids, mask = draw_windows(encoder, 9, 4)
