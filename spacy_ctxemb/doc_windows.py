@@ -25,13 +25,13 @@ class DocPieces(NamedTuple):
 
     texts: what they are the pieces of. pieces: those of all documents.
     sequence_lengths: pieces of each stretch of text that windows do not reach beyond.
-    n_sequences: (n,), such stretches of each document, at least 1.
+    sequence_starts: the first tokens of these stretches in each document, at least one.
     """
 
     texts: Texts
     pieces: TextPieces
     sequence_lengths: Ints
-    n_sequences: list[int]
+    sequence_starts: list[list[int]]
 
     def cut(self, ids: Ids, boundaries: tuple[Ids, Ids], windowing: Windowing) -> Windows:
         """Windows of these documents over other ids, one for each piece, and boundaries."""
@@ -52,7 +52,7 @@ def encode_docs(docs: Sequence[Doc], pieces: Pieces, *, split_sentences: bool) -
         texts=texts,
         pieces=encoded,
         sequence_lengths=count_in_sequences(texts, encoded, starts),
-        n_sequences=[len(s) for s in starts],
+        sequence_starts=starts,
     )
 
 
@@ -116,8 +116,8 @@ def count_in_sequences(
     first = np.cumsum(n_sequences) - n_sequences  # sequence of each document
     tokens = np.concatenate([np.zeros(0, dtype=np.int64), *sequence_starts]).astype(np.int64)
     tokens += np.repeat(np.cumsum(texts.n_tokens) - texts.n_tokens, n_sequences)
-    characters = np.append(texts.starts, 0)[tokens]
-    characters[first] = texts.offsets
+    # A document without tokens begins where the next one does, or where all texts end.
+    characters = np.append(texts.starts, sum(map(len, texts.texts)))[tokens]
     found = np.searchsorted(characters, np.maximum.accumulate(pieces.offsets[:, 1]) - 1, "right")
     lowest, highest = (
         np.repeat(bound, pieces.document_lengths) for bound in (first, first + n_sequences - 1)

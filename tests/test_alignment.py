@@ -56,6 +56,11 @@ def test_pieces_out_of_order_are_counted_from_the_furthest() -> None:
     assert lengths.tolist() == [1, 0, 2, 1]
 
 
+def test_a_token_without_characters_has_no_pieces() -> None:
+    starts, ends = np.array([[0, 2], [2, 2], [2, 4]]).T
+    assert align(starts, ends, np.array([2]), np.array([2]))[1].tolist() == [0]
+
+
 def test_no_pieces_and_no_tokens() -> None:
     none, some = np.zeros(0, dtype=np.int64), np.array([3])
     assert [x.tolist() for x in align(none, none, some, some + 2)] == [[0], [0]]

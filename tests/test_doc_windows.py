@@ -168,7 +168,7 @@ def test_a_piece_is_in_the_sentence_of_its_last_character() -> None:
         split_at(NLP(" in"), 1),
     ]
     encoded = encode_docs(docs, unigram, split_sentences=True)
-    assert encoded.n_sequences == [2, 1, 2, 1, 2]
+    assert encoded.sequence_starts == [[0, 2], [0], [0, 1], [0], [0, 1]]
     assert encoded.pieces.document_lengths.tolist() == [2, 0, 3, 2, 2]
     assert encoded.sequence_lengths.tolist() == [1, 1, 0, 2, 1, 2, 1, 1]
     whole = encode_docs(docs, unigram, split_sentences=False)
@@ -191,10 +191,11 @@ def test_sequences_and_documents_have_all_pieces(
         split_at(doc, *(i for i in range(len(doc)) if data.draw(st.booleans())))
     for pieces in (WORD_PIECES, load(build_byte_level(*BYTES)), CharacterPieces(9)):
         encoded = encode_docs(docs, pieces, split_sentences=True)
-        ends = np.cumsum(encoded.n_sequences)
+        n_sequences = [len(starts) for starts in encoded.sequence_starts]
+        ends = np.cumsum(n_sequences)
         by_document = [
             int(encoded.sequence_lengths[end - n : end].sum())
-            for n, end in zip(encoded.n_sequences, ends, strict=True)
+            for n, end in zip(n_sequences, ends, strict=True)
         ]
         assert by_document == encoded.pieces.document_lengths.tolist()
         assert sum(by_document) == len(encoded.pieces.ids)

@@ -63,7 +63,8 @@ MAY_IMPORT = {
     "checkpoints.*": {"h5py", "torch", ".checkpoints", ".encoders", ".files"},
     "layer_mix": {"torch"},
     "pooling": {"torch"},
-    "embedder": {"torch", ".encoders", ".layer_mix", ".pooling", ".windows"},
+    "doc_pooling": {"torch"},
+    "embedder": {"torch", ".doc_pooling", ".encoders", ".layer_mix", ".pooling", ".windows"},
     "objectives.*": {"numpy", "torch", ".encoders", ".objectives"},
     "torch_shim": {"safetensors", "thinc", "torch"},
     "shim": {
@@ -76,6 +77,7 @@ MAY_IMPORT = {
         *(".doc_windows", ".embedder", ".pieces", ".shim", ".subword_pieces", ".torch_shim"),
         ".windows",
     },
+    "outputs": {"numpy", "spacy", ".bridge", ".shim"},
     "pretraining_objective": {
         *("numpy", "spacy", "thinc", "torch"),
         *(".bridge", ".doc_windows", ".objectives", ".shim", ".windows"),
@@ -95,8 +97,8 @@ MAY_IMPORT = {
     },
     "pipeline": {
         *("spacy", "thinc"),
-        *(".bridge", ".doc_windows", ".layer_mix", ".listeners", ".loaders", ".mix_listener"),
-        *(".piece_loaders", ".vectors"),
+        *(".bridge", ".doc_pooling", ".doc_windows", ".layer_mix", ".listeners", ".loaders"),
+        *(".mix_listener", ".outputs", ".piece_loaders", ".shim", ".vectors"),
     },
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},

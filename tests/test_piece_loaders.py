@@ -6,11 +6,12 @@ import re
 import pytest
 import spacy
 from spacy.util import registry
+from thinc.api import Config
 
 from spacy_ctxemb.bridge import get_shim
 
 from .pipelines import BILM, NER_DATA, TRANSFORMER, blank, examples
-from .pretraining import TEXT, write_text
+from .pretraining import CONFIGS, TEXT, write_text
 from .tokenizers import build_byte_level
 
 VOCAB_SIZE = 300
@@ -106,3 +107,16 @@ def test_pieces_that_take_no_such_vocabulary(kind, loader, options, tmp_path):
 @pytest.mark.parametrize("loader", ["TrainPieces", "TokenizerFile"])
 def test_building_it_reads_nothing(loader):
     assert callable(registry.misc.get(f"spacy-ctxemb.{loader}.v1")(path="nothing"))
+
+
+def test_the_excerpt_of_the_readme_loads(tmp_path, monkeypatch):
+    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
+    excerpt = text.split("<!-- excerpt: a vocabulary -->\n```ini\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    stored = build_byte_level(("a", "t")).to_str()
+    (tmp_path / "pieces.json").write_text(stored, encoding="utf8")
+    nlp = build("SubwordPieces")
+    above = "[initialize]\n[initialize.components]\n[initialize.components.ctxemb]\n"
+    initialization = Config().from_str(above + excerpt)["initialize"]["components"]["ctxemb"]
+    nlp.config["initialize"]["components"]["ctxemb"] = initialization
+    assert initialize(nlp).to_json()["tokenizer"] == json.loads(stored)

@@ -117,8 +117,8 @@ def test_counts():
 
 def test_the_factory_says_what_it_assigns():
     meta = Language.get_factory_meta("ctxemb")
-    kept = {f"doc._.{name}" for name in ("ctxemb", "ctxemb_boundaries", "ctxemb_pieces")}
-    assert set(meta.assigns) == {"doc.tensor", *kept}
+    names = ("", "_boundaries", "_pooled", "_attention", "_pieces")
+    assert set(meta.assigns) == {"doc.tensor", *(f"doc._.ctxemb{name}" for name in names)}
     nlp = initialised()
     assert isinstance(nlp.get_pipe("ctxemb"), ContextualEmbedder)
     assert nlp.analyze_pipes()["problems"]["ctxemb"] == []
