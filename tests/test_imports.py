@@ -23,8 +23,15 @@ MAY_IMPORT = {
     "__init__": {".vectors"},
     "errors": set(),
     "files": set(),
-    "pieces": {"numpy", "tokenizers", ".piece_training"},
+    "pieces": {"numpy", ".subword_pieces"},
+    "alignment": {"numpy", ".pieces"},
     "piece_training": {"tokenizers"},
+    "tokenizer_files": {"tokenizers"},
+    "subword_pieces": {
+        *("numpy", "tokenizers"),
+        *(".alignment", ".piece_training", ".pieces", ".tokenizer_files"),
+    },
+    "piece_loaders": {".files", ".pieces", ".subword_pieces"},
     "windows": {"numpy", "torch", ".pieces"},
     "doc_windows": {"numpy", "spacy", ".pieces", ".windows"},
     "encoders.__init__": {".encoders"},
@@ -67,7 +74,8 @@ MAY_IMPORT = {
     },
     "bridge": {
         *("numpy", "spacy", "thinc", "torch"),
-        *(".doc_windows", ".embedder", ".pieces", ".shim", ".torch_shim", ".windows"),
+        *(".doc_windows", ".embedder", ".pieces", ".shim", ".subword_pieces", ".torch_shim"),
+        ".windows",
     },
     "outputs": {"numpy", "spacy", ".bridge", ".shim"},
     "pretraining_objective": {
@@ -77,9 +85,9 @@ MAY_IMPORT = {
     "architectures": {
         *("spacy", "torch"),
         *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".objectives"),
-        *(".mix_listener", ".pieces", ".pretraining_objective", ".windows"),
+        *(".mix_listener", ".pieces", ".pretraining_objective", ".subword_pieces", ".windows"),
     },
-    "callbacks": {"spacy", "thinc", ".bridge", ".pieces"},
+    "callbacks": {"spacy", "thinc", ".bridge", ".subword_pieces"},
     "loaders": {"torch", ".checkpoints", ".encoders", ".pieces"},
     "listeners": {"spacy", "thinc"},
     "vectors": {"numpy", "spacy"},
@@ -89,15 +97,15 @@ MAY_IMPORT = {
     },
     "pipeline": {
         *("spacy", "thinc"),
-        *(".bridge", ".doc_pooling", ".layer_mix", ".listeners", ".loaders", ".mix_listener"),
-        *(".outputs", ".shim", ".vectors"),
+        *(".bridge", ".doc_pooling", ".doc_windows", ".layer_mix", ".listeners", ".loaders"),
+        *(".mix_listener", ".outputs", ".piece_loaders", ".shim", ".vectors"),
     },
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},
     "cli.*": {
         *("numpy", "spacy", "thinc", "tqdm", "typer", "wasabi"),
         *(".bridge", ".checkpoints", ".cli", ".encoders", ".files", ".pieces"),
-        *(".pretraining_objective", ".report"),
+        *(".pretraining_objective", ".report", ".subword_pieces"),
     },
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
 }
@@ -105,8 +113,12 @@ MAY_IMPORT = {
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
 MAY_IMPORT_AT_ONCE = {
     "__init__": set(),
-    "pieces": {"numpy", ".piece_training"},
+    "pieces": {"numpy"},
     "piece_training": set(),
+    "tokenizer_files": set(),
+    "subword_pieces": {
+        *("numpy", ".alignment", ".piece_training", ".pieces", ".tokenizer_files"),
+    },
     "checkpoints.elmo_files": set(),
     "checkpoints.*": {"torch", ".checkpoints", ".encoders", ".files"},
     "factory": {"spacy.language"},
@@ -204,7 +216,7 @@ def test_imports_are_found() -> None:
     assert Import(".encoders.char_cnn", True) in find_imports("encoders.bilm")
     assert Import(".encoders.encoder", True) in find_imports("encoders.__init__")
     assert Import(".encoders", True) in find_imports("objectives.bilm")
-    assert Import("tokenizers", False) in find_imports("pieces")
+    assert Import("tokenizers", False) in find_imports("subword_pieces")
 
 
 def find_new_modules(before: str, after: str) -> set[str]:
