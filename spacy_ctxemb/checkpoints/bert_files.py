@@ -42,7 +42,8 @@ def check_folder(path: Path) -> None:
     elif not (path / "config.json").is_file():
         reason = "has no config.json"
     if reason:
-        raise ValueError(Errors.E100.format(path=path, reason=reason))
+        name = re.sub("^(https?):/+", r"\1://", str(path))  # as it was before it was a Path
+        raise ValueError(Errors.E100.format(path=name, reason=reason))
 
 
 def read_tensors(folder: Path) -> dict[str, Stored]:
