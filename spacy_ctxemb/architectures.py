@@ -12,7 +12,7 @@ from spacy.vocab import Vocab
 from .bridge import ContextualModel, build_tok2vec
 from .doc_windows import DocWindowing
 from .embedder import Embedder
-from .encoders import BiLM, Encoder, TransformerEncoder
+from .encoders import BiLM, Encoder, ModernTransformerEncoder, TransformerEncoder
 from .errors import Errors
 from .layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMix, TokenMix
 from .mix_listener import LayerMixListener
@@ -54,8 +54,9 @@ def build_contextual_tok2vec(
     stride: in pieces; null for 3/4 of the window.
     split_sentences: where a Doc has sentence boundaries, no window crosses them.
     batch_pieces: padded pieces of one pass through the encoder; bounds its memory.
-    precision: of inference: "fp32", or with a BiLM "bf16", which is faster where the CPU computes
-        in bf16 (AVX-512 BF16, AMX) and changes vectors by some thousandths of their size.
+    precision: of inference: "fp32"; "bf16", which is faster where the CPU computes in bf16
+        (AVX-512 BF16, AMX) and changes vectors by some thousandths of their size; or, with a
+        Transformer, "medium", with products in bf16 and all else in fp32.
     dropout: the encoder's rate; null to follow training.dropout.
     """
     if window is None:
@@ -134,7 +135,13 @@ def build_transformer(
     n_heads: int = 4,
     feedforward_width: int = 1024,
     max_length: int = 128,
+    n_segments: int = 2,
+    embedding_width: int | None = None,
+    n_groups: int | None = None,
+    n_position_buckets: int | None = None,
+    activation: str = "gelu",
     pre_norm: bool = False,
+    layer_norm_epsilon: float = 1e-12,
 ) -> Encoder:
     """`spacy-ctxemb.Transformer.v1`: see encoders/transformer.py."""
     with torch.device("meta"):
@@ -145,7 +152,46 @@ def build_transformer(
             n_heads=n_heads,
             feedforward_width=feedforward_width,
             max_length=max_length,
+            n_segments=n_segments,
+            embedding_width=embedding_width,
+            n_groups=n_groups,
+            n_position_buckets=n_position_buckets,
+            activation=activation,
             pre_norm=pre_norm,
+            layer_norm_epsilon=layer_norm_epsilon,
+        )
+
+
+def build_modern_transformer(
+    *,
+    vocab_size: int = 8000,
+    width: int = 256,
+    n_blocks: int = 6,
+    n_heads: int = 4,
+    feedforward_width: int = 384,
+    max_length: int = 1024,
+    local_window: int = 128,
+    global_every: int = 3,
+    global_theta: float = 160000.0,
+    local_theta: float = 10000.0,
+    activation: str = "gelu",
+    layer_norm_epsilon: float = 1e-5,
+) -> Encoder:
+    """`spacy-ctxemb.ModernTransformer.v1`: see encoders/modern_transformer.py."""
+    with torch.device("meta"):
+        return ModernTransformerEncoder(
+            n_ids=vocab_size,
+            width=width,
+            n_blocks=n_blocks,
+            n_heads=n_heads,
+            feedforward_width=feedforward_width,
+            max_length=max_length,
+            local_window=local_window,
+            global_every=global_every,
+            global_theta=global_theta,
+            local_theta=local_theta,
+            activation=activation,
+            layer_norm_epsilon=layer_norm_epsilon,
         )
 
 

@@ -1,23 +1,28 @@
 """Everything between pieces and token vectors, as one PyTorch module."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .encoders import Encoder
 from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .pooling import get_pooling
-from .windows import Windows
+from .windows import PieceBatch, Windows
 
 
 class Encoded(NamedTuple):
-    """All layers of some windows.
+    """Layers of some windows. pieces: (L, P, D). boundaries: (L, N, 2, D), of N windows."""
 
-    pieces: (L, P, D). boundaries: (L, N, 2, D), of each of the N windows.
-    """
+    pieces: Tensor
+    boundaries: Tensor
+
+
+class Mixed(NamedTuple):
+    """What a mix makes of them. pieces: (P, mix.width). boundaries: (N, 2, mix.width)."""
 
     pieces: Tensor
     boundaries: Tensor
@@ -54,45 +59,49 @@ class Embedder(nn.Module):
         """Vectors of all tokens. (W, width); a token without pieces has zeros."""
         if self.mix.whole_documents or not windows.batches:
             return self.combine(self.encode(windows), windows)
+        return self.pool_tokens(self.mix_windows(windows).pieces, windows)
 
-        def mix(encoded: Encoded) -> Tensor:
-            return self.mix(encoded.pieces, windows.document_lengths)
+    def mix_windows(self, windows: Windows) -> Mixed:
+        """Mixed layers of all pieces and boundaries of at least one window, batch by batch, so
+        that memory holds one vector a piece, not L."""
 
-        # Mixing batch by batch keeps one vector a piece in memory, not L.
-        mixed = map(mix, self._encode_batches(windows))
-        return self._pool_and_project(in_order(mixed, [b.pieces for b in windows.batches]), windows)
+        def mix_batch(batch: PieceBatch) -> tuple[Tensor, Tensor]:
+            encoded = self._encode_batch(batch, self.mix.layers)
+            ends = encoded.boundaries.flatten(1, 2)  # (l, 2 N, D)
+            lengths = [torch.tensor([x.size(1)]) for x in (encoded.pieces, ends)]
+            return self.mix(encoded.pieces, lengths[0]), self.mix(ends, lengths[1])
+
+        pieces, boundaries = self._collect(windows, mix_batch)
+        return Mixed(pieces, boundaries.unflatten(0, (-1, 2)))
 
     def encode(self, windows: Windows) -> Encoded:
         """All layers of all pieces and boundaries."""
         if not windows.batches:
             blank = next(self.parameters()).new_zeros(self.encoder.n_layers, 0, self.encoder.width)
             return Encoded(blank, blank[:, :, None].expand(-1, -1, 2, -1))
-        boundaries: list[Tensor] = []
 
-        def take_pieces(encoded: Encoded) -> Tensor:
-            boundaries.append(encoded.boundaries.transpose(0, 1))
-            return encoded.pieces.transpose(0, 1)  # (p, L, D)
+        def encode_batch(batch: PieceBatch) -> tuple[Tensor, Tensor]:
+            encoded = self._encode_batch(batch, range(self.encoder.n_layers))
+            return encoded.pieces.transpose(0, 1), encoded.boundaries.flatten(1, 2).transpose(0, 1)
 
-        # `map` does not hold the layers of a batch while the next one is encoded.
-        parts = map(take_pieces, self._encode_batches(windows))
-        pieces = in_order(parts, [batch.pieces for batch in windows.batches])
-        ends = in_order(iter(boundaries), [batch.windows for batch in windows.batches])
-        return Encoded(pieces.transpose(0, 1), ends.transpose(0, 1))
+        pieces, boundaries = self._collect(windows, encode_batch)
+        return Encoded(pieces.transpose(0, 1), boundaries.transpose(0, 1).unflatten(1, (-1, 2)))
 
     def combine(self, encoded: Encoded, windows: Windows) -> Tensor:
         """Vectors of all tokens from the layers of their pieces. (W, width)"""
-        layers = encoded.pieces
-        if self.mix.whole_batch:
-            everything = torch.cat([layers, encoded.boundaries.flatten(1, 2)], dim=1)
-            mixed = self.mix(everything, torch.tensor([everything.size(1)]))
-            return self._pool_and_project(mixed[: layers.size(1)], windows)
         if self.mix.of_tokens:
-            tokens = self.pool_layers(layers, windows)  # (L, W, D)
+            tokens = self.pool_layers(encoded.pieces, windows)  # (L, W, D)
             has_pieces, n_tokens = find_tokens(windows)
             mixed = mix_tokens(self.mix, tokens, has_pieces.to(tokens.device), n_tokens)
             return self._project(mixed, windows)
-        mixed = self.mix(layers, windows.document_lengths)  # (P, mix.width)
-        return self._pool_and_project(mixed, windows)
+        layers = encoded.pieces
+        if list(self.mix.layers) != list(range(len(layers))):
+            layers = layers[list(self.mix.layers)]
+        if self.mix.whole_batch:
+            everything = torch.cat([layers, encoded.boundaries.flatten(1, 2)], dim=1)
+            mixed = self.mix(everything, torch.tensor([everything.size(1)]))
+            return self.pool_tokens(mixed[: layers.size(1)], windows)
+        return self.pool_tokens(self.mix(layers, windows.document_lengths), windows)
 
     def pool_layers(self, layers: Tensor, windows: Windows) -> Tensor:
         """Each layer's vectors of all tokens. (L, P, D) to (L, W, D)."""
@@ -112,23 +121,48 @@ class Embedder(nn.Module):
         if self.projection is not None:
             self.projection.reset_parameters()
 
-    def _encode_batches(self, windows: Windows) -> Iterator[Encoded]:
-        """Layers of the pieces that each batch owns, and of its boundaries."""
-        device = next(self.parameters()).device
-        for batch in windows.batches:
-            ids, mask = batch.ids.to(device), batch.mask.to(device)
-            places = (batch.windows,) if self.encoder.stateful else ()
-            layers = [layer.flatten(0, 1) for layer in self.encoder(ids, mask, *places)]
-            rows = batch.rows.to(device)
-            first = torch.arange(len(mask), device=device) * mask.size(1)  # (B,)
-            ends = torch.stack([first, first + mask.sum(dim=1) - 1], dim=1)  # (B, 2)
-            boundaries = torch.stack([layer[ends] for layer in layers])
-            yield Encoded(take_rows(layers, rows), boundaries)
-
-    def _pool_and_project(self, pieces: Tensor, windows: Windows) -> Tensor:
+    def pool_tokens(self, pieces: Tensor, windows: Windows) -> Tensor:
         """(P, mix.width) to (W, width)."""
         lengths = windows.lengths.to(pieces.device)
         return self._project(self.pool(pieces, lengths), windows)
+
+    def _encode_batch(self, batch: PieceBatch, layers: Sequence[int]) -> Encoded:
+        """Some layers of the pieces that a batch owns, and of all its boundaries."""
+        device = next(self.parameters()).device
+        mask = batch.mask.to(device)
+        places = (batch.windows,) if self.encoder.stateful else ()
+        encoded = self.encoder(batch.ids.to(device), mask, *places)
+        chosen = [encoded[layer] for layer in layers]
+        del encoded
+        last = mask.sum(dim=1).cumsum(dim=0) - 1  # (B,), of the N real steps
+        first = torch.cat([last.new_zeros(1), last[:-1] + 1])
+        ends = torch.stack([first, last], dim=1)  # (B, 2)
+        boundaries = torch.stack([layer[ends] for layer in chosen])
+        dtype = next(self.parameters()).dtype
+        return Encoded(take_rows(chosen, batch.rows.to(device), dtype), boundaries.to(dtype))
+
+    def _collect(
+        self, windows: Windows, function: Callable[[PieceBatch], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """What a function makes of each batch: a row for each piece, and two for each window."""
+        seconds: list[Tensor] = []
+
+        def run(batches: Iterator[PieceBatch]) -> Iterator[Tensor]:
+            n_kept = 0
+            for batch in batches:
+                n_kept += batch.mask.numel()
+                again = torch.is_grad_enabled() and n_kept > windows.budget
+                if again and not self.encoder.stateful:
+                    first, second = checkpoint(function, batch, use_reentrant=False)
+                else:
+                    first, second = function(batch)
+                seconds.append(second.unflatten(0, (-1, 2)))
+                yield first
+
+        batches = windows.batches
+        firsts = in_order(run(iter(batches)), [batch.pieces for batch in batches])
+        ends = in_order(iter(seconds), [batch.windows for batch in batches])
+        return firsts, ends.flatten(0, 1)
 
     def _project(self, tokens: Tensor, windows: Windows) -> Tensor:
         """(W, mix.width) to (W, width)."""
@@ -139,14 +173,18 @@ class Embedder(nn.Module):
         return self.projection(tokens) * has_pieces[:, None]
 
 
-def take_rows(layers: list[Tensor], rows: Tensor) -> Tensor:
-    """The rows of all layers, which are given up. (B * T, D) each; (p,). Returns (L, p, D)."""
+def take_rows(layers: list[Tensor], rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """The rows of all layers, which are given up. (N, D) each; (p,). Returns (l, p, D)."""
     if torch.is_grad_enabled():
         return torch.stack([layer[rows] for layer in layers])
     # Layers are large: none is held longer than needed, nor copied twice.
-    out = layers[0].new_empty(len(layers), len(rows), layers[0].size(1))
+    out = layers[0].new_empty(len(layers), len(rows), layers[0].size(1), dtype=dtype)
     for taken in reversed(out.unbind()):
-        torch.index_select(layers.pop(), 0, rows, out=taken)
+        layer = layers.pop()
+        if layer.dtype == dtype:
+            torch.index_select(layer, 0, rows, out=taken)
+        else:
+            taken.copy_(layer[rows])
     return out
 
 

@@ -28,6 +28,11 @@ class Errors(metaclass=_Coded):
         "Pass shorter windows, or raise max_length and pretrain again."
     )
 
+    E090 = "There is no activation '{name}'. Use one of {options} in the encoder's config."
+    E091 = (
+        "n_groups is {n_groups}, but must be from 1 to the number of blocks, {n_blocks}. Change it "
+        "in the encoder's config, or leave it out."
+    )
     E081 = (
         "{encoder} has no precision '{precision}'. Use one of {options} in the config of "
         "ContextualTok2Vec."

@@ -15,7 +15,7 @@ from .errors import Errors
 
 
 class LayerMix(nn.Module, ABC):
-    """Combines L layers. width: of the result.
+    """Combines layers of an encoder. width: of the result. layers: those it takes, in its order.
 
     whole_documents: whether `forward` needs all pieces of a document at once.
     whole_batch: whether it needs those of all documents, and their boundaries, as one document.
@@ -23,13 +23,18 @@ class LayerMix(nn.Module, ABC):
     """
 
     width: int
+    layers: Sequence[int]
     whole_documents = False
     whole_batch = False
     of_tokens = False
 
     @abstractmethod
     def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
-        """layers: (L, P, D); document_lengths: (n,), pieces of each. Returns (P, width)."""
+        """Combine.
+
+        layers: (l, P, D), those of `layers`. document_lengths: (n,), pieces of each.
+        Returns (P, width).
+        """
 
     def reset_parameters(self) -> None:
         """Fill every parameter with its initial value; most mixes have none."""
@@ -65,6 +70,7 @@ class ScalarMix(LayerMix):
             options = [name or "null" for name in self.layer_norms]
             raise ValueError(Errors.E074.format(name=layer_norm, options=options))
         self.width = width
+        self.layers = range(n_layers)
         self.layer_norm = layer_norm
         self.whole_documents = self.of_tokens or layer_norm is not None
         self.whole_batch = layer_norm == "batch"
@@ -144,10 +150,10 @@ class ChosenLayer(LayerMix):
     def __init__(self, n_layers: int, width: int, *, layer: int = -1) -> None:
         super().__init__()
         self.width = width
-        self.layer = check_layer(layer, n_layers)
+        self.layers = [check_layer(layer, n_layers)]
 
     def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
-        return layers[self.layer]
+        return layers[0]
 
 
 class LastLayers(LayerMix):
@@ -158,10 +164,10 @@ class LastLayers(LayerMix):
         if not 1 <= n <= n_layers:
             raise ValueError(Errors.E014.format(layer=f"n = {n}", n_layers=n_layers))
         self.width = width
-        self.n = n
+        self.layers = range(n_layers - n, n_layers)
 
     def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
-        return layers[-self.n :].mean(dim=0)
+        return layers.mean(dim=0)
 
 
 class ConcatLayers(LayerMix):
@@ -174,7 +180,7 @@ class ConcatLayers(LayerMix):
         self.width = width * len(self.layers)
 
     def forward(self, layers: Tensor, document_lengths: Tensor) -> Tensor:
-        return torch.cat([layers[layer] for layer in self.layers], dim=-1)
+        return torch.cat(layers.unbind(), dim=-1)
 
 
 def check_layer(layer: int, n_layers: int) -> int:

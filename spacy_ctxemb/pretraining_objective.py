@@ -138,12 +138,11 @@ def score_batch(
 def find_owned_steps(batch: PieceBatch) -> Tensor:
     """Steps to predict: the pieces a window owns, so that none is predicted twice where windows
     overlap, and its boundaries where it owns the piece beside them. (B, T)"""
-    B, T = batch.mask.shape
-    owned = torch.zeros(B * T, dtype=torch.bool)
-    owned[batch.rows] = True
-    owned = owned.view(B, T)
+    is_owned = torch.zeros(int(batch.mask.sum()), dtype=torch.bool)  # (N,)
+    is_owned[batch.rows] = True
+    owned = torch.zeros_like(batch.mask).masked_scatter(batch.mask, is_owned)
     owned[:, 0] = owned[:, 1]
-    windows, ends = torch.arange(B), batch.mask.sum(dim=1) - 1  # (B,)
+    windows, ends = torch.arange(len(owned)), batch.mask.sum(dim=1) - 1  # (B,)
     owned[windows, ends] = owned[windows, ends - 1]
     return owned
 

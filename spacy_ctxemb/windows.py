@@ -53,7 +53,7 @@ class PieceBatch(NamedTuple):
 
     ids: (B, T) or (B, T, C); boundary pieces first and last, padding at the right.
     mask: (B, T), True where a piece is real.
-    rows: (p,), the places b * T + t of the pieces that this batch owns.
+    rows: (p,), which of the N real steps are the pieces that this batch owns.
     pieces: (p,), which of all P pieces they are.
     windows: (B,), which of all windows these are.
     """
@@ -72,12 +72,16 @@ class Windows(NamedTuple):
     lengths: (W,), pieces of each token.
     document_lengths: (n_documents,), pieces of each document.
     edges: (S, 2), the first and the last window of each sequence that has any.
+    sequence_lengths: (S,), pieces of each of these sequences.
+    budget: padded pieces whose activations training keeps; it computes those of others again.
     """
 
     batches: list[PieceBatch]
     lengths: Tensor
     document_lengths: Tensor
     edges: Tensor
+    sequence_lengths: Tensor
+    budget: int
 
 
 class Spans(NamedTuple):
@@ -121,6 +125,8 @@ def build_windows(
         torch.from_numpy(lengths),
         torch.from_numpy(document_lengths),
         torch.from_numpy(edges),
+        torch.from_numpy(sequence_lengths[spans.sequence[ends]]),
+        windowing.batch_pieces,
     )
 
 
@@ -171,6 +177,7 @@ def build_batch(ids: Ids, spans: Spans, group: Ints, boundaries: tuple[Ids, Ids]
     start, sizes = spans.start[group], (spans.end - spans.start)[group]  # (B,)
     B, T = len(group), int(sizes.max()) + N_BOUNDARIES
     row_starts = np.arange(B) * T
+    real_starts = np.cumsum(sizes + N_BOUNDARIES) - (sizes + N_BOUNDARIES)  # (B,)
     batch = np.zeros((B * T, *ids.shape[1:]), dtype=ids.dtype)
     batch[ranges(row_starts + 1, sizes)] = ids[ranges(start, sizes)]
     batch[row_starts], batch[row_starts + sizes + 1] = boundaries
@@ -179,7 +186,7 @@ def build_batch(ids: Ids, spans: Spans, group: Ints, boundaries: tuple[Ids, Ids]
     return PieceBatch(
         ids=torch.from_numpy(batch.reshape(B, T, *ids.shape[1:])),
         mask=torch.from_numpy(mask),
-        rows=torch.from_numpy(ranges(row_starts + 1 + first - start, n_owned)),
+        rows=torch.from_numpy(ranges(real_starts + 1 + first - start, n_owned)),
         pieces=torch.from_numpy(ranges(first, n_owned)),
         windows=torch.from_numpy(group),
     )

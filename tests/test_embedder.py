@@ -78,7 +78,7 @@ def embed_plainly(embedder: Embedder, kind: str, ids: Tensor, windowing: Windowi
         layers = {
             s: torch.stack(
                 embedder.encoder(*pad([torch.cat([begin, document[s : s + size], end])]))
-            )[:, 0, 1:-1]
+            )[:, 1:-1]
             for s in starts
         }
         for p in range(n):
@@ -93,6 +93,7 @@ def embed_plainly(embedder: Embedder, kind: str, ids: Tensor, windowing: Windowi
             pieces.append(layers[best][:, p - best])
         start += n
     layers, lengths = torch.stack(pieces, dim=1), torch.tensor(LENGTHS[kind])
+    layers = layers[list(embedder.mix.layers)]
     if embedder.mix.of_tokens:
         pooled = torch.stack([embedder.pool(layer, lengths) for layer in layers])
         tokens = pooled.new_zeros(len(lengths), embedder.mix.width)

@@ -48,9 +48,10 @@ def read_back(windows: Windows) -> list[Window]:
     for ids, mask, rows, pieces, _ in windows.batches:
         B, T = ids.shape
         owned = defaultdict(list)
-        for row, piece in zip(rows.tolist(), pieces.tolist(), strict=True):
-            assert ids.flatten()[row] == piece + FIRST_ID
-            owned[row // T].append(piece)
+        places = mask.flatten().nonzero().flatten()[rows]  # in the batch as it is padded
+        for place, piece in zip(places.tolist(), pieces.tolist(), strict=True):
+            assert ids.flatten()[place] == piece + FIRST_ID
+            owned[place // T].append(piece)
         for b in range(B):
             size = int(mask[b].sum())
             assert mask[b].tolist() == [True] * size + [False] * (T - size)

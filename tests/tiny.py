@@ -55,6 +55,13 @@ def draw_ids(encoder: Encoder, *sizes: int, seed: int = 0) -> Tensor:
     return torch.randint(1, encoder.n_ids, (*sizes, *characters), generator=generator)
 
 
+def unpack(layer: Tensor, mask: Tensor) -> Tensor:
+    """Rows of real steps at their places. (N, D) to (B, T, D), zero at padded steps."""
+    out = layer.new_zeros(*mask.shape, layer.size(1))
+    out[mask] = layer
+    return out
+
+
 def pad(windows: Sequence[Tensor], T: int | None = None) -> tuple[Tensor, Tensor]:
     """Windows of T_i steps as ids (B, T) or (B, T, C) and their mask (B, T)."""
     T = T or max(len(window) for window in windows)

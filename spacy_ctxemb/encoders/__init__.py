@@ -2,6 +2,7 @@
 
 from .bilm import BiLM
 from .encoder import Encoder
+from .modern_transformer import ModernTransformerEncoder
 from .transformer import TransformerEncoder
 
-__all__ = ["BiLM", "Encoder", "TransformerEncoder"]
+__all__ = ["BiLM", "Encoder", "ModernTransformerEncoder", "TransformerEncoder"]

@@ -134,7 +134,7 @@ class BiLM(Encoder):
     def forward(
         self, ids: Tensor, mask: Tensor, places: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """ids: (B, T, C); mask: (B, T). Returns L tensors (B, T, D), zero at padded steps.
+        """ids: (B, T, C); mask: (B, T). Returns L tensors (N, D).
 
         places: (B,), where `stateful`, which of the carried states each window goes on from, and
             replaces; those of other places are kept, and new ones begin at the start. None for
@@ -174,22 +174,22 @@ class BiLM(Encoder):
     ) -> tuple[tuple[Tensor, ...], BiLMState]:
         """Both stacks over token vectors. x: (N, D / 2), window by window.
 
-        Returns L tensors (B, T, D), and the last state of each sequence, the longest first.
+        Returns L tensors (N, D), and the last state of each sequence, the longest first.
         """
-        layers = [x.new_zeros(packing.n_places, self.width) for _ in range(self.n_layers)]
+        layers = [x.new_empty(len(x), self.width) for _ in range(self.n_layers)]
         states: list[list[State]] = [[], []]
         for direction, lstms in enumerate(cast(Iterable[Iterable[LSTM]], self.directions)):
             y = x[packing.order[direction]]
             columns = slice(direction * x.size(1), (direction + 1) * x.size(1))
-            layers[0][packing.rows[direction], columns] = y
+            layers[0][packing.order[direction], columns] = y
             for i, lstm in enumerate(lstms):
                 dropped = dropout(y)
                 start = State(initial.h[direction, i], initial.c[direction, i])
                 h, last = lstm(dropped, packing.sizes, start)
                 y = h + dropped if self.skip_connections and i else h
                 states[direction].append(last)
-                layers[i + 1][packing.rows[direction], columns] = y
-        return tuple(y.view(*packing.shape, -1) for y in layers), BiLMState.collect(states)
+                layers[i + 1][packing.order[direction], columns] = y
+        return tuple(layers), BiLMState.collect(states)
 
     def reset_state(self) -> None:
         self._carried = None
@@ -229,40 +229,26 @@ def find_start(encoder: BiLM) -> BiLMState:
 class Packing(NamedTuple):
     """How the N real steps of a batch are ordered by time, the longest window first.
 
-    order: (2, N), which real step, window by window, each packed step is, for either direction.
-    rows: (2, N), the place b * T + t of each packed step.
+    order: (2, N), which real step, window by window, comes next, for either direction.
     sizes: windows still active at each step.
     windows: (B,), the longest first.
-    shape: (B, T).
     """
 
     order: Tensor
-    rows: Tensor
     sizes: list[int]
     windows: Tensor
-    shape: tuple[int, int]
-
-    @property
-    def n_places(self) -> int:
-        """Steps of the batch, padding included."""
-        B, T = self.shape
-        return B * T
 
 
 def pack(mask: Tensor) -> Packing:
     """Order real steps by time, so that no step of the recurrence sees padding."""
-    B, T = mask.shape
     lengths, windows = mask.sum(dim=1).sort(descending=True, stable=True)  # (B,)
-    active = torch.arange(T, device=mask.device)[:, None] < lengths  # (T, B)
+    active = torch.arange(mask.size(1), device=mask.device)[:, None] < lengths  # (T, B)
     step, rank = active.nonzero(as_tuple=True)  # (N,) each
     step_back = lengths[rank] - 1 - step
     first = (mask.sum(dim=1).cumsum(dim=0)[windows] - lengths)[rank]  # of the window's real steps
-    start = windows[rank] * T
     sizes = [size for size in active.sum(dim=1).tolist() if size]
     return Packing(
         order=torch.stack([first + step, first + step_back]),
-        rows=torch.stack([start + step, start + step_back]),
         sizes=sizes,
         windows=windows,
-        shape=(B, T),
     )

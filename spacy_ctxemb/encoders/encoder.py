@@ -3,6 +3,7 @@
 Axes:
     B windows (sequences of one batch)
     T steps of a window, its two boundary pieces included
+    N real steps of a batch of windows, window by window; no padding
     P pieces: all pieces of all documents, boundary pieces not included
     W tokens of all documents
     C characters of a piece
@@ -53,7 +54,7 @@ class Encoder(nn.Module, ABC):
 
         ids: (B, T) or (B, T, C), integers.
         mask: (B, T), True where a piece is real; padding stands at the right.
-        Returns L tensors (B, T, D). Values at padded steps are unspecified.
+        Returns L tensors (N, D), of the real steps.
         """
 
     @abstractmethod

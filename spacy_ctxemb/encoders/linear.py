@@ -9,14 +9,47 @@ types and on other devices the product is PyTorch's ordinary one.
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .derived import Derived
 
 #: x, b -> x W^T + b. x: (n, in); b: (out,) or None. Returns (n, out).
 Product = Callable[[Tensor, Tensor | None], Tensor]
 
 #: Rows for which the memory layout of a weight is chosen. It serves fewer and more as well.
 TYPICAL_ROWS = 128
+
+
+class Linear(nn.Linear):
+    """x W^T + b; in inference with a weight that was packed for its product once."""
+
+    def __init__(self, in_width: int, out_width: int, *, bias: bool = True) -> None:
+        super().__init__(in_width, out_width, bias=bias)
+        self.dtype: torch.dtype | None = None
+        self._product = Derived(build_product)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in) to (n, out)."""
+        if torch.is_grad_enabled():
+            return F.linear(x, self.weight, self.bias)
+        return self._product.get(self)(x)
+
+    def set_dtype(self, dtype: torch.dtype | None) -> None:
+        """The type of both factors in inference; None for that of the weight."""
+        self.dtype = dtype
+        self._product.drop()
+
+
+def build_product(module: Linear) -> Callable[[Tensor], Tensor]:
+    """The module's function, with its weights as they are now."""
+    dtype = module.dtype or module.weight.dtype
+    product = pack(module.weight, dtype)
+    if module.bias is None:
+        return lambda x: product(x, None)
+    bias = module.bias.detach()
+    biases = {bias.dtype: bias, dtype: bias.to(dtype)}
+    return lambda x: product(x, biases[x.dtype])
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

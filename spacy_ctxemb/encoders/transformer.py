@@ -1,16 +1,23 @@
-"""The Transformer encoder of BERT.
+"""The Transformer encoder of BERT and its family.
 
 Source: Vaswani et al. 2017, "Attention Is All You Need", section 3; Devlin et al. 2019, "BERT",
 section 3; pre-norm after Xiong et al. 2020, "On Layer Normalization in the Transformer
 Architecture", section 3.1.
 """
 
+from collections.abc import Iterator
+from typing import ClassVar, cast
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import Errors
+from .attention import Bias, SelfAttention
 from .encoder import Encoder
+from .feedforward import FeedForward
+from .linear import Linear
+from .positions import RelativeBias
+from .steps import Steps
 
 
 class TransformerEncoder(Encoder):
@@ -19,17 +26,26 @@ class TransformerEncoder(Encoder):
     Layer 0 is the normalised sum of the embeddings. With pre_norm, the last layer is normalised
     once more, since the stream inside the blocks is not.
 
-    n_ids: pieces in the vocabulary. 2,000 to 32,000.
-    width: D, a multiple of n_heads. 128 to 768.
-    n_blocks: blocks; the encoder returns one layer more. 2 to 12.
+    n_ids: pieces in the vocabulary. 2,000 to 250,000.
+    width: D, a multiple of n_heads. 128 to 1,024.
+    n_blocks: blocks; the encoder returns one layer more. 2 to 24.
     n_heads: attention heads; D / n_heads is usually 32 or 64.
     feedforward_width: width inside a block's feed-forward layer, usually 4 D.
     max_length: the largest T, boundary pieces included. 128 to 512.
-    n_segments: kinds of segment, for sentence pairs. 2.
+    n_segments: kinds of segment, for sentence pairs; 0 for no such embeddings. 2.
+    embedding_width: width of the embeddings, where a linear layer brings them to D (ALBERT,
+        ELECTRA); None for D.
+    n_groups: blocks with weights of their own, which neighbouring blocks share (ALBERT: 1);
+        None for n_blocks.
+    n_position_buckets: buckets of distances that act on attention (MPNet: 32); None for none.
+    activation: of the feed-forward layers: "gelu", "gelu_tanh", "relu" or "silu".
     pre_norm: normalise the input of each sub-layer (steadier to train) in place of its output
         (BERT).
     dropout: rate after the embeddings, on attention weights and after each sub-layer. 0.1.
     """
+
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16")
+    max_padding: ClassVar[float] = 1.0
 
     def __init__(
         self,
@@ -41,69 +57,98 @@ class TransformerEncoder(Encoder):
         feedforward_width: int,
         max_length: int = 512,
         n_segments: int = 2,
+        embedding_width: int | None = None,
+        n_groups: int | None = None,
+        n_position_buckets: int | None = None,
+        activation: str = "gelu",
         pre_norm: bool = False,
         dropout: float = 0.1,
         layer_norm_epsilon: float = 1e-12,
     ) -> None:
         super().__init__()
-        if width % n_heads:
-            raise ValueError(Errors.E004.format(width=width, n_heads=n_heads))
+        check_heads(width, n_heads)
+        n_groups = n_blocks if n_groups is None else n_groups
+        if not 1 <= n_groups <= n_blocks:
+            raise ValueError(Errors.E091.format(n_groups=n_groups, n_blocks=n_blocks))
+        E = embedding_width or width
         self.n_ids = n_ids
         self.n_characters = None
         self.width = width
+        self.n_blocks = n_blocks
         self.n_layers = n_blocks + 1
-        self.max_length = max_length
-        self.piece_embedding = nn.Embedding(n_ids, width, padding_idx=0)
-        self.position_embedding = nn.Embedding(max_length, width)
-        self.segment_embedding = nn.Embedding(n_segments, width)
-        self.norm = nn.LayerNorm(width, eps=layer_norm_epsilon)
+        self.max_length: int = max_length
+        self.piece_embedding = nn.Embedding(n_ids, E)
+        self.position_embedding = nn.Embedding(max_length, E)
+        self.segment_embedding = nn.Embedding(n_segments, E) if n_segments else None
+        self.norm = nn.LayerNorm(E, eps=layer_norm_epsilon)
+        self.embedding_projection = Linear(E, width) if width != E else None
+        self.position_bias = (
+            RelativeBias(n_position_buckets, n_heads) if n_position_buckets else None
+        )
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             Block(
                 width=width,
                 n_heads=n_heads,
                 feedforward_width=feedforward_width,
+                activation=activation,
                 pre_norm=pre_norm,
                 dropout=dropout,
                 layer_norm_epsilon=layer_norm_epsilon,
             )
-            for _ in range(n_blocks)
+            for _ in range(n_groups)
         )
         self.final_norm = nn.LayerNorm(width, eps=layer_norm_epsilon) if pre_norm else None
+        self.stream_dtype: torch.dtype | None = None
 
     def forward(
         self, ids: Tensor, mask: Tensor, segments: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """ids, mask, segments: (B, T); no segments means segment 0. Returns L of (B, T, D)."""
-        T = ids.size(1)
-        if T > (self.max_length or T):
-            raise ValueError(Errors.E005.format(length=T, max_length=self.max_length))
-        x = self.piece_embedding(ids) + self.position_embedding.weight[:T]  # (B, T, D)
-        if segments is None:
-            x = x + self.segment_embedding.weight[0]
-        else:
-            x = x + self.segment_embedding(segments)
-        x = self.dropout(self.norm(x))
-        # Attention without a mask is faster, and most batches have no padding.
-        attend = None if bool(mask.all()) else mask[:, None, None, :]  # (B, 1, 1, T)
-        layers = [x]
-        for block in self.blocks:
-            layers.append(block(layers[-1], attend))
+        """ids, mask, segments: (B, T); no segments means segment 0. Returns L of (N, D)."""
+        steps = Steps(mask)
+        layers = [self.embed(ids, steps, segments)]
+        for block in self.each_block():
+            layers.append(block(layers[-1], steps, self.position_bias))
         if self.final_norm is not None:
             layers[-1] = self.final_norm(layers[-1])
         return tuple(layers)
 
+    def weigh(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
+        """Attention weights of each window: (n_blocks, n_heads, T, T), from a step, to a step."""
+        steps = Steps(mask)
+        x = self.embed(ids, steps, None)
+        maps: list[list[Tensor]] = []
+        for block in self.each_block():
+            maps.append(block.weigh(x, steps, self.position_bias))
+            x = block(x, steps, self.position_bias)
+        return [torch.stack(window) for window in zip(*maps, strict=True)]
+
+    def embed(self, ids: Tensor, steps: Steps, segments: Tensor | None) -> Tensor:
+        """Layer 0: context-free vectors. (N, D)"""
+        check_length(steps, self.max_length)
+        x = self.piece_embedding(ids[steps.mask]) + self.position_embedding(steps.positions)
+        if self.segment_embedding is not None:
+            if segments is None:
+                x = x + self.segment_embedding.weight[0]
+            else:
+                x = x + self.segment_embedding(segments[steps.mask])
+        x = self.dropout(self.norm(x))  # (N, E)
+        if self.embedding_projection is not None:
+            x = self.embedding_projection(x)  # (N, D)
+        return to_stream(x, self.stream_dtype)
+
+    def each_block(self) -> Iterator["Block"]:
+        """The blocks in the order in which they run."""
+        for i in range(self.n_blocks):
+            yield cast(Block, self.blocks[i * len(self.blocks) // self.n_blocks])
+
+    def set_precision(self, precision: str) -> None:
+        super().set_precision(precision)
+        self.stream_dtype = set_block_precision(self.blocks, precision)
+
     def reset_parameters(self) -> None:
         """BERT's initial values: normal with deviation 0.02, norms 1, biases 0."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-            if isinstance(module, nn.LayerNorm):
-                nn.init.ones_(module.weight)
-            if isinstance(module, nn.Linear | nn.LayerNorm):
-                nn.init.zeros_(module.bias)
-        with torch.no_grad():
-            self.piece_embedding.weight[0].zero_()
+        reset_transformer(self)
 
 
 class Block(nn.Module):
@@ -115,6 +160,7 @@ class Block(nn.Module):
         width: int,
         n_heads: int,
         feedforward_width: int,
+        activation: str,
         pre_norm: bool,
         dropout: float,
         layer_norm_epsilon: float,
@@ -123,45 +169,62 @@ class Block(nn.Module):
         self.pre_norm = pre_norm
         self.attention = SelfAttention(width, n_heads, dropout)
         self.attention_norm = nn.LayerNorm(width, eps=layer_norm_epsilon)
-        self.feedforward = FeedForward(width, feedforward_width)
+        self.feedforward = FeedForward(width, feedforward_width, activation)
         self.feedforward_norm = nn.LayerNorm(width, eps=layer_norm_epsilon)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
-        """x: (B, T, D); attend: (B, 1, 1, T), True where attention may look. (B, T, D)."""
+    def forward(self, x: Tensor, steps: Steps, bias: Bias | None) -> Tensor:
+        """x: (N, D), the rows of `steps`. (N, D)"""
         if self.pre_norm:
-            x = x + self.dropout(self.attention(self.attention_norm(x), attend))
+            x = x + self.dropout(self.attention(self.attention_norm(x), steps, bias))
             return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
-        x = self.attention_norm(x + self.dropout(self.attention(x, attend)))
+        x = self.attention_norm(x + self.dropout(self.attention(x, steps, bias)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 
-
-class SelfAttention(nn.Module):
-    """softmax(Q K^T / sqrt(d)) V over n_heads heads of width d = D / n_heads."""
-
-    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
-        B, T, D = x.shape
-        qkv = self.query_key_value(x).view(B, T, 3, self.n_heads, D // self.n_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, n_heads, T, d) each
-        rate = self.dropout.p if self.training else 0.0
-        h = F.scaled_dot_product_attention(q, k, v, attn_mask=attend, dropout_p=rate)
-        return self.output(h.transpose(1, 2).reshape(B, T, D))
+    def weigh(self, x: Tensor, steps: Steps, bias: Bias | None) -> list[Tensor]:
+        """The attention weights of each window. (n_heads, T, T) each"""
+        x = self.attention_norm(x) if self.pre_norm else x
+        return self.attention.weigh(x, steps, bias, None)
 
 
-class FeedForward(nn.Module):
-    """W_2 gelu(W_1 x + b_1) + b_2."""
+def check_heads(width: int, n_heads: int) -> None:
+    """Refuse a width that heads cannot share evenly."""
+    if n_heads < 1 or width % n_heads:
+        raise ValueError(Errors.E004.format(width=width, n_heads=n_heads))
 
-    def __init__(self, width: int, feedforward_width: int) -> None:
-        super().__init__()
-        self.inner = nn.Linear(width, feedforward_width)
-        self.outer = nn.Linear(feedforward_width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.outer(F.gelu(self.inner(x)))
+def check_length(steps: Steps, max_length: int) -> None:
+    """Refuse windows that are too long."""
+    longest = max(steps.lengths, default=0)
+    if longest > max_length:
+        raise ValueError(Errors.E005.format(length=longest, max_length=max_length))
+
+
+def to_stream(x: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """x in the type in which blocks pass it on in inference."""
+    return x if dtype is None or torch.is_grad_enabled() else x.to(dtype)
+
+
+def set_block_precision(blocks: nn.Module, precision: str) -> torch.dtype | None:
+    """Set the types of products; returns that of what blocks pass on, None for the weights' own.
+
+    "medium": products of bf16 factors, all else in fp32. "bf16": everything in bf16, norms
+    computed in fp32.
+    """
+    dtype = None if precision == "fp32" else torch.bfloat16
+    for module in blocks.modules():
+        if isinstance(module, Linear):
+            module.set_dtype(dtype)
+    return dtype if precision == "bf16" else None
+
+
+def reset_transformer(encoder: nn.Module) -> None:
+    """Normal values with deviation 0.02; norms 1, biases 0."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Linear | nn.Embedding | RelativeBias):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        if isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+        bias = getattr(module, "bias", None)
+        if isinstance(module, nn.Linear | nn.LayerNorm) and bias is not None:
+            nn.init.zeros_(bias)

@@ -69,15 +69,16 @@ class BiLMObjective(Objective):
 
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
         (dropout,) = self.encoder_dropout
-        top = dropout(layers[-1])  # (B, T, D)
+        forward, backward = dropout(layers[-1]).split(self.half_width, dim=-1)  # (N, D / 2)
         has_next = mask[:, 1:]  # padding is at the right, so step t + 1 is real only if t is
         following, preceding = targets[:, 1:], targets[:, :-1]  # (B, T - 1)
         to_following = has_next & (following != NO_TARGET)
         to_preceding = has_next & (preceding != NO_TARGET)
-        forward, backward = top.split(self.half_width, dim=-1)
+        before = F.pad(to_following, (0, 1))[mask]  # (N,)
+        after = F.pad(to_preceding, (1, 0))[mask]
         nll = {
-            "forward": self.nll(forward[:, :-1][to_following], following[to_following]),
-            "backward": self.nll(backward[:, 1:][to_preceding], preceding[to_preceding]),
+            "forward": self.nll(forward[before], following[to_following]),
+            "backward": self.nll(backward[after], preceding[to_preceding]),
         }
         n_targets = {"forward": int(to_following.sum()), "backward": int(to_preceding.sum())}
         return Losses(nll, n_targets)

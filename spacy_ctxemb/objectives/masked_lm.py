@@ -71,8 +71,8 @@ class MaskedLMObjective(Objective):
         return Targets(corrupted, targets, (NO_TARGET, NO_TARGET))
 
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
-        # Padding has id 0 in targets as it has in ids.
-        is_target = (targets != NO_TARGET) & mask
+        targets = targets[mask]  # (N,)
+        is_target = targets != NO_TARGET
         h = self.norm(F.gelu(self.dense(layers[-1][is_target])))  # (n, D)
         (embedding,) = self.tied_embedding
         logits = F.linear(h, embedding.weight[: self.n_pieces], self.bias)  # (n, n_pieces)

@@ -54,7 +54,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
-        """layers: L of (B, T, D); targets, mask: (B, T)."""
+        """layers: L of (N, D), of the real steps; targets, mask: (B, T)."""
 
     @abstractmethod
     def reset_parameters(self) -> None:

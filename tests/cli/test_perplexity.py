@@ -97,7 +97,7 @@ def test_a_bilm_agrees_with_a_plain_loop(bilm, tmp_path):
         rows = [begin, *shim.pieces.encode(words).ids, end]
         ids = torch.tensor([[row.tolist() for row in rows]])
         with torch.inference_mode():
-            top = encoder(ids, torch.ones(ids.shape[:2], dtype=torch.bool))[-1][0]
+            top = encoder(ids, torch.ones(ids.shape[:2], dtype=torch.bool))[-1]
             logits = [F.linear(half, head.weight, head.bias) for half in top.chunk(2, dim=-1)]
         unknown = head.word_ids["<UNK>"]
         targets = [head.word_ids.get(word, unknown) for word in ["<S>", *words, "</S>"]]

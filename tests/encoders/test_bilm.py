@@ -13,7 +13,7 @@ from torch import Tensor
 from spacy_ctxemb.encoders import BiLM
 from spacy_ctxemb.pieces import CharacterPieces
 
-from ..tiny import build_bilm, draw_ids, pad
+from ..tiny import build_bilm, draw_ids, pad, unpack
 from .bilm_loop import Options, run_sentence
 from .published_weights import (
     build_encoder,
@@ -41,7 +41,7 @@ def encode_sentence(words: list[str], max_characters: int) -> Tensor:
 
 def run(encoder: BiLM, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
     with torch.inference_mode():
-        return encoder(ids, mask)
+        return tuple(unpack(layer, mask) for layer in encoder(ids, mask))
 
 
 @pytest.mark.parametrize(

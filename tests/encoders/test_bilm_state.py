@@ -13,7 +13,7 @@ from torch import Tensor
 from spacy_ctxemb.encoders import BiLM
 from spacy_ctxemb.pieces import CharacterPieces
 
-from ..tiny import build_bilm, draw_ids, pad
+from ..tiny import build_bilm, draw_ids, pad, unpack
 from .published_weights import build_encoder, find_fixture, read_hdf5, read_options, set_weights
 
 PIECES = CharacterPieces(50)
@@ -25,7 +25,8 @@ def encode(text: str) -> Tensor:
 
 def run(encoder: BiLM, *sentences: Tensor, places: Tensor | None = None) -> tuple[Tensor, ...]:
     with torch.inference_mode():
-        return encoder(*pad(sentences), places)
+        ids, mask = pad(sentences)
+        return tuple(unpack(layer, mask) for layer in encoder(ids, mask, places))
 
 
 @pytest.mark.parametrize("fixture", [".", "bilm_tf"])

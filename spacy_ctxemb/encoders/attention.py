@@ -1,0 +1,94 @@
+"""Self-attention over packed windows.
+
+Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .linear import Linear
+from .steps import Steps
+
+#: T -> what is added to the scores of windows of T steps: (n_heads or 1, T, T).
+Bias = Callable[[int], Tensor]
+#: (N, 2, n_heads, d) -> the same: turns queries and keys by the angles of their positions.
+Rotation = Callable[[Tensor], Tensor]
+
+#: Up to this many steps plain products are faster on a CPU than PyTorch's fused attention, which
+#: works in blocks, in fp32; in bf16 they always are.
+SHORT = 64
+
+#: Scores computed at a time where they are stored.
+MAX_SCORES = 1 << 22
+
+
+class SelfAttention(nn.Module):
+    """softmax(Q K^T / sqrt(d) + bias) V over n_heads heads of width d = D / n_heads."""
+
+    def __init__(self, width: int, n_heads: int, dropout: float, *, bias: bool = True) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.query_key_value = Linear(width, 3 * width, bias=bias)
+        self.output = Linear(width, width, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        steps: Steps,
+        bias: Bias | None = None,
+        rotation: Rotation | None = None,
+    ) -> Tensor:
+        """x: (N, D), the rows of `steps`. (N, D)"""
+        qkv = self.project(x, rotation)
+        rate = self.dropout.p if self.training else 0.0
+        parts = []
+        for run in steps.runs:
+            q, k, v = run.view(qkv).permute(2, 0, 3, 1, 4)  # (B, n_heads, T, d) each
+            added = None if bias is None else steps.bias(bias, run.length, like=q)
+            h = attend(q, k, v, added, rate)
+            parts.append(h.transpose(1, 2).reshape(-1, x.size(1)))
+        return self.output(parts[0] if len(parts) == 1 else torch.cat(parts))
+
+    def project(self, x: Tensor, rotation: Rotation | None) -> Tensor:
+        """Queries, keys and values. (N, 3, n_heads, d)"""
+        qkv: Tensor = self.query_key_value(x).view(len(x), 3, self.n_heads, -1)
+        if rotation is None:
+            return qkv
+        return torch.cat([rotation(qkv[:, :2]), qkv[:, 2:]], dim=1)
+
+    def weigh(
+        self, x: Tensor, steps: Steps, bias: Bias | None, rotation: Rotation | None
+    ) -> list[Tensor]:
+        """The attention weights of each window. (n_heads, T, T) each: from a step, to a step."""
+        qkv = self.project(x, rotation)
+        weights: list[Tensor] = []
+        for run in steps.runs:
+            q, k, _ = run.view(qkv).permute(2, 0, 3, 1, 4)
+            added = None if bias is None else steps.bias(bias, run.length, like=q)
+            weights.extend(find_weights(q, k, added).float())
+        return weights
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+    """q, k, v: (B, n_heads, T, d); bias: (n_heads or 1, T, T). (B, n_heads, T, d)"""
+    T = q.size(2)
+    is_plain = q.dtype == torch.bfloat16 or T <= SHORT
+    if torch.is_grad_enabled() or dropout or q.device.type != "cpu" or not is_plain:
+        added = None if bias is None else bias.expand(len(q), *bias.shape)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout)
+    n = max(MAX_SCORES // (q.size(1) * T * T), 1)
+    parts = [
+        torch.matmul(find_weights(*some[:2], bias), some[2])
+        for some in zip(q.split(n), k.split(n), v.split(n), strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def find_weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
+    """q, k: (B, n_heads, T, d); bias: (n_heads or 1, T, T). (B, n_heads, T, T)"""
+    scores = torch.matmul(q * q.size(-1) ** -0.5, k.transpose(-1, -2))
+    return torch.softmax(scores if bias is None else scores + bias, dim=-1)

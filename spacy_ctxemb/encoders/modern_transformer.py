@@ -1,0 +1,165 @@
+"""The Transformer encoder of ModernBERT.
+
+Source: Warner et al. 2024, "Smarter, Better, Faster, Longer: A Modern Bidirectional Encoder for
+Fast, Memory Efficient, and Long Context Finetuning and Inference", section 2.1.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from .attention import Bias, Rotation, SelfAttention
+from .encoder import Encoder
+from .feedforward import GatedFeedForward
+from .positions import build_local_mask, build_rotation
+from .steps import Steps
+from .transformer import (
+    check_heads,
+    check_length,
+    reset_transformer,
+    set_block_precision,
+    to_stream,
+)
+
+
+class ModernTransformerEncoder(Encoder):
+    """Rotary positions, pre-norm, gated feed-forward layers, no biases; attention is global in
+    every third block and local in the others.
+
+    Layer 0 is the normalised embedding of the pieces; the last layer is normalised.
+
+    n_ids, width, n_blocks, n_heads, feedforward_width, activation, dropout: see
+        TransformerEncoder; the feed-forward layers have two inner products of that width.
+    max_length: the largest T. 1,024 to 8,192.
+    local_window: steps that local attention sees, half of them before, half after. 128.
+    global_every: the first block is global, and every so many blocks another one. 3.
+    global_theta, local_theta: of the rotation of positions. 160,000 and 10,000.
+    """
+
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16")
+    max_padding: ClassVar[float] = 1.0
+
+    def __init__(
+        self,
+        *,
+        n_ids: int,
+        width: int,
+        n_blocks: int,
+        n_heads: int,
+        feedforward_width: int,
+        max_length: int = 8192,
+        local_window: int = 128,
+        global_every: int = 3,
+        global_theta: float = 160000.0,
+        local_theta: float = 10000.0,
+        activation: str = "gelu",
+        dropout: float = 0.0,
+        layer_norm_epsilon: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        check_heads(width, n_heads)
+        self.n_ids = n_ids
+        self.n_characters = None
+        self.width = width
+        self.n_layers = n_blocks + 1
+        self.max_length: int = max_length
+        self.head_width = width // n_heads
+        self.global_every = global_every
+        self.thetas = {True: global_theta, False: local_theta}
+        self.local_mask = partial(build_local_mask, reach=local_window // 2)
+        self.piece_embedding = nn.Embedding(n_ids, width)
+        self.norm = nn.LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            ModernBlock(
+                width=width,
+                n_heads=n_heads,
+                feedforward_width=feedforward_width,
+                activation=activation,
+                is_first=i == 0,
+                dropout=dropout,
+                layer_norm_epsilon=layer_norm_epsilon,
+            )
+            for i in range(n_blocks)
+        )
+        self.final_norm = nn.LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+        self.stream_dtype: torch.dtype | None = None
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """ids, mask: (B, T). Returns L of (N, D)."""
+        steps = Steps(mask)
+        layers = [self.embed(ids, steps)]
+        for block, bias, rotation in self.each_block(steps):
+            layers.append(block(layers[-1], steps, bias, rotation))
+        layers[-1] = self.final_norm(layers[-1])
+        return tuple(layers)
+
+    def weigh(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
+        """Attention weights of each window: (n_blocks, n_heads, T, T), from a step, to a step."""
+        steps = Steps(mask)
+        x = self.embed(ids, steps)
+        maps: list[list[Tensor]] = []
+        for block, bias, rotation in self.each_block(steps):
+            maps.append(block.attention.weigh(block.attention_norm(x), steps, bias, rotation))
+            x = block(x, steps, bias, rotation)
+        return [torch.stack(window) for window in zip(*maps, strict=True)]
+
+    def embed(self, ids: Tensor, steps: Steps) -> Tensor:
+        """Layer 0: context-free vectors. (N, D)"""
+        check_length(steps, self.max_length)
+        x = self.dropout(self.norm(self.piece_embedding(ids[steps.mask])))
+        return to_stream(x, self.stream_dtype)
+
+    def each_block(self, steps: Steps) -> Iterator[tuple["ModernBlock", Bias | None, Rotation]]:
+        """The blocks in their order, with the mask and the rotation of their attention."""
+        rotations = {
+            is_global: build_rotation(steps.positions, self.head_width, theta)
+            for is_global, theta in self.thetas.items()
+        }
+        for i, block in enumerate(self.blocks):
+            is_global = i % self.global_every == 0
+            bias = None if is_global else self.local_mask
+            yield cast(ModernBlock, block), bias, rotations[is_global]
+
+    def set_precision(self, precision: str) -> None:
+        super().set_precision(precision)
+        self.stream_dtype = set_block_precision(self.blocks, precision)
+
+    def reset_parameters(self) -> None:
+        """Normal with deviation 0.02, norms 1."""
+        reset_transformer(self)
+
+
+class ModernBlock(nn.Module):
+    """Pre-norm self-attention and a gated feed-forward layer.
+
+    is_first: without a norm before attention, since embeddings are normalised.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        n_heads: int,
+        feedforward_width: int,
+        activation: str,
+        is_first: bool,
+        dropout: float,
+        layer_norm_epsilon: float,
+    ) -> None:
+        super().__init__()
+        self.attention = SelfAttention(width, n_heads, dropout, bias=False)
+        self.attention_norm: nn.Module = (
+            nn.Identity() if is_first else nn.LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+        )
+        self.feedforward = GatedFeedForward(width, feedforward_width, activation)
+        self.feedforward_norm = nn.LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, steps: Steps, bias: Bias | None, rotation: Rotation) -> Tensor:
+        """x: (N, D), the rows of `steps`. (N, D)"""
+        x = x + self.dropout(self.attention(self.attention_norm(x), steps, bias, rotation))
+        return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
