@@ -397,6 +397,10 @@ class Errors(metaclass=_Coded):
         "The head of {path} cannot be written as {architecture}: {reason}. Export a pipeline with "
         "the encoder alone."
     )
+    E124 = (
+        "HuggingFace.v1 cannot run the model_type {model_type}: {reason}. Take an encoder of text "
+        "that the installed version of transformers has."
+    )
 
     # warnings
     W050 = (

@@ -19,7 +19,11 @@ def read_tokenizer(folder: Path, *, model_type: str, n_ids: int, lowercase: bool
 
     n_ids: rows of the model's table of pieces. lowercase: whether text is folded before all else.
     """
-    tokenizer = find_tokenizer(folder, model_type)
+    return finish(find_tokenizer(folder, model_type), folder, n_ids=n_ids, lowercase=lowercase)
+
+
+def finish(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase: bool) -> str:
+    """A tokenizer that pads and cuts nothing and fits the model, as JSON."""
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if lowercase:
