@@ -394,8 +394,8 @@ class Errors(metaclass=_Coded):
         "{expected} pieces in {path}. Remove what loads it, say LoadPieces.v1."
     )
     E123 = (
-        "The head of {path} cannot be written as {architecture}: {reason}. Export a pipeline with "
-        "the encoder alone."
+        "The head cannot be written as that of a BertForMaskedLM: {reason}. Export the encoder "
+        "alone, from a pipeline."
     )
     E124 = (
         "HuggingFace.v1 cannot run the model_type {model_type}: {reason}. Take an encoder of text "

@@ -59,7 +59,10 @@ MAY_IMPORT = {
     "checkpoints.sentence_bert": {".checkpoints"},
     "checkpoints.bert_special": {"tokenizers"},
     "checkpoints.bert_tokenizer": {"tokenizers", ".checkpoints"},
-    "checkpoints.huggingface": {"torch", "transformers", ".checkpoints"},
+    "checkpoints.bert_head": {"torch", ".checkpoints", ".encoders", ".objectives"},
+    "checkpoints.huggingface": {
+        *("safetensors", "torch", "transformers", ".checkpoints", ".encoders", ".files"),
+    },
     "checkpoints.*": {
         *("h5py", "safetensors", "tokenizers", "torch", ".checkpoints", ".encoders", ".files"),
     },
@@ -105,7 +108,7 @@ MAY_IMPORT = {
     "cli.*": {
         *("numpy", "spacy", "thinc", "tqdm", "typer", "wasabi"),
         *(".bridge", ".checkpoints", ".cli", ".encoders", ".files", ".pieces"),
-        *(".pretraining_objective", ".report", ".windows"),
+        *(".pretraining_objective", ".report", ".subword_pieces", ".windows"),
     },
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
 }
@@ -116,6 +119,7 @@ MAY_IMPORT_AT_ONCE = {
     "pieces": {"numpy", ".piece_training"},
     "piece_training": set(),
     "checkpoints.elmo_files": set(),
+    "checkpoints.bert_head": {"torch", ".checkpoints", ".encoders", ".objectives"},
     "checkpoints.*": {"torch", ".checkpoints", ".encoders", ".files"},
     "encoders.huggingface": {"torch", ".encoders.encoder"},
     "loaders": {"torch", ".checkpoints", ".encoders", ".pieces", ".subword_pieces"},

@@ -48,11 +48,12 @@ class Tokens(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What stands on an encoder: the name of the whole, its prefix, and the head's tensors.
+    """What stands on an encoder: the name of the whole, the encoder's prefix, the head's tensors.
 
     n_ids: rows of the table of pieces that are kept.
     """
 
+    model_type: str
     architecture: str
     prefix: str
     tensors: dict[str, Tensor]
@@ -87,7 +88,8 @@ def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | N
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E017)
     settings = describe(encoder)
-    model_type = choose_family(encoder, settings, tokens)
+    known = list(FAMILIES) if head is None else [head.model_type]
+    model_type = choose_family(encoder, settings, tokens, known)
     family = FAMILIES[model_type]
     parameters = dict(encoder.state_dict())
     if head is not None:
@@ -120,12 +122,16 @@ def name_ids(ids: dict[str, int]) -> dict[str, int | None]:
     }
 
 
-def choose_family(encoder: Encoder, settings: dict[str, Any], tokens: Tokens) -> str:
-    """The model_type that an encoder can be written as."""
+def choose_family(
+    encoder: Encoder, settings: dict[str, Any], tokens: Tokens, known: list[str]
+) -> str:
+    """The first model_type of some that an encoder can be written as."""
     obstacles = {
         model_type: list(find_obstacles(settings, family, tokens))
         for model_type, family in FAMILIES.items()
-        if family.architecture is not None and type(encoder) is family.encoder
+        if model_type in known
+        and family.architecture is not None
+        and type(encoder) is family.encoder
     }
     if not obstacles:
         raise ValueError(Errors.E117.format(reasons=f"it is a {type(encoder).__name__}"))

@@ -79,7 +79,7 @@ def write_tokenizer(
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": settings["max_length"],
+        **({"model_max_length": settings["max_length"]} if settings["max_length"] else {}),
         "model_input_names": inputs if settings.get("n_segments", 0) > 1 else inputs[::2],
         "clean_up_tokenization_spaces": False,
         **special,

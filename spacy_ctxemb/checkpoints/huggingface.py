@@ -1,14 +1,19 @@
 """Checkpoints of any encoder that transformers knows, read by that package."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..encoders.huggingface import HuggingFaceEncoder
 from ..errors import Errors
+from ..files import replacing_folder
+from .bert import Tokens
 from .bert_config import read_json
 from .bert_files import check_folder
+from .bert_special import write_tokenizer
 from .bert_tokenizer import finish
 from .sentence_bert import Sentences, read_sentences
 
@@ -47,6 +52,28 @@ def read_huggingface(folder: Path) -> WrappedModel:
     )
     kept = {name: value for name, value in config.items() if name not in OTHERS}
     return WrappedModel(kept, tensors, tokenizer, sentences)
+
+
+def write_huggingface(encoder: HuggingFaceEncoder, tokens: Tokens, folder: Path) -> str:
+    """Write a directory that transformers loads; returns the model_type."""
+    from safetensors.torch import save_file
+
+    tensors = {
+        name.removeprefix("model."): value.detach().cpu().contiguous()
+        for name, value in encoder.state_dict().items()
+    }
+    config = dict(encoder.config)
+    with replacing_folder(folder) as temporary:
+        write_tokenizer(
+            tokens.tokenizer,
+            temporary,
+            boundaries=tokens.boundaries,
+            settings={"max_length": encoder.max_length},
+        )
+        text = json.dumps(config, indent=2)
+        (temporary / "config.json").write_text(text + "\n", encoding="utf8")
+        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+    return str(config["model_type"])
 
 
 def load_tensors(folder: Path) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ class HuggingFaceEncoder(Encoder):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
+        self.config = dict(config)
         device = torch.get_default_device()
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             self.model = build_empty(config) if device.type == "meta" else build_model(config)
