@@ -57,7 +57,8 @@ def build_contextual_tok2vec(
     batch_pieces: padded pieces of one pass through the encoder; bounds its memory.
     precision: of inference: "fp32"; "bf16", which is faster where the CPU computes in bf16
         (AVX-512 BF16, AMX) and changes vectors by some thousandths of their size; or, with a
-        Transformer, "medium", with products in bf16 and all else in fp32.
+        Transformer, "medium", with products in bf16 and all else in fp32, or "int8", with
+        products in 8 bits, for CPUs without bf16; changes vectors by some hundredths.
     dropout: the encoder's rate; null to follow training.dropout.
     """
     if window is None:

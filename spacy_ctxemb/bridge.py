@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from spacy.tokens import Doc
 from spacy.util import logger
 from thinc.api import Model, xp2torch
@@ -43,18 +42,6 @@ def use_one_thread() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=use_one_thread)
-
-
-class Layers(NamedTuple):
-    """What an encoder makes of one Doc, on the CPU.
-
-    tensor: (n_tokens, width), mixed and projected. layers: (L, n_tokens, D).
-    boundaries: (L, S, 2, D), of each of the Doc's S sequences where these are asked for.
-    """
-
-    tensor: NDArray[np.float32]
-    layers: NDArray[np.float32]
-    boundaries: NDArray[np.float32] | None
 
 
 class LayersUpdate(NamedTuple):
@@ -177,36 +164,6 @@ def init(
     shim.materialise()
 
 
-def predict_layers(
-    model: ContextualModel, docs: Sequence[Doc], *, boundaries: bool = False
-) -> list[Layers]:
-    """The token vectors of each Doc together with every layer they were made of.
-
-    boundaries: whether to return the layers of sentence boundaries as well.
-    """
-    shim = get_shim(model)
-    results: list[Layers] = []
-    for group in group_docs(shim, docs):
-        cut = cut_docs(shim, group, keep_empty=boundaries)
-        predicted = shim.predict_layers(cut.windows)
-        token_ends = np.cumsum([len(doc) for doc in group])[:-1]
-        sequence_ends = np.cumsum(cut.n_sequences)[:-1]
-        edges: Sequence[NDArray[np.float32] | None] = [None] * len(group)
-        if boundaries:
-            edges = np.split(predicted.boundaries, sequence_ends, axis=1)
-        by_doc = zip(
-            np.split(predicted.vectors, token_ends),
-            np.split(predicted.layers, token_ends, axis=1),
-            edges,
-            strict=True,
-        )
-        results.extend(
-            Layers(tensor.copy(), layers.copy(), None if ends is None else ends.copy())
-            for tensor, layers, ends in by_doc
-        )
-    return results
-
-
 def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
     """Documents to encode together: Docs of up to GROUP_TOKENS, so that memory is bounded."""
     if shim.embedder.wants_whole_calls:
@@ -225,24 +182,28 @@ def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
 
 
 class Cut(NamedTuple):
-    """Windows of documents, and the number of sequences in each of these."""
+    """Windows of documents, and the first tokens of each document's sequences."""
 
     windows: Windows
-    n_sequences: list[int]
+    sequence_starts: list[list[int]]
 
 
-def cut_docs(shim: EmbedderShim, docs: Sequence[Doc], *, keep_empty: bool = False) -> Cut:
-    """Cut documents into windows; counts what went into them.
+def cut_docs(
+    shim: EmbedderShim, docs: Sequence[Doc], *, keep_empty: bool = False, is_counted: bool = True
+) -> Cut:
+    """Cut documents into windows.
 
     keep_empty: whether sequences without pieces get windows in any case.
+    is_counted: whether to count what goes into them.
     """
     pieces, windowing = shim.pieces, shim.windowing.windowing
     if keep_empty:
         windowing = replace(windowing, keep_empty=True)
     encoded = encode_docs(docs, pieces, split_sentences=shim.windowing.split_sentences)
     windows = encoded.cut(encoded.ids, pieces.boundaries, windowing)
-    shim.counts.update(count(docs, encoded, pieces, windows))
-    return Cut(windows, encoded.n_sequences)
+    if is_counted:
+        shim.counts.update(count(docs, encoded, pieces, windows))
+    return Cut(windows, encoded.sequence_starts)
 
 
 def split_docs(vectors: Floats2d, docs: Sequence[Doc]) -> list[Floats2d]:

@@ -25,8 +25,8 @@ class DocPieces(NamedTuple):
 
     words: (W,), the text of each token. ids: (P,) or (P, C). lengths: (W,), pieces of a token.
     document_lengths, sequence_lengths: pieces of each document, and of each stretch of text
-    that windows do not reach beyond. n_sequences: (n,), such stretches of each document, at
-    least 1.
+    that windows do not reach beyond. sequence_starts: the first tokens of these stretches in
+    each document, at least one.
     """
 
     words: list[str]
@@ -34,7 +34,7 @@ class DocPieces(NamedTuple):
     lengths: Ints
     document_lengths: Ints
     sequence_lengths: Ints
-    n_sequences: list[int]
+    sequence_starts: list[list[int]]
 
     def cut(self, ids: Ids, boundaries: tuple[Ids, Ids], windowing: Windowing) -> Windows:
         """Windows of these documents over other ids, one for each piece, and boundaries."""
@@ -63,7 +63,7 @@ def encode_docs(docs: Sequence[Doc], pieces: Pieces, *, split_sentences: bool) -
         lengths=lengths,
         document_lengths=sum_stretches(lengths, n_tokens),
         sequence_lengths=sum_stretches(lengths, np.array(n_in_sequences, dtype=np.int64)),
-        n_sequences=[len(s) for s in starts],
+        sequence_starts=starts,
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .doc_pooling import pool_groups
 from .encoders import Encoder
 from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .pooling import get_pooling
@@ -94,14 +95,45 @@ class Embedder(nn.Module):
             has_pieces, n_tokens = find_tokens(windows)
             mixed = mix_tokens(self.mix, tokens, has_pieces.to(tokens.device), n_tokens)
             return self._project(mixed, windows)
-        layers = encoded.pieces
+        return self.pool_tokens(self.mix_encoded(encoded, windows).pieces, windows)
+
+    def mix_encoded(self, encoded: Encoded, windows: Windows) -> Mixed:
+        """Mixed layers of all pieces, and of boundaries, which layer_norm "document" leaves out of
+        its statistics."""
+        layers, ends = encoded.pieces, encoded.boundaries.flatten(1, 2)
         if list(self.mix.layers) != list(range(len(layers))):
-            layers = layers[list(self.mix.layers)]
+            layers, ends = (x[list(self.mix.layers)] for x in (layers, ends))
         if self.mix.whole_batch:
-            everything = torch.cat([layers, encoded.boundaries.flatten(1, 2)], dim=1)
+            everything = torch.cat([layers, ends], dim=1)
             mixed = self.mix(everything, torch.tensor([everything.size(1)]))
-            return self.pool_tokens(mixed[: layers.size(1)], windows)
-        return self.pool_tokens(self.mix(layers, windows.document_lengths), windows)
+            pieces, boundaries = mixed.split([layers.size(1), ends.size(1)])
+        else:
+            pieces = self.mix(layers, windows.document_lengths)
+            boundaries = self.mix(ends, torch.tensor([ends.size(1)]))
+        return Mixed(pieces, boundaries.unflatten(0, (-1, 2)))
+
+    def pool_documents(
+        self, mixed: Mixed, windows: Windows, n_sequences: Sequence[int], how: str
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors of n documents, (n, width), and of their S sequences, (S, width).
+
+        n_sequences: (n,), each sequence with at least one window. how: see doc_pooling.py.
+        """
+        device = mixed.pieces.device
+        n_windows = windows.edges[:, 1] - windows.edges[:, 0] + 1  # (S,)
+        sizes = torch.tensor(n_sequences)
+        owners = torch.repeat_interleave(torch.arange(len(sizes)), sizes)  # (S,)
+        n_in_documents = n_windows.new_zeros(len(sizes)).index_add(0, owners, n_windows)
+        groups = (
+            (windows.document_lengths, n_in_documents),
+            (windows.sequence_lengths, n_windows),
+        )
+        documents, sequences = (
+            pool_groups(*mixed, n_pieces.to(device), n.to(device), how) for n_pieces, n in groups
+        )
+        if self.projection is not None:
+            return self.projection(documents), self.projection(sequences)
+        return documents, sequences
 
     def pool_layers(self, layers: Tensor, windows: Windows) -> Tensor:
         """Each layer's vectors of all tokens. (L, P, D) to (L, W, D)."""

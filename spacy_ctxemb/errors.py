@@ -413,6 +413,18 @@ class Errors(metaclass=_Coded):
         "[initialize.before_init]."
     )
 
+    # vectors of documents, attention
+    E092 = "There is no doc_pooling '{name}'. Use one of {options}, or null."
+    E093 = (
+        "doc_pooling = '{doc_pooling}' of '{name}' needs boundary pieces mixed as others are, but "
+        'TokenMix and layer_norm = "document" leave them out. Use Layer, LastLayers or a '
+        'ScalarMix with layer_norm null or "batch" in [components.{name}.model.mix].'
+    )
+    E094 = (
+        "keep_attention of '{name}' needs an encoder with attention, and {encoder} has none. Use "
+        "a Transformer, or set keep_attention = false."
+    )
+
     # vectors
     E027 = (
         "This Doc of {n_tokens} tokens has a tensor of shape {shape}, so it has no contextual "

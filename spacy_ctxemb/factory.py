@@ -18,11 +18,31 @@ DEFAULT_MODEL: dict[str, Any] = {
 
 @Language.factory(
     "ctxemb",
-    assigns=["doc.tensor", "doc._.ctxemb", "doc._.ctxemb_boundaries"],
-    default_config={"model": DEFAULT_MODEL, "keep": "tensor", "boundaries": False},
+    assigns=[
+        "doc.tensor",
+        "doc._.ctxemb",
+        "doc._.ctxemb_boundaries",
+        "doc._.ctxemb_pooled",
+        "doc._.ctxemb_attention",
+    ],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "keep": "tensor",
+        "boundaries": False,
+        "doc_pooling": None,
+        "normalize": False,
+        "keep_attention": False,
+    },
 )
 def build_ctxemb(
-    nlp: Language, name: str, model: Any, keep: str, boundaries: bool
+    nlp: Language,
+    name: str,
+    model: Any,
+    keep: str,
+    boundaries: bool,
+    doc_pooling: str | None,
+    normalize: bool,
+    keep_attention: bool,
 ) -> "ContextualEmbedder":
     """Build the component.
 
@@ -31,7 +51,20 @@ def build_ctxemb(
         doc._.ctxemb as well; "none" for nothing that outlasts the components that listen.
     boundaries: whether to write the vectors of the boundaries of sentences, all layers of them,
         to doc._.ctxemb_boundaries.
+    doc_pooling: what doc.vector and the vector of a sentence that was encoded by itself are:
+        "mean", "cls" or "max" of all pieces, boundaries included; null for the mean of the tokens.
+    normalize: whether these have length 1; with doc_pooling.
+    keep_attention: whether to write attention weights to doc._.ctxemb_attention: much memory.
     """
     from .pipeline import ContextualEmbedder
 
-    return ContextualEmbedder(nlp.vocab, model, name, keep=keep, boundaries=boundaries)
+    return ContextualEmbedder(
+        nlp.vocab,
+        model,
+        name,
+        keep=keep,
+        boundaries=boundaries,
+        doc_pooling=doc_pooling,
+        normalize=normalize,
+        keep_attention=keep_attention,
+    )

@@ -20,18 +20,19 @@ from thinc.types import Floats2d, Floats3d
 from . import vectors
 from .bridge import (
     ContextualModel,
-    Layers,
     begin_update_layers,
     get_shim,
     needs_vocabulary,
-    predict_layers,
     train_pieces,
 )
+from .doc_pooling import check_doc_pooling
 from .errors import Errors
 from .layer_mix import LayerWeights, ScalarMix
 from .listeners import TENSOR, Guard, get_guard, guard
 from .loaders import EncoderLoader
 from .mix_listener import LAYERS, LayerMixListener, replace_listener, replace_listener_config
+from .outputs import Outputs, predict_outputs
+from .shim import Wanted
 
 KEEP = ("tensor", "layers", "none")
 
@@ -78,12 +79,28 @@ class ContextualEmbedder(Tok2Vec):
         *,
         keep: str,
         boundaries: bool = False,
+        doc_pooling: str | None = None,
+        normalize: bool = False,
+        keep_attention: bool = False,
     ) -> None:
         super().__init__(vocab, model, name)
         if keep not in KEEP:
             raise ValueError(Errors.E024.format(keep=keep, name=name, options=list(KEEP)))
         self.keep = keep
         self.boundaries = boundaries
+        self.doc_pooling = doc_pooling
+        self.normalize = normalize
+        self.keep_attention = keep_attention
+        check_doc_pooling(doc_pooling)
+        embedder = get_shim(model).embedder
+        if (
+            doc_pooling is not None
+            and embedder.mix.whole_documents
+            and not embedder.mix.whole_batch
+        ):
+            raise ValueError(Errors.E093.format(name=name, doc_pooling=doc_pooling))
+        if keep_attention and not embedder.encoder.has_attention:
+            raise ValueError(Errors.E094.format(name=name, encoder=type(embedder.encoder).__name__))
         self._linked = self.listener_map
         self._later_writers: list[str] = []
         self._pending: PendingUpdate | None = None
@@ -97,25 +114,29 @@ class ContextualEmbedder(Tok2Vec):
         """
         return get_shim(self.model).counts
 
-    def predict(self, docs: Iterable[Doc]) -> list[Floats2d] | list[Layers]:
-        """Vectors of each Doc, (n_tokens, width), and its layers where they are to be kept."""
+    def predict(self, docs: Iterable[Doc]) -> list[Floats2d] | list[Outputs]:
+        """Vectors of each Doc, (n_tokens, width), and what else is to be kept."""
         docs = list(docs)
-        if self._wants_layers or self.boundaries:
-            return predict_layers(self.model, docs, boundaries=self.boundaries)
+        wanted = Wanted(
+            layers=self._wants_layers,
+            boundaries=self.boundaries,
+            doc_pooling=self.doc_pooling,
+            normalize=self.normalize,
+            attention=self.keep_attention,
+        )
+        if wanted.layers or wanted.boundaries or wanted.doc_pooling or wanted.attention:
+            return predict_outputs(self.model, docs, wanted)
         predicted: list[Floats2d] = self.model.predict(docs)
         return predicted
 
     def set_annotations(
-        self, docs: Sequence[Doc], predicted: list[Floats2d] | list[Layers]
+        self, docs: Sequence[Doc], predicted: list[Floats2d] | list[Outputs]
     ) -> None:
         """Write vectors to Docs."""
         for doc, output in zip(docs, predicted, strict=True):
-            if isinstance(output, Layers):
-                if self._wants_layers:
-                    doc.user_data.pop(LAYERS.counter, None)
-                    doc._.set(vectors.LAYERS, output.layers)
-                if self.boundaries:
-                    doc._.set(vectors.BOUNDARIES, output.boundaries)
+            if isinstance(output, Outputs):
+                doc.user_data.pop(LAYERS.counter, None)
+                write_outputs(doc, output)
                 output = cast(Floats2d, output.tensor)
             if self.keep == "none" and not self._vector_listeners:
                 continue
@@ -339,6 +360,18 @@ class ContextualEmbedder(Tok2Vec):
         shim = get_shim(self.model)
         util.from_disk(path, {"model": cast(Any, shim.from_disk)}, exclude)
         return self
+
+
+def write_outputs(doc: Doc, outputs: Outputs) -> None:
+    """Write what there is besides token vectors."""
+    if outputs.layers is not None:
+        doc._.set(vectors.LAYERS, outputs.layers)
+    if outputs.boundaries is not None:
+        doc._.set(vectors.BOUNDARIES, outputs.boundaries)
+    if outputs.pooled is not None:
+        doc._.set(vectors.POOLED, outputs.pooled._asdict())
+    if outputs.attention is not None:
+        doc._.set(vectors.ATTENTION, outputs.attention)
 
 
 def add_gradients(total: Gradients | None, gradients: Gradients) -> Gradients:

@@ -1,7 +1,7 @@
 """The Thinc shim around an embedder: values of parameters, passes, serialisation."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from thinc.api import get_torch_default_device
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .doc_windows import DocWindowing
 from .embedder import Embedder
@@ -30,15 +31,33 @@ from .torch_shim import (
 )
 from .windows import Windows
 
+Floats = NDArray[np.float32]
 BackpropLayers = Callable[[Tensor | None, Tensor | None], None]
 
 
-class Predicted(NamedTuple):
-    """vectors: (W, width). layers: (L, W, D). boundaries: (L, S, 2, D), of each sequence."""
+class Wanted(NamedTuple):
+    """What is wanted besides token vectors.
 
-    vectors: NDArray[np.float32]
-    layers: NDArray[np.float32]
-    boundaries: NDArray[np.float32]
+    doc_pooling: see doc_pooling.py; None for no vectors of documents. normalize: of these, to
+    length 1.
+    """
+
+    layers: bool = False
+    boundaries: bool = False
+    doc_pooling: str | None = None
+    normalize: bool = False
+    attention: bool = False
+
+
+class Predicted(NamedTuple):
+    """vectors: (W, width). layers: (L, W, D). boundaries: (L, S, 2, D), of each sequence.
+    documents, sentences: (n, width) and (S, width). None for what was not wanted."""
+
+    vectors: Floats
+    layers: Floats | None
+    boundaries: Floats | None
+    documents: Floats | None
+    sentences: Floats | None
 
 
 class EmbedderShim(TorchShim):
@@ -97,17 +116,48 @@ class EmbedderShim(TorchShim):
             vectors: Tensor = self.embedder(windows)
         return vectors
 
-    def predict_layers(self, windows: Windows) -> Predicted:
-        """Vectors of all tokens, the layers they are made of, and those of the boundaries."""
+    def predict_outputs(
+        self, windows: Windows, n_sequences: Sequence[int], wanted: Wanted
+    ) -> Predicted:
+        """Vectors of all tokens, and what else is wanted.
+
+        n_sequences: of each document, each with windows where these are asked for.
+        """
         self.check_materialised()
+        embedder = self.embedder
+        tokens = boundaries = documents = sentences = None
         with torch.inference_mode():
-            encoded = self.embedder.encode(windows)
-            tokens = self.embedder.pool_layers(encoded.pieces, windows)
-            vectors = self.embedder.combine(encoded, windows)
-            first, last = windows.edges.to(encoded.boundaries.device).T  # (S,)
-            ends = encoded.boundaries[:, first, 0], encoded.boundaries[:, last, 1]
-            boundaries = torch.stack(ends, dim=2)
-        return Predicted(vectors.cpu().numpy(), tokens.cpu().numpy(), boundaries.cpu().numpy())
+            if wanted.layers or wanted.boundaries or embedder.mix.whole_documents:
+                encoded = embedder.encode(windows)
+                vectors = embedder.combine(encoded, windows)
+                mixed = embedder.mix_encoded(encoded, windows) if wanted.doc_pooling else None
+                tokens = embedder.pool_layers(encoded.pieces, windows) if wanted.layers else None
+                first, last = windows.edges.to(encoded.boundaries.device).T  # (S,)
+                ends = encoded.boundaries[:, first, 0], encoded.boundaries[:, last, 1]
+                boundaries = torch.stack(ends, dim=2) if wanted.boundaries else None
+            elif wanted.doc_pooling and windows.batches:
+                mixed = embedder.mix_windows(windows)
+                vectors = embedder.pool_tokens(mixed.pieces, windows)
+            else:
+                mixed, vectors = None, embedder(windows)
+            if wanted.doc_pooling and mixed is not None:
+                pooled = embedder.pool_documents(mixed, windows, n_sequences, wanted.doc_pooling)
+                documents, sentences = (F.normalize(x) if wanted.normalize else x for x in pooled)
+        return Predicted(
+            vectors.cpu().numpy(), *map(to_cpu, (tokens, boundaries, documents, sentences))
+        )
+
+    def predict_attention(self, windows: Windows) -> list[Floats]:
+        """Attention weights of each window. (n_blocks, n_heads, T, T) each"""
+        self.check_materialised()
+        maps: dict[int, Floats] = {}
+        with torch.inference_mode():
+            for batch in windows.batches:
+                ids, mask = batch.ids.to(self.device), batch.mask.to(self.device)
+                found = self.embedder.encoder.weigh(ids, mask)
+                for i, weights in zip(batch.windows.tolist(), found, strict=True):
+                    maps[i] = weights.cpu().numpy()
+        return [maps[i] for i in sorted(maps)]
 
     def begin_update(self, windows: Windows) -> tuple[Tensor, Callable[[Tensor], None]]:
         """Vectors of all tokens, (W, width), and a callback for their gradient."""
@@ -229,3 +279,8 @@ class EmbedderShim(TorchShim):
         """Refuse to go on without weights."""
         if not self.is_materialised:
             raise RuntimeError(Errors.E017)
+
+
+def to_cpu(tensor: Tensor | None) -> Floats | None:
+    """An array, of what there is."""
+    return None if tensor is None else tensor.cpu().numpy()

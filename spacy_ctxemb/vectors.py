@@ -24,7 +24,15 @@ LAYERS_KEY: Any = ("._.", LAYERS, None, None)
 #: or None.
 BOUNDARIES = "ctxemb_boundaries"
 
-for extension in (LAYERS, BOUNDARIES):
+#: With doc_pooling, vectors of the Doc and its S sentences, or None: a dictionary of "document",
+#: (width,), "sentences", (S, width), and "starts", their first tokens.
+POOLED = "ctxemb_pooled"
+
+#: Attention weights of each window of a Doc, or None: (n_blocks, n_heads, T, T), from a piece, to
+#: a piece, the first and the last of which are the window's boundaries.
+ATTENTION = "ctxemb_attention"
+
+for extension in (LAYERS, BOUNDARIES, POOLED, ATTENTION):
     if not Doc.has_extension(extension):
         Doc.set_extension(extension, default=None)
 
@@ -47,9 +55,9 @@ def attach(doc: Doc) -> Doc:
     )
     # spaCy calls a span's "vector" hook for its norm where there is a "vector_norm" hook; without
     # that one it computes the norm of the vector, as it should.
-    doc.user_span_hooks.update(vector=mean_vector, has_vector=has_vector, similarity=similarity)
+    doc.user_span_hooks.update(vector=pooled_vector, has_vector=has_vector, similarity=similarity)
     doc.user_hooks.update(
-        vector=mean_vector,
+        vector=pooled_vector,
         has_vector=has_vector,
         vector_norm=vector_norm,
         similarity=similarity,
@@ -90,6 +98,20 @@ def check_tensor(doc: Doc) -> None:
 def token_vector(token: Token) -> Vector:
     """The token's row of doc.tensor. (width,)"""
     return cast(Vector, token.doc.tensor[token.i])
+
+
+def pooled_vector(tokens: Doc | Span) -> Vector:
+    """The vector by the component's doc_pooling, of a Doc or of a sentence that was encoded by
+    itself; `mean_vector` where there is none. (width,)"""
+    pooled = tokens.doc._.get(POOLED)
+    if pooled is None:
+        return mean_vector(tokens)
+    if isinstance(tokens, Doc):
+        return cast(Vector, pooled["document"])
+    starts = [*pooled["starts"], len(tokens.doc)]
+    if (tokens.start, tokens.end) in zip(starts, starts[1:], strict=False):
+        return cast(Vector, pooled["sentences"][starts.index(tokens.start)])
+    return mean_vector(tokens)
 
 
 def mean_vector(tokens: Doc | Span) -> Vector:

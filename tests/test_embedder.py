@@ -1,13 +1,15 @@
 """The whole path from windows to token vectors."""
 
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from spacy_ctxemb.embedder import Embedder
+from spacy_ctxemb.embedder import Embedder, Encoded
 from spacy_ctxemb.layer_mix import (
     BuildMix,
     ChosenLayer,
@@ -238,3 +240,37 @@ def test_one_name_for_each_parameter() -> None:
     embedder = build_embedder("bilm", width=3)
     names = {name.split(".")[0] for name in embedder.state_dict()}
     assert names == {"encoder", "mix", "projection"}
+
+
+@pytest.mark.parametrize("mix", ["scalar", "scalar with norm", "tokens"])
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_what_exceeds_the_budget_has_equal_gradients(
+    kind: str, mix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = build_embedder(kind, mix)
+    embedder.encoder.set_dropout(0.3)
+    embedder.train()
+    windows = cut(embedder, kind, replace(WINDOWING, batch_pieces=7))
+    assert len(windows.batches) > 2
+    calls = []
+    encode = Embedder._encode_batch
+
+    def count(self: Embedder, *arguments: Any) -> Encoded:
+        calls.append(arguments)
+        return encode(self, *arguments)
+
+    monkeypatch.setattr(Embedder, "_encode_batch", count)
+    results = []
+    for budget in (10**6, 14, 0):
+        embedder.zero_grad()
+        calls.clear()
+        torch.manual_seed(0)
+        vectors = embedder(windows._replace(budget=budget))
+        (vectors * torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)).sum().backward()
+        gradients = {name: p.grad.clone() for name, p in embedder.named_parameters()}
+        results.append((vectors.detach(), gradients, len(calls)))
+    assert [n for *_, n in results] == sorted({n for *_, n in results})
+    assert results[-1][2] == 2 * len(windows.batches)
+    for vectors, gradients, _ in results[1:]:
+        torch.testing.assert_close(vectors, results[0][0])
+        torch.testing.assert_close(gradients, results[0][1], rtol=1e-5, atol=1e-6)

@@ -68,7 +68,8 @@ MAY_IMPORT = {
     },
     "layer_mix": {"torch"},
     "pooling": {"torch"},
-    "embedder": {"torch", ".encoders", ".layer_mix", ".pooling", ".windows"},
+    "doc_pooling": {"torch"},
+    "embedder": {"torch", ".doc_pooling", ".encoders", ".layer_mix", ".pooling", ".windows"},
     "objectives.*": {"numpy", "torch", ".encoders", ".objectives"},
     "torch_shim": {"safetensors", "thinc", "torch"},
     "shim": {
@@ -80,6 +81,7 @@ MAY_IMPORT = {
         *("numpy", "spacy", "thinc", "torch"),
         *(".doc_windows", ".embedder", ".pieces", ".shim", ".torch_shim", ".windows"),
     },
+    "outputs": {"numpy", "spacy", ".bridge", ".shim"},
     "pretraining_objective": {
         *("numpy", "spacy", "thinc", "torch"),
         *(".bridge", ".doc_windows", ".objectives", ".shim", ".windows"),
@@ -101,7 +103,8 @@ MAY_IMPORT = {
     },
     "pipeline": {
         *("spacy", "thinc"),
-        *(".bridge", ".layer_mix", ".listeners", ".loaders", ".mix_listener", ".vectors"),
+        *(".bridge", ".doc_pooling", ".layer_mix", ".listeners", ".loaders", ".mix_listener"),
+        *(".outputs", ".shim", ".vectors"),
     },
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},

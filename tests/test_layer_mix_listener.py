@@ -316,7 +316,7 @@ def test_layers_cost_nothing_where_nobody_wants_them(monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr("spacy_ctxemb.pipeline.begin_update_layers", fail)
-    monkeypatch.setattr("spacy_ctxemb.pipeline.predict_layers", fail)
+    monkeypatch.setattr("spacy_ctxemb.pipeline.predict_outputs", fail)
     update(nlp, steps=1)
     nlp("two words")
 

@@ -115,7 +115,8 @@ def test_counts():
 
 def test_the_factory_says_what_it_assigns():
     meta = Language.get_factory_meta("ctxemb")
-    assert set(meta.assigns) == {"doc.tensor", "doc._.ctxemb", "doc._.ctxemb_boundaries"}
+    names = ("", "_boundaries", "_pooled", "_attention")
+    assert set(meta.assigns) == {"doc.tensor", *(f"doc._.ctxemb{name}" for name in names)}
     nlp = initialised()
     assert isinstance(nlp.get_pipe("ctxemb"), ContextualEmbedder)
     assert nlp.analyze_pipes()["problems"]["ctxemb"] == []

@@ -42,6 +42,9 @@ class Encoder(nn.Module, ABC):
     #: Whether a call begins where the last one stopped, so that the order of calls matters.
     stateful: bool = False
 
+    #: Whether there is attention, so that `weigh` is implemented.
+    has_attention: ClassVar[bool] = False
+
     n_ids: int
     n_characters: int | None
     width: int
@@ -60,6 +63,10 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def reset_parameters(self) -> None:
         """Fill every parameter with its random initial value, in place."""
+
+    def weigh(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
+        """Attention weights of each window, (n_blocks, n_heads, T, T): from a step, to a step."""
+        raise NotImplementedError
 
     def reset_state(self) -> None:
         """Forget what a stateful encoder has carried from call to call; others carry nothing."""

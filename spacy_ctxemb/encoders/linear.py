@@ -20,6 +20,9 @@ Product = Callable[[Tensor, Tensor | None], Tensor]
 #: Rows for which the memory layout of a weight is chosen. It serves fewer and more as well.
 TYPICAL_ROWS = 128
 
+#: The least scale of rows that are rounded to 8 bits, for those of zeros.
+TINY = 1e-12
+
 
 class Linear(nn.Linear):
     """x W^T + b; in inference with a weight that was packed for its product once."""
@@ -36,7 +39,7 @@ class Linear(nn.Linear):
         return self._product.get(self)(x)
 
     def set_dtype(self, dtype: torch.dtype | None) -> None:
-        """The type of both factors in inference; None for that of the weight."""
+        """The type of both factors in inference, bfloat16 or int8; None for that of the weight."""
         self.dtype = dtype
         self._product.drop()
 
@@ -44,6 +47,10 @@ class Linear(nn.Linear):
 def build_product(module: Linear) -> Callable[[Tensor], Tensor]:
     """The module's function, with its weights as they are now."""
     dtype = module.dtype or module.weight.dtype
+    if dtype == torch.int8:
+        if module.weight.device.type == "cpu":
+            return pack_int8(module.weight, module.bias)
+        dtype = module.weight.dtype
     product = pack(module.weight, dtype)
     if module.bias is None:
         return lambda x: product(x, None)
@@ -86,6 +93,24 @@ def pack(weight: Tensor, dtype: torch.dtype) -> Product:
                 return multiply(x, weight, bias)
             y = multiply(x.to(dtype), weight, None)
             return y.to(x.dtype) if bias is None else y + bias
+
+    return product
+
+
+def pack_int8(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """x W^T + b in whole numbers of 8 bits, with one scale for each row of x and of W.
+
+    No gradient. weight: (out, in), fp32; bias: (out,) or None.
+    """
+    weight = weight.detach()
+    weight_scale = weight.abs().amax(dim=1).clamp(min=TINY) / 127  # (out,)
+    rounded = (weight / weight_scale[:, None]).round_().to(torch.int8).T
+
+    def product(x: Tensor) -> Tensor:
+        scale = x.abs().amax(dim=1, keepdim=True).clamp(min=TINY) / 127  # (n, 1)
+        sums = torch._int_mm((x / scale).round_().to(torch.int8), rounded)
+        y = sums.to(x.dtype).mul_(scale).mul_(weight_scale)
+        return y if bias is None else y.add_(bias)
 
     return product
 

@@ -39,8 +39,9 @@ class ModernTransformerEncoder(Encoder):
     global_theta, local_theta: of the rotation of positions. 160,000 and 10,000.
     """
 
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16")
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16", "int8")
     max_padding: ClassVar[float] = 1.0
+    has_attention: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -44,8 +44,9 @@ class TransformerEncoder(Encoder):
     dropout: rate after the embeddings, on attention weights and after each sub-layer. 0.1.
     """
 
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16")
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16", "int8")
     max_padding: ClassVar[float] = 1.0
+    has_attention: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -209,10 +210,11 @@ def to_stream(x: Tensor, dtype: torch.dtype | None) -> Tensor:
 def set_block_precision(blocks: nn.Module, precision: str) -> torch.dtype | None:
     """Set the types of products; returns that of what blocks pass on, None for the weights' own.
 
-    "medium": products of bf16 factors, all else in fp32. "bf16": everything in bf16, norms
-    computed in fp32.
+    "medium" and "int8": products of bf16 factors, or of 8 bits, all else in fp32. "bf16":
+    everything in bf16, norms computed in fp32.
     """
-    dtype = None if precision == "fp32" else torch.bfloat16
+    dtypes = {"medium": torch.bfloat16, "bf16": torch.bfloat16, "int8": torch.int8}
+    dtype = dtypes.get(precision)
     for module in blocks.modules():
         if isinstance(module, Linear):
             module.set_dtype(dtype)

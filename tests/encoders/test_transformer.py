@@ -168,3 +168,73 @@ def test_a_width_that_heads_do_not_divide_is_refused() -> None:
     message = r"\[E004\] width 8 does not divide into 3 attention heads"
     with pytest.raises(ValueError, match=message):
         build_transformer(n_heads=3)
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("precision, limit", [("medium", 0.05), ("bf16", 0.1), ("int8", 0.1)])
+    def test_lower_precisions_are_near_fp32(self, precision: str, limit: float) -> None:
+        encoder = build_transformer(width=32, n_heads=4, feedforward_width=64)
+        encoder.reset_parameters()
+        ids, mask = draw_windows(encoder, 9, 9, 4)
+        exact = run(encoder, ids, mask)
+        encoder.set_precision(precision)
+        rounded = run(encoder, ids, mask)
+        difference = max(float((a - b).abs().max()) for a, b in zip(exact, rounded, strict=True))
+        assert 1e-5 < difference < limit
+
+    @pytest.mark.parametrize("precision", ["medium", "bf16", "int8"])
+    def test_training_is_in_fp32(self, precision: str) -> None:
+        encoder = build_transformer()
+        ids, mask = draw_windows(encoder, 9, 4)
+        expected = encoder(ids, mask)
+        encoder.set_precision(precision)
+        for found, layer in zip(encoder(ids, mask), expected, strict=True):
+            assert torch.equal(found, layer)
+
+    def test_new_weights_count(self) -> None:
+        encoder = build_transformer()
+        ids, mask = draw_windows(encoder, 9, 4)
+        before = run(encoder, ids, mask)
+        with torch.no_grad():
+            encoder.blocks[0].feedforward.inner.weight.mul_(1.5)
+        after = run(encoder, ids, mask)
+        assert torch.equal(before[0], after[0]) and not torch.allclose(before[1], after[1])
+        expected = [unpack(layer, mask) for layer in encoder(ids, mask)]
+        torch.testing.assert_close(after, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_shared_blocks_run_one_after_the_other() -> None:
+    encoder = build_transformer(n_blocks=4, n_groups=2)
+    assert len(encoder.blocks) == 2
+    twin = build_transformer(n_blocks=4)
+    state = encoder.state_dict()
+    for i in range(4):
+        state |= {
+            name.replace(f"blocks.{i // 2}.", f"blocks.{i}."): value
+            for name, value in encoder.state_dict().items()
+            if name.startswith(f"blocks.{i // 2}.")
+        }
+    twin.load_state_dict(state)
+    ids, mask = draw_windows(encoder, 6, 3)
+    torch.testing.assert_close(run(encoder, ids, mask), run(twin, ids, mask))
+
+
+@pytest.mark.parametrize("n_groups", [0, 4])
+def test_groups_are_as_many_as_blocks_at_most(n_groups: int) -> None:
+    message = rf"\[E091\] n_groups is {n_groups}, but must be from 1 to the number of blocks, 3"
+    with pytest.raises(ValueError, match=message):
+        build_transformer(n_blocks=3, n_groups=n_groups)
+
+
+def test_an_unknown_activation_is_refused() -> None:
+    message = r"\[E090\] There is no activation 'swish'. Use one of \['gelu', 'gelu_tanh', 'relu'"
+    with pytest.raises(ValueError, match=message):
+        build_transformer(activation="swish")
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu", "silu"])
+def test_activations_in_place_are_equal(activation: str) -> None:
+    encoder = build_transformer(activation=activation)
+    ids, mask = draw_windows(encoder, 6, 3)
+    expected = [unpack(layer, mask) for layer in encoder(ids, mask)]
+    torch.testing.assert_close(run(encoder, ids, mask), expected, rtol=1e-5, atol=1e-5)

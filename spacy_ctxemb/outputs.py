@@ -1,0 +1,88 @@
+"""What an encoder makes of Docs besides their token vectors."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+
+from .bridge import ContextualModel, cut_docs, get_shim, group_docs
+from .shim import EmbedderShim, Wanted
+
+Floats = NDArray[np.float32]
+
+
+class Pooled(NamedTuple):
+    """Vectors of a Doc and its S sentences.
+
+    document: (width,). sentences: (S, width). starts: (S,), their first tokens.
+    """
+
+    document: Floats
+    sentences: Floats
+    starts: list[int]
+
+
+class Outputs(NamedTuple):
+    """What an encoder makes of one Doc, on the CPU; None for what was not wanted.
+
+    tensor: (n_tokens, width), mixed and projected. layers: (L, n_tokens, D).
+    boundaries: (L, S, 2, D), of each of the Doc's S sentences.
+    attention: (n_blocks, n_heads, T, T) for each window: from a piece, to a piece.
+    """
+
+    tensor: Floats
+    layers: Floats | None
+    boundaries: Floats | None
+    pooled: Pooled | None
+    attention: list[Floats] | None
+
+
+def predict_outputs(model: ContextualModel, docs: Sequence[Doc], wanted: Wanted) -> list[Outputs]:
+    """The token vectors of each Doc, and what else is wanted."""
+    shim = get_shim(model)
+    return [
+        outputs
+        for group in group_docs(shim, docs)
+        for outputs in predict_group(shim, group, wanted)
+    ]
+
+
+def predict_group(shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted) -> Iterator[Outputs]:
+    """The same of documents that are encoded together."""
+    keep_empty = wanted.boundaries or wanted.doc_pooling is not None
+    cut = cut_docs(shim, docs, keep_empty=keep_empty)
+    found = shim.predict_outputs(cut.windows, [len(s) for s in cut.sequence_starts], wanted)
+    token_ends = np.cumsum([len(doc) for doc in docs])[:-1]
+    sequence_ends = np.cumsum([len(starts) for starts in cut.sequence_starts])[:-1]
+    nothing = [None] * len(docs)
+    tensors = np.split(found.vectors, token_ends)
+    layers = nothing if found.layers is None else np.split(found.layers, token_ends, axis=1)
+    ends: Any = nothing
+    if found.boundaries is not None:
+        ends = np.split(found.boundaries, sequence_ends, axis=1)
+    sentences: Any = nothing
+    if found.sentences is not None:
+        sentences = np.split(found.sentences, sequence_ends)
+    for i, doc in enumerate(docs):
+        pooled = None
+        if found.documents is not None:
+            pooled = Pooled(found.documents[i].copy(), sentences[i].copy(), cut.sequence_starts[i])
+        yield Outputs(
+            tensors[i].copy(),
+            copy_array(layers[i]),
+            copy_array(ends[i]),
+            pooled,
+            predict_attention(shim, doc) if wanted.attention else None,
+        )
+
+
+def predict_attention(shim: EmbedderShim, doc: Doc) -> list[Floats]:
+    """The attention weights of each window of a Doc. (n_blocks, n_heads, T, T) each"""
+    return shim.predict_attention(cut_docs(shim, [doc], is_counted=False).windows)
+
+
+def copy_array(array: Floats | None) -> Floats | None:
+    """A view would keep the arrays of a whole batch alive."""
+    return None if array is None else array.copy()

@@ -1,0 +1,134 @@
+"""Attention over packed windows, its masks and positions against plain loops."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from spacy_ctxemb.encoders import attention
+from spacy_ctxemb.encoders.attention import SelfAttention, attend
+from spacy_ctxemb.encoders.positions import (
+    RelativeBias,
+    build_local_mask,
+    build_rotation,
+    find_buckets,
+)
+from spacy_ctxemb.encoders.steps import Run, Steps
+
+from ..tiny import randomise
+
+
+def build_mask(*lengths: int) -> Tensor:
+    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+
+def test_runs_are_neighbours_of_one_length() -> None:
+    steps = Steps(build_mask(4, 4, 2, 4, 1, 1, 1))
+    assert steps.runs == [Run(0, 2, 4), Run(8, 1, 2), Run(10, 1, 4), Run(14, 3, 1)]
+    assert steps.positions.tolist() == [0, 1, 2, 3] * 2 + [0, 1] + [0, 1, 2, 3] + [0] * 3
+    x = torch.arange(17)
+    assert torch.equal(torch.cat([run.view(x).flatten() for run in steps.runs]), x)
+    assert steps.runs[1].view(x).tolist() == [[8, 9]]
+
+
+def test_a_window_without_steps_has_no_run() -> None:
+    assert Steps(build_mask(0, 3, 0)).runs == [Run(0, 1, 3)]
+
+
+def attend_plainly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """One query at a time. (T, d) each; (T, T)."""
+    rows = []
+    for t in range(len(q)):
+        weights = torch.tensor(
+            [math.exp(float(q[t] @ k[s]) / q.size(1) ** 0.5) for s in range(len(k))]
+        )
+        weights = weights * bias[t].exp()
+        rows.append((weights / weights.sum()) @ v)
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("with_gradients", [False, True])
+@pytest.mark.parametrize("T", [1, 7, attention.SHORT, attention.SHORT + 1])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_attention_equals_a_loop(T: int, with_bias: bool, with_gradients: bool) -> None:
+    generator = torch.Generator().manual_seed(T)
+    q, k, v = torch.randn(3, 2, 3, T, 4, generator=generator)
+    bias = torch.randn(3, T, T, generator=generator)
+    with torch.set_grad_enabled(with_gradients):
+        found = attend(q, k, v, bias if with_bias else None, 0.0)
+    for b in range(2):
+        for h in range(3):
+            added = bias[h] if with_bias else torch.zeros(T, T)
+            expected = attend_plainly(q[b, h], k[b, h], v[b, h], added)
+            torch.testing.assert_close(found[b, h], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_of_a_large_batch_are_equal_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = torch.randn(3, 5, 2, 6, 4, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = attend(q, k, v, None, 0.0)
+        monkeypatch.setattr(attention, "MAX_SCORES", 2 * 6 * 6 * 2)
+        torch.testing.assert_close(attend(q, k, v, None, 0.0), expected)
+
+
+def test_windows_do_not_see_each_other() -> None:
+    module = randomise(SelfAttention(8, 2, 0.0)).eval()
+    x = torch.randn(9, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        together = module(x, Steps(build_mask(4, 4, 1)))
+        alone = [module(part, Steps(build_mask(len(part)))) for part in x.split([4, 4, 1])]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_a_rotation_turns_pairs_by_their_position() -> None:
+    d, theta = 6, 100.0
+    x = torch.randn(4, 2, 3, d, generator=torch.Generator().manual_seed(0))
+    positions = torch.tensor([0, 1, 5, 2])
+    found = build_rotation(positions, d, theta)(x)
+    for n, position in enumerate(positions.tolist()):
+        for i in range(d // 2):
+            angle = position / theta ** (2 * i / d)
+            a, b = x[n, :, :, i], x[n, :, :, i + d // 2]
+            cos, sin = math.cos(angle), math.sin(angle)
+            torch.testing.assert_close(found[n, :, :, i], a * cos - b * sin)
+            torch.testing.assert_close(found[n, :, :, i + d // 2], b * cos + a * sin)
+
+
+def test_scores_of_rotated_vectors_depend_on_distances_alone() -> None:
+    q, k = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+
+    def score(a: int, b: int) -> float:
+        turn = build_rotation(torch.tensor([a, b]), 8, 10.0)
+        rows = turn(torch.stack([q, k])[:, None, None]).flatten(1)
+        return float(rows[0] @ rows[1])
+
+    assert score(3, 1) == pytest.approx(score(12, 10), abs=1e-4)
+    assert score(3, 1) != pytest.approx(score(3, 2), abs=1e-2)
+
+
+@pytest.mark.parametrize("reach", [0, 1, 3])
+def test_a_local_mask_hides_what_is_farther_than_its_reach(reach: int) -> None:
+    mask = build_local_mask(7, reach=reach)[0]
+    for a in range(7):
+        for b in range(7):
+            assert float(mask[a, b]) == (0.0 if abs(a - b) <= reach else -math.inf)
+
+
+def test_buckets_are_exact_then_logarithmic() -> None:
+    """Of 32: 16 for steps after; of these 8 exact, then log(n / 8) / log(16) * 8 more."""
+    distances = torch.tensor(
+        [0, -1, -7, -8, -15, -16, -64, -127, -128, -999, 1, 7, 8, 20, 128, 999]
+    )
+    expected = [0, 1, 7, 8, 9, 10, 14, 15, 15, 15, 17, 23, 24, 26, 31, 31]
+    assert find_buckets(distances, 32).tolist() == expected
+
+
+def test_a_relative_bias_is_one_number_a_head_and_bucket() -> None:
+    module = randomise(RelativeBias(8, 3))
+    bias = module(6)
+    assert bias.shape == (3, 6, 6)
+    for a in range(6):
+        for b in range(6):
+            bucket = int(find_buckets(torch.tensor([b - a]), 8))
+            assert torch.equal(bias[:, a, b], module.weight[bucket])
