@@ -43,6 +43,21 @@ def copy_family(name: str, folder: Path) -> Path:
     return folder
 
 
+def make_sentences(folder: Path, *kinds: str, **pooling: Any) -> Path:
+    """Put a checkpoint into a directory of sentence-transformers."""
+    path = folder.parent / "sentences"
+    path.mkdir()
+    folder.rename(path / "0_Transformer")
+    modules = [
+        {"idx": i, "path": f"{i}_{kind}", "type": f"sentence_transformers.models.{kind}"}
+        for i, kind in enumerate(kinds)
+    ]
+    (path / "modules.json").write_text(json.dumps(modules))
+    (path / "1_Pooling").mkdir()
+    change_json(path / "1_Pooling" / "config.json", **pooling)
+    return path
+
+
 def change_json(path: Path, **changes: Any) -> None:
     """Replace, add or remove (...) keys of an object."""
     data = json.loads(path.read_text(encoding="utf8")) if path.exists() else {}

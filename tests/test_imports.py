@@ -60,9 +60,7 @@ MAY_IMPORT = {
     "checkpoints.bert_special": {"tokenizers"},
     "checkpoints.bert_tokenizer": {"tokenizers", ".checkpoints"},
     "checkpoints.bert_head": {"torch", ".checkpoints", ".encoders", ".objectives"},
-    "checkpoints.huggingface": {
-        *("safetensors", "torch", "transformers", ".checkpoints", ".encoders", ".files"),
-    },
+    "checkpoints.huggingface": {"torch", "transformers", ".checkpoints", ".encoders"},
     "checkpoints.*": {
         *("h5py", "safetensors", "tokenizers", "torch", ".checkpoints", ".encoders", ".files"),
     },

@@ -83,8 +83,6 @@ def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | N
 
     Equal encoders give equal bytes.
     """
-    from safetensors.torch import save_file
-
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E017)
     settings = describe(encoder)
@@ -100,14 +98,27 @@ def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | N
     if head is not None:
         tensors = {head.prefix + name: value for name, value in tensors.items()} | head.tensors
         config["architectures"] = [head.architecture]
+    save(folder, config, tensors, tokens, settings)
+    return model_type
+
+
+def save(
+    folder: Path,
+    config: dict[str, Any],
+    tensors: dict[str, Tensor],
+    tokens: Tokens,
+    settings: dict[str, Any],
+) -> None:
+    """Write all files of a model. settings: of the encoder."""
+    from safetensors.torch import save_file
+
     with replacing_folder(folder) as temporary:
         ids = write_tokenizer(
             tokens.tokenizer, temporary, boundaries=tokens.boundaries, settings=settings
         )
-        text = json.dumps(config | name_ids(ids), indent=2)
+        text = json.dumps(name_ids(ids) | config, indent=2)
         (temporary / "config.json").write_text(text + "\n", encoding="utf8")
         save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
-    return model_type
 
 
 def name_ids(ids: dict[str, int]) -> dict[str, int | None]:

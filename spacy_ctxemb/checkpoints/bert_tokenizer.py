@@ -62,12 +62,14 @@ def load_tokenizer(path: Path) -> "Tokenizer":
 
 
 def follow_settings(tokenizer: "Tokenizer", settings: dict[str, Any]) -> "Tokenizer":
-    """What tokenizer_config.json says of case counts more than tokenizer.json, in transformers."""
+    """In transformers, what tokenizer_config.json says counts more than tokenizer.json."""
     from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import ByteLevel
 
-    normalizer = tokenizer.normalizer
-    is_generic = settings.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend")
-    if isinstance(normalizer, BertNormalizer) and not is_generic:
+    if settings.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend"):
+        return tokenizer
+    normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer
+    if isinstance(normalizer, BertNormalizer):
         tokenizer.normalizer = BertNormalizer(
             clean_text=normalizer.clean_text,
             handle_chinese_chars=settings.get(
@@ -76,6 +78,9 @@ def follow_settings(tokenizer: "Tokenizer", settings: dict[str, Any]) -> "Tokeni
             strip_accents=settings.get("strip_accents", normalizer.strip_accents),
             lowercase=settings.get("do_lower_case", normalizer.lowercase),
         )
+    if isinstance(splitter, ByteLevel) and "add_prefix_space" in settings:
+        splitter.add_prefix_space = bool(settings["add_prefix_space"])
+        tokenizer.pre_tokenizer = splitter
     return tokenizer
 
 

@@ -1,6 +1,5 @@
 """Checkpoints of any encoder that transformers knows, read by that package."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,11 +8,9 @@ from torch import Tensor
 
 from ..encoders.huggingface import HuggingFaceEncoder
 from ..errors import Errors
-from ..files import replacing_folder
-from .bert import Tokens
+from .bert import Tokens, save
 from .bert_config import read_json
 from .bert_files import check_folder
-from .bert_special import write_tokenizer
 from .bert_tokenizer import finish
 from .sentence_bert import Sentences, read_sentences
 
@@ -56,24 +53,12 @@ def read_huggingface(folder: Path) -> WrappedModel:
 
 def write_huggingface(encoder: HuggingFaceEncoder, tokens: Tokens, folder: Path) -> str:
     """Write a directory that transformers loads; returns the model_type."""
-    from safetensors.torch import save_file
-
     tensors = {
         name.removeprefix("model."): value.detach().cpu().contiguous()
         for name, value in encoder.state_dict().items()
     }
-    config = dict(encoder.config)
-    with replacing_folder(folder) as temporary:
-        write_tokenizer(
-            tokens.tokenizer,
-            temporary,
-            boundaries=tokens.boundaries,
-            settings={"max_length": encoder.max_length},
-        )
-        text = json.dumps(config, indent=2)
-        (temporary / "config.json").write_text(text + "\n", encoding="utf8")
-        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
-    return str(config["model_type"])
+    save(folder, encoder.config, tensors, tokens, {"max_length": encoder.max_length})
+    return str(encoder.config["model_type"])
 
 
 def load_tensors(folder: Path) -> dict[str, Tensor]:

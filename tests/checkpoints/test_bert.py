@@ -288,6 +288,13 @@ def test_the_case_in_tokenizer_config_counts(tmp_path: Path) -> None:
     assert normalise("Éa") == "ea"
 
 
+def test_the_space_before_a_text_in_tokenizer_config_counts(tmp_path: Path) -> None:
+    folder = copy_family("roberta", tmp_path / "model")
+    change_json(folder / "tokenizer_config.json", add_prefix_space=True)
+    before, after = split(read("roberta"), [" river", "river"]), split(read_bert(folder), ["river"])
+    assert after[0] == before[0] != before[1]
+
+
 def test_vocab_json_and_merges_give_the_pieces_of_tokenizer_json(tmp_path: Path) -> None:
     folder = copy_family("roberta", tmp_path / "model")
     data = json.loads((folder / "tokenizer.json").read_text(encoding="utf8"))["model"]

@@ -9,7 +9,7 @@ import pytest
 
 from spacy_ctxemb.checkpoints.bert import read_bert
 
-from ..bert_models import change_json, copy_family
+from ..bert_models import change_json, copy_family, make_sentences
 
 
 @pytest.fixture
@@ -20,21 +20,6 @@ def folder(tmp_path: Path) -> Path:
 def refuse(message: str, path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         read_bert(path)
-
-
-def make_sentences(folder: Path, *kinds: str, **pooling: Any) -> Path:
-    """Put a checkpoint into a directory of sentence-transformers."""
-    path = folder.parent / "sentences"
-    path.mkdir()
-    folder.rename(path / "0_Transformer")
-    modules = [
-        {"idx": i, "path": f"{i}_{kind}", "type": f"sentence_transformers.models.{kind}"}
-        for i, kind in enumerate(kinds)
-    ]
-    (path / "modules.json").write_text(json.dumps(modules))
-    (path / "1_Pooling").mkdir()
-    change_json(path / "1_Pooling" / "config.json", **pooling)
-    return path
 
 
 def test_a_module_that_cannot_be_imported(folder: Path) -> None:
