@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .linear import Linear
+from .linear import Linear, linear
 from .steps import Steps
 
 #: T -> what is added to the scores of windows of T steps: (n_heads or 1, T, T).
@@ -20,6 +20,9 @@ Rotation = Callable[[Tensor], Tensor]
 #: Up to this many steps plain products are faster on a CPU than PyTorch's fused attention, which
 #: works in blocks, in fp32; in bf16 they always are.
 SHORT = 64
+
+#: From this many steps on, in fp32, oneDNN's products of one head at a time are faster.
+LONG = 320
 
 #: Scores computed at a time where they are stored.
 MAX_SCORES = 1 << 22
@@ -76,8 +79,11 @@ class SelfAttention(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
     """q, k, v: (B, n_heads, T, d); bias: (n_heads or 1, T, T). (B, n_heads, T, d)"""
     T = q.size(2)
+    is_inference = not torch.is_grad_enabled() and not dropout and q.device.type == "cpu"
     is_plain = q.dtype == torch.bfloat16 or T <= SHORT
-    if torch.is_grad_enabled() or dropout or q.device.type != "cpu" or not is_plain:
+    if is_inference and not is_plain and T >= LONG:
+        return attend_by_head(q, k, v, bias)
+    if not is_inference or not is_plain:
         added = None if bias is None else bias.expand(len(q), *bias.shape)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout)
     n = max(MAX_SCORES // (q.size(1) * T * T), 1)
@@ -86,6 +92,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float)
         for some in zip(q.split(n), k.split(n), v.split(n), strict=True)
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def attend_by_head(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """The same, with scores of one head at a time, which stay in the CPU's cache."""
+    B, n_heads, T, d = q.shape
+    q, k, values = (q * d**-0.5).contiguous(), k.contiguous(), v.transpose(-1, -2).contiguous()
+    out = q.new_empty(B, T, n_heads, d)
+    for b in range(B):
+        for h in range(n_heads):
+            scores = linear(q[b, h], k[b, h])  # (T, T)
+            if bias is not None:
+                scores += bias[h if len(bias) > 1 else 0]
+            out[b, :, h] = linear(torch.softmax(scores, dim=-1), values[b, h])
+    return out.transpose(1, 2)
 
 
 def find_weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ types and on other devices the product is PyTorch's ordinary one.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +36,33 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """(n, in) to (n, out)."""
         if torch.is_grad_enabled():
-            return F.linear(x, self.weight, self.bias)
+            y: Tensor = LinearFunction.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call] # PyTorch's
+            return y
         return self._product.get(self)(x)
 
     def set_dtype(self, dtype: torch.dtype | None) -> None:
         """The type of both factors in inference, bfloat16 or int8; None for that of the weight."""
         self.dtype = dtype
         self._product.drop()
+
+
+class LinearFunction(torch.autograd.Function):
+    """x W^T + b and its gradients, by the routine of `linear`. (n, in), (out, in), (out,)"""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        needs_dx, needs_dw, needs_db = ctx.needs_input_grad
+        return (
+            linear(dy, weight.T) if needs_dx else None,
+            sum_outer(dy, x) if needs_dw else None,
+            dy.sum(dim=0) if needs_db else None,
+        )
 
 
 def build_product(module: Linear) -> Callable[[Tensor], Tensor]:

@@ -49,9 +49,12 @@ def attend_plainly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("with_gradients", [False, True])
-@pytest.mark.parametrize("T", [1, 7, attention.SHORT, attention.SHORT + 1])
+@pytest.mark.parametrize("T", [1, 7, attention.SHORT, attention.SHORT + 1, 70])
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_attention_equals_a_loop(T: int, with_bias: bool, with_gradients: bool) -> None:
+def test_attention_equals_a_loop(
+    T: int, with_bias: bool, with_gradients: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "LONG", 70)
     generator = torch.Generator().manual_seed(T)
     q, k, v = torch.randn(3, 2, 3, T, 4, generator=generator)
     bias = torch.randn(3, T, T, generator=generator)

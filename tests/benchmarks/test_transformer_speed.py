@@ -1,0 +1,48 @@
+"""The benchmark measures what it says: its texts, and the work it counts for this package."""
+
+import numpy as np
+import pytest
+
+from ..pipelines import TRANSFORMER, initialised
+from .transformer_peers import Ctxemb, count_lengths
+from .transformer_texts import read_sets
+
+TEXTS = ["Ada Lovelace lives in Oslo.", "We met Grace yesterday."]
+
+
+@pytest.fixture
+def contestant(tmp_path):
+    initialised(TRANSFORMER).to_disk(tmp_path / "pipeline")
+    return Ctxemb(str(tmp_path / "pipeline"), precision="fp32")
+
+
+def test_the_work_is_all_pieces_and_two_boundaries(contestant):
+    counted = count_lengths(contestant, TEXTS)
+    pieces = contestant.pool(TEXTS)["pieces"]
+    assert sorted(counted["lengths"]) == sorted(n + 2 for n in pieces)
+    assert counted["steps"] == sum(counted["lengths"])  # no padding
+    assert "forward" not in vars(contestant.network)
+
+
+def test_vectors_are_means_of_pieces(contestant):
+    for text, found in zip(TEXTS, contestant.pool(TEXTS)["inner"], strict=True):
+        doc = contestant.nlp(text)
+        lengths = contestant.pieces.encode([token.text for token in doc]).lengths
+        expected = np.repeat(doc.tensor, lengths, axis=0).mean(axis=0)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_short_documents_have_three_sentences_at_most(tmp_path):
+    words = " ".join(["word"] * 99)
+    docs = ["\n".join(f"{words} {d}.{i}" for i in range(12)) for d in range(4)]
+    (tmp_path / "text.txt").write_text("\n\n".join(docs), encoding="utf8")
+    sets = read_sets(tmp_path, words=2500)
+    assert {len(doc.split()) for doc in sets["short"]} == {100, 200, 300}
+    assert sum(len(doc.split()) for doc in sets["short"][:-1]) < 2500
+    assert [len(doc.split()) for doc in sets["long"]] == [1000, 1200, 1200]
+
+
+def test_a_text_without_long_documents_is_refused(tmp_path):
+    (tmp_path / "text.txt").write_text("One sentence.\n", encoding="utf8")
+    with pytest.raises(SystemExit, match="no long documents in .*text.txt"):
+        read_sets(tmp_path / "text.txt", words=100)
