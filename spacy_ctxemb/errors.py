@@ -394,8 +394,8 @@ class Errors(metaclass=_Coded):
         "{expected} pieces in {path}. Remove what loads it, say LoadPieces.v1."
     )
     E123 = (
-        "The head cannot be written as that of a BertForMaskedLM: {reason}. Export the encoder "
-        "alone, from a pipeline."
+        "The head is none of transformers' for masked language modelling: {reason}. Export the "
+        "encoder alone, from a pipeline."
     )
     E124 = (
         "HuggingFace.v1 cannot run the model_type {model_type}: {reason}. Take an encoder of text "

@@ -17,7 +17,7 @@ from ..files import replacing_folder
 from .bert_config import describe, read_config, to_config
 from .bert_families import FAMILIES, Family
 from .bert_files import check_folder
-from .bert_special import write_tokenizer
+from .bert_special import find_padding, write_tokenizer
 from .bert_tokenizer import read_tokenizer
 from .bert_weights import read_weights, to_tensors
 from .sentence_bert import Sentences, read_sentences
@@ -48,14 +48,13 @@ class Tokens(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What stands on an encoder: the name of the whole, the encoder's prefix, the head's tensors.
+    """What stands on an encoder: the name of the whole in transformers, and the head's tensors.
 
     n_ids: rows of the table of pieces that are kept.
     """
 
     model_type: str
     architecture: str
-    prefix: str
     tensors: dict[str, Tensor]
     n_ids: int
 
@@ -86,17 +85,20 @@ def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | N
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E017)
     settings = describe(encoder)
+    padding = find_padding(tokens.tokenizer)
     known = list(FAMILIES) if head is None else [head.model_type]
-    model_type = choose_family(encoder, settings, tokens, known)
+    model_type = choose_family(encoder, settings, padding, known)
     family = FAMILIES[model_type]
+    n_skipped = (padding or 0) + 1 if family.first_position is None else family.first_position
     parameters = dict(encoder.state_dict())
     if head is not None:
         settings["vocab_size"] = head.n_ids
         parameters["piece_embedding.weight"] = parameters["piece_embedding.weight"][: head.n_ids]
-    tensors = to_tensors(parameters, family, settings)
-    config = to_config(family, model_type, settings)
+    tensors = to_tensors(parameters, family, settings, n_skipped)
+    config = to_config(model_type, settings, n_skipped)
     if head is not None:
-        tensors = {head.prefix + name: value for name, value in tensors.items()} | head.tensors
+        tensors = {family.names.prefix + name: value for name, value in tensors.items()}
+        tensors |= head.tensors
         config["architectures"] = [head.architecture]
     save(folder, config, tensors, tokens, settings)
     return model_type
@@ -134,11 +136,11 @@ def name_ids(ids: dict[str, int]) -> dict[str, int | None]:
 
 
 def choose_family(
-    encoder: Encoder, settings: dict[str, Any], tokens: Tokens, known: list[str]
+    encoder: Encoder, settings: dict[str, Any], padding: int | None, known: list[str]
 ) -> str:
     """The first model_type of some that an encoder can be written as."""
     obstacles = {
-        model_type: list(find_obstacles(settings, family, tokens))
+        model_type: list(find_obstacles(settings, family, padding))
         for model_type, family in FAMILIES.items()
         if model_type in known
         and family.architecture is not None
@@ -146,22 +148,21 @@ def choose_family(
     }
     if not obstacles:
         raise ValueError(Errors.E117.format(reasons=f"it is a {type(encoder).__name__}"))
-    nearest = min(obstacles, key=lambda model_type: len(obstacles[model_type]))
-    if obstacles[nearest]:
-        reasons = f"the nearest is {nearest}, but {', '.join(obstacles[nearest])}"
-        raise ValueError(Errors.E117.format(reasons=reasons))
-    return nearest
+    n = min(map(len, obstacles.values()))
+    nearest = {name: reasons for name, reasons in obstacles.items() if len(reasons) == n}
+    if n:
+        lines = [f"as {name}, {', '.join(reasons)}" for name, reasons in nearest.items()]
+        raise ValueError(Errors.E117.format(reasons="; ".join(lines)))
+    return next(iter(nearest))
 
 
-def find_obstacles(settings: dict[str, Any], family: Family, tokens: Tokens) -> Iterator[str]:
-    """Why an encoder with its tokenizer would not be the same in a family."""
-    from tokenizers import Tokenizer
-
+def find_obstacles(settings: dict[str, Any], family: Family, padding: int | None) -> Iterator[str]:
+    """Why an encoder would not be the same in a family. padding: the id of its piece."""
     for name, value in family.constants.items():
         if settings[name] != value:
             yield f"{name} is {settings[name]} where it has {value}"
-    padding = family.fixed.get("pad_token_id")
-    if padding is not None:
-        piece = Tokenizer.from_str(tokens.tokenizer).id_to_token(padding)
-        if piece not in ("<pad>", "[PAD]"):
-            yield f"the piece {piece} has the id {padding}, which it takes for padding"
+    needed = family.fixed.get("pad_token_id", padding)
+    if padding != needed:
+        yield f"the id of padding is {padding} where it has {needed}"
+    if padding is None and family.first_position is None:
+        yield "the vocabulary has no piece for padding, from which it counts positions"

@@ -78,7 +78,7 @@ def find_first_position(data: dict[str, Any], family: Family) -> int:
     if family.first_position is not None:
         return family.first_position
     padding = data.get("pad_token_id")
-    return (1 if padding is None else int(padding)) + 1
+    return 2 if padding is None else int(padding) + 1
 
 
 def check_sizes(settings: dict[str, Any], path: Path) -> None:
@@ -141,12 +141,15 @@ def raise_wrong(path: Path, key: str, found: object, expected: str) -> NoReturn:
     )
 
 
-def to_config(family: Family, model_type: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """config.json of an encoder's settings, every key of the family present."""
-    full = dict(settings)
+def to_config(model_type: str, settings: dict[str, Any], n_skipped: int) -> dict[str, Any]:
+    """config.json of an encoder's settings, every key of the family present.
+
+    n_skipped: rows of the position table before the first piece's.
+    """
+    family, full = FAMILIES[model_type], dict(settings)
     full["embedding_width"] = full.get("embedding_width") or full["width"]
     full["n_groups"] = full.get("n_groups") or full["n_blocks"]
-    full["max_length"] += family.first_position or 0
+    full["max_length"] += n_skipped
     if "n_segments" in full:  # a table of zeros stands for none
         full["n_segments"] = max(full["n_segments"], 1)
     theirs = {ours: name for name, ours in reversed(ACTIVATIONS.items())}

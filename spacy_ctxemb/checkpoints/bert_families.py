@@ -105,6 +105,12 @@ ROBERTA = BERT._replace(
     architecture=None,
 )
 
+ROBERTA_PRELAYERNORM = ROBERTA._replace(
+    names=bert_names.ROBERTA_PRELAYERNORM,
+    constants=PLAIN | {"pre_norm": True},
+    architecture="RobertaPreLayerNormModel",
+)
+
 DISTILBERT = Family(
     names=bert_names.DISTILBERT,
     keys=(
@@ -187,6 +193,7 @@ FAMILIES: dict[str, Family] = {
     "albert": ALBERT,
     "mpnet": MPNET,
     "modernbert": MODERNBERT,
+    "roberta-prelayernorm": ROBERTA_PRELAYERNORM,
     "roberta": ROBERTA,
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,

@@ -52,6 +52,16 @@ BERT = Names(
 
 ROBERTA = BERT._replace(prefix="roberta.", ignored=(*CONSTANTS, *TASKS, r"pooler\.", r"lm_head\."))
 
+ROBERTA_PRELAYERNORM = ROBERTA._replace(
+    prefix="roberta_prelayernorm.",
+    modules=BERT.modules | {"final_norm": "LayerNorm"},
+    block_modules=BERT.block_modules
+    | {
+        "attention_norm": ("attention.LayerNorm",),
+        "feedforward_norm": ("intermediate.LayerNorm",),
+    },
+)
+
 ELECTRA = BERT._replace(
     prefix="electra.",
     modules=BERT.modules | {"embedding_projection": "embeddings_project"},

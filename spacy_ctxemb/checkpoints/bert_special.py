@@ -92,6 +92,15 @@ def write_tokenizer(
     return {role: vocabulary[piece] for role, piece in special.items()}
 
 
+def find_padding(tokenizer_json: str) -> int | None:
+    """The id of the piece that stands for padding, if there is one."""
+    from tokenizers import Tokenizer
+
+    vocabulary = Tokenizer.from_str(tokenizer_json).get_vocab()
+    names = (names["pad_token"] for names in (BERT, ROBERTA))
+    return next((vocabulary[name] for name in names if name in vocabulary), None)
+
+
 def find_roles(tokenizer: "Tokenizer", boundaries: tuple[int, int]) -> Special:
     """The special pieces of a tokenizer by their roles, as far as it has them."""
     begin, end = (str(tokenizer.id_to_token(i)) for i in boundaries)

@@ -122,10 +122,12 @@ def find_constants(family: Family, settings: dict[str, Any]) -> Iterator[tuple[s
 
 
 def to_tensors(
-    parameters: Mapping[str, Tensor], family: Family, settings: dict[str, Any]
+    parameters: Mapping[str, Tensor], family: Family, settings: dict[str, Any], n_skipped: int
 ) -> dict[str, Tensor]:
-    """A family's tensors of the parameters of an encoder. settings: of the encoder."""
-    n_skipped = family.first_position or 0
+    """A family's tensors of the parameters of an encoder.
+
+    settings: of the encoder. n_skipped: rows of the position table before the first piece's.
+    """
     result = dict(find_constants(family, settings))
     parts: dict[str, list[str]] = {}
     for part in find_parts(parameters, family, n_skipped):

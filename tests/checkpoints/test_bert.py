@@ -181,6 +181,8 @@ def written(encoder: Any, folder: Path) -> dict[str, Any]:
         ({"embedding_width": 4, "n_segments": 0}, {"model_type": "electra"}),
         ({"n_groups": 1}, {"model_type": "albert", "embedding_size": 8, "num_hidden_groups": 1}),
         ({"n_groups": 1, "embedding_width": 4}, {"model_type": "albert", "embedding_size": 4}),
+        ({"pre_norm": True}, {"model_type": "roberta-prelayernorm", "pad_token_id": 0}),
+        ({"pre_norm": True, "n_segments": 0}, {"type_vocab_size": 1}),
         ({"activation": "gelu_tanh"}, {"hidden_act": "gelu_pytorch_tanh"}),
         ({"activation": "relu"}, {"hidden_act": "relu"}),
         ({"activation": "silu"}, {"hidden_act": "silu"}),
@@ -206,15 +208,15 @@ def test_a_modern_transformer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "settings, reason",
     [
-        ({"pre_norm": True}, "the nearest is bert, but pre_norm is True where it has False"),
+        ({"pre_norm": True, "n_groups": 1}, "as albert, pre_norm is True where it has False"),
         (
             {"n_position_buckets": 16, "n_segments": 0},
-            "distilbert, but n_position_buckets is 16 where it has None",
+            "as distilbert, n_position_buckets is 16 where it has None; .*; as mpnet, .* has 32",
         ),
-        ({"n_position_buckets": 32}, "n_position_buckets is 32 where it has None"),
+        ({"n_position_buckets": 32}, "; as mpnet, n_segments is 2 where it has 0"),
         (
             {"n_position_buckets": 32, "n_segments": 0, "layer_norm_epsilon": 1e-5},
-            r"the nearest is bert, but n_position_buckets is 32 where it has None",
+            "as bert, n_position_buckets is 32 where it has None; .*; as mpnet, the id of padding",
         ),
     ],
 )
@@ -235,8 +237,23 @@ def test_mpnet_takes_a_piece_for_padding(tmp_path: Path) -> None:
     """Its own tokenizer has padding there, BERT's the unknown piece."""
     encoder = load(read("mpnet"))
     assert write_bert(encoder, find_tokens(read("mpnet")), tmp_path / "a") == "mpnet"
-    with pytest.raises(ValueError, match=r"\[E117\] .*: the nearest is .*"):
+    message = r"\[E117\] .*; as mpnet, the id of padding is 0 where it has 1\."
+    with pytest.raises(ValueError, match=message):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "b")
+
+
+def test_positions_that_are_counted_from_padding(tmp_path: Path) -> None:
+    encoder = build_transformer(n_ids=270, pre_norm=True)
+    for name, n in (("bert", 1), ("roberta", 2)):
+        write_bert(encoder, find_tokens(read(name)), tmp_path / name)
+        table = load_file(tmp_path / name / "model.safetensors")
+        positions = table["embeddings.position_embeddings.weight"]
+        assert torch.equal(positions[n:], encoder.position_embedding.weight)
+        assert not positions[:n].any()
+    tokens = find_tokens(read("bert"))
+    without = tokens._replace(tokenizer=tokens.tokenizer.replace("[PAD]", "[pad]"))
+    with pytest.raises(ValueError, match=r"\[E117\] .* has no piece for padding, from which"):
+        write_bert(encoder, without, tmp_path / "out")
 
 
 def test_an_encoder_without_values(tmp_path: Path) -> None:

@@ -91,6 +91,8 @@ def test_transformers_loads_what_is_written(name: str, tmp_path: Path) -> None:
         {"embedding_width": 4, "n_segments": 0},
         {"n_groups": 1},
         {"n_groups": 2, "n_blocks": 4, "embedding_width": 4, "n_segments": 0},
+        {"pre_norm": True},
+        {"pre_norm": True, "n_segments": 0, "activation": "relu"},
         {"activation": "gelu_tanh"},
         {"activation": "relu"},
         {"activation": "silu"},
@@ -139,15 +141,26 @@ def build_objective(encoder: Encoder, n_pieces: int) -> MaskedLMObjective:
     return randomise(objective, seed=1)
 
 
-@pytest.mark.parametrize("n_segments", [0, 1, 2])
-def test_scores_of_masked_language_modelling(n_segments: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "settings, architecture",
+    [
+        ({}, "BertForMaskedLM"),
+        ({"n_segments": 1, "layer_norm_epsilon": 1e-3}, "BertForMaskedLM"),
+        ({"n_segments": 0}, "BertForMaskedLM"),
+        ({"pre_norm": True}, "RobertaPreLayerNormForMaskedLM"),
+        ({"pre_norm": True, "activation": "relu"}, "RobertaPreLayerNormForMaskedLM"),
+    ],
+)
+def test_scores_of_masked_language_modelling(
+    settings: dict[str, Any], architecture: str, tmp_path: Path
+) -> None:
     """The encoder's table has room for 40 pieces more."""
-    encoder = build_transformer(n_ids=300, max_length=90, n_segments=n_segments)
+    encoder = build_transformer(n_ids=300, max_length=90, **settings)
     objective = build_objective(encoder, 260)
     head = build_head(objective, encoder)
     write_bert(encoder, find_tokens(read("bert")), tmp_path / "out", head=head)
     model = load_theirs(tmp_path / "out", "AutoModelForMaskedLM")
-    assert type(model).__name__ == "BertForMaskedLM"
+    assert type(model).__name__ == architecture
     ids = torch.tensor([[2, 9, 4, 30, 7, 3]])
     with torch.inference_mode():
         h = objective.dense(encoder(ids, ids > 0)[-1])
@@ -159,15 +172,17 @@ def test_scores_of_masked_language_modelling(n_segments: int, tmp_path: Path) ->
 
 def test_heads_that_bert_does_not_have(tmp_path: Path) -> None:
     encoder = build_transformer(n_ids=260, activation="relu")
-    with pytest.raises(ValueError, match=r"\[E123\] .*: there it would have .*, relu, not gelu\."):
+    with pytest.raises(
+        ValueError, match=r"\[E123\] .*: there it has .*, relu; this head has gelu\."
+    ):
         build_head(build_objective(encoder, 260), encoder)
     bilm = build_bilm()
     objective = BiLMObjective(bilm, ["<S>", "</S>", "<UNK>", "a"], n_samples=None)
     with pytest.raises(ValueError, match=r"\[E123\] .*: it is that of a BiLMObjective\."):
         build_head(objective, bilm)
-    encoder = build_transformer(n_ids=260, pre_norm=True)
+    encoder = build_transformer(n_ids=260, n_groups=1)
     head = build_head(build_objective(encoder, 260), encoder)
-    with pytest.raises(ValueError, match=r"\[E117\] .*the nearest is bert, but pre_norm is True"):
+    with pytest.raises(ValueError, match=r"\[E117\] .*: as bert, n_groups is 1 where"):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "out", head=head)
 
 
