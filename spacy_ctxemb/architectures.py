@@ -19,8 +19,9 @@ from .layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMi
 from .mix_listener import LayerMixListener
 from .objectives import BiLMObjective, MaskedLMObjective
 from .objectives.bilm import N_SPECIAL, build_vocabulary
-from .pieces import CharacterPieces, Pieces, WordPieces
+from .pieces import CharacterPieces, Pieces
 from .pretraining_objective import ObjectiveModel, build_objective_model, get_pretrained_shim
+from .subword_pieces import BytePairPieces, SubwordPieces, WordPieces
 from .windows import N_BOUNDARIES, Windowing
 
 #: Pieces of a window where the config does not say.
@@ -46,7 +47,8 @@ def build_contextual_tok2vec(
 ) -> ContextualModel:
     """`spacy-ctxemb.ContextualTok2Vec.v1`: contextual vectors of the tokens of each Doc.
 
-    encoder: BiLM or Transformer. pieces: CharacterPieces or WordPieces, to match.
+    encoder: BiLM or Transformer.
+    pieces: CharacterPieces for a BiLM; else WordPieces, BytePairPieces or SubwordPieces.
     mix: ScalarMix, Layer, LastLayers or ConcatLayers.
     pooling: "mean", "first", "last" or "max" of a token's pieces.
     width: of the vectors; a linear projection is learned where it differs from the mix's width.
@@ -231,6 +233,22 @@ def build_word_pieces(*, vocab_size: int = 8000, lowercase: bool = False) -> Pie
     return WordPieces(vocab_size, lowercase=lowercase)
 
 
+def build_byte_pair_pieces(*, vocab_size: int = 8000) -> Pieces:
+    """`spacy-ctxemb.BytePairPieces.v1`: stretches of bytes from a vocabulary of at most vocab_size.
+
+    vocab_size: at least 261. 4,000 to 50,000.
+    """
+    return BytePairPieces(vocab_size)
+
+
+def build_subword_pieces(*, vocab_size: int) -> Pieces:
+    """`spacy-ctxemb.SubwordPieces.v1`: pieces by any tokenizer.json of the `tokenizers` library.
+
+    vocab_size: of the encoder's table, not smaller than the tokenizer's vocabulary.
+    """
+    return SubwordPieces(vocab_size)
+
+
 def build_bilm_objective(
     *,
     corpus: Callable[[Language], Iterable[Example]],
@@ -276,7 +294,7 @@ def build_masked_lm_objective(
         if not any(word for words in read_words(corpus, vocab) for word in words):
             raise RuntimeError(Errors.E034)
         encoder, pieces = shim.embedder.encoder, shim.pieces
-        if not isinstance(pieces, WordPieces):
+        if not isinstance(pieces, SubwordPieces):
             raise RuntimeError(
                 Errors.E030.format(
                     objective="MaskedLMObjective",
@@ -287,7 +305,7 @@ def build_masked_lm_objective(
         objective = MaskedLMObjective(
             encoder,
             mask_id=pieces.mask_id,
-            n_special=pieces.n_special,
+            special_ids=pieces.special_ids,
             n_pieces=pieces.n_trained,
             share=share,
             whole_words=whole_words,

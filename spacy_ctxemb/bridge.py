@@ -21,8 +21,9 @@ from torch import Tensor
 from .doc_windows import DocWindowing, count, encode_docs
 from .embedder import Embedder
 from .errors import Errors
-from .pieces import Pieces, WordPieces
+from .pieces import Pieces
 from .shim import EmbedderShim
+from .subword_pieces import BytePairPieces, WordPieces
 from .torch_shim import to_array
 from .windows import Windows, check_length
 
@@ -200,7 +201,7 @@ def cut_docs(
     if keep_empty:
         windowing = replace(windowing, keep_empty=True)
     encoded = encode_docs(docs, pieces, split_sentences=shim.windowing.split_sentences)
-    windows = encoded.cut(encoded.ids, pieces.boundaries, windowing)
+    windows = encoded.cut(encoded.pieces.ids, pieces.boundaries, windowing)
     if is_counted:
         shim.counts.update(count(docs, encoded, pieces, windows))
     return Cut(windows, encoded.sequence_starts)
@@ -230,11 +231,12 @@ def set_encoder_dropout(model: ContextualModel) -> None:
 
 
 def needs_vocabulary(shim: EmbedderShim) -> bool:
-    """Whether the pieces cannot be used yet."""
-    return isinstance(shim.pieces, WordPieces) and not shim.pieces.is_trained
+    """Whether the pieces have no vocabulary, and can learn one."""
+    pieces = shim.pieces
+    return isinstance(pieces, WordPieces | BytePairPieces) and not pieces.is_trained
 
 
 def train_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> None:
-    """Learn a vocabulary of word pieces from the words of documents."""
-    if isinstance(shim.pieces, WordPieces):
-        shim.pieces.train([token.text for token in doc] for doc in docs)
+    """Learn a vocabulary of pieces from documents."""
+    if isinstance(shim.pieces, WordPieces | BytePairPieces):
+        shim.pieces.train([doc.text] for doc in docs)

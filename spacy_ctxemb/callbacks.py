@@ -8,16 +8,16 @@ from thinc.api import Model
 
 from .bridge import find_shims
 from .errors import Errors
-from .pieces import WordPieces
+from .subword_pieces import SubwordPieces
 
 
 def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:
-    """`spacy-ctxemb.LoadPieces.v1`: give every encoder of word pieces its vocabulary.
+    """`spacy-ctxemb.LoadPieces.v1`: give every encoder of subword pieces its vocabulary.
 
     It works for `spacy train` and `spacy pretrain`, and for encoders inside other components.
 
-    path: a file that `python -m spacy ctxemb train-pieces` wrote, or any WordPiece tokenizer.json
-        of the `tokenizers` library.
+    path: a file that `python -m spacy ctxemb train-pieces` wrote, or any tokenizer.json of the
+        `tokenizers` library.
     """
 
     def load_pieces(nlp: Language) -> Language:
@@ -25,7 +25,7 @@ def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:
             raise ValueError(Errors.E036.format(path=path))
         models = [getattr(nlp.get_pipe(name), "model", None) for name in nlp.component_names]
         shims = [shim for model in models if isinstance(model, Model) for shim in find_shims(model)]
-        found = [(s, s.pieces) for s in shims if isinstance(s.pieces, WordPieces)]
+        found = [(s, s.pieces) for s in shims if isinstance(s.pieces, SubwordPieces)]
         if not found:
             raise ValueError(Errors.E037.format(names=nlp.component_names))
         vocabulary = Path(path).read_text(encoding="utf8")

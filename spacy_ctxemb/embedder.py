@@ -137,8 +137,8 @@ class Embedder(nn.Module):
 
     def pool_layers(self, layers: Tensor, windows: Windows) -> Tensor:
         """Each layer's vectors of all tokens. (L, P, D) to (L, W, D)."""
-        lengths = windows.lengths.to(layers.device)
-        return torch.stack([self.pool(layer, lengths) for layer in layers])
+        starts, lengths = windows.starts.to(layers.device), windows.lengths.to(layers.device)
+        return torch.stack([self.pool(layer, starts, lengths) for layer in layers])
 
     def take_mix(self, mix: LayerMix) -> None:
         """Make vectors with another mix, and without a projection."""
@@ -155,8 +155,8 @@ class Embedder(nn.Module):
 
     def pool_tokens(self, pieces: Tensor, windows: Windows) -> Tensor:
         """(P, mix.width) to (W, width)."""
-        lengths = windows.lengths.to(pieces.device)
-        return self._project(self.pool(pieces, lengths), windows)
+        starts, lengths = windows.starts.to(pieces.device), windows.lengths.to(pieces.device)
+        return self._project(self.pool(pieces, starts, lengths), windows)
 
     def _encode_batch(self, batch: PieceBatch, layers: Sequence[int]) -> Encoded:
         """Some layers of the pieces that a batch owns, and of all its boundaries."""
@@ -236,7 +236,6 @@ def in_order(parts: Iterator[Tensor], places: Sequence[Tensor]) -> Tensor:
 def find_tokens(windows: Windows) -> tuple[Tensor, Tensor]:
     """Whether each token has pieces, (W,), and how many tokens of each document have, (n,)."""
     has_pieces = windows.lengths > 0
-    token_ends = windows.lengths.cumsum(0)[has_pieces]
     document_ends = windows.document_lengths.cumsum(0)
-    n_tokens = torch.searchsorted(token_ends, document_ends, right=True)
-    return has_pieces, n_tokens.diff(prepend=n_tokens.new_zeros(1))
+    documents = torch.searchsorted(document_ends, windows.starts[has_pieces], right=True)
+    return has_pieces, torch.bincount(documents, minlength=len(document_ends))

@@ -58,9 +58,11 @@ class Errors(metaclass=_Coded):
         "is. Choose another word."
     )
     E007 = (
-        "WordPieces have no vocabulary yet. Train one with `python -m spacy ctxemb "
-        "train-pieces`, and load it with the callback spacy-ctxemb.LoadPieces.v1 in "
-        "[initialize.before_init]; or call nlp.initialize() with training examples."
+        "{pieces} have no vocabulary yet. Take a tokenizer.json, or train one with `python -m "
+        "spacy ctxemb train-pieces`, and load it with spacy-ctxemb.TokenizerFile.v1 as "
+        "pieces_loader in [initialize.components.ctxemb], or with the callback "
+        "spacy-ctxemb.LoadPieces.v1 in [initialize.before_init]. WordPieces and BytePairPieces "
+        "learn one in nlp.initialize() with training examples."
     )
     E008 = "{source} is not a tokenizer in the JSON format of `tokenizers`: {reason}"
     E009 = (
@@ -71,9 +73,23 @@ class Errors(metaclass=_Coded):
         "The vocabulary of {source} has {size} pieces, the model's config allows {limit}. "
         "Raise vocab_size to {size}, or train a smaller vocabulary."
     )
-    E042 = (
-        "In the vocabulary of {source} the piece {piece} has id {id}; this encoder pads with id "
-        "0. Give {piece} the id 0."
+    E140 = (
+        "Masked language modelling hides pieces behind [MASK] or <mask>, and the vocabulary has "
+        "neither. Add one of them, or choose another objective."
+    )
+    E141 = (
+        "The tokenizer of {source} makes {found} of the text 'a': it must put one piece before a "
+        "text and one after it. Give it a post-processor that does, or add the pieces [CLS] and "
+        "[SEP], or <s> and </s>."
+    )
+    E142 = (
+        "{loader} is to give [{section}.pieces] a vocabulary, but these are {found}. Remove "
+        "pieces_loader, or use {options} there."
+    )
+    E143 = "The pieces of kind {kind} keep all text as it is. Leave --lowercase out."
+    E144 = (
+        "doc._.ctxemb_pieces tells of {found} tokens, the Doc has {n_tokens}: it was retokenised. "
+        "Run the component on it again."
     )
 
     # windows
@@ -218,8 +234,9 @@ class Errors(metaclass=_Coded):
 
     # files
     E036 = "There is no vocabulary at {path}. Make it with `python -m spacy ctxemb train-pieces`."
+    E145 = "There is no text at {path} to learn pieces from. Pass a file with one document a line."
     E037 = (
-        "spacy-ctxemb.LoadPieces.v1 found no encoder of word pieces among {names}. Remove the "
+        "spacy-ctxemb.LoadPieces.v1 found no encoder of subword pieces among {names}. Remove the "
         "callback, or use spacy-ctxemb.WordPieces.v1 in the encoder's config."
     )
     E038 = "{path} has no text: every line is empty. Pass a file with one document a line."

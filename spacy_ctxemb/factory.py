@@ -24,6 +24,7 @@ DEFAULT_MODEL: dict[str, Any] = {
         "doc._.ctxemb_boundaries",
         "doc._.ctxemb_pooled",
         "doc._.ctxemb_attention",
+        "doc._.ctxemb_pieces",
     ],
     default_config={
         "model": DEFAULT_MODEL,
@@ -32,6 +33,7 @@ DEFAULT_MODEL: dict[str, Any] = {
         "doc_pooling": None,
         "normalize": False,
         "keep_attention": False,
+        "keep_pieces": False,
     },
 )
 def build_ctxemb(
@@ -43,6 +45,7 @@ def build_ctxemb(
     doc_pooling: str | None,
     normalize: bool,
     keep_attention: bool,
+    keep_pieces: bool,
 ) -> "ContextualEmbedder":
     """Build the component.
 
@@ -55,6 +58,8 @@ def build_ctxemb(
         "mean", "cls" or "max" of all pieces, boundaries included; null for the mean of the tokens.
     normalize: whether these have length 1; with doc_pooling.
     keep_attention: whether to write attention weights to doc._.ctxemb_attention: much memory.
+    keep_pieces: whether to write the pieces of the text to doc._.ctxemb_pieces, for
+        token._.ctxemb_pieces.
     """
     from .pipeline import ContextualEmbedder
 
@@ -67,4 +72,5 @@ def build_ctxemb(
         doc_pooling=doc_pooling,
         normalize=normalize,
         keep_attention=keep_attention,
+        keep_pieces=keep_pieces,
     )

@@ -1,4 +1,4 @@
-"""Learning a vocabulary of word pieces, the same one each time.
+"""Learning vocabularies, the same ones each time.
 
 The trainer of WordPiece in `tokenizers` numbers the pieces inside words in the order of a hash
 table, which changes from run to run, and breaks ties by these numbers. Its trainer of byte-pair
@@ -11,7 +11,7 @@ section 3.2.
 
 import string
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +22,57 @@ PRIVATE = 0xF0000
 
 #: Repetitions of a word passed to the trainer at a time.
 LINE_LENGTH = 1000
+
+
+def train_word_pieces(
+    texts: Iterable[str], *, size: int, special: Sequence[str], lowercase: bool, progress: bool
+) -> "Tokenizer":
+    """BERT's tokenizer with a vocabulary learned from texts.
+
+    size: pieces at most. special: unknown pieces are the second of them. lowercase: fold case and
+    accents.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token=special[1]))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    vocabulary = learn_word_pieces(
+        count_words(tokenizer, texts),
+        size=size,
+        special=special,
+        letters=string.ascii_lowercase if lowercase else string.ascii_letters,
+        progress=progress,
+    )
+    tokenizer.model = models.WordPiece(vocabulary, unk_token=special[1])
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(list(special))
+    return tokenizer
+
+
+def train_byte_pairs(
+    texts: Iterable[str], *, size: int, special: Sequence[str], progress: bool
+) -> "Tokenizer":
+    """RoBERTa's tokenizer with a vocabulary learned from texts.
+
+    size: pieces at most. special: a text stands between the first and the third of them.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(special),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=progress,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    begin, end = ((piece, special.index(piece)) for piece in (special[0], special[2]))
+    # By position: the library's name of `cls` has changed.
+    tokenizer.post_processor = processors.RobertaProcessing(end, begin, True, False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
 
 
 def learn_word_pieces(
@@ -70,7 +121,7 @@ def keep_common_characters(counts: Counter[str], *, limit: int, always: str) -> 
     return Counter({word: n for word, n in counts.items() if kept.issuperset(word)})
 
 
-def count_words(tokenizer: "Tokenizer", texts: Iterator[str]) -> Counter[str]:
+def count_words(tokenizer: "Tokenizer", texts: Iterable[str]) -> Counter[str]:
     """How often each word occurs, as a tokenizer normalises and splits it."""
     counts: Counter[str] = Counter()
     for text in texts:

@@ -26,12 +26,14 @@ from .bridge import (
     train_pieces,
 )
 from .doc_pooling import check_doc_pooling
+from .doc_windows import list_pieces
 from .errors import Errors
 from .layer_mix import LayerWeights, ScalarMix
 from .listeners import TENSOR, Guard, get_guard, guard
 from .loaders import EncoderLoader
 from .mix_listener import LAYERS, LayerMixListener, replace_listener, replace_listener_config
 from .outputs import Outputs, predict_outputs
+from .piece_loaders import PiecesLoader
 from .shim import Wanted
 
 KEEP = ("tensor", "layers", "none")
@@ -82,6 +84,7 @@ class ContextualEmbedder(Tok2Vec):
         doc_pooling: str | None = None,
         normalize: bool = False,
         keep_attention: bool = False,
+        keep_pieces: bool = False,
     ) -> None:
         super().__init__(vocab, model, name)
         if keep not in KEEP:
@@ -101,6 +104,7 @@ class ContextualEmbedder(Tok2Vec):
             raise ValueError(Errors.E093.format(name=name, doc_pooling=doc_pooling))
         if keep_attention and not embedder.encoder.has_attention:
             raise ValueError(Errors.E094.format(name=name, encoder=type(embedder.encoder).__name__))
+        self.keep_pieces = keep_pieces
         self._linked = self.listener_map
         self._later_writers: list[str] = []
         self._pending: PendingUpdate | None = None
@@ -109,8 +113,9 @@ class ContextualEmbedder(Tok2Vec):
     def counts(self) -> Counter[str]:
         """What went through the encoder since the pipeline was made.
 
-        documents, windows, pieces; tokens; tokens_without_pieces (white space: zero vectors);
-        lossy_pieces (text that the vocabulary cannot spell, or that was cut to max_characters).
+        documents, windows, pieces; tokens; tokens_without_pieces (white space, and
+        what a tokenizer drops: zero vectors); lossy_pieces (text that the vocabulary cannot spell,
+        or that was cut to max_characters).
         """
         return get_shim(self.model).counts
 
@@ -132,7 +137,12 @@ class ContextualEmbedder(Tok2Vec):
     def set_annotations(
         self, docs: Sequence[Doc], predicted: list[Floats2d] | list[Outputs]
     ) -> None:
-        """Write vectors to Docs."""
+        """Write vectors to Docs, and pieces where they are to be kept."""
+        if self.keep_pieces:
+            for doc, pieces in zip(
+                docs, list_pieces(docs, get_shim(self.model).pieces), strict=True
+            ):
+                doc._.set(vectors.PIECES, pieces)
         for doc, output in zip(docs, predicted, strict=True):
             if isinstance(output, Outputs):
                 doc.user_data.pop(LAYERS.counter, None)
@@ -235,12 +245,14 @@ class ContextualEmbedder(Tok2Vec):
         *,
         nlp: Language | None = None,
         encoder_loader: EncoderLoader | None = None,
+        pieces_loader: PiecesLoader | None = None,
     ) -> None:
-        """Give the encoder its weights, and word pieces a vocabulary where they have none.
+        """Give the encoder its weights, and subword pieces a vocabulary where they have none.
 
-        get_examples: the training data; a vocabulary is learned from its words.
+        get_examples: the training data; without a loader a vocabulary is learned from its texts.
         encoder_loader: reads the encoder's weights, see loaders.py; None for random ones. Mix and
             projection get initial values.
+        pieces_loader: reads or learns a vocabulary, see piece_loaders.py.
         """
         if nlp is not None:
             self._check_earlier(nlp)
@@ -248,9 +260,12 @@ class ContextualEmbedder(Tok2Vec):
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         if not sample:
             raise ValueError(Errors.E025.format(name=self.name))
+        section = f"components.{self.name}.model"
+        if pieces_loader is not None:
+            pieces_loader(shim.pieces, section)
+            shim.pieces_from_sample = False
         tensors = None
         if encoder_loader is not None:
-            section = f"components.{self.name}.model"
             tensors = encoder_loader(shim.embedder.encoder, shim.pieces, section)
         if needs_vocabulary(shim):
             train_pieces(shim, [eg.x for eg in get_examples()])

@@ -1,38 +1,38 @@
-"""From the pieces of a token to one vector. A token without pieces gets zeros."""
+"""From the pieces of a token to one vector. A token without pieces gets zeros.
+
+The pieces of token w are the rows starts[w] to starts[w] + lengths[w]; tokens may share them.
+"""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .errors import Errors
 
-#: pieces (P, D), lengths (W,) -> (W, D)
-Pooling = Callable[[Tensor, Tensor], Tensor]
+#: pieces (P, D), starts (W,), lengths (W,) -> (W, D)
+Pooling = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def pool_mean(pieces: Tensor, lengths: Tensor) -> Tensor:
+def pool_mean(pieces: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
     """The mean of a token's pieces."""
-    total = pieces.new_zeros(len(lengths), pieces.size(1))
-    total = total.index_add(0, _owners(lengths), pieces)
-    return total / lengths.clamp(min=1)[:, None]
+    return _reduce(pieces, starts, lengths, mode="mean")
 
 
-def pool_first(pieces: Tensor, lengths: Tensor) -> Tensor:
+def pool_first(pieces: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
     """The first piece of a token."""
-    return _take(pieces, lengths, torch.cumsum(lengths, 0) - lengths)
+    return _take(pieces, lengths, starts)
 
 
-def pool_last(pieces: Tensor, lengths: Tensor) -> Tensor:
+def pool_last(pieces: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
     """The last piece of a token."""
-    return _take(pieces, lengths, torch.cumsum(lengths, 0) - 1)
+    return _take(pieces, lengths, starts + lengths - 1)
 
 
-def pool_max(pieces: Tensor, lengths: Tensor) -> Tensor:
+def pool_max(pieces: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
     """The largest value of each column among a token's pieces."""
-    owners = _owners(lengths)[:, None].expand_as(pieces)
-    out = pieces.new_zeros(len(lengths), pieces.size(1))
-    return out.scatter_reduce(0, owners, pieces, "amax", include_self=False)
+    return _reduce(pieces, starts, lengths, mode="max")
 
 
 POOLINGS: dict[str, Pooling] = {
@@ -50,10 +50,12 @@ def get_pooling(name: str) -> Pooling:
     return POOLINGS[name]
 
 
-def _owners(lengths: Tensor) -> Tensor:
-    """The token of each piece. (P,)"""
-    tokens = torch.arange(len(lengths), device=lengths.device)
-    return torch.repeat_interleave(tokens, lengths)
+def _reduce(pieces: Tensor, starts: Tensor, lengths: Tensor, *, mode: str) -> Tensor:
+    """Each token's rows made one, without a copy of them."""
+    before = lengths.cumsum(0) - lengths
+    rows = torch.repeat_interleave(starts - before, lengths)
+    rows = rows + torch.arange(len(rows), device=rows.device)
+    return F.embedding_bag(rows, pieces, before, mode=mode)
 
 
 def _take(pieces: Tensor, lengths: Tensor, chosen: Tensor) -> Tensor:

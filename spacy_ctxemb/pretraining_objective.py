@@ -57,7 +57,7 @@ def get_pretrained_shim(tok2vec: ContextualModel) -> EmbedderShim:
     if len(shims) != 1:
         raise RuntimeError(Errors.E032.format(name=tok2vec.name))
     if shims[0].pieces_from_sample:
-        raise RuntimeError(Errors.E007)
+        raise RuntimeError(Errors.E007.format(pieces=type(shims[0].pieces).__name__))
     return shims[0]
 
 
@@ -99,8 +99,9 @@ def run(
     objective, pieces, windowing = shim.objective, shim.pieces, shim.windowing
     assert objective is not None
     encoded = encode_docs(docs, pieces, split_sentences=windowing.split_sentences)
+    read = encoded.pieces
     ids, targets, (begin, end) = objective.make_targets(
-        encoded.ids, encoded.words, encoded.lengths, rng
+        read.ids, encoded.texts.words, read.starts, read.lengths, rng
     )
     inputs = encoded.cut(ids, pieces.boundaries, windowing.windowing)
     boundaries = np.array(begin, dtype=np.int32), np.array(end, dtype=np.int32)

@@ -32,9 +32,29 @@ POOLED = "ctxemb_pooled"
 #: a piece, the first and the last of which are the window's boundaries.
 ATTENTION = "ctxemb_attention"
 
-for extension in (LAYERS, BOUNDARIES, POOLED, ATTENTION):
+#: The P pieces of a Doc: a dictionary of "pieces", their text; "offsets", (P, 2), the first
+#: character of each and the one after its last; "starts" and "lengths", (n_tokens,), the first
+#: piece of each token, and how many it has; or None. Of a Token: the list of its pieces, or None.
+PIECES = "ctxemb_pieces"
+
+
+def token_pieces(token: Token) -> list[str] | None:
+    """The text of a token's pieces."""
+    of_doc = token.doc._.get(PIECES)
+    if of_doc is None:
+        return None
+    starts, lengths = of_doc["starts"], of_doc["lengths"]
+    if len(starts) != len(token.doc):
+        raise ValueError(Errors.E144.format(found=len(starts), n_tokens=len(token.doc)))
+    start = int(starts[token.i])
+    return list(of_doc["pieces"][start : start + int(lengths[token.i])])
+
+
+for extension in (LAYERS, BOUNDARIES, POOLED, ATTENTION, PIECES):
     if not Doc.has_extension(extension):
         Doc.set_extension(extension, default=None)
+if not Token.has_extension(PIECES):
+    Token.set_extension(PIECES, getter=token_pieces)
 
 
 def attach(doc: Doc) -> Doc:

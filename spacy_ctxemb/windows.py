@@ -5,16 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import Errors
-from .pieces import Ids
+from .pieces import Ids, Ints, TextPieces
 
 #: Pieces put around each window: one before, one after.
 N_BOUNDARIES = 2
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,8 @@ class Windows(NamedTuple):
     """All windows of some documents.
 
     batches: each of the P pieces is owned by exactly one of them.
-    lengths: (W,), pieces of each token.
+    starts, lengths: (W,), the first piece of each token, and how many it has. Tokens may share
+        pieces, and pieces may belong to no token.
     document_lengths: (n_documents,), pieces of each document.
     edges: (S, 2), the first and the last window of each sequence that has any.
     sequence_lengths: (S,), pieces of each of these sequences.
@@ -77,6 +75,7 @@ class Windows(NamedTuple):
     """
 
     batches: list[PieceBatch]
+    starts: Tensor
     lengths: Tensor
     document_lengths: Tensor
     edges: Tensor
@@ -99,31 +98,28 @@ class Spans(NamedTuple):
 
 
 def build_windows(
-    ids: Ids,
-    lengths: Ints,
-    document_lengths: Ints,
+    pieces: TextPieces,
     sequence_lengths: Ints,
     boundaries: tuple[Ids, Ids],
     windowing: Windowing,
 ) -> Windows:
     """Cut sequences into windows, and group windows of similar length.
 
-    ids: (P,) or (P, C), the pieces of all documents in order.
-    lengths: (W,), pieces of each token; they add up to P, as do the two following.
-    document_lengths, sequence_lengths: pieces of each document, and of each sequence: what no
-        window reaches beyond.
+    pieces: those of all documents in order.
+    sequence_lengths: pieces of each sequence, which no window reaches beyond; they add up to P.
     boundaries: the pieces before and after each window.
     """
     spans = cut(sequence_lengths, windowing)
     batches = [
-        build_batch(ids, spans, group, boundaries) for group in group_spans(spans, windowing)
+        build_batch(pieces.ids, spans, group, boundaries) for group in group_spans(spans, windowing)
     ]
     ends = np.flatnonzero(np.diff(spans.sequence, append=-1))
     edges = np.stack([np.flatnonzero(np.diff(spans.sequence, prepend=-1)), ends], axis=1)
     return Windows(
         batches,
-        torch.from_numpy(lengths),
-        torch.from_numpy(document_lengths),
+        torch.from_numpy(pieces.starts),
+        torch.from_numpy(pieces.lengths),
+        torch.from_numpy(pieces.document_lengths),
         torch.from_numpy(edges),
         torch.from_numpy(sequence_lengths[spans.sequence[ends]]),
         windowing.batch_pieces,

@@ -43,13 +43,24 @@ def windowings(draw: st.DrawFn, max_window: int = 12) -> Windowing:
 
 
 @st.composite
-def pieces_PD_lengths_W(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
-    """Vectors of pieces, and the number of pieces of each token they belong to."""
-    lengths = draw(lengths_W())
+def stretches_W(draw: st.DrawFn) -> tuple[int, Ints, Ints]:
+    """P, and the pieces of each token: the first one, and how many. Tokens may share pieces, and
+    pieces may belong to no token."""
+    P = draw(st.integers(0, 20))
+    spans = st.tuples(st.integers(0, P), st.integers(0, P)).map(sorted)
+    pairs = np.array(draw(st.lists(spans, max_size=12)), dtype=np.int64).reshape(-1, 2)
+    starts, ends = np.sort(pairs, axis=0).T  # tokens are in order
+    return P, starts, ends - starts
+
+
+@st.composite
+def pieces_PD_stretches_W(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
+    """Vectors of pieces, and those of each token: the first one, and how many."""
+    P, starts, lengths = draw(stretches_W())
     D = draw(st.integers(1, 4))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
-    pieces = torch.randn(int(lengths.sum()), D, generator=generator, dtype=torch.float64)
-    return pieces, torch.from_numpy(lengths)
+    pieces = torch.randn(P, D, generator=generator, dtype=torch.float64)
+    return pieces, torch.from_numpy(starts), torch.from_numpy(lengths)
 
 
 @st.composite
@@ -63,9 +74,8 @@ def layers_LPD_lengths(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
 
 
 @st.composite
-def ids_P_lengths_W(draw: st.DrawFn, n_ids: int) -> tuple[NDArray[np.int32], Ints]:
-    """Ids of pieces, any below n_ids, and the number of pieces of each token."""
-    lengths = draw(lengths_W(max_size=30))
-    P = int(lengths.sum())
+def ids_P_stretches_W(draw: st.DrawFn, n_ids: int) -> tuple[NDArray[np.int32], Ints, Ints]:
+    """Ids of pieces, any below n_ids, and those of each token: the first one, and how many."""
+    P, starts, lengths = draw(stretches_W())
     ids = draw(st.lists(st.integers(0, n_ids - 1), min_size=P, max_size=P))
-    return np.array(ids, dtype=np.int32), lengths
+    return np.array(ids, dtype=np.int32), starts, lengths

@@ -8,7 +8,7 @@ import spacy
 from spacy.util import registry
 
 from spacy_ctxemb.bridge import find_shims
-from spacy_ctxemb.pieces import WordPieces
+from spacy_ctxemb.subword_pieces import WordPieces
 
 from .pipelines import (
     BILM,

@@ -11,7 +11,7 @@ from spacy.cli.train import train
 from spacy.training.pretrain import pretrain
 from spacy.util import load_config
 
-from spacy_ctxemb.pieces import WordPieces
+from spacy_ctxemb.subword_pieces import WordPieces
 
 from .cli.command import run_well
 from .pretraining import CONFIGS, write_text

@@ -283,7 +283,7 @@ class TestTokensToAdd:
 
     def test_such_a_token_is_one_character(self) -> None:
         pieces = CharacterPieces(6, tokens_to_add={"<num>": 7, "</S>": 9})
-        rows = pieces.encode(["<num>", "</S>", "<S>"]).ids.tolist()
+        rows = pieces.encode_words(["<num>", "</S>", "<S>"]).tolist()
         assert rows == [
             [259, 8, 260, 261, 261, 261],
             [259, 10, 260, 261, 261, 261],

@@ -44,12 +44,17 @@ MIXES: dict[str, BuildMix] = {
 # Windows of 5 pieces that overlap by 2 to 4.
 WINDOWING = Windowing(window=5, stride=3, batch_pieces=21, max_padding=0.3)
 
-# Three documents; tokens of 0 to 3 pieces.
+# Three documents; tokens of 0 to 3 pieces. The Transformer's share some, and some are of none.
 LENGTHS = {"bilm": [1, 1, 0, 1] + [1] * 9 + [0, 1], "transformer": [2, 0, 3, 1, 1, 2, 3, 1, 1, 0]}
+STARTS = {
+    "bilm": [0, 1, 2, 2, *range(3, 12), 12, 12],
+    "transformer": [0, 2, 1, 3, 5, 5, 8, 11, 13, 14],
+}
 DOCUMENTS = {"bilm": [3, 9, 1], "transformer": [5, 8, 1]}
 
-# Tokens of each document that have pieces.
-N_TOKENS = {"bilm": [3, 9, 1], "transformer": [2, 5, 1]}
+# Tokens of each document, and those of them that have pieces.
+ALL_TOKENS = {"bilm": [4, 9, 2], "transformer": [4, 4, 2]}
+N_TOKENS = {"bilm": [3, 9, 1], "transformer": [3, 4, 1]}
 
 
 def build_embedder(
@@ -60,12 +65,13 @@ def build_embedder(
 
 
 def draw_pieces(embedder: Embedder, kind: str) -> Tensor:
-    return draw_ids(embedder.encoder, sum(LENGTHS[kind]))
+    return draw_ids(embedder.encoder, sum(DOCUMENTS[kind]))
 
 
 def cut(embedder: Embedder, kind: str, windowing: Windowing = WINDOWING) -> Windows:
     """Windows of random pieces."""
-    return cut_windows(draw_pieces(embedder, kind), LENGTHS[kind], DOCUMENTS[kind], windowing)
+    ids = draw_pieces(embedder, kind)
+    return cut_windows(ids, LENGTHS[kind], DOCUMENTS[kind], windowing, starts=STARTS[kind])
 
 
 def embed_plainly(embedder: Embedder, kind: str, ids: Tensor, windowing: Windowing) -> Tensor:
@@ -94,16 +100,17 @@ def embed_plainly(embedder: Embedder, kind: str, ids: Tensor, windowing: Windowi
             best = max((s for s in starts if s <= p < s + size), key=lambda s: (context(s), s))
             pieces.append(layers[best][:, p - best])
         start += n
-    layers, lengths = torch.stack(pieces, dim=1), torch.tensor(LENGTHS[kind])
+    layers = torch.stack(pieces, dim=1)
+    starts, lengths = torch.tensor(STARTS[kind]), torch.tensor(LENGTHS[kind])
     layers = layers[list(embedder.mix.layers)]
     if embedder.mix.of_tokens:
-        pooled = torch.stack([embedder.pool(layer, lengths) for layer in layers])
+        pooled = torch.stack([embedder.pool(layer, starts, lengths) for layer in layers])
         tokens = pooled.new_zeros(len(lengths), embedder.mix.width)
         chosen = lengths > 0
         tokens[chosen] = embedder.mix(pooled[:, chosen], torch.tensor(N_TOKENS[kind]))
     else:
         mixed = embedder.mix(layers, torch.tensor(DOCUMENTS[kind]))
-        tokens = embedder.pool(mixed, lengths)
+        tokens = embedder.pool(mixed, starts, lengths)
     if embedder.projection is not None:
         tokens = tokens @ embedder.projection.weight.T + embedder.projection.bias
     return tokens * torch.tensor([[float(n > 0)] for n in LENGTHS[kind]])
@@ -153,11 +160,12 @@ def test_documents_do_not_depend_on_each_other(kind: str, mix: str) -> None:
     embedder = build_embedder(kind, mix)
     together = embedder(cut(embedder, kind))
     ids = draw_pieces(embedder, kind)
-    tokens, pieces = np.cumsum([0, *LENGTHS[kind]]), np.cumsum([0, *DOCUMENTS[kind]])
-    for start, end in zip(pieces[:-1], pieces[1:], strict=True):
-        first, last = np.searchsorted(tokens, start, "right") - 1, np.searchsorted(tokens, end)
-        lengths = LENGTHS[kind][first:last]
-        alone = embedder(cut_windows(ids[start:end], lengths, [end - start], WINDOWING))
+    tokens, pieces = np.cumsum([0, *ALL_TOKENS[kind]]), np.cumsum([0, *DOCUMENTS[kind]])
+    for i, (start, end) in enumerate(zip(pieces[:-1], pieces[1:], strict=True)):
+        first, last = tokens[i : i + 2]
+        lengths, starts = LENGTHS[kind][first:last], np.array(STARTS[kind][first:last]) - start
+        windows = cut_windows(ids[start:end], lengths, [end - start], WINDOWING, starts=starts)
+        alone = embedder(windows)
         torch.testing.assert_close(alone, together[first:last], rtol=1e-5, atol=1e-5)
 
 

@@ -23,8 +23,15 @@ MAY_IMPORT = {
     "__init__": {".vectors"},
     "errors": set(),
     "files": set(),
-    "pieces": {"numpy", "tokenizers", ".piece_training"},
+    "pieces": {"numpy", ".subword_pieces"},
+    "alignment": {"numpy", ".pieces"},
     "piece_training": {"tokenizers"},
+    "tokenizer_files": {"tokenizers"},
+    "subword_pieces": {
+        *("numpy", "tokenizers"),
+        *(".alignment", ".piece_training", ".pieces", ".tokenizer_files"),
+    },
+    "piece_loaders": {".files", ".pieces", ".subword_pieces"},
     "windows": {"numpy", "torch", ".pieces"},
     "doc_windows": {"numpy", "spacy", ".pieces", ".windows"},
     "encoders.__init__": {".encoders"},
@@ -77,7 +84,8 @@ MAY_IMPORT = {
     },
     "bridge": {
         *("numpy", "spacy", "thinc", "torch"),
-        *(".doc_windows", ".embedder", ".pieces", ".shim", ".torch_shim", ".windows"),
+        *(".doc_windows", ".embedder", ".pieces", ".shim", ".subword_pieces", ".torch_shim"),
+        ".windows",
     },
     "outputs": {"numpy", "spacy", ".bridge", ".shim"},
     "pretraining_objective": {
@@ -87,9 +95,9 @@ MAY_IMPORT = {
     "architectures": {
         *("spacy", "torch"),
         *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".objectives"),
-        *(".mix_listener", ".pieces", ".pretraining_objective", ".windows"),
+        *(".mix_listener", ".pieces", ".pretraining_objective", ".subword_pieces", ".windows"),
     },
-    "callbacks": {"spacy", "thinc", ".bridge", ".pieces"},
+    "callbacks": {"spacy", "thinc", ".bridge", ".subword_pieces"},
     "loaders": {
         *("tokenizers", "torch", ".checkpoints", ".encoders", ".pieces", ".subword_pieces"),
     },
@@ -101,8 +109,8 @@ MAY_IMPORT = {
     },
     "pipeline": {
         *("spacy", "thinc"),
-        *(".bridge", ".doc_pooling", ".layer_mix", ".listeners", ".loaders", ".mix_listener"),
-        *(".outputs", ".shim", ".vectors"),
+        *(".bridge", ".doc_pooling", ".doc_windows", ".layer_mix", ".listeners", ".loaders"),
+        *(".mix_listener", ".outputs", ".piece_loaders", ".shim", ".vectors"),
     },
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},
@@ -117,8 +125,12 @@ MAY_IMPORT = {
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
 MAY_IMPORT_AT_ONCE = {
     "__init__": set(),
-    "pieces": {"numpy", ".piece_training"},
+    "pieces": {"numpy"},
     "piece_training": set(),
+    "tokenizer_files": set(),
+    "subword_pieces": {
+        *("numpy", ".alignment", ".piece_training", ".pieces", ".tokenizer_files"),
+    },
     "checkpoints.elmo_files": set(),
     "checkpoints.bert_head": {"torch", ".checkpoints", ".encoders", ".objectives"},
     "checkpoints.*": {"torch", ".checkpoints", ".encoders", ".files"},
@@ -219,7 +231,7 @@ def test_imports_are_found() -> None:
     assert Import(".encoders.char_cnn", True) in find_imports("encoders.bilm")
     assert Import(".encoders.encoder", True) in find_imports("encoders.__init__")
     assert Import(".encoders", True) in find_imports("objectives.bilm")
-    assert Import("tokenizers", False) in find_imports("pieces")
+    assert Import("tokenizers", False) in find_imports("subword_pieces")
 
 
 def find_new_modules(before: str, after: str) -> set[str]:

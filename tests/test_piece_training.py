@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,19 +77,32 @@ def test_a_character_left_out_does_not_join_its_neighbours() -> None:
     assert learn({"aéb": 5, "cd": 3}, n_merges=1) == ["cd"]
 
 
-def test_another_process_learns_the_same() -> None:
+WORD_PIECES = f"""
+from collections import Counter
+from spacy_ctxemb.piece_training import learn_word_pieces
+found = learn_word_pieces(
+    Counter(words), size={N_ALPHABET + 110}, special={SPECIAL!r}, letters={LETTERS!r},
+    progress=False,
+)
+"""
+BYTE_PAIRS = """
+from spacy_ctxemb.piece_training import train_byte_pairs
+special = ["<s>", "<pad>", "</s>"]
+tokenizer = train_byte_pairs([" ".join(words)], size=369, special=special, progress=False)
+found = tokenizer.get_vocab()
+"""
+
+
+@pytest.mark.parametrize(
+    "code, n_pieces", [(WORD_PIECES, N_ALPHABET + 110), (BYTE_PAIRS, 369)], ids=["words", "bytes"]
+)
+def test_another_process_learns_the_same(code: str, n_pieces: int) -> None:
     """Hash tables have another order in each process; all pairs here are ties."""
     words = [a + b for a in "zyxwvutsrq" for b in "éèabcdefghij"]
-    code = (
-        "import json; from collections import Counter\n"
-        "from spacy_ctxemb.piece_training import learn_word_pieces\n"
-        f"found = learn_word_pieces(Counter({words!r}), size={N_ALPHABET + 110}, "
-        f"special={SPECIAL!r}, letters={LETTERS!r}, progress=False)\n"
-        "print(json.dumps(sorted(found, key=found.get)))"
-    )
+    code = f"import json\nwords = {words!r}\n{code}print(json.dumps(sorted(found, key=found.get)))"
     outputs = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
         for _ in range(4)
     ]
-    assert len(json.loads(outputs[0])) == N_ALPHABET + 110
+    assert len(json.loads(outputs[0])) == n_pieces
     assert len(set(outputs)) == 1

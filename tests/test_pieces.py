@@ -1,33 +1,27 @@
-"""Pieces against ids worked out by hand, and against the `tokenizers` library itself."""
+"""Pieces of characters against ids worked out by hand, and what all kinds of pieces agree on."""
 
 import json
 import pickle
-import re
 import string
+from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from tokenizers import Tokenizer, models
 
 from spacy_ctxemb import pieces as pieces_module
-from spacy_ctxemb.pieces import CharacterPieces, Pieces, WordPieces, pieces_from_json
+from spacy_ctxemb.pieces import CharacterPieces, Pieces, pieces_from_json
+from spacy_ctxemb.subword_pieces import BytePairPieces, SubwordPieces, WordPieces
 
-from .strategies import any_words_W, ascii_words, texts, words_W
+from .strategies import any_words_W, words_W
+from .texts import encode, join_words, read_tokens
 
 WORDS = ["the", "cats", "sat", "on", "Mats", "and", "chatted", "that", "thé", "日本"] * 3
 
 # Ids of ELMo after the shift by 1: begin and end of sentence, begin and end of word, padding.
 BOS, EOS, BOW, EOW, PAD = 257, 258, 259, 260, 261
-
-
-@pytest.fixture(scope="module")
-def word_pieces() -> WordPieces:
-    pieces = WordPieces(200)
-    pieces.train([WORDS])
-    return pieces
 
 
 @pytest.mark.parametrize(
@@ -49,10 +43,9 @@ def word_pieces() -> WordPieces:
     ],
 )
 def test_character_ids_are_bytes_shifted_by_one(word: str, characters: list[int]) -> None:
-    ids, lengths = CharacterPieces(50).encode([word])
+    ids = CharacterPieces(50).encode_words([word])
     row = [BOW, *characters, EOW]
     assert ids.tolist() == [row + [PAD] * (50 - len(row))]
-    assert lengths.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +59,7 @@ def test_character_ids_are_bytes_shifted_by_one(word: str, characters: list[int]
     ],
 )
 def test_long_words_keep_48_bytes_and_their_end(word: str, kept: list[int]) -> None:
-    (row,) = CharacterPieces(50).encode([word]).ids.tolist()
+    (row,) = CharacterPieces(50).encode_words([word]).tolist()
     assert row == [BOW, *kept, EOW]
 
 
@@ -79,16 +72,15 @@ def test_character_boundaries_are_the_sentence_rows() -> None:
 @given(words_W)
 def test_characters_spell_the_first_bytes_of_each_word(words: list[str]) -> None:
     words = [word for word in words if not word.isspace()]
-    ids, lengths = CharacterPieces(9).encode(words)
+    ids = CharacterPieces(9).encode_words(words)
     assert ids.shape == (len(words), 9) and ids.dtype == np.int32
-    assert lengths.tolist() == [1] * len(words)
     spelt = [bytes(i - 1 for i in row if i <= 256) for row in ids.tolist()]
     assert spelt == [word.encode()[:7] for word in words]
 
 
 def test_character_rows_that_are_full_count_as_lossy() -> None:
     pieces = CharacterPieces(5)
-    assert pieces.is_lossy(pieces.encode(["ab", "abc", "abcd"]).ids).tolist() == [
+    assert pieces.is_lossy(pieces.encode_words(["ab", "abc", "abcd"])).tolist() == [
         False,
         True,
         True,
@@ -101,66 +93,114 @@ def test_too_few_characters_are_refused(max_characters: int) -> None:
         CharacterPieces(max_characters)
 
 
+@given(words=any_words_W)
+def test_the_cache_changes_nothing(words: list[str]) -> None:
+    cached = CharacterPieces(12)
+    for part in (words[:4], words, words[2:]):
+        expected = [CharacterPieces(12).encode_words([word]) for word in part]
+        blank = np.zeros((0, 12), dtype=np.int32)
+        assert_array_equal(cached.encode_words(part), np.concatenate([blank, *expected]))
+
+
+def test_a_full_cache_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces_module, "CACHE_SIZE", 2)
+    pieces = CharacterPieces(12)
+    for words in [["a", "b", "c", "d"], ["b", "e", "b"], ["a"], ["f", "g", "a"]]:
+        expected = CharacterPieces(12).encode_words(words)
+        assert_array_equal(pieces.encode_words(words), expected)
+        assert len(pieces._cache) <= 4
+
+
+def test_callers_may_change_what_they_get() -> None:
+    pieces = CharacterPieces(12)
+    expected = pieces.encode_words(["cats"]).copy()
+    pieces.encode_words(["cats"])[:] = 0
+    assert_array_equal(pieces.encode_words(["cats"]), expected)
+
+
+def test_a_document_has_one_piece_a_word() -> None:
+    pieces = CharacterPieces(12)
+    encoded = pieces.encode(join_words(["a", " ", "", "bc"], [], [" "], ["", "d"]))
+    assert_array_equal(encoded.ids, pieces.encode_words(["a", "", "bc", "", "d"]))
+    # The texts "a   bc", "", " " and " d", end to end; each begins at 0, 7, 7 and 8.
+    assert encoded.offsets.tolist() == [[0, 1], [4, 4], [5, 7], [8, 8], [9, 10]]
+    assert encoded.starts.tolist() == [0, 1, 1, 2, 3, 3, 4]
+    assert encoded.lengths.tolist() == [1, 0, 1, 1, 0, 1, 1]
+    assert encoded.document_lengths.tolist() == [3, 0, 0, 2]
+
+
+def test_a_piece_is_spelt_as_the_encoder_reads_it() -> None:
+    pieces = CharacterPieces(6, tokens_to_add={"<num>": 7})
+    words = ["cats", "catch", "ééé", "日本", "<num>", "</S>", ""]
+    spelt = ["cats", "catc", "éé", "日", "<num>", "</S>", ""]
+    assert pieces.spell(pieces.encode_words(words)) == spelt
+
+
+def test_texts_know_their_words() -> None:
+    documents = ["a", " ", "", "bc"], [], ["日本", "d"]
+    assert join_words(*documents).words == [word for words in documents for word in words]
+
+
 def build_pieces(kind: str) -> Pieces:
     if kind == "characters":
         return CharacterPieces(12)
-    pieces = WordPieces(200)
-    pieces.train([WORDS])
-    return pieces
+    if kind == "words":
+        pieces = WordPieces(200)
+        pieces.train([WORDS])
+        return pieces
+    byte_pairs = BytePairPieces(290)
+    byte_pairs.train([WORDS])
+    if kind == "byte pairs":
+        return byte_pairs
+    subwords = SubwordPieces(400)
+    subwords.load(byte_pairs.tokenizer.to_str())
+    return subwords
 
 
-@pytest.mark.parametrize("kind", ["characters", "wordpieces"])
+@pytest.mark.parametrize("kind", ["characters", "words", "byte pairs", "subwords"])
 class TestAllPieces:
     def test_white_space_has_no_pieces(self, kind: str) -> None:
-        pieces = build_pieces(kind)
         words = ["a", " ", "\n\n", "b", "\t", "\u00a0", "\u3000"]
-        ids, lengths = pieces.encode(words)
+        lengths = encode(build_pieces(kind), words).lengths
         assert lengths.tolist() == [1, 0, 0, 1, 0, 0, 0]
-        assert_array_equal(ids, pieces.encode(["a", "b"]).ids)
 
     def test_no_words_have_no_pieces(self, kind: str) -> None:
         pieces = build_pieces(kind)
-        for words in ([], [" "]):
-            ids, lengths = pieces.encode(words)
-            assert ids.shape == ((0,) if pieces.n_characters is None else (0, 12))
-            assert len(lengths) == len(words)
+        for documents in ([], [[]], [[], []]):
+            encoded = pieces.encode(join_words(*documents))
+            assert encoded.ids.shape == ((0,) if pieces.n_characters is None else (0, 12))
+            assert encoded.offsets.shape == (0, 2)
+            assert len(encoded.starts) == len(encoded.lengths) == 0
+            assert encoded.document_lengths.tolist() == [0] * len(documents)
 
-    @given(calls=st.lists(any_words_W, max_size=4))
-    def test_the_cache_changes_nothing(self, kind: str, calls: list[list[str]]) -> None:
-        cached = build_pieces(kind)
-        alone = pickle.loads(pickle.dumps(cached))
-        for words in [*calls, *calls]:
-            ids, lengths = cached.encode(words)
-            parts = []
-            for word in words:
-                alone._cache = {}
-                parts.append(alone.encode([word]).ids)
-            assert lengths.tolist() == [len(part) for part in parts]
-            assert_array_equal(ids, np.concatenate(parts) if parts else alone.blank)
-
-    def test_a_full_cache_is_emptied(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pieces_module, "CACHE_SIZE", 2)
-        pieces, unlimited = build_pieces(kind), build_pieces(kind)
-        for words in [["a", "b", "c", "d"], ["b", "e", "b"], ["a"], ["f", "g", "a"]]:
-            assert_array_equal(pieces.encode(words).ids, unlimited.encode(words).ids)
-            assert len(pieces._cache) <= 4
-
-    def test_callers_may_change_what_they_get(self, kind: str) -> None:
-        pieces = build_pieces(kind)
-        expected = pieces.encode(["cats"]).ids.copy()
-        pieces.encode(["cats"]).ids[:] = 0
-        assert_array_equal(pieces.encode(["cats"]).ids, expected)
+    @given(documents=st.lists(words_W, max_size=4))
+    def test_documents_do_not_depend_on_each_other(
+        self, kind: str, documents: list[list[str]]
+    ) -> None:
+        pieces = trained(kind)
+        texts = join_words(*documents)
+        together = pieces.encode(texts)
+        alone = [encode(pieces, words) for words in documents]
+        assert together.document_lengths.tolist() == [len(one.ids) for one in alone]
+        assert read_tokens(pieces, together) == [
+            token for one in alone for token in read_tokens(pieces, one)
+        ]
+        offsets = [
+            one.offsets + begin for one, begin in zip(alone, texts.offsets.tolist(), strict=True)
+        ]
+        expected = np.concatenate([np.zeros((0, 2), dtype=np.int64), *offsets])
+        assert_array_equal(together.offsets, expected)
 
     def test_ids_are_below_n_ids(self, kind: str) -> None:
         pieces = build_pieces(kind)
-        ids = pieces.encode([*WORDS, *string.printable, "\U0010ffff", ""]).ids
-        assert 0 < ids.min() and ids.max() < pieces.n_ids
+        ids = encode(pieces, [*WORDS, *string.printable, "\U0010ffff", ""]).ids
+        assert 0 <= ids.min() and ids.max() < pieces.n_ids
 
     @pytest.mark.parametrize("copy", ["json", "pickle"])
     def test_round_trip(self, kind: str, copy: str) -> None:
         pieces = build_pieces(kind)
         words = [*WORDS, "unseen", "日", "<S>", ""]
-        expected = pieces.encode(words)
+        expected = encode(pieces, words)
         stored = pickle.dumps(pieces)
         assert b"unseen" not in stored  # the cache is not stored
         if copy == "json":
@@ -169,181 +209,13 @@ class TestAllPieces:
             again = pickle.loads(stored)
         assert type(again) is type(pieces)
         assert (again.n_ids, again.n_characters) == (pieces.n_ids, pieces.n_characters)
-        assert_array_equal(again.encode(words).ids, expected.ids)
-        assert_array_equal(again.encode(words).lengths, expected.lengths)
+        for found, wanted in zip(encode(again, words), expected, strict=True):
+            assert_array_equal(found, wanted)
         assert_array_equal(again.boundaries, pieces.boundaries)
+        assert again.to_json() == pieces.to_json()
 
 
-@given(words=words_W)
-def test_word_pieces_are_those_of_the_library(word_pieces: WordPieces, words: list[str]) -> None:
-    encoding = word_pieces.tokenizer.encode(words, is_pretokenized=True, add_special_tokens=False)
-    expected: list[list[int]] = [[] for _ in words]
-    for i, word in zip(encoding.ids, encoding.word_ids, strict=True):
-        expected[word].append(i)
-    unknown = word_pieces.tokenizer.token_to_id("[UNK]")
-    expected = [
-        part or ([] if word.isspace() else [unknown])
-        for word, part in zip(words, expected, strict=True)
-    ]
-    ids, lengths = word_pieces.encode(words)
-    assert ids.tolist() == [i for part in expected for i in part]
-    assert lengths.tolist() == [len(part) for part in expected]
-
-
-@given(words=any_words_W)
-def test_every_word_has_a_piece(word_pieces: WordPieces, words: list[str]) -> None:
-    _, lengths = word_pieces.encode(words)
-    assert [n > 0 for n in lengths] == [not word.isspace() for word in words]
-
-
-@pytest.mark.parametrize("word", ["", "\u200b", "\x00", "\ud800", "\u0301"])
-def test_words_that_normalise_to_nothing_are_unknown(word_pieces: WordPieces, word: str) -> None:
-    ids, lengths = word_pieces.encode(["cats", word])
-    assert ids[-1] == word_pieces.tokenizer.token_to_id("[UNK]")
-    assert lengths[-1] == 1
-    assert word_pieces.is_lossy(ids).tolist()[-1]
-
-
-@pytest.fixture(scope="module")
-def smallest() -> dict[bool, WordPieces]:
-    trained = {lowercase: WordPieces(170, lowercase=lowercase) for lowercase in (True, False)}
-    for pieces in trained.values():
-        pieces.train([["only"], ["three", "words"]])
-    return trained
-
-
-@pytest.mark.parametrize("lowercase", [True, False])
-@given(word=ascii_words)
-def test_three_words_teach_to_spell_any_ascii_word(
-    smallest: dict[bool, WordPieces], lowercase: bool, word: str
-) -> None:
-    assume(not any(piece in word for piece in WordPieces.SPECIAL))
-    pieces = smallest[lowercase]
-    ids = pieces.encode([word]).ids
-    assert not pieces.is_lossy(ids).any()
-    # "#" is also a character of words, so drop the mark of continuation only where there is one.
-    spelt = [pieces.tokenizer.id_to_token(i) for i in ids.tolist()]
-    starts = pieces.starts_word()[ids]
-    letters = [p if start else p[2:] for p, start in zip(spelt, starts, strict=True)]
-    assert "".join(letters) == (word.lower() if lowercase else word)
-
-
-def test_case_and_accents_fold_only_when_asked(smallest: dict[bool, WordPieces]) -> None:
-    folded = smallest[True].encode(["Cafe", "café", "CAFE"])
-    assert len(set(map(tuple, folded.ids.reshape(3, -1).tolist()))) == 1
-    kept = smallest[False].encode(["Cafe", "cafe"])
-    first, second = np.split(kept.ids, [kept.lengths[0]])
-    assert first.tolist() != second.tolist()
-
-
-def test_frequent_words_become_one_piece(word_pieces: WordPieces) -> None:
-    ids, lengths = word_pieces.encode(["cats", "unseen"])
-    assert lengths[0] == 1 < lengths[1]
-    assert word_pieces.tokenizer.id_to_token(int(ids[0])) == "cats"
-    assert word_pieces.starts_word()[ids].tolist() == [True, True] + [False] * (len(ids) - 2)
-
-
-def test_special_pieces_have_the_lowest_ids(word_pieces: WordPieces) -> None:
-    token_to_id = word_pieces.tokenizer.token_to_id
-    assert [token_to_id(piece) for piece in WordPieces.SPECIAL] == [0, 1, 2, 3, 4]
-    assert word_pieces.n_special == 5
-    assert word_pieces.mask_id == token_to_id("[MASK]")
-    assert [int(i) for i in word_pieces.boundaries] == [token_to_id("[CLS]"), token_to_id("[SEP]")]
-    assert word_pieces.n_trained == word_pieces.tokenizer.get_vocab_size() <= 200
-
-
-def vocabulary_json(pieces: list[str]) -> str:
-    """A tokenizer file with these pieces, in this order."""
-    model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
-    return str(Tokenizer(model).to_str())
-
-
-def test_loading_forgets_the_old_vocabulary() -> None:
-    pieces = WordPieces(10)
-    pieces.load(vocabulary_json([*WordPieces.SPECIAL, "cat", "dog"]))
-    assert pieces.encode(["cat", "dog"]).ids.tolist() == [5, 6]
-    pieces.load(vocabulary_json([*WordPieces.SPECIAL, "dog", "cat"]))
-    assert pieces.encode(["cat", "dog"]).ids.tolist() == [6, 5]
-
-
-def test_special_ids_follow_the_loaded_vocabulary() -> None:
-    """BERT's own vocabulary has its special pieces behind a hundred unused ones."""
-    unused = [f"[unused{i}]" for i in range(4)]
-    pieces = WordPieces(20)
-    pieces.load(vocabulary_json(["[PAD]", *unused, "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat"]))
-    assert pieces.encode(["cat", "dog"]).ids.tolist() == [9, 5]
-    special = [pieces.tokenizer.token_to_id(piece) for piece in WordPieces.SPECIAL]
-    # No id below n_special is ever a target; all others are.
-    assert max(special) < pieces.n_special <= 9
-
-
-def test_loading_leaves_out_padding_and_truncation() -> None:
-    """Published tokenizer files often ask for both; a word must have its own pieces only."""
-    trained = WordPieces(200)
-    trained.train([WORDS])
-    expected = trained.encode(["a", "unseen", "cats"])
-    tokenizer = Tokenizer.from_str(trained.tokenizer.to_str())
-    tokenizer.enable_padding()
-    tokenizer.enable_truncation(2)
-    pieces = WordPieces(200)
-    pieces.load(tokenizer.to_str())
-    found = pieces.encode(["a", "unseen", "cats"])
-    assert found.lengths.tolist() == expected.lengths.tolist()
-    assert found.ids.tolist() == expected.ids.tolist()
-
-
-def test_training_respects_vocab_size_whatever_the_alphabet() -> None:
-    pieces = WordPieces(250)
-    pieces.train([["".join(chr(0x4E00 + i) for i in range(300))], WORDS])
-    assert pieces.n_trained <= 250
-    assert not pieces.is_lossy(pieces.encode(["cats"]).ids).any()
-
-
-def test_no_vocabulary_yet() -> None:
-    pieces = WordPieces(200)
-    assert not pieces.is_trained
-    with pytest.raises(RuntimeError, match=r"\[E007\] WordPieces have no vocabulary yet"):
-        pieces.encode(["cat"])
-    again = pieces_from_json(json.loads(json.dumps(pieces.to_json())))
-    assert isinstance(again, WordPieces)
-    assert not again.is_trained and again.n_ids == 200
-
-
-@pytest.mark.parametrize("broken", ["", "{", "[]", '{"model": {"type": "WordPiece"}}'])
-def test_broken_json_names_its_source(broken: str) -> None:
-    pieces = WordPieces(200)
-    with pytest.raises(ValueError, match=r"\[E008\] here\.json is not a tokenizer in the JSON"):
-        pieces.load(broken, source="here.json")
-    assert not pieces.is_trained
-
-
-def test_missing_special_pieces_are_named() -> None:
-    message = re.escape("[E009] The vocabulary of here.json lacks the pieces ['[SEP]', '[MASK]']")
-    with pytest.raises(ValueError, match=message):
-        WordPieces(200).load(vocabulary_json(["[PAD]", "[UNK]", "[CLS]"]), source="here.json")
-
-
-def test_a_vocabulary_larger_than_the_table_is_refused() -> None:
-    message = r"\[E010\] .* here\.json has 8 pieces, .* config allows 7\. Raise vocab_size to 8"
-    stored = vocabulary_json([*WordPieces.SPECIAL, "a", "b", "c"])
-    pieces = WordPieces(7)
-    with pytest.raises(ValueError, match=message):
-        pieces.load(stored, source="here.json")
-    assert not pieces.is_trained
-    WordPieces(8).load(stored)
-
-
-def test_a_table_too_small_for_the_alphabet_is_refused() -> None:
-    """5 special pieces, 32 of punctuation, and 62 letters and digits, each of them twice."""
-    with pytest.raises(ValueError, match=r"\[E010\] .* has 161 pieces, .* config allows 160\."):
-        WordPieces(160).train([["cats"]])
-    pieces = WordPieces(161)
-    pieces.train([["cats"]])
-    assert pieces.n_trained == 161
-
-
-@given(text=texts)
-def test_lone_surrogates_do_not_hinder_training(text: str) -> None:
-    pieces = WordPieces(400)
-    pieces.train([["\ud800", f"cats\udfff{text}"]])
-    assert not pieces.is_lossy(pieces.encode(["\ud83dcats"]).ids).any()
+@cache
+def trained(kind: str) -> Pieces:
+    """One for many examples."""
+    return build_pieces(kind)

@@ -20,6 +20,7 @@ from spacy_ctxemb.windows import (
 )
 
 from .strategies import lengths_W, windowings
+from .tiny import build_pieces
 
 BEGIN, END, FIRST_ID = 1, 2, 3
 
@@ -38,8 +39,8 @@ def build(sequence_lengths: np.ndarray, windowing: Windowing) -> Windows:
     P = int(sequence_lengths.sum())
     ids = np.arange(P, dtype=np.int32) + FIRST_ID
     boundaries = np.array(BEGIN, dtype=np.int32), np.array(END, dtype=np.int32)
-    ones = np.ones(P, dtype=np.int64)
-    return build_windows(ids, ones, sequence_lengths, sequence_lengths, boundaries, windowing)
+    pieces = build_pieces(ids, np.ones(P), sequence_lengths)
+    return build_windows(pieces, sequence_lengths, boundaries, windowing)
 
 
 def read_back(windows: Windows) -> list[Window]:
@@ -182,9 +183,7 @@ def test_characters_are_laid_out_like_ids() -> None:
     ids = np.arange(1, 16, dtype=np.int32).reshape(5, 3)
     boundaries = np.full(3, 100, dtype=np.int32), np.full(3, 200, dtype=np.int32)
     windows = build_windows(
-        ids,
-        lengths=np.array([1, 0, 1, 1, 1, 1]),
-        document_lengths=np.array([3, 2]),
+        build_pieces(ids, [1, 0, 1, 1, 1, 1], [3, 2]),
         sequence_lengths=np.array([1, 2, 2]),
         boundaries=boundaries,
         windowing=Windowing(window=2, stride=1, batch_pieces=12, max_padding=1.0),
@@ -199,6 +198,7 @@ def test_characters_are_laid_out_like_ids() -> None:
     assert batch.mask.tolist() == [[True] * 4, [True] * 4, [True, True, True, False]]
     assert batch.rows.tolist() == [1, 2, 5, 6, 9]
     assert batch.pieces.tolist() == [1, 2, 3, 4, 0]
+    assert windows.starts.tolist() == [0, 1, 1, 2, 3, 4]
     assert windows.lengths.tolist() == [1, 0, 1, 1, 1, 1]
     assert windows.document_lengths.tolist() == [3, 2]
     assert_array_equal(batch.ids.flatten(0, 1)[batch.rows], torch.from_numpy(ids)[batch.pieces])

@@ -5,9 +5,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spacy_ctxemb.encoders import BiLM, Encoder, TransformerEncoder
+from spacy_ctxemb.pieces import TextPieces
 from spacy_ctxemb.windows import Windowing, Windows, build_windows
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -74,15 +76,34 @@ def pad(windows: Sequence[Tensor], T: int | None = None) -> tuple[Tensor, Tensor
 
 
 def cut_windows(
-    ids: Tensor, lengths: Sequence[int], document_lengths: Sequence[int], windowing: Windowing
+    ids: Tensor,
+    lengths: Sequence[int],
+    document_lengths: Sequence[int],
+    windowing: Windowing,
+    *,
+    starts: Sequence[int] | None = None,
 ) -> Windows:
     """Windows of pieces, a document being one sequence; the boundaries are ids 1 and 2.
 
-    ids: (P,) or (P, C). lengths: (W,), pieces of each token.
+    ids: (P,) or (P, C). starts, lengths: (W,), the first piece of each token, and how many it
+    has; without starts no token shares pieces with another.
     """
     begin, end = (np.full(ids.shape[1:], i, dtype=np.int32) for i in (1, 2))
-    tokens, documents = (np.array(x, dtype=np.int64) for x in (lengths, document_lengths))
-    return build_windows(ids.int().numpy(), tokens, documents, documents, (begin, end), windowing)
+    pieces = build_pieces(ids.int().numpy(), lengths, document_lengths, starts=starts)
+    return build_windows(pieces, pieces.document_lengths, (begin, end), windowing)
+
+
+def build_pieces(
+    ids: NDArray[np.int32],
+    lengths: Sequence[int],
+    document_lengths: Sequence[int],
+    *,
+    starts: Sequence[int] | None = None,
+) -> TextPieces:
+    """Pieces of one character each; see cut_windows."""
+    sizes, documents = (np.array(x, dtype=np.int64) for x in (lengths, document_lengths))
+    first = np.cumsum(sizes) - sizes if starts is None else np.array(starts, dtype=np.int64)
+    return TextPieces(ids, np.arange(len(ids))[:, None] + [0, 1], first, sizes, documents)
 
 
 def check_gradient(

@@ -1,24 +1,39 @@
 """`python -m spacy ctxemb train-pieces`"""
 
+from enum import Enum
 from pathlib import Path
 
 import typer
 
 
+class Kind(str, Enum):
+    """How text is cut into pieces."""
+
+    wordpiece = "wordpiece"
+    bpe = "bpe"
+
+
 def train_pieces(
     text_path: Path = typer.Argument(..., help="Plain text, UTF-8", exists=True, dir_okay=False),
     output_path: Path = typer.Argument(..., help="Vocabulary to write, tokenizer.json format"),
-    vocab_size: int = typer.Option(8000, help="Pieces at most; that of WordPieces in the config"),
+    kind: Kind = typer.Option(
+        Kind.wordpiece, help="wordpiece for WordPieces in the config, bpe for BytePairPieces"
+    ),
+    vocab_size: int = typer.Option(8000, help="Pieces at most; that of the pieces in the config"),
     lowercase: bool = typer.Option(False, "--lowercase", help="Fold case and accents"),
 ) -> None:
-    """Learn a WordPiece vocabulary from a text file."""
+    """Learn a vocabulary of pieces from a text file."""
     from wasabi import msg
 
     from ..errors import Errors
     from ..files import read_lines, replacing
-    from ..pieces import WordPieces
+    from ..subword_pieces import BytePairPieces, WordPieces
 
-    pieces = WordPieces(vocab_size, lowercase=lowercase)
+    if lowercase and kind is not Kind.wordpiece:
+        msg.fail(Errors.E143.format(kind=kind.value), exits=1)
+    pieces: WordPieces | BytePairPieces = WordPieces(vocab_size, lowercase=lowercase)
+    if kind is Kind.bpe:
+        pieces = BytePairPieces(vocab_size)
     lines = read_lines(text_path)
     if not lines:
         msg.fail(Errors.E038.format(path=text_path), exits=1)

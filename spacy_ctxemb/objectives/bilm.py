@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..encoders import BiLM, Encoder
 from ..errors import Errors
-from .objective import NO_TARGET, Ids, Losses, Objective, Targets
+from .objective import NO_TARGET, Ids, Ints, Losses, Objective, Targets
 
 BEGIN, END, UNKNOWN = "<S>", "</S>", "<UNK>"
 N_SPECIAL = 3
@@ -60,8 +59,14 @@ class BiLMObjective(Objective):
         self.encoder_dropout = [encoder.dropout]
 
     def make_targets(
-        self, ids: Ids, words: Sequence[str], lengths: NDArray[np.int64], rng: np.random.Generator
+        self,
+        ids: Ids,
+        words: Sequence[str],
+        starts: Ints,
+        lengths: Ints,
+        rng: np.random.Generator,
     ) -> Targets:
+        # A biLM's pieces are words, so none is shared.
         unknown = self.word_ids[UNKNOWN]
         targets = [self.word_ids.get(w, unknown) for w, n in zip(words, lengths, strict=True) if n]
         boundaries = self.word_ids[BEGIN], self.word_ids[END]

@@ -6,17 +6,17 @@ Understanding", section 3.1 and appendix A.1.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..encoders import Encoder, TransformerEncoder
 from ..errors import Errors
-from .objective import NO_TARGET, Ids, Losses, Objective, Targets
+from .objective import NO_TARGET, Ids, Ints, Losses, Objective, Targets
 
 
 class MaskedLMObjective(Objective):
@@ -25,10 +25,10 @@ class MaskedLMObjective(Objective):
     The scores are those of the encoder's own piece embeddings (tied weights).
 
     mask_id: the id of the piece that hides others.
-    n_special: ids below this one are never targets, nor random replacements.
+    special_ids: these are never targets, nor random replacements.
     n_pieces: ids from this one on are not in use.
     share: of pieces to predict. 0.15 in BERT, up to 0.4 for small encoders.
-    whole_words: choose words, and hide all of their pieces.
+    whole_words: choose words, and hide all of their pieces. Words that share a piece are one.
     """
 
     kind = "masked_lm"
@@ -38,7 +38,7 @@ class MaskedLMObjective(Objective):
         encoder: Encoder,
         *,
         mask_id: int,
-        n_special: int,
+        special_ids: Sequence[int],
         n_pieces: int,
         share: float,
         whole_words: bool,
@@ -54,9 +54,10 @@ class MaskedLMObjective(Objective):
             )
         if not 0.0 < share < 1.0:
             raise ValueError(Errors.E031.format(share=share))
-        if n_pieces <= n_special:
-            raise ValueError(Errors.E047.format(n_special=n_special))
-        self.corruption = Corruption(mask_id, n_special, n_pieces, share, whole_words)
+        corruption = Corruption(mask_id, sorted(special_ids), n_pieces, share, whole_words)
+        if not len(corruption.ordinary_ids):
+            raise ValueError(Errors.E047.format(n_special=len(special_ids)))
+        self.corruption = corruption
         self.n_pieces = n_pieces
         # In a list, so that the parameter is not this module's too.
         self.tied_embedding = [encoder.piece_embedding]
@@ -65,9 +66,14 @@ class MaskedLMObjective(Objective):
         self.bias = nn.Parameter(torch.empty(n_pieces))
 
     def make_targets(
-        self, ids: Ids, words: Sequence[str], lengths: NDArray[np.int64], rng: np.random.Generator
+        self,
+        ids: Ids,
+        words: Sequence[str],
+        starts: Ints,
+        lengths: Ints,
+        rng: np.random.Generator,
     ) -> Targets:
-        corrupted, targets = self.corruption(ids, lengths, rng)
+        corrupted, targets = self.corruption(ids, starts, lengths, rng)
         return Targets(corrupted, targets, (NO_TARGET, NO_TARGET))
 
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
@@ -101,24 +107,41 @@ class Corruption:
     """
 
     mask_id: int
-    n_special: int
+    special_ids: list[int]
     n_pieces: int
     share: float
     whole_words: bool
 
+    @cached_property
+    def ordinary_ids(self) -> Ids:
+        """The ids in use that are not special."""
+        return np.setdiff1d(np.arange(self.n_pieces, dtype=np.int32), self.special_ids)
+
     def __call__(
-        self, ids: Ids, lengths: NDArray[np.int64], rng: np.random.Generator
+        self, ids: Ids, starts: Ints, lengths: Ints, rng: np.random.Generator
     ) -> tuple[Ids, Ids]:
-        """ids: (P,); lengths: (W,). Returns the corrupted ids and the targets, (P,) each."""
+        """ids: (P,); starts, lengths: (W,). Returns corrupted ids and targets, (P,) each."""
         if self.whole_words:
-            chosen = np.repeat(rng.random(len(lengths)) < self.share, lengths)
+            words = find_words(starts, lengths, n_pieces=len(ids))
+            chosen = (rng.random(len(ids)) < self.share)[words]
         else:
             chosen = rng.random(len(ids)) < self.share
-        chosen &= ids >= self.n_special
+        chosen &= ~np.isin(ids, self.special_ids)
         action = rng.random(len(ids))
-        random_ids = rng.integers(self.n_special, self.n_pieces, size=len(ids), dtype=np.int32)
+        random_ids = rng.choice(self.ordinary_ids, size=len(ids))
         corrupted = ids.copy()
         corrupted[chosen & (action < 0.8)] = self.mask_id
         replaced = chosen & (action >= 0.9)
         corrupted[replaced] = random_ids[replaced]
         return corrupted, np.where(chosen, ids, NO_TARGET).astype(np.int32)
+
+
+def find_words(starts: Ints, lengths: Ints, *, n_pieces: int) -> Ints:
+    """The word of each piece, below P: pieces that a token has together, however many tokens share
+    them, or a piece that no token has. starts, lengths: (W,). Returns (P,)."""
+    has_pieces = lengths > 0
+    first, last = starts[has_pieces], (starts + lengths)[has_pieces] - 1
+    # Each token joins its pieces, one to the next.
+    opened, closed = (np.bincount(at, minlength=n_pieces) for at in (first, last))
+    joined = np.cumsum(opened - closed) > 0  # (P,), with the piece that follows
+    return np.cumsum(~joined) - ~joined

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..encoders import Encoder
 
 Ids = NDArray[np.int32]
+Ints = NDArray[np.int64]
 
 #: Marks a step that is no target.
 NO_TARGET = -100
@@ -45,11 +46,17 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def make_targets(
-        self, ids: Ids, words: Sequence[str], lengths: NDArray[np.int64], rng: np.random.Generator
+        self,
+        ids: Ids,
+        words: Sequence[str],
+        starts: Ints,
+        lengths: Ints,
+        rng: np.random.Generator,
     ) -> Targets:
         """Choose targets.
 
-        ids: (P,) or (P, C). words: (W,), the words they spell. lengths: (W,), pieces of each.
+        ids: (P,) or (P, C). words: (W,), the text of each token. starts, lengths: (W,), the first
+        piece of each, and how many it has; words may share pieces.
         """
 
     @abstractmethod

@@ -69,7 +69,7 @@ def encode(encoder: BiLM, texts: list[list[str]]) -> tuple[torch.Tensor, ...]:
     """All layers of some sentences, their boundaries included."""
     pieces = CharacterPieces(encoder.n_characters or 0)
     begin, end = pieces.boundaries
-    rows = [np.concatenate([begin[None], pieces.encode(t).ids, end[None]]) for t in texts]
+    rows = [np.concatenate([begin[None], pieces.encode_words(t), end[None]]) for t in texts]
     with torch.inference_mode():
         layers: tuple[torch.Tensor, ...] = encoder(*pad([torch.from_numpy(row) for row in rows]))
     return layers
@@ -93,7 +93,7 @@ def test_token_vectors_equal_the_published_ones() -> None:
     encoder = load(read_elmo(folder / "options.json", folder / "lm_weights.hdf5"))
     words = (folder / "vocab_test.txt").read_text(encoding="utf8").split("\n")[:458]
     with torch.inference_mode():
-        found = encoder.token_encoder(torch.from_numpy(CharacterPieces().encode(words).ids))
+        found = encoder.token_encoder(torch.from_numpy(CharacterPieces().encode_words(words)))
     expected = read_hdf5(folder / "elmo_token_embeddings.hdf5")["embedding"]
     assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -121,7 +121,7 @@ def test_an_independent_reader_agrees_with_what_is_written(
     )
     pieces = CharacterPieces(options.max_characters)
     begin, end = pieces.boundaries
-    ids = np.concatenate([begin[None], pieces.encode(WORDS).ids, end[None]])
+    ids = np.concatenate([begin[None], pieces.encode_words(WORDS), end[None]])
     expected = run_sentence(ids, read_hdf5(tmp_path / "weights.hdf5"), options)
     for a, b in zip(encode(encoder, [WORDS]), expected, strict=True):
         assert_allclose(a[0], b, rtol=1e-5, atol=1e-5)

@@ -47,7 +47,7 @@ def test_the_pipeline_gives_the_models_vectors(files: Files, tmp_path: Path) -> 
     doc = nlp("A naïve word.")
     pieces = get_shim(nlp.get_pipe("ctxemb").model).pieces
     begin, end = pieces.boundaries
-    ids = np.concatenate([begin[None], pieces.encode([t.text for t in doc]).ids, end[None]])
+    ids = np.concatenate([begin[None], pieces.encode_words([t.text for t in doc]), end[None]])
     layers = run_sentence(ids, draw_weights(OPTIONS), OPTIONS)
     np.testing.assert_allclose(doc.tensor, np.mean(layers, axis=0)[1:-1], rtol=1e-5, atol=1e-5)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from spacy_ctxemb.pieces import WordPieces
+from spacy_ctxemb.subword_pieces import BytePairPieces, WordPieces
 
 from ..pretraining import TEXT, write_text
+from ..texts import encode
 from .command import run, run_well
 
 
@@ -27,7 +28,7 @@ def test_the_vocabulary_fits_word_pieces(text_path, tmp_path):
     assert tokenizer.get_vocab_size() <= 230
     pieces = WordPieces(230)
     pieces.load(path.read_text(encoding="utf8"))
-    ids = pieces.encode(["ferry", "harbour"]).ids
+    ids = encode(pieces, ["ferry", "harbour"]).ids
     assert not pieces.is_lossy(ids).any()
     assert [tokenizer.id_to_token(i) for i in range(5)] == list(WordPieces.SPECIAL)
 
@@ -38,19 +39,37 @@ def test_the_size_is_an_upper_limit(text_path, tmp_path):
     assert small.get_vocab_size() == 200 < large.get_vocab_size() < 8000
 
 
+def test_byte_pairs(text_path, tmp_path):
+    path = tmp_path / "pieces.json"
+    tokenizer = train(text_path, path, "--kind", "bpe", "--vocab-size", "300")
+    assert tokenizer.get_vocab_size() == 300
+    pieces = BytePairPieces(300)
+    pieces.load(path.read_text(encoding="utf8"))
+    assert pieces.spell(encode(pieces, ["ferry"]).ids)[0].startswith("f")
+    assert [tokenizer.id_to_token(i) for i in range(5)] == list(BytePairPieces.SPECIAL)
+
+
+def test_byte_pairs_fold_nothing(text_path, tmp_path):
+    path = tmp_path / "pieces.json"
+    code, output = run("train-pieces", text_path, path, "--kind", "bpe", "--lowercase")
+    assert code == 1 and not path.exists()
+    assert "[E143] The pieces of kind bpe keep all text as it is" in output
+
+
 def test_case_is_kept_unless_folded(text_path, tmp_path):
     folded = train(text_path, tmp_path / "folded.json", "--lowercase")
     kept = train(text_path, tmp_path / "kept.json")
-    assert folded.encode("THE Ärger").tokens[0] == "the"
+    assert folded.encode("THE Ärger").tokens[:2] == ["[CLS]", "the"]
     assert folded.encode("Ärger").ids == folded.encode("arger").ids
     assert kept.encode("The").ids != kept.encode("the").ids
-    assert kept.encode("Ärger").tokens[0].startswith("Ä")
+    assert kept.encode("Ärger").tokens[1].startswith("Ä")
 
 
-def test_the_same_text_gives_the_same_bytes(text_path, tmp_path):
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
+def test_the_same_text_gives_the_same_bytes(kind, text_path, tmp_path):
     paths = [tmp_path / name for name in ("one.json", "two.json")]
     for path in paths:
-        train(text_path, path)
+        train(text_path, path, "--kind", kind)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 

@@ -82,7 +82,9 @@ def test_targets_are_the_words_and_unknown_ones() -> None:
     objective = build_objective()
     ids = draw_ids(build_bilm(), 4).int().numpy()
     words = ["word0", " ", "unseen", "word36", "<S>"]
-    made = objective.make_targets(ids, words, np.array([1, 0, 1, 1, 1]), np.random.default_rng(0))
+    made = objective.make_targets(
+        ids, words, np.array([0, 1, 1, 2, 3]), np.array([1, 0, 1, 1, 1]), np.random.default_rng(0)
+    )
     assert made.targets.tolist() == [3, 2, 39, 0]
     assert made.targets.dtype == np.int32
     assert made.boundaries == (0, 1)

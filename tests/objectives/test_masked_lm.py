@@ -11,13 +11,19 @@ from torch.nn import functional as F
 
 from spacy_ctxemb.encoders import TransformerEncoder
 from spacy_ctxemb.objectives import OBJECTIVES, MaskedLMObjective
-from spacy_ctxemb.objectives.masked_lm import Corruption
+from spacy_ctxemb.objectives.masked_lm import Corruption, find_words
 from spacy_ctxemb.objectives.objective import NO_TARGET
 
-from ..strategies import ids_P_lengths_W
+from ..strategies import ids_P_stretches_W, stretches_W
 from ..tiny import build_bilm, build_transformer, check_gradient, draw_ids, pad, randomise, unpack
 
-MASK, N_SPECIAL, N_PIECES = 4, 5, 25
+Ints = NDArray[np.int64]
+Drawn = tuple[NDArray[np.int32], Ints, Ints]
+
+MASK, N_PIECES = 4, 25
+
+#: Not all of them are the first ones.
+SPECIAL = [0, 1, 2, 4, 9, 24]
 
 
 def build_objective(
@@ -27,7 +33,7 @@ def build_objective(
     objective = MaskedLMObjective(
         build_transformer() if encoder is None else encoder,
         mask_id=MASK,
-        n_special=N_SPECIAL,
+        special_ids=SPECIAL,
         n_pieces=N_PIECES,
         share=share,
         whole_words=whole_words,
@@ -36,40 +42,52 @@ def build_objective(
 
 
 @given(
-    drawn=ids_P_lengths_W(N_PIECES),
+    drawn=ids_P_stretches_W(N_PIECES),
     share=st.sampled_from([0.01, 0.15, 0.5, 0.99]),
     whole_words=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_corruption_touches_eligible_pieces_only(
-    drawn: tuple[NDArray[np.int32], NDArray[np.int64]], share: float, whole_words: bool, seed: int
+    drawn: Drawn, share: float, whole_words: bool, seed: int
 ) -> None:
-    ids, lengths = drawn
+    ids, starts, lengths = drawn
     before = ids.copy()
-    corruption = Corruption(MASK, N_SPECIAL, N_PIECES, share, whole_words)
-    corrupted, targets = corruption(ids, lengths, np.random.default_rng(seed))
+    corruption = Corruption(MASK, SPECIAL, N_PIECES, share, whole_words)
+    corrupted, targets = corruption(ids, starts, lengths, np.random.default_rng(seed))
     assert (ids == before).all()
     assert corrupted.dtype == targets.dtype == np.int32
     chosen = targets != NO_TARGET
     assert (targets[chosen] == ids[chosen]).all()
-    assert (ids[chosen] >= N_SPECIAL).all()
+    assert not np.isin(ids[chosen], SPECIAL).any()
     assert (corrupted[~chosen] == ids[~chosen]).all()
     new = corrupted[corrupted != ids]
-    assert ((new == MASK) | ((new >= N_SPECIAL) & (new < N_PIECES))).all()
+    assert ((new == MASK) | ~np.isin(new, SPECIAL)).all()
+    assert ((new >= 0) & (new < N_PIECES)).all()
 
 
-@given(drawn=ids_P_lengths_W(N_PIECES), seed=st.integers(0, 1000))
-def test_whole_words_are_chosen_together(
-    drawn: tuple[NDArray[np.int32], NDArray[np.int64]], seed: int
-) -> None:
-    ids, lengths = drawn
-    corruption = Corruption(MASK, N_SPECIAL, N_PIECES, 0.5, True)
-    _, targets = corruption(ids, lengths, np.random.default_rng(seed))
-    ends = np.cumsum(lengths)
-    for start, end in zip(ends - lengths, ends, strict=True):
-        eligible = ids[start:end] >= N_SPECIAL
-        chosen = targets[start:end][eligible] != NO_TARGET
+@given(drawn=ids_P_stretches_W(N_PIECES), seed=st.integers(0, 1000))
+def test_whole_words_are_chosen_together(drawn: Drawn, seed: int) -> None:
+    ids, starts, lengths = drawn
+    corruption = Corruption(MASK, SPECIAL, N_PIECES, 0.5, True)
+    _, targets = corruption(ids, starts, lengths, np.random.default_rng(seed))
+    for start, n in zip(starts, lengths, strict=True):
+        eligible = ~np.isin(ids[start : start + n], SPECIAL)
+        chosen = targets[start : start + n][eligible] != NO_TARGET
         assert chosen.all() or not chosen.any()
+
+
+@given(stretches_W())
+def test_words_are_what_tokens_join(drawn: tuple[int, Ints, Ints]) -> None:
+    """Pieces are of one word if a chain of tokens, each with a piece of the next, leads there."""
+    P, starts, lengths = drawn
+    expected = list(range(P))
+    for _ in range(P):
+        for start, n in zip(starts, lengths, strict=True):
+            expected[start : start + n] = [min(expected[start : start + n], default=0)] * n
+    found = find_words(starts, lengths, n_pieces=P).tolist()
+    assert len(found) == P and all(0 <= word < P for word in found)
+    for a in range(P):
+        assert [word == found[a] for word in found] == [word == expected[a] for word in expected]
 
 
 @pytest.mark.parametrize("whole_words", [False, True])
@@ -79,8 +97,9 @@ def test_shares_are_those_of_bert(share: float, whole_words: bool) -> None:
     n_special, n_pieces = 5, 105
     lengths = rng.integers(0, 4, size=100_000)
     ids = rng.integers(n_special, n_pieces, size=lengths.sum()).astype(np.int32)
-    corruption = Corruption(MASK, n_special, n_pieces, share, whole_words)
-    corrupted, targets = corruption(ids, lengths, rng)
+    starts = np.cumsum(lengths) - lengths
+    corruption = Corruption(MASK, list(range(n_special)), n_pieces, share, whole_words)
+    corrupted, targets = corruption(ids, starts, lengths, rng)
     chosen = targets != NO_TARGET
     assert chosen.mean() == pytest.approx(share, rel=0.02)
     found = corrupted[chosen]
@@ -94,9 +113,9 @@ def test_shares_are_those_of_bert(share: float, whole_words: bool) -> None:
 
 
 def test_pieces_of_a_word_may_differ_without_whole_words() -> None:
-    ids, lengths = np.full(1000, 9, dtype=np.int32), np.full(500, 2)
-    corruption = Corruption(MASK, N_SPECIAL, N_PIECES, 0.5, False)
-    _, targets = corruption(ids, lengths, np.random.default_rng(0))
+    ids, starts, lengths = np.full(1000, 8, dtype=np.int32), np.arange(500) * 2, np.full(500, 2)
+    corruption = Corruption(MASK, SPECIAL, N_PIECES, 0.5, False)
+    _, targets = corruption(ids, starts, lengths, np.random.default_rng(0))
     first, second = (targets != NO_TARGET).reshape(-1, 2).T
     assert 0.4 < (first == second).mean() < 0.6
 
@@ -104,7 +123,7 @@ def test_pieces_of_a_word_may_differ_without_whole_words() -> None:
 def test_targets_follow_the_generator() -> None:
     objective = build_objective()
     ids = np.arange(5, 25, dtype=np.int32)
-    args = (ids, ["word"] * 20, np.ones(20, dtype=np.int64))
+    args = (ids, ["word"] * 20, np.arange(20), np.ones(20, dtype=np.int64))
     first, again, other = (
         objective.make_targets(*args, np.random.default_rng(seed)) for seed in (0, 0, 1)
     )
@@ -182,7 +201,7 @@ def test_thirty_steps_lower_the_loss() -> None:
     original, mask = pad([draw_ids(encoder, n, seed=n) % 20 + 5 for n in (9, 4, 6)])
     flat = original[mask].int().numpy()
     made = objective.make_targets(
-        flat, [], np.ones_like(flat, dtype=np.int64), np.random.default_rng(0)
+        flat, [], np.arange(len(flat)), np.ones_like(flat, dtype=np.int64), np.random.default_rng(0)
     )
     ids, targets = original.clone(), torch.zeros_like(original)
     ids[mask], targets[mask] = (torch.from_numpy(x).long() for x in (made.ids, made.targets))
@@ -229,3 +248,16 @@ def test_another_encoder_is_refused() -> None:
     message = r"\[E030\] MaskedLMObjective needs the encoder Transformer, the config has BiLM"
     with pytest.raises(ValueError, match=message):
         build_objective(build_bilm())
+
+
+def test_a_vocabulary_of_special_pieces_alone_is_refused() -> None:
+    message = r"\[E047\] The vocabulary has no pieces besides 5 special ones"
+    with pytest.raises(ValueError, match=message):
+        MaskedLMObjective(
+            build_transformer(),
+            mask_id=MASK,
+            special_ids=range(5),
+            n_pieces=5,
+            share=0.3,
+            whole_words=False,
+        )
