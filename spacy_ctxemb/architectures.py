@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from spacy.language import Language
@@ -196,6 +197,17 @@ def build_modern_transformer(
             activation=activation,
             layer_norm_epsilon=layer_norm_epsilon,
         )
+
+
+def build_huggingface(*, config: dict[str, Any]) -> Encoder:
+    """`spacy-ctxemb.HuggingFace.v1`: see encoders/huggingface.py.
+
+    config: what a model's config.json says; `import bert --wrap` writes it.
+    """
+    from .encoders.huggingface import HuggingFaceEncoder
+
+    with torch.device("meta"):
+        return HuggingFaceEncoder(config)
 
 
 def build_character_pieces(

@@ -319,6 +319,106 @@ class Errors(metaclass=_Coded):
     )
     E065 = "{path} exists already, and is not replaced. Remove it, or pass another output path."
 
+    # Hugging Face checkpoints
+    E100 = (
+        "{path} {reason}. Pass the directory of a model as transformers or sentence-transformers "
+        "saves it, with config.json, weights and tokenizer."
+    )
+    E101 = "{path} cannot be used: {reason}. If it was cut short or changed, download it again."
+    E102 = (
+        "{path} is of the model_type {found}; known are {known}. Import it with --wrap, which "
+        "runs the model of the package transformers."
+    )
+    E103 = (
+        "In {path}, {key} is {found}; expected {expected}. Take another model, or import this one "
+        "with --wrap, which runs the model of the package transformers."
+    )
+    E104 = (
+        "{path} has no weights: none of {names}.{hint} Download one of these, or load the model "
+        "with transformers and save it."
+    )
+    E105 = (
+        "{path} lacks the tensors {names} ({n} missing in all), which its config.json asks for. "
+        "Take config.json and weights of one model."
+    )
+    E106 = (
+        "In {path}, {name} is {dtype} of shape {found}; expected floats of shape {expected}. Take "
+        "config.json and weights of one model."
+    )
+    E107 = (
+        "{path} has tensors that are no part of a {model_type} with its config.json: {names} ({n} "
+        "in all). Take config.json and weights of one model; import a model that was changed with "
+        "--wrap."
+    )
+    E108 = (
+        "The tokenizer in {path} has {size} pieces, the model's table only {limit}. Take tokenizer "
+        "and weights of one model."
+    )
+    E109 = (
+        "{path} cannot be read as a {kind} file: {reason}. If it was cut short, download it again."
+    )
+    E110 = (
+        "{path} holds {found}, not tensors by their names. Save the model's state_dict, best with "
+        "transformers' save_pretrained."
+    )
+    E111 = (
+        "{path} holds {found} besides tensors. Objects in pickles may run any code, and are not "
+        "loaded. Take model.safetensors, or a file with tensors alone."
+    )
+    E112 = (
+        "{path} names {names}, which is not there ({n} missing in all). Download all files of the "
+        "model."
+    )
+    E113 = (
+        "{path} has no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt.{hint} Load "
+        "the tokenizer once with transformers' AutoTokenizer and save it: its save_pretrained "
+        "writes tokenizer.json."
+    )
+    E114 = (
+        "According to {path} the piece {piece} has the id {id}, but it would get {found}. Take all "
+        "files of the tokenizer from one model."
+    )
+    E115 = (
+        "{path} has the modules {found}; a Transformer, a Pooling and perhaps a Normalize can be "
+        "imported, {unknown} cannot. Import the folder of the Transformer for vectors of tokens."
+    )
+    E116 = (
+        "In {path} the pooling is {found}; one of {known} can be imported. Import the folder of "
+        "the Transformer for vectors of tokens."
+    )
+    E117 = (
+        "This encoder is no model_type of transformers: {reasons}. Keep it as a pipeline, or "
+        "pretrain one with other settings."
+    )
+    E118 = (
+        "Of the components {names} those with an encoder of pieces are {found}; exactly one can be "
+        "exported. Choose it with --component, or pass another pipeline."
+    )
+    E119 = (
+        "{name} runs a model of the package transformers, which is not installed. Install it: pip "
+        "install transformers."
+    )
+    E120 = (
+        "The model {name} gave {found}; expected {expected}. It cannot be wrapped: take an encoder "
+        "whose hidden states all have its width."
+    )
+    E121 = (
+        "The model in {path} does not fit the config: {differences}. Change these settings, or "
+        "let `python -m spacy ctxemb import bert` write a pipeline that fits."
+    )
+    E122 = (
+        "[{section}.pieces] has a vocabulary of {found} pieces already, other than the one of "
+        "{expected} pieces in {path}. Remove what loads it, say LoadPieces.v1."
+    )
+    E123 = (
+        "The head is none of transformers' for masked language modelling: {reason}. Export the "
+        "encoder alone, from a pipeline."
+    )
+    E124 = (
+        "HuggingFace.v1 cannot run the model_type {model_type}: {reason}. Take an encoder of text "
+        "that the installed version of transformers has."
+    )
+
     # warnings
     W050 = (
         "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "

@@ -1,16 +1,19 @@
 """Loaders for [initialize.components.ctxemb.encoder_loader]: weights of published models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
+from .checkpoints.bert import BertModel, read_bert
+from .checkpoints.bert_config import describe as describe_bert
 from .checkpoints.elmo import read_elmo
 from .checkpoints.elmo_options import describe
 from .encoders import BiLM, Encoder
 from .errors import Errors
 from .pieces import Pieces
+from .subword_pieces import SubwordPieces
 
 #: Reads weights for an encoder, by the names of its parameters, and checks that they fit.
 #: Arguments: the encoder; its pieces; the section of the config in which both stand.
@@ -51,3 +54,53 @@ def find_differences(
         found, value = pieces.n_characters, settings["max_characters"]
         lines.append(f"[{section}.pieces] max_characters is {found}, the model has {value}")
     return lines
+
+
+def build_bert_weights(*, path: str) -> EncoderLoader:
+    """`spacy-ctxemb.BertWeights.v1`: the weights and the vocabulary of a model of BERT's family.
+
+    path: a directory as transformers or sentence-transformers saves it.
+    """
+
+    def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
+        model = read_bert(Path(path))
+        differences = list(find_bert_differences(model, encoder, pieces, section))
+        if differences:
+            raise ValueError(Errors.E121.format(path=path, differences="; ".join(differences)))
+        load_vocabulary(cast(SubwordPieces, pieces), model, path, section)
+        return model.tensors
+
+    return load
+
+
+def find_bert_differences(
+    model: BertModel, encoder: Encoder, pieces: Pieces, section: str
+) -> Iterator[str]:
+    """Where an encoder and its pieces are not as a published model wants them."""
+    place = f"[{section}.encoder]"
+    if type(encoder) is not model.family.encoder:
+        found, needed = type(encoder).__name__, model.family.encoder.__name__
+        yield f"{place} has a {found} where a {needed} is needed"
+        return
+    own = describe_bert(encoder)
+    for name, value in sorted(model.settings.items()):
+        if own[name] != value:
+            yield f"{place} {name} is {own[name]}, the model has {value}"
+    if not isinstance(pieces, SubwordPieces):
+        yield f"[{section}.pieces] has {type(pieces).__name__} where SubwordPieces.v1 is needed"
+
+
+def load_vocabulary(pieces: SubwordPieces, model: BertModel, path: str, section: str) -> None:
+    """Give pieces the vocabulary of a published model, unless they have another one."""
+    from tokenizers import Tokenizer
+
+    vocabulary = Tokenizer.from_str(model.tokenizer).get_vocab()
+    if pieces.is_trained:
+        own = pieces.tokenizer.get_vocab()
+        if own != vocabulary:
+            raise ValueError(
+                Errors.E122.format(
+                    section=section, found=len(own), expected=len(vocabulary), path=path
+                )
+            )
+    pieces.load(model.tokenizer, source=path)

@@ -13,21 +13,13 @@ from ..encoders.char_cnn import ACTIVATIONS
 from ..encoders.lstm import LSTM
 from ..errors import Errors
 from .elmo_files import Source
+from .kinds import COUNT, REQUIRED, SIZE, SWITCH, Kind, is_whole, shorten
 
 #: Bytes, boundaries and padding, and the id 0 of the mask; training leaves the latter out.
 N_CHARACTERS = 262
 
 #: Keys of another format, ELMoForManyLangs.
 FOREIGN_KEYS = {"token_embedder", "config_path"}
-
-REQUIRED = object()
-
-
-class Kind(NamedTuple):
-    """What a value may be, and how the table's message says so."""
-
-    fits: Callable[[Any], bool]
-    description: str
 
 
 class Key(NamedTuple):
@@ -44,10 +36,6 @@ class Key(NamedTuple):
     write: Callable[[Any], Any] = lambda value: value
 
 
-def is_whole(value: Any, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
 def is_filters(value: Any) -> bool:
     return (
         isinstance(value, list)
@@ -61,13 +49,10 @@ def is_bound(value: Any) -> bool:
     return is_number and math.isfinite(value) and value >= 0
 
 
-SIZE = Kind(is_whole, "a whole number from 1")
-COUNT = Kind(lambda value: is_whole(value, 0), "a whole number from 0")
 LENGTH = Kind(lambda value: is_whole(value, 3), "a whole number from 3")
 FILTERS = Kind(is_filters, "a list of [width, count], whole numbers from 1")
 NAME = Kind(lambda value: value in list(ACTIVATIONS), " or ".join(map(repr, ACTIVATIONS)))
 BOUND = Kind(is_bound, "a number from 0, or null")
-SWITCH = Kind(lambda value: isinstance(value, bool), "true or false")
 
 
 def to_bound(value: float | None) -> float | None:
@@ -142,11 +127,6 @@ def check_characters(options: dict[str, Any], source: Source) -> None:
 
 def raise_wrong(source: Source, key: str, found: object, expected: object) -> None:
     raise ValueError(Errors.E053.format(path=source.name, key=key, found=found, expected=expected))
-
-
-def shorten(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def to_options(settings: dict[str, Any], *, n_characters: int) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from spacy.cli._util import app
 
 from .collect_text import collect_text
 from .convert_textcat import convert_textcat
+from .export_bert import export_bert
 from .export_elmo import export_elmo
+from .import_bert import import_bert
 from .import_elmo import import_elmo
 from .perplexity import perplexity
 from .report import report
@@ -22,8 +24,10 @@ ctxemb_cli.command("perplexity")(perplexity)
 ctxemb_cli.command("report")(report)
 import_cli = typer.Typer(help="Make pipelines of published models.", no_args_is_help=True)
 import_cli.command("elmo")(import_elmo)
+import_cli.command("bert")(import_bert)
 ctxemb_cli.add_typer(import_cli, name="import")
 export_cli = typer.Typer(help="Write encoders in published formats.", no_args_is_help=True)
 export_cli.command("elmo")(export_elmo)
+export_cli.command("bert")(export_bert)
 ctxemb_cli.add_typer(export_cli, name="export")
 app.add_typer(ctxemb_cli)

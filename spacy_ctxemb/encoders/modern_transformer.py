@@ -68,6 +68,8 @@ class ModernTransformerEncoder(Encoder):
         self.n_layers = n_blocks + 1
         self.max_length: int = max_length
         self.head_width = width // n_heads
+        self.activation = activation
+        self.local_window = local_window
         self.global_every = global_every
         self.thetas = {True: global_theta, False: local_theta}
         self.local_mask = partial(build_local_mask, reach=local_window // 2)

@@ -76,6 +76,7 @@ class TransformerEncoder(Encoder):
         self.n_characters = None
         self.width = width
         self.n_blocks = n_blocks
+        self.activation = activation
         self.n_layers = n_blocks + 1
         self.max_length: int = max_length
         self.piece_embedding = nn.Embedding(n_ids, E)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from typing import Any, get_type_hints
 
 import pytest
@@ -39,7 +40,22 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "max_length": 16,
         "local_window": 4,
     },
+    "spacy-ctxemb.HuggingFace.v1": {
+        "config": {
+            "model_type": "electra",  # whose parameters are all in use: it has no pooler
+            "vocab_size": 30,
+            "embedding_size": 8,
+            "hidden_size": 8,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 16,
+            "max_position_embeddings": 16,
+        },
+    },
 }
+
+#: Packages that encoders need and that need not be installed.
+NEEDED = {"spacy-ctxemb.HuggingFace.v1": "transformers"}
 
 
 def find_builders() -> dict[str, Callable[..., Encoder]]:
@@ -55,6 +71,20 @@ def find_builders() -> dict[str, Callable[..., Encoder]]:
 
 
 BUILDERS = find_builders()
+
+each_encoder = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                name in NEEDED and find_spec(NEEDED[name]) is None,
+                reason=f"{NEEDED.get(name)} is not installed",
+            ),
+        )
+        for name in BUILDERS
+    ],
+)
 
 
 def build_empty(name: str) -> Encoder:
@@ -83,7 +113,7 @@ def test_known_encoders_are_found() -> None:
     assert set(SETTINGS) <= set(BUILDERS)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@each_encoder
 class TestEncoder:
     def test_layers_have_the_promised_shape(self, name: str) -> None:
         encoder = build(name)

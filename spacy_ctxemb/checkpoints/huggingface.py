@@ -1,0 +1,92 @@
+"""Checkpoints of any encoder that transformers knows, read by that package."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..encoders.huggingface import HuggingFaceEncoder
+from ..errors import Errors
+from .bert import Tokens, save
+from .bert_config import read_json
+from .bert_files import check_folder
+from .bert_tokenizer import finish
+from .sentence_bert import Sentences, read_sentences
+
+#: Keys of config.json that the encoder does not need; names of labels do not fit into a config.
+OTHERS = {
+    *("_name_or_path", "architectures", "dtype", "id2label", "label2id", "task_specific_params"),
+    *("torch_dtype", "transformers_version"),
+}
+
+
+class WrappedModel(NamedTuple):
+    """What the files of a model hold.
+
+    config: of `HuggingFaceEncoder`. tensors: by the names of its parameters.
+    tokenizer: JSON of the `tokenizers` library.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    tokenizer: str
+    sentences: Sentences
+
+
+def read_huggingface(folder: Path) -> WrappedModel:
+    """Read a model from the directory that transformers or sentence-transformers saved."""
+    sentences = read_sentences(folder)
+    place = sentences.folder
+    check_folder(place)
+    config = read_json(place / "config.json")
+    tensors = load_tensors(place)
+    tokenizer = finish(
+        load_tokenizer(place),
+        place,
+        n_ids=int(config.get("vocab_size", len(tensors))),
+        lowercase=sentences.lowercase,
+    )
+    kept = {name: value for name, value in config.items() if name not in OTHERS}
+    return WrappedModel(kept, tensors, tokenizer, sentences)
+
+
+def write_huggingface(encoder: HuggingFaceEncoder, tokens: Tokens, folder: Path) -> str:
+    """Write a directory that transformers loads; returns the model_type."""
+    tensors = {
+        name.removeprefix("model."): value.detach().cpu().contiguous()
+        for name, value in encoder.state_dict().items()
+    }
+    save(folder, encoder.config, tensors, tokens, {"max_length": encoder.max_length})
+    return str(encoder.config["model_type"])
+
+
+def load_tensors(folder: Path) -> dict[str, Tensor]:
+    """The values of a model's parameters, in fp32."""
+    try:
+        from transformers import AutoModel
+    except ImportError as error:
+        raise ImportError(Errors.E119.format(name="--wrap")) from error
+    model, report = AutoModel.from_pretrained(
+        folder, local_files_only=True, output_loading_info=True
+    )
+    # A pooler is no part of the layers; what has no values of its own gets zeros.
+    missing = sorted(report["missing_keys"])
+    others = [name for name in missing if "pooler" not in name]
+    if others:
+        listed = ", ".join(others[:3])
+        raise ValueError(Errors.E105.format(path=folder, names=listed, n=len(others)))
+    tensors = {name: value.float() for name, value in model.state_dict().items()}
+    tensors |= {name: torch.zeros_like(tensors[name]) for name in missing}
+    return {f"model.{name}": value for name, value in tensors.items()}
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of the `tokenizers` library behind that of transformers."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if not tokenizer.is_fast:
+        hint = f" transformers' {type(tokenizer).__name__} is none of the library `tokenizers`."
+        raise ValueError(Errors.E113.format(path=folder, hint=hint))
+    return tokenizer.backend_tokenizer

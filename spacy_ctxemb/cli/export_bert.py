@@ -1,0 +1,107 @@
+"""`python -m spacy ctxemb export bert`"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+
+from .import_elmo import check_output
+from .messages import showing_errors
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..checkpoints.bert import Head, Tokens
+    from ..shim import EmbedderShim
+
+
+def export_bert(
+    pipeline: str = typer.Argument(
+        ..., help="Path or name of a pipeline; with --weights, a pretraining config"
+    ),
+    output_dir: Path = typer.Argument(..., help="Directory to write"),
+    component: str | None = typer.Option(
+        None, help="Component with the encoder; needed where several have one"
+    ),
+    weights: Path | None = typer.Option(
+        None, help="A model*.bin of `spacy pretrain`, to write its head as well", exists=True
+    ),
+) -> None:
+    """Write a pipeline's encoder of pieces for transformers, with its tokenizer.
+
+    With --weights, write what masked language modelling has pretrained, with its head.
+    """
+    import spacy
+    from wasabi import msg
+
+    with showing_errors():
+        check_output(output_dir)
+        if weights is None:
+            shim, head = find_encoder(spacy.load(pipeline), component), None
+        else:
+            shim, head = load_with_head(Path(pipeline), weights)
+        model_type = write(shim, output_dir, head)
+    what = model_type if head is None else head.architecture
+    msg.good(f"Wrote a model of the type {what}", str(output_dir))
+    if head is None:
+        msg.info("Layer mix, projection and pooling are not part of the format.")
+
+
+def find_encoder(nlp: "Language", component: str | None) -> "EmbedderShim":
+    """The one encoder of pieces of a pipeline, or of one of its components."""
+    from thinc.api import Model
+
+    from ..bridge import find_shims
+    from ..errors import Errors
+
+    found = [
+        (name, shim)
+        for name, pipe in nlp.components
+        if isinstance(model := getattr(pipe, "model", None), Model)
+        for shim in find_shims(model)
+        if shim.embedder.encoder.n_characters is None
+    ]
+    chosen = [shim for name, shim in found if component in (None, name)]
+    if len(chosen) != 1:
+        names = [name for name, _ in found]
+        raise ValueError(Errors.E118.format(names=nlp.component_names, found=names))
+    return chosen[0]
+
+
+def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Head]":
+    """What `spacy pretrain` has trained, and its head."""
+    from spacy.util import load_config, load_model_from_config
+
+    from ..checkpoints.bert_head import build_head
+    from ..errors import Errors
+    from ..pretraining_objective import load_pretrained
+
+    config = load_config(config_path)
+    if "component" not in config.get("pretraining", {}):
+        raise ValueError(Errors.E049.format(path=config_path))
+    nlp = load_model_from_config(config, auto_fill=True)
+    shim = load_pretrained(nlp, config["pretraining"], weights)
+    return shim, build_head(cast(Any, shim.objective), shim.embedder.encoder)
+
+
+def write(shim: "EmbedderShim", output_dir: Path, head: "Head | None") -> str:
+    """Write the directory; returns the model_type."""
+    from ..checkpoints.bert import write_bert
+    from ..checkpoints.huggingface import write_huggingface
+    from ..encoders.huggingface import HuggingFaceEncoder
+
+    encoder = shim.embedder.encoder
+    if isinstance(encoder, HuggingFaceEncoder):
+        return write_huggingface(encoder, find_tokens(shim), output_dir)
+    return write_bert(encoder, find_tokens(shim), output_dir, head=head)
+
+
+def find_tokens(shim: "EmbedderShim") -> "Tokens":
+    """The tokenizer, and the pieces before and after a text."""
+    from ..checkpoints.bert import Tokens
+    from ..subword_pieces import SubwordPieces
+
+    shim.check_materialised()
+    pieces = cast(SubwordPieces, shim.pieces)
+    begin, end = (int(i) for i in pieces.boundaries)
+    return Tokens(pieces.tokenizer.to_str(), (begin, end))

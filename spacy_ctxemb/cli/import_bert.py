@@ -1,0 +1,174 @@
+"""`python -m spacy ctxemb import bert`"""
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from .import_elmo import check_output, has_projection
+from .messages import showing_errors
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from torch import Tensor
+
+    from ..checkpoints.sentence_bert import Sentences
+
+#: Pieces of the longest window that is encoded at once.
+LONGEST = 4096
+
+
+class Layers(str, Enum):
+    """What vectors are made of."""
+
+    top = "top"
+    average = "average"
+    last4 = "last4"
+    all = "all"
+
+
+MIXES: dict[Layers, dict[str, Any]] = {
+    Layers.top: {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1},
+    Layers.average: {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
+    Layers.last4: {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 4},
+    Layers.all: {"@architectures": "spacy-ctxemb.ConcatLayers.v1"},
+}
+
+
+class Model(NamedTuple):
+    """A model that was read. encoder: its section of a config. tokenizer: JSON."""
+
+    model_type: str
+    encoder: dict[str, Any]
+    tensors: "dict[str, Tensor]"
+    tokenizer: str
+    sentences: "Sentences"
+
+
+def import_bert(
+    checkpoint: Path = typer.Argument(
+        ..., metavar="CHECKPOINT_DIR", help="Directory with config.json, weights and tokenizer"
+    ),
+    output: Path = typer.Argument(..., help="Directory to write"),
+    lang: str = typer.Option("en", help="Language of the tokenizer"),
+    width: int | None = typer.Option(
+        None, min=1, help="Width of the vectors, by a projection to be learned"
+    ),
+    layers: Layers = typer.Option(
+        Layers.top, help="What vectors are: one layer, a mix that can be trained, or all layers"
+    ),
+    wrap: bool = typer.Option(
+        False, "--wrap", help="Run the model of the package transformers, for any architecture"
+    ),
+) -> None:
+    """Write a pipeline with a model of BERT's family, from files of transformers.
+
+    Directories of sentence-transformers also say how vectors of texts are made.
+    """
+    from wasabi import msg
+
+    from ..files import replacing_folder
+
+    with showing_errors():
+        model = read_wrapped(checkpoint) if wrap else read(checkpoint)
+        check_output(output)
+        nlp = build_pipeline(model, MIXES[layers], lang=lang, width=width)
+        with replacing_folder(output) as temporary:
+            nlp.to_disk(temporary)
+    msg.good(f"Wrote a pipeline with {describe(nlp, model)}", str(output))
+    if layers is Layers.average:
+        msg.info("Its layers are mixed evenly until training changes the mix.")
+    if has_projection(nlp):
+        msg.warn(f"The projection to width {width} is random until it is trained.")
+    show_sentences(model.sentences)
+
+
+def read(checkpoint: Path) -> Model:
+    """A model for this package's own encoders."""
+    from ..checkpoints.bert import read_bert
+    from ..encoders import TransformerEncoder
+
+    model = read_bert(checkpoint)
+    is_plain = model.family.encoder is TransformerEncoder
+    name = "spacy-ctxemb.Transformer.v1" if is_plain else "spacy-ctxemb.ModernTransformer.v1"
+    encoder = {"@architectures": name, **model.settings}
+    return Model(model.model_type, encoder, model.tensors, model.tokenizer, model.sentences)
+
+
+def read_wrapped(checkpoint: Path) -> Model:
+    """A model that transformers runs."""
+    from ..checkpoints.huggingface import read_huggingface
+
+    config, tensors, tokenizer, sentences = read_huggingface(checkpoint)
+    encoder = {"@architectures": "spacy-ctxemb.HuggingFace.v1", "config": config}
+    model_type = str(config.get("model_type"))
+    return Model(model_type, encoder, tensors, tokenizer, sentences)
+
+
+def build_pipeline(
+    model: Model, mix: dict[str, Any], *, lang: str, width: int | None
+) -> "Language":
+    """A blank language and `ctxemb` with the model's weights and vocabulary."""
+    import spacy
+    from spacy.util import registry
+
+    from ..bridge import get_shim
+    from ..windows import N_BOUNDARIES
+
+    nlp = spacy.blank(lang)
+    encoder = registry.resolve({"encoder": model.encoder})["encoder"]
+    longest = min(encoder.max_length or LONGEST, LONGEST)
+    settings = {
+        "encoder": model.encoder,
+        "pieces": {
+            "@architectures": "spacy-ctxemb.SubwordPieces.v1",
+            "vocab_size": encoder.n_ids,
+        },
+        "mix": mix,
+        "width": width,
+        "window": longest - N_BOUNDARIES,
+        "split_sentences": False,
+    }
+    config = {
+        "model": settings,
+        "doc_pooling": model.sentences.doc_pooling,
+        "normalize": model.sentences.normalize,
+    }
+    component = nlp.add_pipe("ctxemb", config=config)
+    shim = get_shim(component.model)  # type: ignore[attr-defined] # a PipeCallable
+    shim.load_encoder(model.tensors)
+    shim.pieces.load(model.tokenizer, source="the tokenizer")  # type: ignore[attr-defined] # SubwordPieces
+    return nlp
+
+
+def describe(nlp: "Language", model: Model) -> str:
+    """Family and sizes of the encoder."""
+    from ..bridge import get_shim
+
+    component = nlp.get_pipe("ctxemb")
+    encoder = get_shim(component.model).embedder.encoder  # type: ignore[attr-defined] # a PipeCallable
+    n_parameters = sum(tensor.numel() for tensor in model.tensors.values())
+    return (
+        f"a model of the type {model.model_type}: {encoder.n_layers - 1} blocks, width "
+        f"{encoder.width}, {n_parameters / 1e6:.1f}M parameters, vocabulary of {encoder.n_ids}"
+    )
+
+
+def show_sentences(sentences: "Sentences") -> None:
+    """What becomes of sentence-transformers' settings."""
+    from wasabi import msg
+
+    if sentences.doc_pooling is None:
+        return
+    ending = ", of length 1" if sentences.normalize else ""
+    msg.info(f"Vectors of texts: {sentences.doc_pooling} of their pieces{ending}.")
+    if sentences.max_pieces is not None:
+        msg.info(
+            f"sentence-transformers cuts texts after {sentences.max_pieces} pieces; here they are "
+            "read to their end."
+        )
+    if sentences.prompt is not None:
+        msg.warn(
+            f"sentence-transformers puts '{sentences.prompt}' before each text; here you do it."
+        )

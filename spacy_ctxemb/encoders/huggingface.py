@@ -1,0 +1,153 @@
+"""Any encoder of the package transformers, run by that package."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..errors import Errors
+from .encoder import Encoder
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class HuggingFaceEncoder(Encoder):
+    """A model of transformers; its layers are the model's hidden states.
+
+    For architectures that this package has none of its own for. It is slower than these: padding
+    is computed, too.
+
+    config: what the model's config.json says, model_type included.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.config = dict(config)
+        device = torch.get_default_device()
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+            self.model = build_empty(config) if device.type == "meta" else build_model(config)
+        sizes = self.model.config
+        self.n_ids = sizes.vocab_size
+        self.n_characters = None
+        self.width = sizes.hidden_size
+        self.n_layers = sizes.num_hidden_layers + 1
+        self.padding = getattr(sizes, "pad_token_id", None) or 0
+        self.max_length = find_max_length(self.model)
+        # Tables that are computed, not learned. What allocates a module empty, or loads
+        # parameters into it, does not know them.
+        self.constants = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        self.to(device)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """ids, mask: (B, T). Returns L of (N, D)."""
+        T = ids.size(1)
+        if T > (self.max_length or T):
+            raise ValueError(Errors.E005.format(length=T, max_length=self.max_length))
+        self.place_constants(ids.device)
+        layers = self.model(
+            input_ids=ids.long().masked_fill(~mask, self.padding),
+            attention_mask=mask.long(),
+            output_hidden_states=True,
+        ).hidden_states  # L of (B, T, D)
+        found = {tuple(layer.shape) for layer in layers}
+        expected = (*ids.shape, self.width)
+        if len(layers) != self.n_layers or found != {expected}:
+            raise ValueError(
+                Errors.E120.format(
+                    name=type(self.model).__name__,
+                    found=f"{len(layers)} layers of the shapes {sorted(found)}",
+                    expected=f"{self.n_layers} of {expected}",
+                )
+            )
+        return tuple(layer[mask] for layer in layers)
+
+    def reset_parameters(self) -> None:
+        """Normal with deviation 0.02; norms 1, biases 0. (That is BERT's; families differ.)"""
+        for name, parameter in self.model.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.dim() == 1:
+                nn.init.ones_(parameter)
+            else:
+                nn.init.normal_(parameter, 0.0, 0.02)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Self":
+        """Called by PyTorch for every change of device or storage."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call] # PyTorch's
+        self.place_constants(next(self.parameters()).device)
+        return self
+
+    def place_constants(self, device: torch.device) -> None:
+        """Give computed tables their values on a device; they are never without."""
+        if device.type == "meta":
+            device = torch.device("cpu")
+        stored = set(self.model.state_dict())
+        for name, value in self.constants.items():
+            path, _, leaf = name.rpartition(".")
+            if name not in stored:
+                self.model.get_submodule(path).register_buffer(
+                    leaf, value.to(device), persistent=False
+                )
+
+
+def build_model(config: Mapping[str, Any]) -> Any:
+    """A model of transformers with random values."""
+    try:
+        from transformers import AutoConfig, AutoModel
+    except ImportError as error:
+        raise ImportError(Errors.E119.format(name="HuggingFace.v1")) from error
+    settings = dict(config)
+    model_type = settings.pop("model_type", None)
+    try:
+        sizes = AutoConfig.for_model(model_type, **settings)
+        model = AutoModel.from_config(sizes)
+    except (ValueError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0][:200]
+        raise ValueError(Errors.E124.format(model_type=model_type, reason=reason)) from error
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
+        if not isinstance(getattr(sizes, name, None), int):
+            reason = f"its config has no {name}"
+            raise ValueError(Errors.E124.format(model_type=model_type, reason=reason))
+    if getattr(sizes, "is_encoder_decoder", False):
+        reason = "it has a decoder"
+        raise ValueError(Errors.E124.format(model_type=model_type, reason=reason))
+    return model
+
+
+class EmptyOnMeta(TorchFunctionMode):
+    """Inside, `torch.empty` allocates nothing: parameters begin with it, computed tables do not."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func is torch.empty:
+            return func(*args, **{**(kwargs or {}), "device": "meta"})
+        return func(*args, **(kwargs or {}))
+
+
+def build_empty(config: Mapping[str, Any]) -> Any:
+    """A model whose computed tables have values; its parameters need none, which saves seconds."""
+    with EmptyOnMeta():
+        model = build_model(config)
+    if any(buffer.is_meta for buffer in model.buffers()):
+        return build_model(config)
+    return model
+
+
+def find_max_length(model: nn.Module) -> int | None:
+    """The longest window. RoBERTa and its kin count positions from one after that of padding."""
+    longest: int | None = getattr(model.config, "max_position_embeddings", None)
+    if longest is None or longest < 1:
+        return None
+    for name, module in model.named_modules():
+        is_table = isinstance(module, nn.Embedding) and name.endswith("position_embeddings")
+        if is_table and module.padding_idx is not None:
+            return longest - module.padding_idx - 1
+    return longest
