@@ -61,7 +61,8 @@ class Ctxemb(Pipeline):
     """The component `ctxemb`. Options: those of its model, such as its precision."""
 
     def __init__(self, folder: str, **options: Any) -> None:
-        super().__init__(folder, {"components": {"ctxemb": {"model": options}}})
+        means = {"doc_pooling": "mean", "normalize": False}
+        super().__init__(folder, {"components": {"ctxemb": {"model": options, **means}}})
         from spacy_ctxemb.bridge import get_shim
 
         shim = get_shim(self.nlp.get_pipe("ctxemb").model)
@@ -73,14 +74,11 @@ class Ctxemb(Pipeline):
         sys.exit(subprocess.run(command, stdout=sys.stderr).returncode)
 
     def pool(self, texts: Sequence[str]) -> Pooled:
-        import numpy as np
+        from spacy_ctxemb.doc_windows import read_texts
 
-        pooled: Pooled = {"inner": [], "pieces": []}
-        for doc in self.nlp.pipe(texts):
-            weights = self.pieces.encode([token.text for token in doc]).lengths
-            pooled["inner"].append(np.average(doc.tensor, axis=0, weights=weights))
-            pooled["pieces"].append(int(weights.sum()))
-        return pooled
+        docs = list(self.nlp.pipe(texts))
+        numbers = self.pieces.encode(read_texts(docs)).document_lengths
+        return {"all": [doc.vector for doc in docs], "pieces": numbers.tolist()}
 
 
 class SpacyTransformers(Pipeline):

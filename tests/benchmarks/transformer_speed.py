@@ -119,7 +119,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--spacy-transformers", metavar="PYTHON")
     parser.add_argument("--curated", metavar="PYTHON")
     parser.add_argument("--hf", metavar="PYTHON", help="with sentence-transformers")
-    parser.add_argument("--precisions", nargs="*", default=["fp32", "medium", "bf16"])
+    parser.add_argument("--precisions", nargs="*", default=["fp32", "medium", "bf16", "int8"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--words", type=int, default=10_000, help="in each of the two sets")
