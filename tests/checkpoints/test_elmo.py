@@ -28,7 +28,7 @@ from ..encoders.published_weights import (
     read_options,
     set_weights,
 )
-from ..tiny import build_bilm, pad, randomise
+from ..tiny import build_bilm, pad, randomise, unpack
 
 FIXTURES = [".", "bilm_tf"]
 WORDS = ["the", "longest", "of", "them", ",", "naïve", "日本語", "."]
@@ -66,13 +66,13 @@ def load(model: ElmoModel) -> BiLM:
 
 
 def encode(encoder: BiLM, texts: list[list[str]]) -> tuple[torch.Tensor, ...]:
-    """All layers of some sentences, their boundaries included."""
+    """All layers of some sentences, their boundaries included. (B, T, D) each"""
     pieces = CharacterPieces(encoder.n_characters or 0)
     begin, end = pieces.boundaries
     rows = [np.concatenate([begin[None], pieces.encode_words(t), end[None]]) for t in texts]
+    ids, mask = pad([torch.from_numpy(row) for row in rows])
     with torch.inference_mode():
-        layers: tuple[torch.Tensor, ...] = encoder(*pad([torch.from_numpy(row) for row in rows]))
-    return layers
+        return tuple(unpack(layer, mask) for layer in encoder(ids, mask))
 
 
 @pytest.mark.parametrize("fixture", FIXTURES)
