@@ -22,9 +22,9 @@ DEFAULT_MODEL: dict[str, Any] = {
         "doc.tensor",
         "doc._.ctxemb",
         "doc._.ctxemb_boundaries",
+        "doc._.ctxemb_pieces",
         "doc._.ctxemb_pooled",
         "doc._.ctxemb_attention",
-        "doc._.ctxemb_pieces",
     ],
     default_config={
         "model": DEFAULT_MODEL,
@@ -32,8 +32,8 @@ DEFAULT_MODEL: dict[str, Any] = {
         "boundaries": False,
         "doc_pooling": None,
         "normalize": False,
-        "keep_attention": False,
         "keep_pieces": False,
+        "keep_attention": False,
     },
 )
 def build_ctxemb(
@@ -44,8 +44,8 @@ def build_ctxemb(
     boundaries: bool,
     doc_pooling: str | None,
     normalize: bool,
-    keep_attention: bool,
     keep_pieces: bool,
+    keep_attention: bool,
 ) -> "ContextualEmbedder":
     """Build the component.
 
@@ -57,9 +57,9 @@ def build_ctxemb(
     doc_pooling: what doc.vector and the vector of a sentence that was encoded by itself are:
         "mean", "cls" or "max" of all pieces, boundaries included; null for the mean of the tokens.
     normalize: whether these have length 1; with doc_pooling.
-    keep_attention: whether to write attention weights to doc._.ctxemb_attention: much memory.
     keep_pieces: whether to write the pieces of the text to doc._.ctxemb_pieces, for
         token._.ctxemb_pieces.
+    keep_attention: whether to write attention weights to doc._.ctxemb_attention: much memory.
     """
     from .pipeline import ContextualEmbedder
 
@@ -71,6 +71,6 @@ def build_ctxemb(
         boundaries=boundaries,
         doc_pooling=doc_pooling,
         normalize=normalize,
-        keep_attention=keep_attention,
         keep_pieces=keep_pieces,
+        keep_attention=keep_attention,
     )

@@ -83,8 +83,8 @@ class ContextualEmbedder(Tok2Vec):
         boundaries: bool = False,
         doc_pooling: str | None = None,
         normalize: bool = False,
-        keep_attention: bool = False,
         keep_pieces: bool = False,
+        keep_attention: bool = False,
     ) -> None:
         super().__init__(vocab, model, name)
         if keep not in KEEP:

@@ -50,7 +50,7 @@ def token_pieces(token: Token) -> list[str] | None:
     return list(of_doc["pieces"][start : start + int(lengths[token.i])])
 
 
-for extension in (LAYERS, BOUNDARIES, POOLED, ATTENTION, PIECES):
+for extension in (LAYERS, BOUNDARIES, PIECES, POOLED, ATTENTION):
     if not Doc.has_extension(extension):
         Doc.set_extension(extension, default=None)
 if not Token.has_extension(PIECES):

@@ -9,12 +9,13 @@ environment that has it; one without a Python is left out. All load the same che
 the same texts: short documents of one to three sentences, and long ones of a thousand words and
 more. They take turns, `rounds` times. A spaCy pipeline is timed as a whole, its tokenizer included.
 
-For each contestant: words a second, the median and the range of the rounds; that as a multiple of
-spacy-transformers; the floating-point operations of the pieces it encoded, overlaps of windows
-included and padding not, as a share of what matrix products of the model's own shapes reach in the
-same rounds (in bf16 where it computes in bf16); the steps it computed, with overlaps and padding,
-for each piece of the texts; the largest memory of its process; the seconds from the start of its
-Python to a loaded model; and megabytes on disk.
+For each contestant: words a second, the median and the range of the rounds; words a second of CPU
+time, which other programs disturb less; words a second as a multiple of spacy-transformers; the
+floating-point operations of the pieces it encoded, overlaps of windows included and padding not,
+as a share of what matrix products of the model's own shapes reach in the same rounds (in bf16
+where its products are in bf16, else in fp32); the steps it computed, with overlaps and padding, for
+each piece that the contestant with the fewest encoded; the largest memory of its process; the
+seconds from the start of its Python to a loaded model; and megabytes on disk.
 
 Then how far the mean vectors of the first short documents are from those of transformers.
 """
@@ -40,6 +41,8 @@ REFERENCE = "transformers"
 BASELINE = "spacy-transformers"
 #: Documents whose vectors are compared; short enough to be one window everywhere.
 COMPARED, COMPARED_WORDS = 50, 60
+#: The products that bound a precision, where they are not in fp32.
+LIMITS = {"medium": "bf16", "bf16": "bf16"}
 
 
 class Contestant:
@@ -61,6 +64,7 @@ class Contestant:
         self.title, self.precision = title, options.get("precision", "fp32")
         self.disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         self.seconds: dict[str, list[float]] = {}
+        self.cpu_seconds: dict[str, list[float]] = {}
         self.seen: dict[str, dict[str, Any]] = {}
         command = [python, str(WORKER), "run", name, str(folder), json.dumps(options)]
         self.process = subprocess.Popen(
@@ -190,7 +194,6 @@ def measure(
             if title != "limit":
                 for key, docs in sets.items():
                     contestant.seen[key] = contestant.ask("warm", set=key, texts=docs)
-                    contestant.seconds[key] = []
                 vectors[title] = contestant.ask("pool", texts=compared)
         except RuntimeError as error:
             log.seek(0)
@@ -204,8 +207,9 @@ def measure(
             for precision, value in limit.ask("measure").items():
                 limits[precision].append(value)
             for contestant in runners:
-                seconds = contestant.ask("time", set=key)["seconds"]
-                contestant.seconds[key].append(seconds)
+                taken = contestant.ask("time", set=key)
+                contestant.seconds.setdefault(key, []).append(taken["seconds"])
+                contestant.cpu_seconds.setdefault(key, []).append(taken["cpu"])
     for contestant in contestants:
         contestant.end()
     medians = {precision: statistics.median(values) for precision, values in limits.items()}
@@ -237,12 +241,13 @@ def summarise(
         speed, seen = speeds[contestant.title], contestant.seen[key]
         flop = count_flop(seen["lengths"], shapes)
         rate = flop / statistics.median(contestant.seconds[key]) / 1e9
-        limit = limits["fp32" if contestant.precision == "fp32" else "bf16"]
+        limit = limits[LIMITS.get(contestant.precision, "fp32")]
         yield {
             "texts": key,
             "contestant": contestant.title,
             "words/s": round(statistics.median(speed)),
             "range": f"{min(speed):.0f}-{max(speed):.0f}",
+            "words/CPU s": round(words / statistics.median(contestant.cpu_seconds[key])),
             f"x {BASELINE}": round(statistics.median(speed) / baseline, 2),
             "GFLOP/s": round(rate, 1),
             "of limit": round(rate / limit, 2),

@@ -53,7 +53,9 @@ def answer(contestant: Any, command: dict[str, Any]) -> dict[str, Any]:
         TEXTS[command["set"]] = texts
         return count_lengths(contestant, texts)
     if command["do"] == "time":
-        return {"seconds": take_time(lambda: contestant.run(texts))}
+        cpu = time.process_time()
+        seconds = take_time(lambda: contestant.run(texts))
+        return {"seconds": seconds, "cpu": time.process_time() - cpu}
     pooled = contestant.pool(texts)
     return {
         name: values if name == "pieces" else [list(map(float, vector)) for vector in values]

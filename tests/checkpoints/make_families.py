@@ -3,7 +3,8 @@
     python tests/checkpoints/make_families.py OUTDIR
 
 Needs `transformers` 5; what is there was made by 5.23 with PyTorch 2.13. Every parameter has a
-random value that matters, from a seed, so running it again makes the same files.
+random value that matters, from a seed, so running it again makes the same files, save for the last
+digits of the layers, which PyTorch's products may round otherwise (1e-6 at most).
 
 OUTDIR/texts.json has the texts. A folder for each family has a checkpoint as its authors publish
 theirs, names of parameters included, and `expected.npz`, where i numbers the texts:

@@ -36,7 +36,7 @@ def encode_sentence(words: list[str], max_characters: int) -> Tensor:
     """Character ids of a sentence between its boundaries. (T, C)"""
     pieces = CharacterPieces(max_characters)
     begin, end = pieces.boundaries
-    return torch.from_numpy(np.concatenate([begin[None], pieces.encode(words).ids, end[None]]))
+    return torch.from_numpy(np.concatenate([begin[None], pieces.encode_words(words), end[None]]))
 
 
 def run(encoder: BiLM, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:

@@ -46,7 +46,7 @@ def test_vectors_equal_a_plain_loop(activation: str, n_highways: int, width: int
     weights = draw_weights(options)
     cnn = set_weights(build_encoder(options), weights).token_encoder
     assert (cnn.projection is None) == (width == 15)
-    ids = CharacterPieces(8).encode(["a", "word", "longer than that", "日本", ""]).ids
+    ids = CharacterPieces(8).encode_words(["a", "word", "longer than that", "日本", ""])
     expected = np.array([encode_token(row, weights, options) for row in ids])
     with torch.inference_mode():
         found = cnn(torch.from_numpy(ids)).numpy()
@@ -60,7 +60,7 @@ def test_vectors_equal_the_published_ones() -> None:
     words = (folder / "vocab_test.txt").read_text(encoding="utf8").split("\n")[:458]
     expected = read_hdf5(folder / "elmo_token_embeddings.hdf5")["embedding"]
     with torch.inference_mode():
-        found = encoder.token_encoder(torch.from_numpy(CharacterPieces(50).encode(words).ids))
+        found = encoder.token_encoder(torch.from_numpy(CharacterPieces(50).encode_words(words)))
     assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
