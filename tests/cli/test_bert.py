@@ -1,6 +1,7 @@
 """`python -m spacy ctxemb import bert` and `export bert`"""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..bert_models import (
     WRITTEN,
     change_json,
     copy_family,
+    find_minilm,
     make_sentences,
     read,
     read_expected,
@@ -261,3 +263,18 @@ def test_a_wrapped_model(tmp_path: Path) -> None:
         )
     run_well("export", "bert", tmp_path / "wrapped", tmp_path / "out")
     assert read_bert(tmp_path / "out").settings == read("bert").settings
+
+
+def test_vectors_of_texts_of_a_published_model(tmp_path: Path) -> None:
+    folder = find_minilm()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sentence_transformers = pytest.importorskip(
+            "sentence_transformers", reason="sentence-transformers is not installed"
+        )
+        theirs = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+        expected = theirs.encode(TEXTS)
+    run_well("import", "bert", folder, tmp_path / "out")
+    nlp = spacy.load(tmp_path / "out")
+    for i in I_TEXTS:
+        np.testing.assert_allclose(nlp(TEXTS[i]).vector, expected[i], rtol=1e-4, atol=1e-5)
