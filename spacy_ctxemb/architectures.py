@@ -27,6 +27,10 @@ from .windows import N_BOUNDARIES, Windowing
 #: Pieces of a window where the config does not say.
 DEFAULT_WINDOW = 512
 
+#: Pieces that windows share where the config does not say, if they are a quarter of a window at
+#: most: so a piece has 32 others at least on either side, where there are so many.
+DEFAULT_OVERLAP = 64
+
 #: A character CNN of 256 filters, an eighth of ELMo's.
 FILTERS = ((1, 16), (2, 16), (3, 32), (4, 48), (5, 64), (6, 80))
 
@@ -54,7 +58,7 @@ def build_contextual_tok2vec(
     width: of the vectors; a linear projection is learned where it differs from the mix's width.
         Null for the mix's width.
     window: in pieces; see windows.py. Null for 512, or what the encoder's max_length allows.
-    stride: in pieces; null for 3/4 of the window.
+    stride: in pieces; null for the window less 64, or less a quarter of it if that is fewer.
     split_sentences: where a Doc has sentence boundaries, no window crosses them.
     batch_pieces: padded pieces of one pass through the encoder; bounds its memory.
     precision: of inference: "fp32"; "bf16", which is faster where the CPU computes in bf16
@@ -71,7 +75,7 @@ def build_contextual_tok2vec(
         embedder = Embedder(encoder, mix, pooling=pooling, width=width)
     windowing = Windowing(
         window=window,
-        stride=stride or max(window * 3 // 4, 1),
+        stride=stride or window - min(window // 4, DEFAULT_OVERLAP),
         batch_pieces=batch_pieces,
         max_padding=encoder.max_padding,
         keep_empty=embedder.wants_whole_calls,

@@ -18,9 +18,10 @@ N_BOUNDARIES = 2
 class Windowing:
     """How sequences of pieces are cut into windows and windows grouped into batches.
 
-    window: pieces in a window, boundary pieces not counted. 64 to 510.
-    stride: pieces from the start of a window to the start of the next; smaller strides give
-        each piece more context, and cost more. About 3/4 of the window.
+    window: pieces in a window at most, boundary pieces not counted. 64 to 510.
+    stride: pieces from the start of a window to the start of the next at most; smaller strides
+        give each piece more context, and cost more. Half of the overlap, window - stride, is
+        what a piece sees at least on either side.
     batch_pieces: padded pieces in a batch, which bounds the memory of one pass. 2,048 to 16,384.
     max_padding: largest share of padding in a batch.
     keep_empty: whether a sequence without pieces gets a window, of its boundaries alone.
@@ -129,19 +130,17 @@ def build_windows(
 def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
     """Lay windows over each sequence. A piece belongs to the window that gives it most context.
 
-    The last window of a long sequence ends where the sequence ends and is as long as the
-    others. Two overlapping windows share their overlap half and half: up to its middle the
-    first one sees more on both sides, after it the second one.
+    The windows of a long sequence are as few as window and stride allow, of one length, and as
+    short as the overlap of window - stride allows. Two overlapping windows share their overlap
+    half and half: up to its middle the first one sees more on both sides, after it the second one.
     """
     offsets = np.cumsum(sequence_lengths) - sequence_lengths
     spans: list[tuple[int, int, int, int, int]] = []
     for i, (offset, n) in enumerate(zip(offsets.tolist(), sequence_lengths.tolist(), strict=True)):
         if n == 0 and not windowing.keep_empty:
             continue
-        window = n if windowing.whole_sequences else windowing.window
-        starts = list(range(0, max(n - window, 0), windowing.stride))
-        starts.append(max(n - window, 0))
-        ends = [min(start + window, n) for start in starts]
+        starts, size = lay_windows(n, windowing)
+        ends = [start + size for start in starts]
         middles = [(s + e) // 2 for s, e in zip(starts[1:], ends[:-1], strict=True)]
         owned = zip([0, *middles], [*middles, n], strict=True)
         spans.extend(
@@ -149,6 +148,16 @@ def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
             for start, end, (first, last) in zip(starts, ends, owned, strict=True)
         )
     return Spans(*np.array(spans, dtype=np.int64).reshape(-1, 5).T)
+
+
+def lay_windows(n: int, windowing: Windowing) -> tuple[list[int], int]:
+    """Where the windows of a sequence of n pieces start, and how long they are."""
+    if windowing.whole_sequences or n <= windowing.window:
+        return [0], n
+    k = 1 + -((windowing.window - n) // windowing.stride)  # windows, rounded up
+    overlap = windowing.window - windowing.stride
+    size = -(-(n + (k - 1) * overlap) // k)
+    return [i * (n - size) // (k - 1) for i in range(k)], size
 
 
 def group_spans(spans: Spans, windowing: Windowing) -> list[Ints]:

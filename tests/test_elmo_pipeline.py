@@ -347,7 +347,7 @@ class TestWindows:
         model = {name: value for name, value in TRANSFORMER.items() if "stri" not in name}
         nlp = initialised({**model, "window": None})
         windowing = get_shim(nlp.get_pipe("ctxemb").model).windowing.windowing
-        assert (windowing.window, windowing.stride) == (30, 22)
+        assert (windowing.window, windowing.stride) == (30, 30 - 30 // 4)
 
 
 class TestWhatIsDerivedFromWeights:

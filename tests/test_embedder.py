@@ -18,7 +18,7 @@ from spacy_ctxemb.layer_mix import (
     ScalarMix,
     TokenMix,
 )
-from spacy_ctxemb.windows import Windowing, Windows
+from spacy_ctxemb.windows import Windowing, Windows, lay_windows
 
 from .tiny import (
     build_bilm,
@@ -80,9 +80,8 @@ def embed_plainly(embedder: Embedder, kind: str, ids: Tensor, windowing: Windowi
     pieces, start = [], 0
     for n in DOCUMENTS[kind]:
         document = ids[start : start + n]
-        size = min(n, windowing.window)
+        starts, size = lay_windows(n, windowing)
         last = n - size
-        starts = [*range(0, last, windowing.stride), last]
         layers = {
             s: torch.stack(
                 embedder.encoder(*pad([torch.cat([begin, document[s : s + size], end])]))

@@ -17,6 +17,7 @@ from spacy_ctxemb.windows import (
     build_windows,
     check_length,
     cut,
+    lay_windows,
 )
 
 from .strategies import lengths_W, windowings
@@ -103,11 +104,29 @@ def test_the_owner_gives_the_most_context(lengths: np.ndarray, windowing: Window
 
 
 @given(sequences, windowings())
-def test_long_sequences_have_full_windows_only(lengths: np.ndarray, windowing: Windowing) -> None:
+def test_windows_of_a_sequence_have_one_length_and_overlap(
+    lengths: np.ndarray, windowing: Windowing
+) -> None:
     spans = cut(lengths, windowing)
-    sizes = {int(n) for n in lengths if n}
-    expected = {min(size, windowing.window) for size in sizes}
-    assert set((spans.end - spans.start).tolist()) == expected
+    for i, n in enumerate(lengths.tolist()):
+        starts, ends = (x[spans.sequence == i] for x in (spans.start, spans.end))
+        if n == 0:
+            assert len(starts) == 0
+            continue
+        assert len(set((ends - starts).tolist())) == 1
+        assert ends[0] - starts[0] <= windowing.window
+        assert (starts[0], ends[-1]) == (lengths[:i].sum(), lengths[: i + 1].sum())
+        assert (ends[:-1] - starts[1:] >= windowing.window - windowing.stride).all()
+        fewest = 1 + max(0, -((windowing.window - n) // windowing.stride))
+        assert len(starts) == fewest
+
+
+def test_windows_are_no_longer_than_needed() -> None:
+    windowing = Windowing(window=10, stride=8, batch_pieces=100, max_padding=1.0)
+    assert lay_windows(10, windowing) == ([0], 10)
+    assert lay_windows(11, windowing) == ([0, 4], 7)
+    assert lay_windows(18, windowing) == ([0, 8], 10)
+    assert lay_windows(20, windowing) == ([0, 6, 12], 8)
 
 
 @given(sequences, windowings())
@@ -150,11 +169,11 @@ def test_batches_are_filled() -> None:
 
 
 def test_overlap_is_shared_half_and_half() -> None:
-    """10 pieces, windows 0-5, 3-8 and 4-9."""
+    """10 pieces, windows 0-5, 2-7 and 4-9."""
     windowing = Windowing(window=6, stride=3, batch_pieces=100, max_padding=1.0)
     assert read_back(build(np.array([10]), windowing)) == [
         Window([0, 1, 2, 3, 4, 5], [0, 1, 2, 3]),
-        Window([3, 4, 5, 6, 7, 8], [4, 5]),
+        Window([2, 3, 4, 5, 6, 7], [4, 5]),
         Window([4, 5, 6, 7, 8, 9], [6, 7, 8, 9]),
     ]
 
