@@ -9,10 +9,16 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when all has gone well."""
+    """A temporary path that takes the place of `path` when all has gone well.
+
+    The file has the permissions of any new file, also where a library makes it with less.
+    """
     temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..encoders import Encoder
 from ..errors import Errors
-from ..files import replacing_folder
+from ..files import replacing, replacing_folder
 from .bert_config import describe, read_config, to_config
 from .bert_families import FAMILIES, Family
 from .bert_files import check_folder
@@ -120,7 +120,8 @@ def save(
         )
         text = json.dumps(name_ids(ids) | config, indent=2)
         (temporary / "config.json").write_text(text + "\n", encoding="utf8")
-        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+        with replacing(temporary / "model.safetensors") as path:
+            save_file(tensors, path, metadata={"format": "pt"})
 
 
 def name_ids(ids: dict[str, int]) -> dict[str, int | None]:
