@@ -111,4 +111,8 @@ def attend_by_head(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tens
 def find_weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
     """q, k: (B, n_heads, T, d); bias: (n_heads or 1, T, T). (B, n_heads, T, T)"""
     scores = torch.matmul(q * q.size(-1) ** -0.5, k.transpose(-1, -2))
-    return torch.softmax(scores if bias is None else scores + bias, dim=-1)
+    if bias is not None:
+        scores = scores + bias
+    # PyTorch's softmax of short rows is faster in fp32, and always more exact.
+    dtype = torch.float32 if q.size(2) <= SHORT and q.dtype == torch.bfloat16 else None
+    return torch.softmax(scores, dim=-1, dtype=dtype).to(q.dtype)
