@@ -32,6 +32,9 @@ ContextualModel = Model[list[Doc], list[Floats2d]]
 #: Tokens predicted together. Enough to fill batches with windows of similar length.
 GROUP_TOKENS = 16384
 
+#: Characters of a token of usual length, with the space after it.
+CHARACTERS = 6
+
 
 def use_one_thread() -> None:
     """A forked process inherits PyTorch's thread pool without its threads.
@@ -166,18 +169,23 @@ def init(
 
 
 def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
-    """Documents to encode together: Docs of up to GROUP_TOKENS, so that memory is bounded."""
+    """Documents to encode together: Docs of up to GROUP_TOKENS, so that memory is bounded.
+
+    A long token counts as several: it may have as many pieces.
+    """
     if shim.embedder.wants_whole_calls:
         yield list(docs)
         return
     group: list[Doc] = []
     n_tokens = 0
     for doc in docs:
-        if group and n_tokens + len(doc) > GROUP_TOKENS:
+        n_characters = doc[-1].idx + len(doc[-1]) if len(doc) else 0
+        size = max(len(doc), n_characters // CHARACTERS)
+        if group and n_tokens + size > GROUP_TOKENS:
             yield group
             group, n_tokens = [], 0
         group.append(doc)
-        n_tokens += len(doc)
+        n_tokens += size
     if group:
         yield group
 

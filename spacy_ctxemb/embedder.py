@@ -1,6 +1,7 @@
 """Everything between pieces and token vectors, as one PyTorch module."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import NamedTuple
 
@@ -160,18 +161,21 @@ class Embedder(nn.Module):
 
     def _encode_batch(self, batch: PieceBatch, layers: Sequence[int]) -> Encoded:
         """Some layers of the pieces that a batch owns, and of all its boundaries."""
-        device = next(self.parameters()).device
-        mask = batch.mask.to(device)
         places = (batch.windows,) if self.encoder.stateful else ()
-        encoded = self.encoder(batch.ids.to(device), mask, *places)
+        encoded = self.encoder(batch.ids, batch.mask, *places)
         chosen = [encoded[layer] for layer in layers]
         del encoded
-        last = mask.sum(dim=1).cumsum(dim=0) - 1  # (B,), of the N real steps
+        last = batch.mask.sum(dim=1).cumsum(dim=0) - 1  # (B,), of the N real steps
         first = torch.cat([last.new_zeros(1), last[:-1] + 1])
         ends = torch.stack([first, last], dim=1)  # (B, 2)
         boundaries = torch.stack([layer[ends] for layer in chosen])
         dtype = next(self.parameters()).dtype
-        return Encoded(take_rows(chosen, batch.rows.to(device), dtype), boundaries.to(dtype))
+        rows = batch.rows.to(batch.mask.device)
+        return Encoded(take_rows(chosen, rows, dtype), boundaries.to(dtype))
+
+    def _keep_mode(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """For what is computed and then computed again, when dropout may be off or another."""
+        return nullcontext(), Mode(self.encoder)
 
     def _collect(
         self, windows: Windows, function: Callable[[PieceBatch], tuple[Tensor, Tensor]]
@@ -181,11 +185,15 @@ class Embedder(nn.Module):
 
         def run(batches: Iterator[PieceBatch]) -> Iterator[Tensor]:
             n_kept = 0
+            device = next(self.parameters()).device
             for batch in batches:
+                batch = batch._replace(ids=batch.ids.to(device), mask=batch.mask.to(device))
                 n_kept += batch.mask.numel()
                 again = torch.is_grad_enabled() and n_kept > windows.budget
                 if again and not self.encoder.stateful:
-                    first, second = checkpoint(function, batch, use_reentrant=False)
+                    first, second = checkpoint(
+                        function, batch, use_reentrant=False, context_fn=self._keep_mode
+                    )
                 else:
                     first, second = function(batch)
                 seconds.append(second.unflatten(0, (-1, 2)))
@@ -203,6 +211,33 @@ class Embedder(nn.Module):
         # The bias would give a vector to tokens that have no pieces.
         has_pieces = windows.lengths.to(tokens.device) > 0
         return self.projection(tokens) * has_pieces[:, None]
+
+
+class Mode(AbstractContextManager[None]):
+    """Brings an encoder into the mode in which it is now, with the same rates of dropout."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.kept = self.read()
+
+    def read(self) -> tuple[bool, list[float]]:
+        return self.encoder.training, [module.p for module in self.dropouts]
+
+    @property
+    def dropouts(self) -> list[nn.Dropout]:
+        return [module for module in self.encoder.modules() if isinstance(module, nn.Dropout)]
+
+    def __enter__(self) -> None:
+        self.now = self.read()
+        self.set(*self.kept)
+
+    def __exit__(self, *error: object) -> None:
+        self.set(*self.now)
+
+    def set(self, training: bool, rates: list[float]) -> None:
+        self.encoder.train(training)
+        for module, rate in zip(self.dropouts, rates, strict=True):
+            module.p = rate
 
 
 def take_rows(layers: list[Tensor], rows: Tensor, dtype: torch.dtype) -> Tensor:

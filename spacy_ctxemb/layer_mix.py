@@ -176,6 +176,8 @@ class ConcatLayers(LayerMix):
     def __init__(self, n_layers: int, width: int, *, layers: Sequence[int] | None = None) -> None:
         super().__init__()
         chosen = range(n_layers) if layers is None else layers
+        if not chosen:
+            raise ValueError(Errors.E014.format(layer="layer in an empty list", n_layers=n_layers))
         self.layers = [check_layer(layer, n_layers) for layer in chosen]
         self.width = width * len(self.layers)
 

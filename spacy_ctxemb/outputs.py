@@ -16,12 +16,14 @@ Floats = NDArray[np.float32]
 class Pooled(NamedTuple):
     """Vectors of a Doc and its S sentences.
 
-    document: (width,). sentences: (S, width). starts: (S,), their first tokens.
+    document: (width,). sentences: (S, width). starts: (S,), their first tokens. n_tokens: of the
+    Doc as it was.
     """
 
     document: Floats
     sentences: Floats
     starts: list[int]
+    n_tokens: int
 
 
 class Outputs(NamedTuple):
@@ -68,7 +70,9 @@ def predict_group(shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted) -> It
     for i, doc in enumerate(docs):
         pooled = None
         if found.documents is not None:
-            pooled = Pooled(found.documents[i].copy(), sentences[i].copy(), cut.sequence_starts[i])
+            pooled = Pooled(
+                found.documents[i].copy(), sentences[i].copy(), cut.sequence_starts[i], len(doc)
+            )
         yield Outputs(
             tensors[i].copy(),
             copy_array(layers[i]),

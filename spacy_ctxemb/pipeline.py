@@ -125,7 +125,7 @@ class ContextualEmbedder(Tok2Vec):
         wanted = Wanted(
             layers=self._wants_layers,
             boundaries=self.boundaries,
-            doc_pooling=self.doc_pooling,
+            doc_pooling=self.doc_pooling if self.keep != "none" else None,
             normalize=self.normalize,
             attention=self.keep_attention,
         )
@@ -137,7 +137,9 @@ class ContextualEmbedder(Tok2Vec):
     def set_annotations(
         self, docs: Sequence[Doc], predicted: list[Floats2d] | list[Outputs]
     ) -> None:
-        """Write vectors to Docs, and pieces where they are to be kept."""
+        """Write vectors to Docs, and what else is to be kept, in the place of earlier ones."""
+        for doc in docs:
+            vectors.clear(doc)
         if self.keep_pieces:
             for doc, pieces in zip(
                 docs, list_pieces(docs, get_shim(self.model).pieces), strict=True

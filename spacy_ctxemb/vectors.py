@@ -25,7 +25,8 @@ LAYERS_KEY: Any = ("._.", LAYERS, None, None)
 BOUNDARIES = "ctxemb_boundaries"
 
 #: With doc_pooling, vectors of the Doc and its S sentences, or None: a dictionary of "document",
-#: (width,), "sentences", (S, width), and "starts", their first tokens.
+#: (width,), "sentences", (S, width), "starts", their first tokens, and "n_tokens", those of the Doc
+#: as it was.
 POOLED = "ctxemb_pooled"
 
 #: Attention weights of each window of a Doc, or None: (n_blocks, n_heads, T, T), from a piece, to
@@ -55,6 +56,13 @@ for extension in (LAYERS, BOUNDARIES, PIECES, POOLED, ATTENTION):
         Doc.set_extension(extension, default=None)
 if not Token.has_extension(PIECES):
     Token.set_extension(PIECES, getter=token_pieces)
+
+
+def clear(doc: Doc) -> None:
+    """Take away what this package has written besides doc.tensor."""
+    for name in (LAYERS, BOUNDARIES, PIECES, POOLED, ATTENTION):
+        key: Any = ("._.", name, None, None)
+        doc.user_data.pop(key, None)
 
 
 def attach(doc: Doc) -> Doc:
@@ -128,6 +136,8 @@ def pooled_vector(tokens: Doc | Span) -> Vector:
         return mean_vector(tokens)
     if isinstance(tokens, Doc):
         return cast(Vector, pooled["document"])
+    if pooled["n_tokens"] != len(tokens.doc):  # it was retokenised, and sentences begin elsewhere
+        return mean_vector(tokens)
     starts = [*pooled["starts"], len(tokens.doc)]
     if (tokens.start, tokens.end) in zip(starts, starts[1:], strict=False):
         return cast(Vector, pooled["sentences"][starts.index(tokens.start)])

@@ -153,6 +153,7 @@ def test_other_mixes(mix: LayerMix, chosen: Callable[[Tensor], Tensor]) -> None:
         (lambda: ChosenLayer(3, 4, layer=3), "layer 3"),
         (lambda: ChosenLayer(3, 4, layer=-4), "layer -4"),
         (lambda: ConcatLayers(3, 4, layers=[0, 5]), "layer 5"),
+        (lambda: ConcatLayers(3, 4, layers=[]), "layer in an empty list"),
         (lambda: LastLayers(3, 4, n=4), "n = 4"),
         (lambda: LastLayers(3, 4, n=0), "n = 0"),
     ],

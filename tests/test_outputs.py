@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_ctxemb import attach
-from spacy_ctxemb.bridge import get_shim
+from spacy_ctxemb.bridge import get_shim, group_docs
 from spacy_ctxemb.windows import lay_windows
 
 from .pipelines import BILM, TEXTS, TRANSFORMER, initialised
@@ -176,3 +176,41 @@ class TestAttention:
         message = r"\[E094\] keep_attention of 'ctxemb' needs an encoder with attention, and BiLM"
         with pytest.raises(ValueError, match=message):
             build(BILM, keep_attention=True)
+
+
+class TestAnotherRun:
+    def test_nothing_of_an_earlier_run_stays(self) -> None:
+        nlp = build(doc_pooling="mean", keep="layers", keep_pieces=True, keep_attention=True)
+        doc = nlp(TEXTS[0])
+        names = ("ctxemb", "ctxemb_pooled", "ctxemb_pieces", "ctxemb_attention")
+        assert all(doc._.get(name) is not None for name in names)
+        component = nlp.get_pipe("ctxemb")
+        component.doc_pooling, component.keep = None, "tensor"
+        component.keep_pieces = component.keep_attention = False
+        component(doc)
+        assert all(doc._.get(name) is None for name in names)
+        assert_allclose(doc.vector, doc.tensor.mean(axis=0), rtol=1e-5, atol=1e-6)
+
+    def test_sentences_of_a_retokenised_doc_are_means(self) -> None:
+        nlp = build(doc_pooling="mean")
+        nlp.add_pipe("sentencizer", before="ctxemb")
+        doc = nlp("New York is big. It never sleeps.")
+        whole = doc.vector
+        with doc.retokenize() as retokenizer:
+            retokenizer.merge(doc[0:2])
+        for sentence in doc.sents:
+            expected = doc.tensor[sentence.start : sentence.end].mean(axis=0)
+            assert_allclose(sentence.vector, expected, rtol=1e-5, atol=1e-6)
+        assert_allclose(doc.vector, whole)
+
+    def test_keep_none_pools_nothing(self) -> None:
+        assert build(doc_pooling="mean", keep="none")(TEXTS[0])._.ctxemb_pooled is None
+
+
+def test_long_tokens_count_as_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spacy_ctxemb.bridge.GROUP_TOKENS", 20)
+    nlp = build()
+    shim = get_shim(nlp.get_pipe("ctxemb").model)
+    docs = [nlp.make_doc(text) for text in ("a b c", "x" * 90, "x" * 600, "", "a b")]
+    found = [[len(doc) for doc in group] for group in group_docs(shim, docs)]
+    assert found == [[3, 1], [1], [0, 2]]

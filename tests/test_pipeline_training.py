@@ -9,10 +9,11 @@ import spacy
 import torch
 from thinc.api import Adam, get_current_ops
 
-from spacy_ctxemb.bridge import get_shim
+from spacy_ctxemb.bridge import cut_docs, get_shim
 
 from .pipelines import (
     BILM,
+    MODELS,
     NER_DATA,
     STEPS,
     TEXTCAT_DATA,
@@ -264,3 +265,48 @@ def test_gpu(model):
     doc = nlp("Ada lives in Oslo.")
     assert isinstance(doc.tensor, ops.xp.ndarray)
     assert list(chain(doc.vector.shape)) == [WIDTH]
+
+
+class TestLongDocuments:
+    """Documents of more pieces than `batch_pieces`: what exceeds them is computed again."""
+
+    MODEL = {**TRANSFORMER, "batch_pieces": 32}
+
+    @pytest.mark.parametrize("kind", MODELS)
+    def test_gradients_with_dropout_are_those_of_one_pass(self, kind: str) -> None:
+        nlp = initialised(MODELS[kind])
+        shim = get_shim(nlp.get_pipe("ctxemb").model)
+        docs = [nlp.make_doc("a river bank and money " * n) for n in (30, 5)]
+        windows = cut_docs(shim, docs).windows
+        results = []
+        for budget in (10**6, 0):
+            shim.embedder.zero_grad()
+            torch.manual_seed(0)
+            shim.embedder.encoder.set_dropout(0.3)
+            vectors, backprop = shim.begin_update(windows._replace(budget=budget))
+            shim.embedder.encoder.set_dropout(0.0)  # as another update may, meanwhile
+            backprop(torch.linspace(-1, 1, vectors.numel()).view(vectors.shape))
+            results.append({n: p.grad.clone() for n, p in shim.named_parameters()})
+            assert not shim.embedder.training
+            assert shim.embedder.encoder.dropout.p == 0.0
+        torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-6)
+        assert any(gradient.any() for gradient in results[0].values())
+
+    @pytest.mark.parametrize(
+        "name", ["spacy.Tok2VecListener.v1", "spacy-ctxemb.LayerMixListener.v1"]
+    )
+    def test_they_train_with_dropout(self, name: str) -> None:
+        nlp = blank(self.MODEL)
+        tok2vec = {"@architectures": name, "width": WIDTH, "upstream": "ctxemb"}
+        nlp.add_pipe("ner", config=ner_config(tok2vec))
+        nlp.initialize(lambda: examples(nlp, NER_DATA))
+        before = parameters(nlp)
+        optimizer = Adam(0.01)
+        egs = examples(nlp, [("Ada lives in Oslo. " * 40, {"entities": [(0, 3, "PERSON")]})])
+        for _ in range(3):
+            nlp.update(egs, sgd=optimizer, drop=0.2)
+        after = parameters(nlp)
+        assert not torch.equal(
+            before["encoder.blocks.0.feedforward.inner.weight"],
+            after["encoder.blocks.0.feedforward.inner.weight"],
+        )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .attention import Bias, Rotation, SelfAttention
 from .encoder import Encoder
 from .feedforward import GatedFeedForward
+from .norm import LayerNorm
 from .positions import build_local_mask, build_rotation
 from .steps import Steps
 from .transformer import (
@@ -74,7 +75,7 @@ class ModernTransformerEncoder(Encoder):
         self.thetas = {True: global_theta, False: local_theta}
         self.local_mask = partial(build_local_mask, reach=local_window // 2)
         self.piece_embedding = nn.Embedding(n_ids, width)
-        self.norm = nn.LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+        self.norm = LayerNorm(width, eps=layer_norm_epsilon, bias=False)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             ModernBlock(
@@ -88,7 +89,7 @@ class ModernTransformerEncoder(Encoder):
             )
             for i in range(n_blocks)
         )
-        self.final_norm = nn.LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+        self.final_norm = LayerNorm(width, eps=layer_norm_epsilon, bias=False)
         self.stream_dtype: torch.dtype | None = None
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
@@ -156,10 +157,10 @@ class ModernBlock(nn.Module):
         super().__init__()
         self.attention = SelfAttention(width, n_heads, dropout, bias=False)
         self.attention_norm: nn.Module = (
-            nn.Identity() if is_first else nn.LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+            nn.Identity() if is_first else LayerNorm(width, eps=layer_norm_epsilon, bias=False)
         )
         self.feedforward = GatedFeedForward(width, feedforward_width, activation)
-        self.feedforward_norm = nn.LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+        self.feedforward_norm = LayerNorm(width, eps=layer_norm_epsilon, bias=False)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, steps: Steps, bias: Bias | None, rotation: Rotation) -> Tensor:

@@ -16,6 +16,7 @@ from .attention import Bias, SelfAttention
 from .encoder import Encoder
 from .feedforward import FeedForward
 from .linear import Linear
+from .norm import LayerNorm
 from .positions import RelativeBias
 from .steps import Steps
 
@@ -82,7 +83,7 @@ class TransformerEncoder(Encoder):
         self.piece_embedding = nn.Embedding(n_ids, E)
         self.position_embedding = nn.Embedding(max_length, E)
         self.segment_embedding = nn.Embedding(n_segments, E) if n_segments else None
-        self.norm = nn.LayerNorm(E, eps=layer_norm_epsilon)
+        self.norm = LayerNorm(E, eps=layer_norm_epsilon)
         self.embedding_projection = Linear(E, width) if width != E else None
         self.position_bias = (
             RelativeBias(n_position_buckets, n_heads) if n_position_buckets else None
@@ -100,7 +101,7 @@ class TransformerEncoder(Encoder):
             )
             for _ in range(n_groups)
         )
-        self.final_norm = nn.LayerNorm(width, eps=layer_norm_epsilon) if pre_norm else None
+        self.final_norm = LayerNorm(width, eps=layer_norm_epsilon) if pre_norm else None
         self.stream_dtype: torch.dtype | None = None
 
     def forward(
@@ -170,9 +171,9 @@ class Block(nn.Module):
         super().__init__()
         self.pre_norm = pre_norm
         self.attention = SelfAttention(width, n_heads, dropout)
-        self.attention_norm = nn.LayerNorm(width, eps=layer_norm_epsilon)
+        self.attention_norm = LayerNorm(width, eps=layer_norm_epsilon)
         self.feedforward = FeedForward(width, feedforward_width, activation)
-        self.feedforward_norm = nn.LayerNorm(width, eps=layer_norm_epsilon)
+        self.feedforward_norm = LayerNorm(width, eps=layer_norm_epsilon)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, steps: Steps, bias: Bias | None) -> Tensor:
