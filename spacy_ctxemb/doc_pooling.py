@@ -12,10 +12,13 @@ from .errors import Errors
 DOC_POOLINGS = ("mean", "cls", "max")
 
 
-def check_doc_pooling(name: str | None) -> None:
-    """Refuse a name there is not."""
+def check_doc_pooling(name: str | None, *, normalize: bool, component: str) -> None:
+    """Refuse a name there is not, and `normalize` of nothing."""
+    options = list(DOC_POOLINGS)
     if name is not None and name not in DOC_POOLINGS:
-        raise ValueError(Errors.E092.format(name=name, options=list(DOC_POOLINGS)))
+        raise ValueError(Errors.E092.format(name=name, options=options))
+    if normalize and name is None:
+        raise ValueError(Errors.E095.format(name=component, options=options))
 
 
 def pool_groups(

@@ -62,7 +62,8 @@ class Errors(metaclass=_Coded):
         "spacy ctxemb train-pieces`, and load it with spacy-ctxemb.TokenizerFile.v1 as "
         "pieces_loader in [initialize.components.ctxemb], or with the callback "
         "spacy-ctxemb.LoadPieces.v1 in [initialize.before_init]. WordPieces and BytePairPieces "
-        "learn one in nlp.initialize() with training examples."
+        "learn one in nlp.initialize() with training examples. What is in "
+        "frozen_components is not initialised: take it from a pipeline by `source`."
     )
     E008 = "{source} is not a tokenizer in the JSON format of `tokenizers`: {reason}"
     E009 = (
@@ -70,8 +71,8 @@ class Errors(metaclass=_Coded):
         "spacy ctxemb train-pieces`, or add them."
     )
     E010 = (
-        "The vocabulary of {source} has {size} pieces, the model's config allows {limit}. "
-        "Raise vocab_size to {size}, or train a smaller vocabulary."
+        "The vocabulary of {source} has {size} pieces, vocab_size allows {limit}. "
+        "Raise vocab_size (--vocab-size of train-pieces) to {size}, or train a smaller vocabulary."
     )
     E140 = (
         "Masked language modelling hides pieces behind [MASK] or <mask>, and the vocabulary has "
@@ -94,8 +95,8 @@ class Errors(metaclass=_Coded):
 
     # windows
     E011 = (
-        "A stride of {stride} does not fit a window of {window} pieces. Choose a stride from "
-        "1 to {window}."
+        "A stride of {stride} does not fit a window of {window} pieces. Choose a window of 1 or "
+        "more, and a stride from 1 to the window."
     )
     E012 = (
         "batch_pieces of {batch_pieces} is less than one window with its boundary pieces "
@@ -424,6 +425,12 @@ class Errors(metaclass=_Coded):
         "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "
         "the same weights; AllenNLP and bilm-tf want it changed to 262."
     )
+    W002 = (
+        "nlp.initialize() has replaced the weights that '{name}' had loaded by random ones. Load "
+        "the pipeline again. To train on top of them, initialise the other components alone, "
+        "nlp.get_pipe(NAME).initialize(get_examples, nlp=nlp), and call nlp.resume_training(); "
+        "in a config for `spacy train` take the component by `source`, or name an encoder_loader."
+    )
     W001 = (
         "A vocabulary of word pieces was learned from {n_docs} sample documents only. Unless "
         "init_tok2vec brings another one, load one with the callback spacy-ctxemb.LoadPieces.v1 in "
@@ -437,9 +444,13 @@ class Errors(metaclass=_Coded):
         'TokenMix and layer_norm = "document" leave them out. Use Layer, LastLayers or a '
         'ScalarMix with layer_norm null or "batch" in [components.{name}.model.mix].'
     )
+    E095 = (
+        "normalize of '{name}' is for the vectors that doc_pooling makes. Set doc_pooling to one "
+        "of {options}, or normalize = false."
+    )
     E094 = (
         "keep_attention of '{name}' needs an encoder with attention, and {encoder} has none. Use "
-        "a Transformer, or set keep_attention = false."
+        "a Transformer, imported without --wrap, or set keep_attention = false."
     )
 
     # vectors

@@ -31,14 +31,14 @@ class Outputs(NamedTuple):
 
     tensor: (n_tokens, width), mixed and projected. layers: (L, n_tokens, D).
     boundaries: (L, S, 2, D), of each of the Doc's S sentences.
-    attention: (n_blocks, n_heads, T, T) for each window: from a piece, to a piece.
+    attention: of each window; see vectors.py.
     """
 
     tensor: Floats
     layers: Floats | None
     boundaries: Floats | None
     pooled: Pooled | None
-    attention: list[Floats] | None
+    attention: list[dict[str, Any]] | None
 
 
 def predict_outputs(model: ContextualModel, docs: Sequence[Doc], wanted: Wanted) -> list[Outputs]:
@@ -82,9 +82,14 @@ def predict_group(shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted) -> It
         )
 
 
-def predict_attention(shim: EmbedderShim, doc: Doc) -> list[Floats]:
-    """The attention weights of each window of a Doc. (n_blocks, n_heads, T, T) each"""
-    return shim.predict_attention(cut_docs(shim, [doc], is_counted=False).windows)
+def predict_attention(shim: EmbedderShim, doc: Doc) -> list[dict[str, Any]]:
+    """The attention weights of each window of a Doc, and the first piece it reads."""
+    windows = cut_docs(shim, [doc], is_counted=False).windows
+    weights = shim.predict_attention(windows)
+    return [
+        {"start": start, "weights": found}
+        for start, found in zip(windows.spans[:, 0].tolist(), weights, strict=True)
+    ]
 
 
 def copy_array(array: Floats | None) -> Floats | None:

@@ -1,6 +1,7 @@
 """The pipeline component `ctxemb`."""
 
 import multiprocessing
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class ContextualEmbedder(Tok2Vec):
         self.doc_pooling = doc_pooling
         self.normalize = normalize
         self.keep_attention = keep_attention
-        check_doc_pooling(doc_pooling)
+        check_doc_pooling(doc_pooling, normalize=normalize, component=name)
         embedder = get_shim(model).embedder
         if (
             doc_pooling is not None
@@ -138,8 +139,10 @@ class ContextualEmbedder(Tok2Vec):
         self, docs: Sequence[Doc], predicted: list[Floats2d] | list[Outputs]
     ) -> None:
         """Write vectors to Docs, and what else is to be kept, in the place of earlier ones."""
-        for doc in docs:
-            vectors.clear(doc)
+        writes_tensor = self.keep != "none" or bool(self._vector_listeners)
+        if writes_tensor:
+            for doc in docs:
+                vectors.clear(doc)
         if self.keep_pieces:
             for doc, pieces in zip(
                 docs, list_pieces(docs, get_shim(self.model).pieces), strict=True
@@ -150,7 +153,7 @@ class ContextualEmbedder(Tok2Vec):
                 doc.user_data.pop(LAYERS.counter, None)
                 write_outputs(doc, output)
                 output = cast(Floats2d, output.tensor)
-            if self.keep == "none" and not self._vector_listeners:
+            if not writes_tensor:
                 continue
             doc.user_data.pop(TENSOR.counter, None)
             doc.tensor = cast(Any, self._place(cast(Floats2d, output)))
@@ -269,6 +272,8 @@ class ContextualEmbedder(Tok2Vec):
         tensors = None
         if encoder_loader is not None:
             tensors = encoder_loader(shim.embedder.encoder, shim.pieces, section)
+        if shim.has_loaded and tensors is None:
+            warnings.warn(Errors.W002.format(name=self.name), stacklevel=2)
         if needs_vocabulary(shim):
             train_pieces(shim, [eg.x for eg in get_examples()])
         shim.discard_parameters()

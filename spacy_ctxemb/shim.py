@@ -63,7 +63,7 @@ class Predicted(NamedTuple):
 class EmbedderShim(TorchShim):
     """Holds an embedder and its pieces inside a Thinc model, and an objective in pretraining.
 
-    Parameters are allocated by `materialise` or by loading.
+    Parameters are allocated by `materialise` or by loading; has_loaded tells which.
     """
 
     def __init__(self, embedder: Embedder, pieces: Pieces, windowing: DocWindowing) -> None:
@@ -73,6 +73,7 @@ class EmbedderShim(TorchShim):
         self.objective: Objective | None = None
         self.keeps_objective = False
         self.pieces_from_sample = False
+        self.has_loaded = False
         self.counts: Counter[str] = Counter()
 
     @property
@@ -102,12 +103,14 @@ class EmbedderShim(TorchShim):
         """Drop all values, so that `materialise` draws new ones."""
         self.embedder.to(device="meta")
         self.weights_replaced()
+        self.has_loaded = False
 
     def load_encoder(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of the encoder's parameters; others get initial ones."""
         self.materialise()
         load_module(self.embedder.encoder, tensors)
         self.weights_replaced()
+        self.has_loaded = True
 
     def predict(self, windows: Windows) -> Tensor:
         """Vectors of all tokens. (W, width)"""
@@ -232,6 +235,7 @@ class EmbedderShim(TorchShim):
         else:
             load_module(self.embedder, safetensors.torch.load(message["weights"]))
             self.weights_replaced()
+            self.has_loaded = True
         # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
         if is_pretrained and self.keeps_objective:
             stored = message["objective"]
@@ -260,6 +264,7 @@ class EmbedderShim(TorchShim):
         if weights.exists():
             load_module(self.embedder, safetensors.torch.load_file(weights))
             self.weights_replaced()
+            self.has_loaded = True
         else:
             self.discard_parameters()
         return self

@@ -29,8 +29,9 @@ BOUNDARIES = "ctxemb_boundaries"
 #: as it was.
 POOLED = "ctxemb_pooled"
 
-#: Attention weights of each window of a Doc, or None: (n_blocks, n_heads, T, T), from a piece, to
-#: a piece, the first and the last of which are the window's boundaries.
+#: Attention of each window of a Doc, or None: dictionaries of "weights", (n_blocks, n_heads, T, T),
+#: from a piece, to a piece, and "start": the first of the Doc's pieces that the window reads. Row 0
+#: and row T - 1 are the window's boundaries; row t is piece start + t - 1.
 ATTENTION = "ctxemb_attention"
 
 #: The P pieces of a Doc: a dictionary of "pieces", their text; "offsets", (P, 2), the first

@@ -70,6 +70,7 @@ class Windows(NamedTuple):
     starts, lengths: (W,), the first piece of each token, and how many it has. Tokens may share
         pieces, and pieces may belong to no token.
     document_lengths: (n_documents,), pieces of each document.
+    spans: (N, 2), the first piece that each window reads and the one after its last.
     edges: (S, 2), the first and the last window of each sequence that has any.
     sequence_lengths: (S,), pieces of each of these sequences.
     budget: padded pieces whose activations training keeps; it computes those of others again.
@@ -79,6 +80,7 @@ class Windows(NamedTuple):
     starts: Tensor
     lengths: Tensor
     document_lengths: Tensor
+    spans: Tensor
     edges: Tensor
     sequence_lengths: Tensor
     budget: int
@@ -121,6 +123,7 @@ def build_windows(
         torch.from_numpy(pieces.starts),
         torch.from_numpy(pieces.lengths),
         torch.from_numpy(pieces.document_lengths),
+        torch.from_numpy(np.stack([spans.start, spans.end], axis=1)),
         torch.from_numpy(edges),
         torch.from_numpy(sequence_lengths[spans.sequence[ends]]),
         windowing.batch_pieces,

@@ -14,7 +14,7 @@ settings.register_profile("reproducible", deadline=None, derandomize=True, max_e
 settings.load_profile("reproducible")
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny tensors gain nothing from threads, which wait for each other on a busy machine."""
     n_threads = torch.get_num_threads()

@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 
 from spacy_ctxemb import attach
 from spacy_ctxemb.bridge import get_shim, group_docs
-from spacy_ctxemb.windows import lay_windows
+from spacy_ctxemb.windows import Windowing, lay_windows
 
 from .pipelines import BILM, TEXTS, TRANSFORMER, initialised
 
@@ -124,6 +124,11 @@ class TestDocPooling:
         assert_allclose(b.tensor, a.tensor, rtol=1e-5, atol=1e-6)
         assert b._.ctxemb.shape == (3, len(b), 16)
 
+    def test_normalize_alone_is_refused(self) -> None:
+        message = r"\[E095\] normalize of 'ctxemb' is for the vectors that doc_pooling makes"
+        with pytest.raises(ValueError, match=message):
+            build(normalize=True)
+
     def test_an_unknown_name_is_refused(self) -> None:
         message = r"\[E092\] There is no doc_pooling 'sum'. Use one of \['mean', 'cls', 'max'\]"
         with pytest.raises(ValueError, match=message):
@@ -141,7 +146,9 @@ class TestAttention:
     def test_weights_are_those_of_a_plain_computation(self) -> None:
         nlp = build(keep_attention=True)
         doc = nlp(TEXTS[0])
-        (found,) = doc._.ctxemb_attention
+        (window,) = doc._.ctxemb_attention
+        found = window["weights"]
+        assert window["start"] == 0
         shim = get_shim(nlp.get_pipe("ctxemb").model)
         encoder = shim.embedder.encoder
         begin, end = (int(i) for i in shim.pieces.boundaries)
@@ -161,11 +168,14 @@ class TestAttention:
     def test_each_window_has_its_own(self) -> None:
         nlp = build({**TOP, "window": 6, "stride": 4}, keep_attention=True)
         short, long = nlp.pipe(["a", "a river b c d e f g h i j"])
-        assert [x.shape[-1] for x in short._.ctxemb_attention] == [3]
-        assert len(long._.ctxemb_attention) > 2
-        assert len({x.shape for x in long._.ctxemb_attention}) == 1
-        for weights in long._.ctxemb_attention:
-            assert_allclose(weights.sum(axis=-1), 1.0, rtol=1e-5)
+        assert [x["weights"].shape[-1] for x in short._.ctxemb_attention] == [3]
+        windows = long._.ctxemb_attention
+        n = nlp.get_pipe("ctxemb").counts["pieces"] - 1
+        starts, size = lay_windows(n, Windowing(6, 4, 100, 1.0))
+        assert [window["start"] for window in windows] == starts and len(starts) > 2
+        for window in windows:
+            assert window["weights"].shape == (2, 2, size + 2, size + 2)
+            assert_allclose(window["weights"].sum(axis=-1), 1.0, rtol=1e-5)
 
     def test_counts_are_those_of_one_run(self) -> None:
         nlp = build(keep_attention=True)

@@ -18,7 +18,10 @@ from .pipelines import (
     TRANSFORMER,
     WIDTH,
     blank,
+    examples,
     initialised,
+    listener,
+    ner_config,
     parameters,
     update,
     vectors,
@@ -123,3 +126,25 @@ def test_an_interrupted_save_leaves_the_old_files(tmp_path, monkeypatch):
     for a, b in zip(vectors(spacy.load(tmp_path)), expected, strict=True):
         assert np.array_equal(a, b)
     assert not list((tmp_path / "ctxemb" / "model").glob("*.tmp*"))
+
+
+def test_initialize_warns_where_it_replaces_loaded_weights(model, tmp_path):
+    initialised(model).to_disk(tmp_path)
+    nlp = spacy.load(tmp_path)
+    with pytest.warns(UserWarning, match=r"\[W002\].*that 'ctxemb' had loaded.*resume_training"):
+        nlp.initialize(lambda: examples(nlp, NER_DATA))
+    nlp.initialize(lambda: examples(nlp, NER_DATA))  # these were random
+
+
+def test_other_components_are_initialised_alone(model, tmp_path):
+    initialised(model).to_disk(tmp_path)
+    nlp = spacy.load(tmp_path)
+    before = vectors(nlp)
+    ner = nlp.add_pipe("ner", config=ner_config(listener()))
+    ner.initialize(lambda: examples(nlp, NER_DATA), nlp=nlp)
+    optimizer = nlp.resume_training()
+    for a, b in zip(before, vectors(nlp), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for _ in range(2):  # the encoder learns of a batch with the next one
+        nlp.update(examples(nlp, NER_DATA), sgd=optimizer)
+    assert any((a != b).any() for a, b in zip(before, vectors(nlp), strict=True))

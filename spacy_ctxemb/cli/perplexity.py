@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from .messages import showing_errors
+
 #: Documents scored together.
 BATCH_SIZE = 64
 
@@ -34,8 +36,9 @@ def perplexity(
     config = load_config(config_path)
     if "component" not in config.get("pretraining", {}):
         msg.fail(Errors.E049.format(path=config_path), exits=1)
-    nlp = load_model_from_config(config, auto_fill=True)
-    shim = load_pretrained(nlp, config["pretraining"], weights_path)
+    with showing_errors():
+        nlp = load_model_from_config(config, auto_fill=True)
+        shim = load_pretrained(nlp, config["pretraining"], weights_path)
     lines = read_lines(text_path)
     if not lines:
         msg.fail(Errors.E038.format(path=text_path), exits=1)

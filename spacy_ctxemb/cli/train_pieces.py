@@ -5,6 +5,8 @@ from pathlib import Path
 
 import typer
 
+from .messages import showing_errors
+
 
 class Kind(str, Enum):
     """How text is cut into pieces."""
@@ -37,7 +39,8 @@ def train_pieces(
     lines = read_lines(text_path)
     if not lines:
         msg.fail(Errors.E038.format(path=text_path), exits=1)
-    pieces.train([lines], progress=True)
+    with showing_errors():
+        pieces.train([lines], progress=True)
     output_path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output_path) as temporary:
         temporary.write_text(pieces.tokenizer.to_str(), encoding="utf8")
