@@ -1,7 +1,7 @@
 """Any encoder of the package transformers, run by that package."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 class HuggingFaceEncoder(Encoder):
     """A model of transformers; its layers are the model's hidden states.
 
-    For architectures that this package has none of its own for. It is slower than these: padding
-    is computed, too.
+    For architectures that this package has none of its own for. It is slower than these: only
+    windows of one length share a batch.
 
     config: what the model's config.json says, model_type included.
     """
+
+    #: Some families let padding into their vectors, whatever the mask says (MobileBERT, YOSO,
+    #: Nystromformer, ConvBERT, FNet), so that these would change with the batch.
+    max_padding: ClassVar[float] = 0.0
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
