@@ -223,6 +223,23 @@ def test_a_pickle_that_was_cut_short(
     refuse(r"\[E109\] .*pytorch_model\.bin cannot be read as a PyTorch file: .+\. If it", folder)
 
 
+def test_an_old_pickle_that_was_cut_short_in_many_places(folder: Path) -> None:
+    """Its reader fails in many ways; one is an object whose name is not all there."""
+    tensors = {"a": torch.ones(2), "b": torch.zeros(3, dtype=torch.float16)}
+    path = save_pickle(folder, tensors, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    begin, end = data.index(b"collections"), len(data)
+    for n in [*range(0, 120), *range(begin, begin + 11), *range(end - 120, end)]:
+        path.write_bytes(data[:n])
+        refuse(r"\[E109\] .*pytorch_model\.bin cannot be read as a PyTorch file: .+\. If", folder)
+
+
+def test_an_old_pickle_with_a_name_that_is_none(folder: Path) -> None:
+    path = save_pickle(folder, {"a": torch.ones(2)}, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"_rebuild_", b"_reb\x00ild_"))
+    refuse(r"\[E109\] .*pytorch_model\.bin .* PyTorch file: it is no file of torch", folder)
+
+
 @pytest.mark.parametrize(
     "data, found",
     [
