@@ -188,6 +188,8 @@ def test_without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"model_type": "bart"}, "bart: it has a decoder"),
         ({"model_type": "frisbee"}, "frisbee: Unrecognized model identifier"),
         ({"model_type": "vit"}, "vit: its config has no vocab_size"),
+        ({"model_type": []}, r"\[\]: "),
+        ({"model_type": "bert", "hidden_size": "8"}, "bert: .*'hidden_size'"),
     ],
 )
 def test_models_that_cannot_be_run(config: dict[str, Any], reason: str) -> None:
