@@ -1,5 +1,6 @@
 """Checkpoints of any encoder that transformers knows, read by that package."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +58,15 @@ def write_huggingface(encoder: HuggingFaceEncoder, tokens: Tokens, folder: Path)
     settings = {"max_length": encoder.max_length, "n_segments": n_segments}
     save(folder, encoder.config, tensors, tokens, settings)
     return str(encoder.config["model_type"])
+
+
+def describe_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a config.json says of a model's vectors, the defaults of transformers included."""
+    return {
+        name: value
+        for name, value in build_sizes(config).to_dict().items()
+        if name not in OTHERS and not name.startswith("_") and "dropout" not in name
+    }
 
 
 def load_tensors(folder: Path) -> dict[str, Tensor]:
