@@ -419,6 +419,10 @@ class Errors(metaclass=_Coded):
         "HuggingFace.v1 cannot run the model_type {model_type}: {reason}. Take an encoder of text "
         "that the installed version of transformers has."
     )
+    E125 = (
+        "{path} has the modules {found}; only a Transformer, then a Pooling, then perhaps a "
+        "Normalize can be imported. Import the folder of the Transformer for vectors of tokens."
+    )
 
     # warnings
     W050 = (

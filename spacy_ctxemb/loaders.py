@@ -10,7 +10,9 @@ from .checkpoints.bert import BertModel, read_bert
 from .checkpoints.bert_config import describe as describe_bert
 from .checkpoints.elmo import read_elmo
 from .checkpoints.elmo_options import describe
+from .checkpoints.huggingface import WrappedModel, describe_sizes, read_huggingface
 from .encoders import BiLM, Encoder
+from .encoders.huggingface import HuggingFaceEncoder
 from .errors import Errors
 from .pieces import Pieces
 from .subword_pieces import SubwordPieces
@@ -59,42 +61,49 @@ def find_differences(
 def build_bert_weights(*, path: str) -> EncoderLoader:
     """`spacy-ctxemb.BertWeights.v1`: the weights and the vocabulary of a model of BERT's family.
 
-    path: a directory as transformers or sentence-transformers saves it.
+    path: a directory as transformers or sentence-transformers saves it. A `HuggingFace.v1` gets
+        the weights of any model that transformers knows.
     """
 
     def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
-        model = read_bert(Path(path))
+        is_wrapped = isinstance(encoder, HuggingFaceEncoder)
+        model = read_huggingface(Path(path)) if is_wrapped else read_bert(Path(path))
         differences = list(find_bert_differences(model, encoder, pieces, section))
         if differences:
             raise ValueError(Errors.E121.format(path=path, differences="; ".join(differences)))
-        load_vocabulary(cast(SubwordPieces, pieces), model, path, section)
+        load_vocabulary(cast(SubwordPieces, pieces), model.tokenizer, path, section)
         return model.tensors
 
     return load
 
 
 def find_bert_differences(
-    model: BertModel, encoder: Encoder, pieces: Pieces, section: str
+    model: BertModel | WrappedModel, encoder: Encoder, pieces: Pieces, section: str
 ) -> Iterator[str]:
     """Where an encoder and its pieces are not as a published model wants them."""
     place = f"[{section}.encoder]"
-    if type(encoder) is not model.family.encoder:
+    if isinstance(model, WrappedModel):
+        place = f"[{section}.encoder.config]"
+        own = describe_sizes(cast(HuggingFaceEncoder, encoder).config)
+        settings = describe_sizes(model.config)
+    elif type(encoder) is model.family.encoder:
+        own, settings = describe_bert(encoder), model.settings
+    else:
         found, needed = type(encoder).__name__, model.family.encoder.__name__
         yield f"{place} has a {found} where a {needed} is needed"
         return
-    own = describe_bert(encoder)
-    for name, value in sorted(model.settings.items()):
-        if own[name] != value:
-            yield f"{place} {name} is {own[name]}, the model has {value}"
+    for name, value in sorted(settings.items()):
+        if own.get(name) != value:
+            yield f"{place} {name} is {own.get(name)}, the model has {value}"
     if not isinstance(pieces, SubwordPieces):
         yield f"[{section}.pieces] has {type(pieces).__name__} where SubwordPieces.v1 is needed"
 
 
-def load_vocabulary(pieces: SubwordPieces, model: BertModel, path: str, section: str) -> None:
+def load_vocabulary(pieces: SubwordPieces, tokenizer: str, path: str, section: str) -> None:
     """Give pieces the vocabulary of a published model, unless they have another one."""
     from tokenizers import Tokenizer
 
-    vocabulary = Tokenizer.from_str(model.tokenizer).get_vocab()
+    vocabulary = Tokenizer.from_str(tokenizer).get_vocab()
     if pieces.is_trained:
         own = pieces.tokenizer.get_vocab()
         if own != vocabulary:
@@ -103,4 +112,4 @@ def load_vocabulary(pieces: SubwordPieces, model: BertModel, path: str, section:
                     section=section, found=len(own), expected=len(vocabulary), path=path
                 )
             )
-    pieces.load(model.tokenizer, source=path)
+    pieces.load(tokenizer, source=path)

@@ -1,9 +1,11 @@
 """`spacy-ctxemb.BertWeights.v1`, which gives an encoder a published model."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import spacy
 import torch
@@ -99,6 +101,31 @@ def test_another_encoder() -> None:
     found = "has a TransformerEncoder where a ModernTransformerEncoder is needed"
     with pytest.raises(ValueError, match=rf"\[E121\] .*encoder\] {found}"):
         initialize(blank(fitting()), FAMILIES / "modernbert")
+
+
+def wrapped(**changes: Any) -> dict[str, Any]:
+    """The config of a model that transformers runs."""
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    config = json.loads((BERT / "config.json").read_text(encoding="utf8"))
+    encoder = {"@architectures": "spacy-ctxemb.HuggingFace.v1", "config": config | changes}
+    return fitting() | {"encoder": encoder}
+
+
+def test_a_wrapped_encoder_gets_the_weights_and_the_pieces() -> None:
+    nlp = initialize(blank(wrapped(hidden_dropout_prob=0.3)))
+    own = initialize(blank(fitting()))
+    text = "Ada Lovelace lives in Oslo."
+    np.testing.assert_allclose(nlp(text).tensor, own(text).tensor, rtol=1e-5, atol=1e-5)
+
+
+def test_every_setting_of_a_wrapped_encoder_that_differs_is_named() -> None:
+    place = r"\[components\.ctxemb\.model\.encoder\.config\]"
+    message = (
+        rf"\[E121\] The model in .* config: {place} hidden_act is relu, the model has gelu; "
+        rf"{place} intermediate_size is 16, the model has 20\. Change"
+    )
+    with pytest.raises(ValueError, match=message):
+        initialize(blank(wrapped(hidden_act="relu", intermediate_size=16)))
 
 
 def test_pieces_with_another_vocabulary() -> None:

@@ -1,5 +1,6 @@
 """Every config of the project is complete once filled, and trains."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from spacy.cli.init_config import fill_config
 from spacy.cli.train import train
 from spacy.training.pretrain import pretrain
 from spacy.util import load_config
+from thinc.api import Config
 
 from spacy_ctxemb.subword_pieces import WordPieces
 
@@ -28,6 +30,15 @@ SMALL = {
     "mlm": {"components.ctxemb.model.encoder.n_blocks": 1},
     "hashembedcnn": {},
 }
+
+EXCERPTS = re.findall(
+    r"```ini\n(.*?)```", (CONFIGS.parent / "README.md").read_text(encoding="utf8"), re.DOTALL
+)
+#: Sections that stand in every config, or in that of the component which an excerpt changes.
+ABOVE = (
+    *("components", "components.ner", "components.ner.model"),
+    *("initialize", "initialize.components"),
+)
 
 
 def small(name):
@@ -145,3 +156,10 @@ def test_training_loads_what_pretraining_writes(task, encoder, pretraining):
         for name in (f"{task}_{encoder}", f"pretrain_{pretraining}")
     ]
     assert configs[0] == configs[1]
+
+
+@pytest.mark.parametrize("excerpt", EXCERPTS, ids=lambda text: text.splitlines()[0])
+def test_excerpts_of_the_readme_bring_their_sections(excerpt):
+    """The template of spaCy's configs has [initialize.components], and nothing beneath it."""
+    missing = [f"[{name}]\n" for name in ABOVE if f"[{name}]\n" not in excerpt]
+    Config().from_str("".join(missing) + excerpt, interpolate=False)

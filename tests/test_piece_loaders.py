@@ -116,7 +116,7 @@ def test_the_excerpt_of_the_readme_loads(tmp_path, monkeypatch):
     stored = build_byte_level(("a", "t")).to_str()
     (tmp_path / "pieces.json").write_text(stored, encoding="utf8")
     nlp = build("SubwordPieces")
-    above = "[initialize]\n[initialize.components]\n[initialize.components.ctxemb]\n"
+    above = "[initialize]\n[initialize.components]\n"
     initialization = Config().from_str(above + excerpt)["initialize"]["components"]["ctxemb"]
     nlp.config["initialize"]["components"]["ctxemb"] = initialization
     assert initialize(nlp).to_json()["tokenizer"] == json.loads(stored)

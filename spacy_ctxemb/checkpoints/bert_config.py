@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 from ..encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
 from ..errors import Errors
 from .bert_families import ACTIVATION, ACTIVATIONS, FAMILIES, Family, Key
-from .kinds import POSITIVE, shorten
+from .kinds import COUNT, POSITIVE, shorten
 
 #: Keys that newer versions of transformers write in the place of others, in ModernBERT.
 ROPE = (("full_attention", "global_rope_theta"), ("sliding_attention", "local_rope_theta"))
@@ -42,7 +42,7 @@ def read_config(path: Path) -> Config:
     model_type = data.get("model_type")
     if model_type is None:
         raise ValueError(Errors.E101.format(path=path, reason="it has no model_type"))
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise ValueError(Errors.E102.format(path=path, found=shorten(model_type), known=known))
     family = FAMILIES[model_type]
@@ -52,7 +52,7 @@ def read_config(path: Path) -> Config:
     if family.encoder is ModernTransformerEncoder:
         data = use_old_keys(data, path)
     settings = {key.setting: look_up(data, key, path) for key in family.keys}
-    n_skipped = find_first_position(data, family)
+    n_skipped = find_first_position(data, family, path)
     settings["max_length"] -= n_skipped
     if settings["max_length"] < 1:
         found = data["max_position_embeddings"]
@@ -73,11 +73,13 @@ def look_up(data: dict[str, Any], key: Key, path: Path) -> Any:
     return float(value) if key.kind is POSITIVE else value
 
 
-def find_first_position(data: dict[str, Any], family: Family) -> int:
+def find_first_position(data: dict[str, Any], family: Family, path: Path) -> int:
     """The rows of the position table that no piece uses."""
+    padding = data.get("pad_token_id")
+    if padding is not None and not COUNT.fits(padding):
+        raise_wrong(path, "pad_token_id", padding, f"{COUNT.description}, or null")
     if family.first_position is not None:
         return family.first_position
-    padding = data.get("pad_token_id")
     return 2 if padding is None else int(padding) + 1
 
 

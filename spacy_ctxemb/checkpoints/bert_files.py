@@ -101,11 +101,12 @@ def load_pickle(path: Path) -> dict[str, Tensor]:
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
     except pickle.UnpicklingError as error:
-        refused = re.search(r"Unsupported (?:global|class).*?([\w.]+) was not", str(error))
-        if refused:
+        refused = re.search(r"Unsupported (?:global|class)\W*(?:GLOBAL )?(.*?) was not", str(error))
+        # The name of an object has a module; where a file was cut or changed, there are others.
+        if refused and re.fullmatch(r"\w+(\.\w+)+", refused[1]):
             raise ValueError(Errors.E111.format(path=path, found=refused[1])) from error
         raise_unreadable(path, "PyTorch", ValueError("it is no file of torch.save"))
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle lets its reader fail in any way
         raise_unreadable(path, "PyTorch", error)
     if not isinstance(data, dict) or not all(isinstance(v, Tensor) for v in data.values()):
         found = f"a {type(data).__name__}"

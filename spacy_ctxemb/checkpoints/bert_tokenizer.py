@@ -62,7 +62,11 @@ def load_tokenizer(path: Path) -> "Tokenizer":
 
 
 def follow_settings(tokenizer: "Tokenizer", settings: dict[str, Any]) -> "Tokenizer":
-    """In transformers, what tokenizer_config.json says counts more than tokenizer.json."""
+    """What tokenizer_config.json says counts more than tokenizer.json, as in transformers.
+
+    Where it is silent, transformers takes defaults of the tokenizer's class, which fold case and
+    put no space before a text. We keep to tokenizer.json, which is the model's own.
+    """
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import ByteLevel
 

@@ -1,12 +1,13 @@
 """Checkpoints of any encoder that transformers knows, read by that package."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..encoders.huggingface import HuggingFaceEncoder
+from ..encoders.huggingface import HuggingFaceEncoder, build_sizes
 from ..errors import Errors
 from .bert import Tokens, save
 from .bert_config import read_json
@@ -40,14 +41,10 @@ def read_huggingface(folder: Path) -> WrappedModel:
     place = sentences.folder
     check_folder(place)
     config = read_json(place / "config.json")
-    tensors = load_tensors(place)
-    tokenizer = finish(
-        load_tokenizer(place),
-        place,
-        n_ids=int(config.get("vocab_size", len(tensors))),
-        lowercase=sentences.lowercase,
-    )
     kept = {name: value for name, value in config.items() if name not in OTHERS}
+    n_ids = build_sizes(kept).vocab_size
+    tensors = load_tensors(place)
+    tokenizer = finish(load_tokenizer(place), place, n_ids=n_ids, lowercase=sentences.lowercase)
     return WrappedModel(kept, tensors, tokenizer, sentences)
 
 
@@ -57,16 +54,25 @@ def write_huggingface(encoder: HuggingFaceEncoder, tokens: Tokens, folder: Path)
         name.removeprefix("model."): value.detach().cpu().contiguous()
         for name, value in encoder.state_dict().items()
     }
-    save(folder, encoder.config, tensors, tokens, {"max_length": encoder.max_length})
+    n_segments = getattr(encoder.model.config, "type_vocab_size", None) or 0
+    settings = {"max_length": encoder.max_length, "n_segments": n_segments}
+    save(folder, encoder.config, tensors, tokens, settings)
     return str(encoder.config["model_type"])
+
+
+def describe_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a config.json says of a model's vectors, the defaults of transformers included."""
+    return {
+        name: value
+        for name, value in build_sizes(config).to_dict().items()
+        if name not in OTHERS and not name.startswith("_") and "dropout" not in name
+    }
 
 
 def load_tensors(folder: Path) -> dict[str, Tensor]:
     """The values of a model's parameters, in fp32."""
-    try:
-        from transformers import AutoModel
-    except ImportError as error:
-        raise ImportError(Errors.E119.format(name="--wrap")) from error
+    from transformers import AutoModel
+
     model, report = AutoModel.from_pretrained(
         folder, local_files_only=True, output_loading_info=True
     )

@@ -18,6 +18,12 @@ SWITCHES = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+#: Settings of a Transformer, the older ones by families; sentence-transformers takes the first.
+SETTINGS = tuple(
+    f"sentence_{family}_config.json"
+    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+MODULES = ["Transformer", "Pooling", "Normalize"]
 
 
 class Sentences(NamedTuple):
@@ -43,12 +49,9 @@ def read_sentences(folder: Path) -> Sentences:
         return Sentences(folder)
     modules = read_modules(path)
     kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
-    known = ["Transformer", "Pooling", "Normalize"]
-    if kinds not in (known[:2], known):
-        unknown = [kind for kind in kinds if kind not in known]
-        raise ValueError(Errors.E115.format(path=path, found=kinds, unknown=unknown))
+    check_modules(kinds, path)
     model, pooling = (folder / str(module.get("path", "")) for module in modules[:2])
-    settings = read_optional(model / "sentence_bert_config.json")
+    settings = next(filter(None, (read_optional(model / name) for name in SETTINGS)), {})
     return Sentences(
         model,
         doc_pooling=read_pooling(pooling / "config.json"),
@@ -67,6 +70,15 @@ def read_modules(path: Path) -> list[dict[str, Any]]:
     if not isinstance(modules, list) or not all(isinstance(m, dict) for m in modules):
         raise ValueError(Errors.E101.format(path=path, reason=f"it holds {shorten(modules)}"))
     return modules
+
+
+def check_modules(kinds: list[str], path: Path) -> None:
+    """Refuse modules that are not known, or in another order or number."""
+    unknown = [kind for kind in kinds if kind not in MODULES]
+    if unknown:
+        raise ValueError(Errors.E115.format(path=path, found=kinds, unknown=unknown))
+    if kinds not in (MODULES[:2], MODULES):
+        raise ValueError(Errors.E125.format(path=path, found=kinds))
 
 
 def read_optional(path: Path) -> dict[str, Any]:

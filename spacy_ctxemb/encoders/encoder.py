@@ -37,7 +37,8 @@ class Encoder(nn.Module, ABC):
 
     #: Precisions of inference, the exact one first.
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
-    #: Largest share of padding in a batch that costs this encoder little; 1.0 where it costs none.
+    #: Largest share of padding in a batch that costs this encoder little; 1.0 where it costs none,
+    #: 0.0 where it may change vectors.
     max_padding: ClassVar[float] = 0.25
     #: Whether a call begins where the last one stopped, so that the order of calls matters.
     stateful: bool = False

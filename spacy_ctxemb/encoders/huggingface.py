@@ -1,7 +1,7 @@
 """Any encoder of the package transformers, run by that package."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 class HuggingFaceEncoder(Encoder):
     """A model of transformers; its layers are the model's hidden states.
 
-    For architectures that this package has none of its own for. It is slower than these: padding
-    is computed, too.
+    For architectures that this package has none of its own for. It is slower than these: only
+    windows of one length share a batch.
 
     config: what the model's config.json says, model_type included.
     """
+
+    #: Some families let padding into their vectors, whatever the mask says (MobileBERT, YOSO,
+    #: Nystromformer, ConvBERT, FNet), so that these would change with the batch.
+    max_padding: ClassVar[float] = 0.0
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -95,26 +99,39 @@ class HuggingFaceEncoder(Encoder):
 
 def build_model(config: Mapping[str, Any]) -> Any:
     """A model of transformers with random values."""
+    sizes = build_sizes(config)
+    from transformers import AutoModel
+
     try:
-        from transformers import AutoConfig, AutoModel
+        return AutoModel.from_config(sizes)
+    except (ValueError, NotImplementedError) as error:
+        raise_unfit(config, str(error), error)
+
+
+def build_sizes(config: Mapping[str, Any]) -> Any:
+    """What transformers makes of a model's config.json, its defaults included."""
+    try:
+        from transformers import AutoConfig
     except ImportError as error:
         raise ImportError(Errors.E119.format(name="HuggingFace.v1")) from error
     settings = dict(config)
     model_type = settings.pop("model_type", None)
     try:
         sizes = AutoConfig.for_model(model_type, **settings)
-        model = AutoModel.from_config(sizes)
-    except (ValueError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0][:200]
-        raise ValueError(Errors.E124.format(model_type=model_type, reason=reason)) from error
+    except Exception as error:  # families check their values in many ways
+        raise_unfit(config, str(error), error)
     for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
         if not isinstance(getattr(sizes, name, None), int):
-            reason = f"its config has no {name}"
-            raise ValueError(Errors.E124.format(model_type=model_type, reason=reason))
+            raise_unfit(config, f"its config has no {name}")
     if getattr(sizes, "is_encoder_decoder", False):
-        reason = "it has a decoder"
-        raise ValueError(Errors.E124.format(model_type=model_type, reason=reason))
-    return model
+        raise_unfit(config, "it has a decoder")
+    return sizes
+
+
+def raise_unfit(config: Mapping[str, Any], reason: str, error: Exception | None = None) -> NoReturn:
+    shown = " ".join(reason.split())[:200]
+    model_type = config.get("model_type")
+    raise ValueError(Errors.E124.format(model_type=model_type, reason=shown)) from error
 
 
 class EmptyOnMeta(TorchFunctionMode):

@@ -305,6 +305,23 @@ def test_the_case_in_tokenizer_config_counts(tmp_path: Path) -> None:
     assert normalise("Éa") == "ea"
 
 
+def test_what_tokenizer_config_leaves_out_is_as_in_tokenizer_json(tmp_path: Path) -> None:
+    """transformers would fold case here, and lose the space."""
+    folder = copy_family("bert", tmp_path / "model")
+    data = json.loads((folder / "tokenizer.json").read_text(encoding="utf8"))
+    data["normalizer"] |= {"lowercase": False, "handle_chinese_chars": False}
+    change_json(folder / "tokenizer.json", **data)
+    change_json(folder / "tokenizer_config.json", do_lower_case=...)
+    normalise = Tokenizer.from_str(read_bert(folder).tokenizer).normalizer.normalize_str
+    assert normalise("É東") == "É東"
+    folder = copy_family("roberta", tmp_path / "roberta")
+    data = json.loads((folder / "tokenizer.json").read_text(encoding="utf8"))
+    data["pre_tokenizer"]["add_prefix_space"] = True
+    change_json(folder / "tokenizer.json", **data)
+    change_json(folder / "tokenizer_config.json", add_prefix_space=...)
+    assert split(read_bert(folder), ["river"]) == split(read("roberta"), [" river"])
+
+
 def test_the_space_before_a_text_in_tokenizer_config_counts(tmp_path: Path) -> None:
     folder = copy_family("roberta", tmp_path / "model")
     change_json(folder / "tokenizer_config.json", add_prefix_space=True)

@@ -58,6 +58,13 @@ def test_an_unknown_family(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("found", [[], {}, 3])
+def test_a_family_that_is_no_name(found: object, folder: Path) -> None:
+    change_json(folder / "config.json", model_type=found)
+    shown = re.escape(str(found))
+    refuse(rf"\[E102\] .*config\.json is of the model_type {shown}; known are", folder)
+
+
 WRONG: list[tuple[str, str, Any, str]] = [
     ("bert", "hidden_size", "12", 'hidden_size is "12"; expected a whole number from 1'),
     ("bert", "hidden_size", 12.0, "hidden_size is 12.0; expected a whole number from 1"),
@@ -78,6 +85,9 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("bert", "auto_map", {"AutoModel": "m.M"}, "auto_map is .*; expected null"),
     ("roberta", "max_position_embeddings", 2, "embeddings is 2; expected more than 2"),
     ("mpnet", "relative_attention_num_buckets", 16, "num_buckets is 16; expected 32"),
+    ("bert", "pad_token_id", "x", 'pad_token_id is "x"; expected a whole number from 0, or null'),
+    ("roberta", "pad_token_id", "1", 'pad_token_id is "1"; expected a whole number from 0'),
+    ("roberta", "pad_token_id", -1, "pad_token_id is -1; expected a whole number from 0"),
     ("mpnet", "pad_token_id", 0, "pad_token_id is 0; expected 1"),
     ("albert", "inner_group_num", 2, "inner_group_num is 2; expected 1"),
     ("albert", "num_hidden_groups", 4, "num_hidden_groups is 4; expected a number that shares 3"),
@@ -221,6 +231,23 @@ def test_a_pickle_that_was_cut_short(
     path = save_pickle(folder, tensors, _use_new_zipfile_serialization=is_zip)
     path.write_bytes(damage(path.read_bytes()))
     refuse(r"\[E109\] .*pytorch_model\.bin cannot be read as a PyTorch file: .+\. If it", folder)
+
+
+def test_an_old_pickle_that_was_cut_short_in_many_places(folder: Path) -> None:
+    """Its reader fails in many ways; one is an object whose name is not all there."""
+    tensors = {"a": torch.ones(2), "b": torch.zeros(3, dtype=torch.float16)}
+    path = save_pickle(folder, tensors, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    begin, end = data.index(b"collections"), len(data)
+    for n in [*range(0, 120), *range(begin, begin + 11), *range(end - 120, end)]:
+        path.write_bytes(data[:n])
+        refuse(r"\[E109\] .*pytorch_model\.bin cannot be read as a PyTorch file: .+\. If", folder)
+
+
+def test_an_old_pickle_with_a_name_that_is_none(folder: Path) -> None:
+    path = save_pickle(folder, {"a": torch.ones(2)}, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"_rebuild_", b"_reb\x00ild_"))
+    refuse(r"\[E109\] .*pytorch_model\.bin .* PyTorch file: it is no file of torch", folder)
 
 
 @pytest.mark.parametrize(

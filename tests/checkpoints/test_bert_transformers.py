@@ -22,6 +22,7 @@ from ..bert_models import (
     FAMILIES,
     TEXTS,
     WRITTEN,
+    change_json,
     change_tensors,
     copy_family,
     encode,
@@ -205,6 +206,44 @@ def test_a_wrapped_model_and_what_is_written_of_it(name: str, tmp_path: Path) ->
     assert write_huggingface(encoder, tokens, tmp_path / "out") == encoder.config["model_type"]
     for found, layers in zip(encode(wrap(tmp_path / "out"), ids), expected, strict=True):
         np.testing.assert_allclose(found, layers, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert", "roberta", "electra"])
+def test_a_wrapped_model_tells_two_texts_apart(name: str, tmp_path: Path) -> None:
+    folder = FAMILIES / name
+    tokens = Tokens(read_huggingface(folder).tokenizer, find_tokens(read(name)).boundaries)
+    write_huggingface(wrap(folder), tokens, tmp_path / "out")
+    expected = load_tokenizer(folder)("a text", "another")
+    found = load_tokenizer(tmp_path / "out")("a text", "another")
+    assert dict(found) == dict(expected)
+    assert ("token_type_ids" in found) == (name in ("bert", "electra"))
+
+
+def test_the_size_of_a_vocabulary_that_the_config_leaves_out(tmp_path: Path) -> None:
+    """transformers has a default."""
+    folder = copy_family("bert", tmp_path / "model")
+    change_json(folder / "config.json", vocab_size=...)
+    n = transformers.BertConfig().vocab_size
+    widen_table(folder, n)
+    assert wrap(folder).n_ids == n
+
+
+def test_a_wrapped_model_without_a_vocabulary(tmp_path: Path) -> None:
+    folder = copy_family("bert", tmp_path / "model")
+    change_json(folder / "config.json", vocab_size=..., model_type="vit")
+    with pytest.raises(ValueError, match=r"\[E124\] .*model_type vit: its config has no vocab"):
+        read_huggingface(folder)
+
+
+def widen_table(folder: Path, n_ids: int) -> None:
+    """Give a BERT a table of more pieces."""
+    name = "embeddings.word_embeddings.weight"
+
+    def widen(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        table = tensors[name]
+        return tensors | {name: F.pad(table, (0, 0, 0, n_ids - len(table)))}
+
+    change_tensors(folder, widen)
 
 
 def test_a_wrapped_model_lacks_tensors(tmp_path: Path) -> None:

@@ -28,6 +28,22 @@ def test_a_module_that_cannot_be_imported(folder: Path) -> None:
     refuse(rf"\[E115\] .*modules\.json has the modules {found}; .*, \['Dense'\] cannot", path)
 
 
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ["Transformer"],
+        [],
+        ["Transformer", "Normalize", "Pooling"],
+        ["Transformer", "Pooling", "Normalize", "Normalize"],
+    ],
+    ids=str,
+)
+def test_modules_in_an_order_that_cannot_be_imported(kinds: list[str], folder: Path) -> None:
+    path = make_sentences(folder, *kinds)
+    found = re.escape(str(kinds))
+    refuse(rf"\[E125\] .*modules\.json has the modules {found}; only a Transformer, then", path)
+
+
 def test_modules_that_are_none(folder: Path) -> None:
     path = make_sentences(folder, "Transformer", "Pooling")
     (path / "modules.json").write_text("{}")
@@ -79,6 +95,21 @@ def test_directories_of_sentence_transformers(
     sentences = read_bert(path).sentences
     assert sentences.doc_pooling == expected and sentences.normalize == bool(kinds)
     assert (sentences.max_pieces, sentences.prompt) == (64, "query: ")
+
+
+@pytest.mark.parametrize(
+    "family", ["roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"]
+)
+def test_settings_that_are_named_after_a_family(family: str, folder: Path) -> None:
+    path = make_sentences(folder, "Transformer", "Pooling")
+    settings = path / "0_Transformer" / f"sentence_{family}_config.json"
+    change_json(settings, do_lower_case=True, max_seq_length=64)
+    sentences = read_bert(path).sentences
+    assert (sentences.lowercase, sentences.max_pieces) == (True, 64)
+    (settings.parent / "sentence_bert_config.json").write_text("{}")
+    assert read_bert(path).sentences.max_pieces == 64
+    change_json(settings.parent / "sentence_bert_config.json", max_seq_length=32)
+    assert read_bert(path).sentences == sentences._replace(lowercase=False, max_pieces=32)
 
 
 def test_sentence_transformers_fold_case_first(folder: Path) -> None:

@@ -4,13 +4,17 @@ import builtins
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.encoders.huggingface import HuggingFaceEncoder
 
-from ..tiny import pad
+from ..bert_models import FAMILIES
+from ..pipelines import NER_DATA, blank, examples
+from ..tiny import pad, randomise
 
 SIZES = {
     "vocab_size": 30,
@@ -100,6 +104,36 @@ def test_computed_tables_outlive_moves(model_type: str) -> None:
     check(encoder, model)
 
 
+@pytest.mark.parametrize(
+    "model_type, settings",
+    [
+        ("mobilebert", {"embedding_size": 8, "intra_bottleneck_size": 8}),
+        ("convbert", {"embedding_size": 8, "conv_kernel_size": 3}),
+        ("fnet", {}),
+        ("nystromformer", {"num_landmarks": 4, "segment_means_seq_len": 4}),
+    ],
+)
+def test_vectors_do_not_depend_on_the_batch(model_type: str, settings: dict[str, Any]) -> None:
+    """These families do not keep padding out of their vectors."""
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    config = {**SIZES, "model_type": model_type, "vocab_size": 260, **settings}
+    nlp = blank(
+        {
+            "encoder": {"@architectures": "spacy-ctxemb.HuggingFace.v1", "config": config},
+            "pieces": {"@architectures": "spacy-ctxemb.SubwordPieces.v1", "vocab_size": 260},
+            "mix": {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1},
+        }
+    )
+    path = FAMILIES / "bert" / "tokenizer.json"
+    loader = {"@misc": "spacy-ctxemb.TokenizerFile.v1", "path": str(path)}
+    nlp.config["initialize"]["components"]["ctxemb"] = {"pieces_loader": loader}
+    nlp.initialize(lambda: examples(nlp, NER_DATA))
+    randomise(get_shim(nlp.get_pipe("ctxemb").model).embedder.encoder)
+    texts = ["a b c d e f g h", "k l", "m n o p q r", "s t"]
+    for doc in nlp.pipe(texts):
+        np.testing.assert_allclose(doc.tensor, nlp(doc.text).tensor, rtol=1e-4, atol=1e-5)
+
+
 def test_a_model_on_the_cpu_at_once() -> None:
     model = build_reference("modernbert")
     encoder = HuggingFaceEncoder({"model_type": "modernbert", **CONFIGS["modernbert"]}).eval()
@@ -154,6 +188,8 @@ def test_without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"model_type": "bart"}, "bart: it has a decoder"),
         ({"model_type": "frisbee"}, "frisbee: Unrecognized model identifier"),
         ({"model_type": "vit"}, "vit: its config has no vocab_size"),
+        ({"model_type": []}, r"\[\]: "),
+        ({"model_type": "bert", "hidden_size": "8"}, "bert: .*'hidden_size'"),
     ],
 )
 def test_models_that_cannot_be_run(config: dict[str, Any], reason: str) -> None:
