@@ -358,6 +358,10 @@ class Errors(metaclass=_Coded):
     E109 = (
         "{path} cannot be read as a {kind} file: {reason}. If it was cut short, download it again."
     )
+    E126 = (
+        "{path} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in its "
+        "repository, or download the file alone."
+    )
     E110 = (
         "{path} holds {found}, not tensors by their names. Save the model's state_dict, best with "
         "transformers' save_pretrained."

@@ -20,6 +20,8 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+#: How a file begins that Git LFS puts in the place of another.
+LFS_POINTER = b"version https://git-lfs"
 FOREIGN_WEIGHTS = ("tf_model.h5", "flax_model.msgpack", "model.onnx", "model.gguf")
 
 
@@ -117,5 +119,9 @@ def load_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def raise_unreadable(path: Path, kind: str, error: Exception) -> NoReturn:
+    with path.open("rb") as file:
+        is_pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
+    if is_pointer:
+        raise ValueError(Errors.E126.format(path=path)) from error
     reason = str(error).split("\n")[0][:200] or type(error).__name__
     raise ValueError(Errors.E109.format(path=path, kind=kind, reason=reason)) from error

@@ -206,6 +206,13 @@ def test_safetensors_that_were_cut_short(n: int, folder: Path) -> None:
     refuse(r"\[E109\] .*model\.safetensors cannot be read as a safetensors file: .*header", folder)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_pointer_of_git_lfs(name: str, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    refuse(rf"\[E126\] .*{name} is a pointer of Git LFS, .*`git lfs pull`", folder)
+
+
 def save_pickle(folder: Path, data: object, **settings: Any) -> Path:
     (folder / "model.safetensors").unlink()
     path = folder / "pytorch_model.bin"
