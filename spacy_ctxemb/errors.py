@@ -428,6 +428,13 @@ class Errors(metaclass=_Coded):
         "Normalize can be imported. Import the folder of the Transformer for vectors of tokens."
     )
 
+    # training
+    E152 = (
+        "{name} has no list of its {n_blocks} blocks, so that layers cannot be trained "
+        "differently. Leave layer_decay at 1.0, and freeze_layers at 0, or at {n_layers} for the "
+        "whole encoder."
+    )
+
     # warnings
     W050 = (
         "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "

@@ -13,7 +13,7 @@ from ..errors import Errors
 from .bilm_state import BiLMState
 from .char_cnn import CharacterCNN
 from .derived import Derived
-from .encoder import Encoder
+from .encoder import Encoder, assign_layers
 from .lstm import LSTM
 from .lstm_steps import State
 from .word_cache import WordCache, find_distinct
@@ -193,6 +193,10 @@ class BiLM(Encoder):
 
     def reset_state(self) -> None:
         self._carried = None
+
+    def parameter_layers(self) -> dict[str, int]:
+        stacks = cast(Iterable[Iterable[LSTM]], self.directions)
+        return assign_layers(self, [[self.token_encoder], *zip(*stacks, strict=True)])
 
     def set_precision(self, precision: str) -> None:
         super().set_precision(precision)

@@ -13,6 +13,7 @@ Axes:
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -24,9 +25,10 @@ from .derived import Derived
 class Encoder(nn.Module, ABC):
     """Turns windows of piece ids into L layers of vectors, all of one width.
 
-    Subclasses set the attributes below and implement `forward` and `reset_parameters`. Their
-    constructors allocate parameters only; `reset_parameters` fills them, so an encoder can be
-    built on PyTorch's meta device at no cost and filled once, with random values or weights.
+    Subclasses set the attributes below and implement `forward`, `reset_parameters` and
+    `parameter_layers`. Their constructors allocate parameters only; `reset_parameters` fills
+    them, so an encoder can be built on PyTorch's meta device at no cost and filled once, with
+    random values or weights.
 
     n_ids: ids are in [0, n_ids); id 0 is padding.
     n_characters: C, where a piece is a row of character ids; None where it is one id.
@@ -65,6 +67,10 @@ class Encoder(nn.Module, ABC):
     def reset_parameters(self) -> None:
         """Fill every parameter with its random initial value, in place."""
 
+    @abstractmethod
+    def parameter_layers(self) -> dict[str, int]:
+        """The layer, from 0, of each parameter by its name: the highest that it is part of."""
+
     def weigh(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """Attention weights of each window, (n_blocks, n_heads, T, T): from a step, to a step."""
         raise NotImplementedError
@@ -101,3 +107,20 @@ class Encoder(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, nn.Dropout):
                 module.p = rate
+
+
+def assign_layers(
+    encoder: nn.Module, layers: Iterable[Iterable[nn.Module | None]]
+) -> dict[str, int]:
+    """The highest layer that each parameter of an encoder is part of, by its name.
+
+    layers: the modules that make each layer, the context-free one first.
+    """
+    highest = {
+        parameter: layer
+        for layer, modules in enumerate(layers)
+        for module in modules
+        if module is not None
+        for parameter in module.parameters()
+    }
+    return {name: highest[parameter] for name, parameter in encoder.named_parameters()}

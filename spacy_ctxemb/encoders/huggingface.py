@@ -78,6 +78,19 @@ class HuggingFaceEncoder(Encoder):
             else:
                 nn.init.normal_(parameter, 0.0, 0.02)
 
+    def parameter_layers(self) -> dict[str, int]:
+        """What comes before the blocks is of layer 0, what comes after them of the last."""
+        blocks = find_blocks(self, self.n_layers - 1)
+        layers: dict[str, int] = {}
+        outside = 0
+        for name, _ in self.named_parameters():
+            if name.startswith(blocks):
+                layers[name] = int(name.removeprefix(blocks).split(".")[0]) + 1
+                outside = self.n_layers - 1
+            else:
+                layers[name] = outside
+        return layers
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Self":
         """Called by PyTorch for every change of device or storage."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call] # PyTorch's
@@ -168,3 +181,16 @@ def find_max_length(model: nn.Module) -> int | None:
         if is_table and module.padding_idx is not None:
             return longest - module.padding_idx - 1
     return longest
+
+
+def find_blocks(encoder: HuggingFaceEncoder, n_blocks: int) -> str:
+    """How the names of the parameters of blocks begin: those of the largest list of so many."""
+    sizes = {
+        f"{name}.": sum(parameter.numel() for parameter in module.parameters())
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == n_blocks
+    }
+    if not sizes:
+        name = type(encoder.model).__name__
+        raise ValueError(Errors.E152.format(name=name, n_blocks=n_blocks, n_layers=n_blocks + 1))
+    return max(sizes, key=lambda name: sizes[name])

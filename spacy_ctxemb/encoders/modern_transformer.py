@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Bias, Rotation, SelfAttention
-from .encoder import Encoder
+from .encoder import Encoder, assign_layers
 from .feedforward import GatedFeedForward
 from .norm import LayerNorm
 from .positions import build_local_mask, build_rotation
@@ -127,6 +127,11 @@ class ModernTransformerEncoder(Encoder):
             is_global = i % self.global_every == 0
             bias = None if is_global else self.local_mask
             yield cast(ModernBlock, block), bias, rotations[is_global]
+
+    def parameter_layers(self) -> dict[str, int]:
+        layers = [[self.piece_embedding, self.norm], *([block] for block in self.blocks)]
+        layers[-1].append(self.final_norm)
+        return assign_layers(self, layers)
 
     def set_precision(self, precision: str) -> None:
         super().set_precision(precision)

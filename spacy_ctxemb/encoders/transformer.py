@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from .attention import Bias, SelfAttention
-from .encoder import Encoder
+from .encoder import Encoder, assign_layers
 from .feedforward import FeedForward
 from .linear import Linear
 from .norm import LayerNorm
@@ -144,6 +144,15 @@ class TransformerEncoder(Encoder):
         """The blocks in the order in which they run."""
         for i in range(self.n_blocks):
             yield cast(Block, self.blocks[i * len(self.blocks) // self.n_blocks])
+
+    def parameter_layers(self) -> dict[str, int]:
+        """The bias of positions, which all blocks use, is of layer 1."""
+        embeddings = [self.piece_embedding, self.position_embedding, self.segment_embedding]
+        layers: list[list[nn.Module | None]] = [[*embeddings, self.norm, self.embedding_projection]]
+        layers += [[block] for block in self.each_block()]
+        layers[1].append(self.position_bias)
+        layers[-1].append(self.final_norm)
+        return assign_layers(self, layers)
 
     def set_precision(self, precision: str) -> None:
         super().set_precision(precision)

@@ -245,3 +245,26 @@ class TestEncoder:
 
     def test_padding_is_limited_to_a_share(self, name: str) -> None:
         assert 0.0 <= build_empty(name).max_padding <= 1.0
+
+    def test_every_parameter_belongs_to_one_layer(self, name: str) -> None:
+        encoder = build_empty(name)
+        layers = encoder.parameter_layers()
+        assert list(layers) == [parameter for parameter, _ in encoder.named_parameters()]
+        assert set(layers.values()) == set(range(encoder.n_layers))
+
+    def test_layers_depend_on_their_parameters_and_not_on_those_of_later_ones(
+        self, name: str
+    ) -> None:
+        encoder = build(name)
+        _, ids, mask = draw_windows(encoder)
+        places = encoder.parameter_layers()
+        before = run(encoder, ids, mask)[:, mask]
+        for layer in reversed(range(encoder.n_layers)):
+            with torch.no_grad():
+                for parameter_name, parameter in encoder.named_parameters():
+                    if places[parameter_name] == layer:
+                        parameter += torch.linspace(-1, 1, parameter.numel()).view_as(parameter)
+            encoder.weights_changed()
+            after = run(encoder, ids, mask)[:, mask]
+            assert torch.equal(after[:layer], before[:layer])
+            assert not torch.allclose(after[layer], before[layer])

@@ -206,3 +206,25 @@ def test_layers_of_another_width(monkeypatch: pytest.MonkeyPatch) -> None:
     found = r"BertModel gave 3 layers of the shapes \[\(1, 5, 8\)\]; expected 4 of \(1, 5, 8\)"
     with pytest.raises(ValueError, match=rf"\[E120\] The model {found}"):
         encoder(ids, ids.bool())
+
+
+@pytest.mark.parametrize("model_type, n_last", [("bert", 2), ("deberta-v2", 1), ("modernbert", 1)])
+def test_parameters_belong_to_the_layers_of_their_blocks(model_type: str, n_last: int) -> None:
+    """What comes after the blocks, and what all of them use, is of the last layer."""
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    encoder = build_empty(model_type)
+    layers = encoder.parameter_layers()
+    assert list(layers) == [name for name, _ in encoder.named_parameters()]
+    names = {i: [name for name, layer in layers.items() if layer == i] for i in range(3)}
+    assert all("embeddings" in name for name in names[0])
+    inside = {i: [name for name in names[i] if f".{i - 1}." in name] for i in (1, 2)}
+    assert names[1] == inside[1] != []
+    assert len(names[2]) == len(inside[2]) + n_last
+
+
+def test_a_model_without_a_list_of_its_blocks() -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    with torch.device("meta"):
+        encoder = HuggingFaceEncoder({"model_type": "albert", **SIZES, "embedding_size": 8})
+    with pytest.raises(ValueError, match=r"\[E152\] AlbertModel has no list of its 2 blocks"):
+        encoder.parameter_layers()

@@ -219,6 +219,21 @@ def test_shared_blocks_run_one_after_the_other() -> None:
     torch.testing.assert_close(run(encoder, ids, mask), run(twin, ids, mask))
 
 
+def test_what_several_blocks_use_belongs_to_one_layer() -> None:
+    encoder = build_transformer(n_blocks=4, n_groups=2, n_position_buckets=4, pre_norm=True)
+    layers = encoder.parameter_layers()
+    found = {name: layers[name] for name in layers if name.endswith(("norm.weight", "bias.weight"))}
+    assert found == {
+        "norm.weight": 0,
+        "position_bias.weight": 1,
+        "blocks.0.attention_norm.weight": 2,
+        "blocks.0.feedforward_norm.weight": 2,
+        "blocks.1.attention_norm.weight": 4,
+        "blocks.1.feedforward_norm.weight": 4,
+        "final_norm.weight": 4,
+    }
+
+
 @pytest.mark.parametrize("n_groups", [0, 4])
 def test_groups_are_as_many_as_blocks_at_most(n_groups: int) -> None:
     message = rf"\[E091\] n_groups is {n_groups}, but must be from 1 to the number of blocks, 3"
