@@ -16,6 +16,7 @@ from .embedder import Embedder
 from .encoders import BiLM, Encoder, ModernTransformerEncoder, TransformerEncoder
 from .errors import Errors
 from .layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMix, TokenMix
+from .layer_training import LayerTraining
 from .mix_listener import LayerMixListener
 from .objectives import BiLMObjective, MaskedLMObjective
 from .objectives.bilm import N_SPECIAL, build_vocabulary
@@ -48,6 +49,7 @@ def build_contextual_tok2vec(
     batch_pieces: int = 4096,
     precision: str = "fp32",
     dropout: float | None = None,
+    freeze_layers: int = 0,
 ) -> ContextualModel:
     """`spacy-ctxemb.ContextualTok2Vec.v1`: contextual vectors of the tokens of each Doc.
 
@@ -66,6 +68,9 @@ def build_contextual_tok2vec(
         Transformer, "medium", with products in bf16 and all else in fp32, or "int8", with
         products in 8 bits, for CPUs without bf16; changes vectors by some hundredths.
     dropout: the encoder's rate; null to follow training.dropout.
+    freeze_layers: the lowest layers that training leaves as they are: 1 for the context-free one,
+        2 for the first block or LSTM layer too, the encoder's number of layers for all of it, so
+        that only mix and projection learn. 0 for none. Pretraining trains all layers.
     """
     if window is None:
         longest = encoder.max_length
@@ -82,7 +87,11 @@ def build_contextual_tok2vec(
         whole_sequences=encoder.stateful,
     )
     return build_tok2vec(
-        embedder, pieces, DocWindowing(windowing, split_sentences), dropout=dropout
+        embedder,
+        pieces,
+        DocWindowing(windowing, split_sentences),
+        layer_training=LayerTraining(freeze_layers),
+        dropout=dropout,
     )
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from .doc_windows import DocWindowing, count, encode_docs
 from .embedder import Embedder
 from .errors import Errors
+from .layer_training import LayerTraining
 from .pieces import Pieces
 from .shim import EmbedderShim
 from .subword_pieces import BytePairPieces, WordPieces
@@ -73,10 +74,16 @@ class Tok2VecModel(Model[list[Doc], list[Floats2d]]):
 
 
 def build_tok2vec(
-    embedder: Embedder, pieces: Pieces, windowing: DocWindowing, *, dropout: float | None
+    embedder: Embedder,
+    pieces: Pieces,
+    windowing: DocWindowing,
+    *,
+    layer_training: LayerTraining,
+    dropout: float | None,
 ) -> ContextualModel:
     """Wrap an embedder as a Thinc model.
 
+    layer_training: how the encoder's layers are trained.
     dropout: the encoder's rate; None to follow the rate that spaCy passes to each update.
     """
     encoder = embedder.encoder
@@ -88,6 +95,7 @@ def build_tok2vec(
             )
         )
     check_length(windowing.windowing.window, encoder.max_length)
+    layer_training.check(encoder)
     if dropout is not None:
         encoder.set_dropout(dropout)
     return Tok2VecModel(
@@ -96,7 +104,7 @@ def build_tok2vec(
         init=init,
         dims={"nO": embedder.width},
         attrs={"dropout_rate": 0.0} if dropout is None else {},
-        shims=[EmbedderShim(embedder, pieces, windowing)],
+        shims=[EmbedderShim(embedder, pieces, windowing, layer_training)],
     )
 
 

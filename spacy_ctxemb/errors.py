@@ -429,6 +429,11 @@ class Errors(metaclass=_Coded):
     )
 
     # training
+    E150 = (
+        "freeze_layers is {freeze_layers}, but must be from 0 (train everything) to {n_layers}, "
+        "the encoder's layers with the context-free one. Change it in the config of "
+        "ContextualTok2Vec."
+    )
     E152 = (
         "{name} has no list of its {n_blocks} blocks, so that layers cannot be trained "
         "differently. Leave layer_decay at 1.0, and freeze_layers at 0, or at {n_layers} for the "

@@ -19,6 +19,7 @@ from .doc_windows import DocWindowing
 from .embedder import Embedder
 from .errors import Errors
 from .files import replacing
+from .layer_training import LayerTraining
 from .objectives import OBJECTIVES, Objective
 from .pieces import Pieces, pieces_from_json
 from .torch_shim import (
@@ -66,10 +67,17 @@ class EmbedderShim(TorchShim):
     Parameters are allocated by `materialise` or by loading; has_loaded tells which.
     """
 
-    def __init__(self, embedder: Embedder, pieces: Pieces, windowing: DocWindowing) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        pieces: Pieces,
+        windowing: DocWindowing,
+        layer_training: LayerTraining,
+    ) -> None:
         super().__init__(embedder)
         self.pieces = pieces
         self.windowing = windowing
+        self.layer_training = layer_training
         self.objective: Objective | None = None
         self.keeps_objective = False
         self.pieces_from_sample = False
@@ -190,6 +198,7 @@ class EmbedderShim(TorchShim):
     @contextmanager
     def training_mode(self) -> Iterator[None]:
         """Dropout acts inside, and never outside."""
+        self.freeze_layers()
         modules = [m for m in (self.embedder, self.objective) if m is not None]
         for module in modules:
             module.train()
@@ -198,6 +207,19 @@ class EmbedderShim(TorchShim):
         finally:
             for module in modules:
                 module.eval()
+
+    def freeze_layers(self) -> None:
+        """Keep gradients from being computed where the weights are to stay as they are.
+
+        For good, since what exceeds a budget is computed again in the backward pass. Pretraining
+        trains all layers: it begins with random ones, and has the config of training.
+        """
+        if not self.layer_training.freeze_layers:
+            return
+        encoder = self.embedder.encoder
+        frozen = self.layer_training.list_frozen(encoder) if self.objective is None else set()
+        for name, parameter in encoder.named_parameters():
+            parameter.requires_grad_(name not in frozen)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters of the embedder, and of the objective if there is one."""

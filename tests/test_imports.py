@@ -73,6 +73,7 @@ MAY_IMPORT = {
         *("h5py", "safetensors", "tokenizers", "torch", ".checkpoints", ".encoders", ".files"),
     },
     "layer_mix": {"torch"},
+    "layer_training": {".encoders"},
     "pooling": {"torch"},
     "doc_pooling": {"torch"},
     "embedder": {"torch", ".doc_pooling", ".encoders", ".layer_mix", ".pooling", ".windows"},
@@ -80,13 +81,13 @@ MAY_IMPORT = {
     "torch_shim": {"safetensors", "thinc", "torch"},
     "shim": {
         *("numpy", "safetensors", "srsly", "thinc", "torch"),
-        *(".doc_windows", ".embedder", ".files", ".objectives", ".pieces", ".torch_shim"),
-        ".windows",
+        *(".doc_windows", ".embedder", ".files", ".layer_training", ".objectives", ".pieces"),
+        *(".torch_shim", ".windows"),
     },
     "bridge": {
         *("numpy", "spacy", "thinc", "torch"),
-        *(".doc_windows", ".embedder", ".pieces", ".shim", ".subword_pieces", ".torch_shim"),
-        ".windows",
+        *(".doc_windows", ".embedder", ".layer_training", ".pieces", ".shim", ".subword_pieces"),
+        *(".torch_shim", ".windows"),
     },
     "outputs": {"numpy", "spacy", ".bridge", ".shim"},
     "pretraining_objective": {
@@ -95,8 +96,9 @@ MAY_IMPORT = {
     },
     "architectures": {
         *("spacy", "torch"),
-        *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".objectives"),
-        *(".mix_listener", ".pieces", ".pretraining_objective", ".subword_pieces", ".windows"),
+        *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".layer_training"),
+        *(".mix_listener", ".objectives", ".pieces", ".pretraining_objective"),
+        *(".subword_pieces", ".windows"),
     },
     "callbacks": {"spacy", "thinc", ".bridge", ".subword_pieces"},
     "loaders": {
