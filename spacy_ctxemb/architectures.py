@@ -50,6 +50,7 @@ def build_contextual_tok2vec(
     precision: str = "fp32",
     dropout: float | None = None,
     freeze_layers: int = 0,
+    layer_decay: float = 1.0,
 ) -> ContextualModel:
     """`spacy-ctxemb.ContextualTok2Vec.v1`: contextual vectors of the tokens of each Doc.
 
@@ -70,7 +71,9 @@ def build_contextual_tok2vec(
     dropout: the encoder's rate; null to follow training.dropout.
     freeze_layers: the lowest layers that training leaves as they are: 1 for the context-free one,
         2 for the first block or LSTM layer too, the encoder's number of layers for all of it, so
-        that only mix and projection learn. 0 for none. Pretraining trains all layers.
+        that only mix and projection learn. 0 for none.
+    layer_decay: the learning rate of a layer as a share of that of the layer above it. 0.8 to 1.0.
+        Pretraining trains all layers, and all alike.
     """
     if window is None:
         longest = encoder.max_length
@@ -90,7 +93,7 @@ def build_contextual_tok2vec(
         embedder,
         pieces,
         DocWindowing(windowing, split_sentences),
-        layer_training=LayerTraining(freeze_layers),
+        layer_training=LayerTraining(freeze_layers, layer_decay),
         dropout=dropout,
     )
 

@@ -434,6 +434,10 @@ class Errors(metaclass=_Coded):
         "the encoder's layers with the context-free one. Change it in the config of "
         "ContextualTok2Vec."
     )
+    E151 = (
+        "layer_decay is {layer_decay}, but must be above 0 and at most 1.0 (all layers alike). "
+        "Change it in the config of ContextualTok2Vec; 0.8 to 1.0 is usual."
+    )
     E152 = (
         "{name} has no list of its {n_blocks} blocks, so that layers cannot be trained "
         "differently. Leave layer_decay at 1.0, and freeze_layers at 0, or at {n_layers} for the "

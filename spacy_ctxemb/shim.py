@@ -221,6 +221,13 @@ class EmbedderShim(TorchShim):
         for name, parameter in encoder.named_parameters():
             parameter.requires_grad_(name not in frozen)
 
+    def find_rates(self) -> dict[str, float]:
+        """Lower layers may learn less. In pretraining all learn alike."""
+        if self.objective is not None:
+            return {}
+        rates = self.layer_training.find_rates(self.embedder.encoder)
+        return {f"encoder.{name}": rate for name, rate in rates.items()}
+
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters of the embedder, and of the objective if there is one."""
         yield from self.embedder.named_parameters()

@@ -13,6 +13,7 @@ from thinc.types import Floats2d
 from torch import Tensor, nn
 
 from .errors import Errors
+from .optimizer_step import Trained, take_step
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,16 +44,20 @@ class TorchShim(Shim):
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let Thinc's optimizer change every parameter that has a gradient."""
-        for name, parameter in self.named_parameters():
-            if parameter.grad is None:
-                continue
-            key, data, grad = (self.id, name), to_array(parameter.data), to_array(parameter.grad)
-            value, _ = optimizer(key, data, grad)
-            updated = xp2torch(value, device=parameter.device)
-            if updated.data_ptr() != parameter.data_ptr():
-                parameter.data.copy_(updated)
-            parameter.grad = None
+        rates = self.find_rates()
+        take_step(
+            optimizer,
+            [
+                Trained((self.id, name), parameter, rates.get(name, 1.0))
+                for name, parameter in self.named_parameters()
+                if parameter.grad is not None
+            ],
+        )
         self.weights_changed()
+
+    def find_rates(self) -> dict[str, float]:
+        """Factors of the learning rate, by names of parameters; 1.0 for those left out."""
+        return {}
 
     def weights_changed(self) -> None:
         """Called after changes of values that PyTorch does not see."""

@@ -78,7 +78,8 @@ MAY_IMPORT = {
     "doc_pooling": {"torch"},
     "embedder": {"torch", ".doc_pooling", ".encoders", ".layer_mix", ".pooling", ".windows"},
     "objectives.*": {"numpy", "torch", ".encoders", ".objectives"},
-    "torch_shim": {"safetensors", "thinc", "torch"},
+    "optimizer_step": {"thinc", "torch"},
+    "torch_shim": {"safetensors", "thinc", "torch", ".optimizer_step"},
     "shim": {
         *("numpy", "safetensors", "srsly", "thinc", "torch"),
         *(".doc_windows", ".embedder", ".files", ".layer_training", ".objectives", ".pieces"),

@@ -7,7 +7,7 @@ import pytest
 import spacy
 import torch
 from spacy.language import Language
-from thinc.api import Adam, Optimizer
+from thinc.api import SGD, Adam, Optimizer, RAdam
 
 from spacy_ctxemb.bridge import get_shim
 
@@ -152,3 +152,54 @@ def test_no_more_layers_are_frozen_than_there_are(kind: str, k: int) -> None:
     message = rf"\[E150\] freeze_layers is {k}, but must be from 0 .* to 3"
     with pytest.raises(ValueError, match=message):
         blank({**MODELS[kind], "freeze_layers": k})
+
+
+OPTIMIZERS = {
+    "sgd": lambda: SGD(0.1, grad_clip=0.0),
+    "adam": lambda: Adam(0.001),
+    "radam": lambda: RAdam(0.001),  # which ignores Thinc's lr_scale
+    "decay": lambda: Adam(0.001, L2=0.1),
+}
+
+
+def measure_step(model: dict[str, Any], optimizer: Optimizer) -> dict[str, torch.Tensor]:
+    """By how much one step changes each parameter."""
+    nlp = with_ner(model)
+    before = parameters(nlp)
+    docs = [nlp.make_doc(text) for text, _ in NER_DATA]
+    thinc_model = nlp.get_pipe("ctxemb").model
+    vectors, backprop = thinc_model.begin_update(docs)
+    backprop([vector * 0.01 for vector in vectors])
+    thinc_model.finish_update(optimizer)
+    return {name: value - before[name] for name, value in parameters(nlp).items()}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_layer_learns_less_than_the_one_above(model: dict[str, Any], name: str) -> None:
+    even = measure_step(model, OPTIMIZERS[name]())
+    optimizer = OPTIMIZERS[name]()
+    found = measure_step({**model, "layer_decay": 0.5}, optimizer)
+    encoder = get_shim(blank(model).get_pipe("ctxemb").model).embedder.encoder
+    layers = {f"encoder.{n}": layer for n, layer in encoder.parameter_layers().items()}
+    for parameter, step in even.items():
+        rate = 0.5 ** (N_LAYERS - 1 - layers.get(parameter, N_LAYERS - 1))
+        assert step.any()
+        torch.testing.assert_close(found[parameter], rate * step, rtol=1e-3, atol=1e-6)
+    assert optimizer.learn_rate == OPTIMIZERS[name]().learn_rate
+
+
+def test_pretraining_trains_all_layers_alike(tmp_path: Any) -> None:
+    steps = []
+    for decay in (1.0, 0.1):
+        changed = {"components__ctxemb__model__layer_decay": decay}
+        pretraining = start(tiny_config("bilm", tmp_path, **changed))
+        pretraining.update()
+        values = [parameter.flatten() for _, parameter in pretraining.shim.named_parameters()]
+        steps.append(torch.cat(values).detach().clone())
+    assert torch.equal(*steps)
+
+
+@pytest.mark.parametrize("decay", [0.0, -0.5, 1.1])
+def test_a_rate_that_cannot_be(decay: float) -> None:
+    with pytest.raises(ValueError, match=rf"\[E151\] layer_decay is {decay}, but .* 0\.8 to 1\.0"):
+        blank({**BILM, "layer_decay": decay})

@@ -1,0 +1,58 @@
+"""One step of Thinc's optimizer over the parameters of a PyTorch module."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, cast
+
+from thinc.api import Optimizer, torch2xp, xp2torch
+from thinc.types import Floats2d
+from torch import Tensor, nn
+
+
+class Trained(NamedTuple):
+    """A parameter with a gradient.
+
+    key: under which the optimizer keeps what it knows of it. rate: a factor of the learning rate.
+    """
+
+    key: tuple[int, str]
+    parameter: nn.Parameter
+    rate: float
+
+
+def take_step(optimizer: Optimizer, trained: Iterable[Trained]) -> None:
+    """Change parameters by their gradients, which are dropped.
+
+    What is no Optimizer, such as the function by which `nlp.rehearse` collects gradients, is
+    called without any settings.
+    """
+    for key, parameter, rate in trained:
+        data, grad = (to_floats(x) for x in (parameter.data, parameter.grad))
+        if isinstance(optimizer, Optimizer):
+            # In place of `lr_scale`, which RAdam ignores.
+            with settings(optimizer, learn_rate=rate * optimizer.learn_rate):
+                value, _ = optimizer(key, data, grad)
+        else:
+            value, _ = optimizer(key, data, grad)
+        updated = xp2torch(value, device=parameter.device)
+        if updated.data_ptr() != parameter.data_ptr():
+            parameter.data.copy_(updated)
+        parameter.grad = None
+
+
+@contextmanager
+def settings(optimizer: Optimizer, **values: float) -> Iterator[None]:
+    """Other settings inside."""
+    before = {name: getattr(optimizer, name) for name in values}
+    for name, value in values.items():
+        setattr(optimizer, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(optimizer, name, value)
+
+
+def to_floats(tensor: Tensor | None) -> Floats2d:
+    """A NumPy or CuPy view of a tensor."""
+    return cast(Floats2d, torch2xp(cast(Tensor, tensor)))
