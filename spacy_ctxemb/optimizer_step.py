@@ -23,14 +23,20 @@ class Trained(NamedTuple):
 def take_step(optimizer: Optimizer, trained: Iterable[Trained]) -> None:
     """Change parameters by their gradients, which are dropped.
 
+    Biases, norms and the weights of a mix, which have one dimension, do not decay. Source: the
+    program of Devlin et al. 2019, "BERT".
+
     What is no Optimizer, such as the function by which `nlp.rehearse` collects gradients, is
     called without any settings.
     """
     for key, parameter, rate in trained:
         data, grad = (to_floats(x) for x in (parameter.data, parameter.grad))
         if isinstance(optimizer, Optimizer):
-            # In place of `lr_scale`, which RAdam ignores.
-            with settings(optimizer, learn_rate=rate * optimizer.learn_rate):
+            changed = {
+                "learn_rate": rate * optimizer.learn_rate,  # RAdam ignores `lr_scale`
+                "L2": optimizer.L2 if parameter.dim() > 1 else 0.0,
+            }
+            with settings(optimizer, **changed):
                 value, _ = optimizer(key, data, grad)
         else:
             value, _ = optimizer(key, data, grad)
