@@ -1,12 +1,14 @@
 """One step of Thinc's optimizer over the parameters of a PyTorch module."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
+import torch
 from thinc.api import Optimizer, torch2xp, xp2torch
 from thinc.types import Floats2d
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 
 
 class Trained(NamedTuple):
@@ -20,21 +22,31 @@ class Trained(NamedTuple):
     rate: float
 
 
-def take_step(optimizer: Optimizer, trained: Iterable[Trained]) -> None:
+def take_step(optimizer: Optimizer, trained: Sequence[Trained], norm: float) -> None:
     """Change parameters by their gradients, which are dropped.
 
     Biases, norms and the weights of a mix, which have one dimension, do not decay. Source: the
     program of Devlin et al. 2019, "BERT".
 
+    norm: of all gradients together, see `measure`. Where it is above the optimizer's grad_clip, all
+    of them are scaled down to it, so that the direction of the step stays what it is; Thinc clips
+    each by itself. Source: Pascanu et al. 2013, "On the difficulty of training recurrent neural
+    networks", algorithm 1.
+
     What is no Optimizer, such as the function by which `nlp.rehearse` collects gradients, is
     called without any settings.
     """
+    limit = getattr(optimizer, "grad_clip", 0.0)
+    scale = limit / norm if 0.0 < limit < norm else 1.0
     for key, parameter, rate in trained:
         data, grad = (to_floats(x) for x in (parameter.data, parameter.grad))
+        if scale < 1.0:
+            grad *= scale
         if isinstance(optimizer, Optimizer):
             changed = {
                 "learn_rate": rate * optimizer.learn_rate,  # RAdam ignores `lr_scale`
                 "L2": optimizer.L2 if parameter.dim() > 1 else 0.0,
+                "grad_clip": 0.0,
             }
             with settings(optimizer, **changed):
                 value, _ = optimizer(key, data, grad)
@@ -44,6 +56,12 @@ def take_step(optimizer: Optimizer, trained: Iterable[Trained]) -> None:
         if updated.data_ptr() != parameter.data_ptr():
             parameter.data.copy_(updated)
         parameter.grad = None
+
+
+def measure(trained: Iterable[Trained]) -> float:
+    """The norm of all gradients as one vector; not finite where one of them is not."""
+    norms = [vector_norm(one.parameter.grad) for one in trained]
+    return vector_norm(torch.stack(norms)).item() if norms else 0.0
 
 
 @contextmanager

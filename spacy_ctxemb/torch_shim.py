@@ -13,7 +13,7 @@ from thinc.types import Floats2d
 from torch import Tensor, nn
 
 from .errors import Errors
-from .optimizer_step import Trained, take_step
+from .optimizer_step import Trained, measure, take_step
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -45,14 +45,12 @@ class TorchShim(Shim):
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let Thinc's optimizer change every parameter that has a gradient."""
         rates = self.find_rates()
-        take_step(
-            optimizer,
-            [
-                Trained((self.id, name), parameter, rates.get(name, 1.0))
-                for name, parameter in self.named_parameters()
-                if parameter.grad is not None
-            ],
-        )
+        trained = [
+            Trained((self.id, name), parameter, rates.get(name, 1.0))
+            for name, parameter in self.named_parameters()
+            if parameter.grad is not None
+        ]
+        take_step(optimizer, trained, measure(trained))
         self.weights_changed()
 
     def find_rates(self) -> dict[str, float]:

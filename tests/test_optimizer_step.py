@@ -57,3 +57,41 @@ def test_a_matrix_decays_towards_zero() -> None:
     step(shim, SGD(0.1, L2=0.5), matrix=0.0, bias=0.0)
     torch.testing.assert_close(module.matrix.detach(), before[0] * (1 - 0.1 * 0.5))
     assert torch.equal(module.bias, before[1])
+
+
+def test_gradients_are_clipped_together() -> None:
+    """Their norm is 5 (3 in the matrix, 4 in the bias); each by itself is clipped to 1 by Thinc."""
+    gradients = [torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([0.0, 4.0])]
+    for limit, scale in ((1.0, 1 / 5), (2.5, 1 / 2), (3.5, 3.5 / 5), (5.1, 1.0), (0.0, 1.0)):
+        shim, module = build()
+        before = copy_values(module)
+        optimizer = SGD(0.1, grad_clip=limit)
+        step(shim, optimizer, *gradients)
+        for start, gradient, parameter in zip(before, gradients, module.parameters(), strict=True):
+            torch.testing.assert_close(parameter.detach(), start - 0.1 * scale * gradient)
+        assert optimizer.grad_clip == limit
+
+
+def test_clipping_leaves_the_pull_towards_zero_as_it_is() -> None:
+    """It is no part of the gradient that is bounded."""
+    shim, module = build()
+    before = copy_values(module)
+    optimizer = SGD(0.1, L2=10.0, L2_is_weight_decay=False, grad_clip=1.0)
+    step(shim, optimizer, matrix=0.0, bias=0.0)
+    torch.testing.assert_close(module.matrix.detach(), before[0] * (1 - 0.1 * 10.0))
+
+
+def test_a_function_that_collects_gradients_is_no_optimizer() -> None:
+    """`nlp.rehearse` passes one."""
+    shim, module = build()
+    before = copy_values(module)
+    collected = {}
+
+    def collect(key: Any, weights: Any, gradient: Any) -> Any:
+        collected[key] = gradient.copy()
+        return weights, gradient
+
+    step(shim, collect, matrix=3.0, bias=4.0)
+    assert {(shim.id, "matrix"), (shim.id, "bias")} == set(collected)
+    assert (collected[shim.id, "matrix"] == 3.0).all()
+    assert all(map(torch.equal, before, module.parameters()))
