@@ -126,11 +126,6 @@ class Errors(metaclass=_Coded):
         "[pretraining] component and layer to say which model these weights are for; or take the "
         "component from a pipeline that has weights, with `source` instead of `factory`."
     )
-    E018 = (
-        "The gradient for the contextual vectors (shape {shape}) has values that are not "
-        "finite: training has diverged. Lower training.optimizer.learn_rate, or add warm-up "
-        "steps, and start again from the last checkpoint."
-    )
     E019 = (
         "Stored pieces (kind, ids, characters) = {found} do not fit the config's {expected}. "
         "Load them with the config they were saved with."
@@ -443,6 +438,11 @@ class Errors(metaclass=_Coded):
         "differently. Leave layer_decay at 1.0, and freeze_layers at 0, or at {n_layers} for the "
         "whole encoder."
     )
+    E153 = (
+        "{n} updates in a row were skipped, since the loss or a gradient was not finite: training "
+        "has diverged. Start again from the last checkpoint with a lower optimizer.learn_rate or a "
+        "longer warm-up, and check the data for very long or empty texts and for extreme targets."
+    )
 
     # warnings
     W050 = (
@@ -454,6 +454,11 @@ class Errors(metaclass=_Coded):
         "the pipeline again. To train on top of them, initialise the other components alone, "
         "nlp.get_pipe(NAME).initialize(get_examples, nlp=nlp), and call nlp.resume_training(); "
         "in a config for `spacy train` take the component by `source`, or name an encoder_loader."
+    )
+    W003 = (
+        "An update was skipped, since the loss or a gradient was not finite. Single ones do no "
+        "harm. If `counts['skipped_updates']` of the component grows, lower "
+        "training.optimizer.learn_rate, or add warm-up steps."
     )
     W001 = (
         "A vocabulary of word pieces was learned from {n_docs} sample documents only. Unless "

@@ -116,7 +116,8 @@ class ContextualEmbedder(Tok2Vec):
 
         documents, windows, pieces; tokens; tokens_without_pieces (white space, and
         what a tokenizer drops: zero vectors); lossy_pieces (text that the vocabulary cannot spell,
-        or that was cut to max_characters).
+        or that was cut to max_characters);
+        skipped_updates (whose loss or gradients were not finite).
         """
         return get_shim(self.model).counts
 

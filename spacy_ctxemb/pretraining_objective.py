@@ -130,7 +130,10 @@ def score_batch(
     losses = objective(layers, targets.to(shim.device), mask)
     total = torch.stack(list(losses.nll.values())).mean()
     if not bool(torch.isfinite(total)):
-        raise RuntimeError(Errors.E033.format(loss=float(total.detach())))
+        if not torch.is_grad_enabled():
+            raise RuntimeError(Errors.E033.format(loss=float(total.detach())))
+        shim.spoil_update()
+        return []  # else the loss that spaCy reports would never be finite again
     if torch.is_grad_enabled() and n_targets:
         (total / n_targets).backward()
     return [(name, float(nll.detach()), losses.n_targets[name]) for name, nll in losses.nll.items()]

@@ -1,6 +1,5 @@
 """The Thinc shim around an embedder: values of parameters, passes, serialisation."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +81,6 @@ class EmbedderShim(TorchShim):
         self.keeps_objective = False
         self.pieces_from_sample = False
         self.has_loaded = False
-        self.counts: Counter[str] = Counter()
 
     @property
     def embedder(self) -> Embedder:

@@ -1,6 +1,9 @@
 """A PyTorch module inside a Thinc model: updates, averages, copies, weights as safetensors."""
 
 import copy
+import math
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+#: Updates skipped one after the other after which training stops.
+MAX_SKIPPED = 10
+
+
 class TorchShim(Shim):
     """Holds a module.
 
@@ -29,6 +36,9 @@ class TorchShim(Shim):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module.eval())
+        self.counts: Counter[str] = Counter()
+        self.is_spoiled = False
+        self.n_skipped = 0
 
     @property
     def device(self) -> torch.device:
@@ -43,15 +53,39 @@ class TorchShim(Shim):
         yield from self.module.named_parameters()
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Let Thinc's optimizer change every parameter that has a gradient."""
+        """Let Thinc's optimizer change every parameter that has a gradient.
+
+        Not where a gradient is not finite: Adam's moments would never be finite again.
+        """
         rates = self.find_rates()
         trained = [
             Trained((self.id, name), parameter, rates.get(name, 1.0))
             for name, parameter in self.named_parameters()
             if parameter.grad is not None
         ]
-        take_step(optimizer, trained, measure(trained))
-        self.weights_changed()
+        norm = measure(trained)
+        if self.is_spoiled or not math.isfinite(norm):
+            self.skip_update()
+        elif trained:
+            take_step(optimizer, trained, norm)
+            self.n_skipped = 0
+            self.weights_changed()
+
+    def spoil_update(self) -> None:
+        """Let the next update be skipped, as for a loss that is not finite."""
+        self.is_spoiled = True
+
+    def skip_update(self) -> None:
+        """Drop all gradients. Warns the first time, and stops where it happens again and again."""
+        for _, parameter in self.named_parameters():
+            parameter.grad = None
+        self.is_spoiled = False
+        self.n_skipped += 1
+        self.counts["skipped_updates"] += 1
+        if self.n_skipped == MAX_SKIPPED:
+            raise RuntimeError(Errors.E153.format(n=self.n_skipped))
+        if self.counts["skipped_updates"] == 1:
+            warnings.warn(Errors.W003, stacklevel=2)
 
     def find_rates(self) -> dict[str, float]:
         """Factors of the learning rate, by names of parameters; 1.0 for those left out."""
@@ -105,11 +139,7 @@ def backpropagate(*pairs: tuple[Tensor, Tensor | None]) -> None:
     """Send gradients back from outputs, in one pass. pairs: an output, and its gradient if any."""
     outputs, gradients = [], []
     for output, gradient in pairs:
-        if gradient is None:
-            continue
-        if not bool(torch.isfinite(gradient).all()):
-            raise ValueError(Errors.E018.format(shape=tuple(gradient.shape)))
-        if output.requires_grad:  # not where no Doc has any pieces
+        if gradient is not None and output.requires_grad:  # not where no Doc has any pieces
             outputs.append(output)
             gradients.append(gradient)
     if outputs:

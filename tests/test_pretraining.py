@@ -328,15 +328,23 @@ def test_a_loss_that_is_not_a_number(objective, tmp_path):
     pretraining = start(tiny_config(objective, tmp_path))
     name, parameter = next(iter(pretraining.shim.embedder.encoder.named_parameters()))
     parameter.data.fill_(math.nan)
+    others = [p.detach().clone() for p in pretraining.shim.objective.parameters()]
+    with pytest.warns(UserWarning, match=r"\[W003\] An update was skipped.*learn_rate"):
+        assert pretraining.update() == 0.0
+    assert all(map(torch.equal, others, pretraining.shim.objective.parameters()))
+    with pytest.raises(RuntimeError, match=r"\[E153\] 10 updates in a row"):
+        for _ in range(9):
+            pretraining.update()
     with pytest.raises(RuntimeError, match=r"\[E033\] The loss became nan.*learn_rate"):
-        pretraining.update()
+        evaluate(pretraining.shim, pretraining.docs, np.random.default_rng(0))
 
 
 def test_a_loss_that_is_infinite(objective, tmp_path):
     pretraining = start(tiny_config(objective, tmp_path))
     pretraining.shim.objective.bias.data[-1] = math.inf
-    with pytest.raises(RuntimeError, match=r"\[E033\] The loss became (nan|inf)"):
+    with pytest.warns(UserWarning, match=r"\[W003\] An update was skipped"):
         pretraining.update()
+    assert pretraining.shim.counts["skipped_updates"] == 1
 
 
 def test_a_component_without_an_encoder(tmp_path):
