@@ -176,6 +176,26 @@ def test_averaged_parameters_are_used_and_taken_back():
     assert all(torch.equal(now[name], value) for name, value in parameters(nlp).items())
 
 
+def test_averaged_parameters_are_what_spacy_train_saves(model, tmp_path):
+    """Also where some layers are frozen, and so have no averages."""
+    nlp = with_ner({**model, "freeze_layers": 1})
+    optimizer = Adam(0.01, use_averages=True)
+    for _ in range(5):
+        nlp.update(examples(nlp, NER_DATA), sgd=optimizer)
+    now = vectors(nlp)
+    with nlp.use_params(optimizer.averages):
+        averaged, inside = parameters(nlp), vectors(nlp)
+        nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    assert all(torch.equal(averaged[name], value) for name, value in parameters(loaded).items())
+    for during, saved, before, after in zip(
+        inside, vectors(loaded), now, vectors(nlp), strict=True
+    ):
+        np.testing.assert_allclose(saved, during, atol=1e-6)
+        np.testing.assert_array_equal(before, after)
+        assert not len(before) or not np.allclose(during, before, atol=1e-4)
+
+
 @pytest.mark.parametrize("excluded", ["ner", "textcat"])
 def test_the_encoder_learns_from_any_listener(excluded):
     """Also where the last one, to which spaCy's tok2vec leaves the work, sends no gradient."""
