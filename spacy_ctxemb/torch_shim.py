@@ -65,13 +65,15 @@ class TorchShim(Shim):
             if params and (self.id, name) in params:
                 replaced.append((parameter, parameter.data))
                 parameter.data = xp2torch(params[self.id, name], device=parameter.device)
-        self.weights_changed()
+        if replaced:
+            self.weights_changed()
         try:
             yield
         finally:
             for parameter, data in replaced:
                 parameter.data = data
-            self.weights_changed()
+            if replaced:
+                self.weights_changed()
 
     def copy(self) -> "Self":
         """A deep copy with an id of its own."""
