@@ -89,6 +89,7 @@ MAY_IMPORT = {
         ".windows",
     },
     "outputs": {"numpy", "spacy", ".bridge", ".shim"},
+    "cache_stores": {".files"},
     "pretraining_objective": {
         *("numpy", "spacy", "thinc", "torch"),
         *(".bridge", ".doc_windows", ".objectives", ".shim", ".windows"),
