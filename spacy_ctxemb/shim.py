@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from .doc_windows import DocWindowing
 from .embedder import Embedder
+from .encoders.derived import Derived
 from .errors import Errors
 from .files import replacing
 from .objectives import OBJECTIVES, Objective
@@ -24,6 +25,7 @@ from .pieces import Pieces, pieces_from_json
 from .torch_shim import (
     TorchShim,
     backpropagate,
+    compute_digest,
     get_tensors,
     load_module,
     load_part,
@@ -75,6 +77,7 @@ class EmbedderShim(TorchShim):
         self.pieces_from_sample = False
         self.has_loaded = False
         self.counts: Counter[str] = Counter()
+        self.weights_digest: Derived[Embedder, bytes] = Derived(compute_digest)
 
     @property
     def embedder(self) -> Embedder:
@@ -87,6 +90,7 @@ class EmbedderShim(TorchShim):
 
     def weights_changed(self) -> None:
         self.embedder.encoder.weights_changed()
+        self.weights_digest.drop()
 
     def weights_replaced(self) -> None:
         """What was computed from other weights is worth nothing."""
