@@ -140,18 +140,17 @@ class DiskStore(Store):
             status = os.fstat(file.fileno())
             if status.st_ino != self._inode or status.st_size < self._position:
                 self._forget(inode=status.st_ino)
-            if self._position == 0:
+            position = self._position  # another thread may be as far
+            if position == 0:
                 if not self._check_beginning(file.read(len(MAGIC))):
                     return
-                self._position = len(MAGIC)
-            if status.st_size < self._position + ENTRY_BYTES:
-                return
-            file.seek(self._position)
-            entries = file.read()
-        n = len(entries) // ENTRY_BYTES
-        for i in range(n):
-            self._take_entry(entries[i * ENTRY_BYTES : (i + 1) * ENTRY_BYTES])
-        self._position += n * ENTRY_BYTES
+                position = len(MAGIC)
+            file.seek(position)
+            entries = file.read() if status.st_size >= position + ENTRY_BYTES else b""
+        n_bytes = len(entries) // ENTRY_BYTES * ENTRY_BYTES
+        for i in range(0, n_bytes, ENTRY_BYTES):
+            self._take_entry(entries[i : i + ENTRY_BYTES])
+        self._position = position + n_bytes
 
     def _check_beginning(self, found: bytes) -> bool:
         """Whether an index begins as it should; one of other contents is refused."""
@@ -181,7 +180,8 @@ class DiskStore(Store):
     def _append(self, records: Sequence[tuple[bytes, bytes]]) -> int:
         self._create_files()
         self._read_index()
-        data, entries, end = [], [], self.n_bytes
+        position, start = self._position, self.n_bytes
+        data, entries, end = [], [], start
         n_left_out = 0
         for key, record in dict(records).items():
             if key in self._places:
@@ -194,8 +194,8 @@ class DiskStore(Store):
             data.append(record)
             end += len(record)
         if entries:
-            write_at(self.folder / DATA, self.n_bytes, b"".join(data))
-            write_at(self.folder / INDEX, self._position, b"".join(entries))
+            write_at(self.folder / DATA, start, b"".join(data))
+            write_at(self.folder / INDEX, position, b"".join(entries))
         self._read_index()
         return n_left_out
 

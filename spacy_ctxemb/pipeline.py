@@ -108,15 +108,24 @@ class ContextualEmbedder(Tok2Vec):
         if keep_attention and not embedder.encoder.has_attention:
             raise ValueError(Errors.E094.format(name=name, encoder=type(embedder.encoder).__name__))
         self.keep_pieces = keep_pieces
-        if cache is not None and not isinstance(cache, FeatureCache):
-            raise ValueError(Errors.E162.format(name=name, found=repr(cache)))
-        self.cache = cache
         self._linked = self.listener_map
         self._later_writers: list[str] = []
         self._pending: PendingUpdate | None = None
-        obstacle = find_obstacle(get_shim(model), self._wanted)
+        self.cache = cache
+
+    @property
+    def cache(self) -> FeatureCache | None:
+        """What prediction has made of earlier Docs; None for no cache."""
+        return self._cache
+
+    @cache.setter
+    def cache(self, cache: FeatureCache | None) -> None:
+        if cache is not None and not isinstance(cache, FeatureCache):
+            raise ValueError(Errors.E162.format(name=self.name, found=repr(cache)))
+        obstacle = find_obstacle(get_shim(self.model), self._wanted)
         if cache is not None and obstacle:
-            warnings.warn(Errors.W006.format(name=name, reason=obstacle), stacklevel=2)
+            warnings.warn(Errors.W006.format(name=self.name, reason=obstacle), stacklevel=2)
+        self._cache = cache
 
     @property
     def counts(self) -> Counter[str]:

@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import random
 import re
+import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,30 @@ class TestDisk:
             store.write(RECORDS)
             assert store.read(KEYS) == VALUES
         assert DiskStore(folder, LIMIT).read(KEYS) == VALUES
+
+    def test_a_writer_that_is_killed(self, tmp_path: Path) -> None:
+        records = [make(i, size=3000) for i in range(3000)]
+
+        def work() -> None:
+            store = DiskStore(tmp_path, 100 * LIMIT)
+            for i in range(0, len(records), 3):
+                store.write(records[i : i + 3])
+
+        n_found = 0
+        for i in range(6):
+            worker = multiprocessing.get_context("fork").Process(target=work)
+            worker.start()
+            time.sleep(0.02 + 0.013 * i)
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.join()
+            store = DiskStore(tmp_path, 100 * LIMIT)
+            found = store.read([key for key, _ in records])
+            assert all(a in (None, b) for a, (_, b) in zip(found, records, strict=True))
+            assert sum(a is not None for a in found) >= n_found  # nothing is lost
+            n_found = sum(a is not None for a in found)
+        assert n_found > 0
+        store.write(records)
+        assert store.read([key for key, _ in records]) == [record for _, record in records]
 
     @given(place=st.integers(0, 8 * ENTRY_BYTES - 1), byte=st.integers(1, 255))
     def test_a_damaged_index(
