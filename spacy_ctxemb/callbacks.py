@@ -8,7 +8,28 @@ from thinc.api import Model
 
 from .bridge import find_shims
 from .errors import Errors
+from .feature_cache import FeatureCache
+from .pipeline import ContextualEmbedder
 from .subword_pieces import SubwordPieces
+
+
+def build_use_cache(
+    *, cache: FeatureCache, component: str = "ctxemb"
+) -> Callable[[Language], Language]:
+    """`spacy-ctxemb.UseCache.v1`: give a component a cache for this training alone.
+
+    For a component that is taken by `source`, whose settings stand in its own pipeline.
+    """
+
+    def use_cache(nlp: Language) -> Language:
+        pipe = nlp.get_pipe(component) if component in nlp.component_names else None
+        if not isinstance(pipe, ContextualEmbedder):
+            names = [n for n, p in nlp.components if isinstance(p, ContextualEmbedder)]
+            raise ValueError(Errors.E167.format(name=component, names=names))
+        pipe.cache = cache
+        return nlp
+
+    return use_cache
 
 
 def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:

@@ -444,7 +444,41 @@ class Errors(metaclass=_Coded):
         "longer warm-up, and check the data for very long or empty texts and for extreme targets."
     )
 
+    # the cache of features
+    E160 = "There is no dtype '{dtype}' for FeatureCache. Use one of {options}."
+    E161 = (
+        "max_megabytes of FeatureCache is {max_megabytes}, so that nothing could be kept. Choose 1 "
+        "or more; a token takes width * 4 bytes."
+    )
+    E162 = (
+        "The cache of '{name}' is {found}. Make it [components.{name}.cache] with "
+        '@misc = "spacy-ctxemb.FeatureCache.v1", or null.'
+    )
+    E163 = (
+        "{path} is not a cache: its file '{file}' is of another kind. Pass another directory as "
+        "path of FeatureCache, or remove this one."
+    )
+    E164 = (
+        "The encoder or its pieces hold an object of the type {found}, so that a cache cannot tell "
+        "whether they have changed. Set cache = null, or keep plain values in its place."
+    )
+    E165 = (
+        "The cache of '{name}' is {found}, so that nothing would outlast this command. Set "
+        "components.{name}.cache to a FeatureCache with a path; or, in a config that takes "
+        "'{name}' by source, use spacy-ctxemb.UseCache.v1 as [initialize.before_init]."
+    )
+    E166 = (
+        "A pipeline does not say which texts to encode. Pass .spacy files, or a config for "
+        "`spacy train` in its place."
+    )
+    E167 = "'{name}' is no component of the factory ctxemb; there are {names}. Choose one of these."
+
     # warnings
+    W006 = "The cache of '{name}' is not used, since {reason}. Change that, or set cache = null."
+    W007 = (
+        "Nothing more is written to the cache in {path}: {reason}. Make room, or choose another "
+        "path of FeatureCache."
+    )
     W050 = (
         "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "
         "the same weights; AllenNLP and bilm-tf want it changed to 262."

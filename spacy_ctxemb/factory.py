@@ -34,6 +34,7 @@ DEFAULT_MODEL: dict[str, Any] = {
         "normalize": False,
         "keep_pieces": False,
         "keep_attention": False,
+        "cache": None,
     },
 )
 def build_ctxemb(
@@ -46,6 +47,7 @@ def build_ctxemb(
     normalize: bool,
     keep_pieces: bool,
     keep_attention: bool,
+    cache: Any,
 ) -> "ContextualEmbedder":
     """Build the component.
 
@@ -60,6 +62,8 @@ def build_ctxemb(
     keep_pieces: whether to write the pieces of the text to doc._.ctxemb_pieces, for
         token._.ctxemb_pieces.
     keep_attention: whether to write attention weights to doc._.ctxemb_attention: much memory.
+    cache: a `spacy-ctxemb.FeatureCache.v1` for what prediction makes of each Doc, so that later
+        epochs do without a frozen encoder; null for none.
     """
     from .pipeline import ContextualEmbedder
 
@@ -73,4 +77,5 @@ def build_ctxemb(
         normalize=normalize,
         keep_pieces=keep_pieces,
         keep_attention=keep_attention,
+        cache=cache,
     )

@@ -29,6 +29,7 @@ from .bridge import (
 from .doc_pooling import check_doc_pooling
 from .doc_windows import list_pieces
 from .errors import Errors
+from .feature_cache import FeatureCache, Features, find_obstacle
 from .layer_mix import LayerWeights, ScalarMix
 from .listeners import TENSOR, Guard, get_guard, guard
 from .loaders import EncoderLoader
@@ -86,6 +87,7 @@ class ContextualEmbedder(Tok2Vec):
         normalize: bool = False,
         keep_pieces: bool = False,
         keep_attention: bool = False,
+        cache: FeatureCache | None = None,
     ) -> None:
         super().__init__(vocab, model, name)
         if keep not in KEEP:
@@ -109,6 +111,21 @@ class ContextualEmbedder(Tok2Vec):
         self._linked = self.listener_map
         self._later_writers: list[str] = []
         self._pending: PendingUpdate | None = None
+        self.cache = cache
+
+    @property
+    def cache(self) -> FeatureCache | None:
+        """What prediction has made of earlier Docs; None for no cache."""
+        return self._cache
+
+    @cache.setter
+    def cache(self, cache: FeatureCache | None) -> None:
+        if cache is not None and not isinstance(cache, FeatureCache):
+            raise ValueError(Errors.E162.format(name=self.name, found=repr(cache)))
+        obstacle = find_obstacle(get_shim(self.model), self._wanted)
+        if cache is not None and obstacle:
+            warnings.warn(Errors.W006.format(name=self.name, reason=obstacle), stacklevel=2)
+        self._cache = cache
 
     @property
     def counts(self) -> Counter[str]:
@@ -118,19 +135,43 @@ class ContextualEmbedder(Tok2Vec):
         what a tokenizer drops: zero vectors); lossy_pieces (text that the vocabulary cannot spell,
         or that was cut to max_characters);
         skipped_updates (whose loss or gradients were not finite).
+        With a cache also cache_hits and cache_misses, Docs that were met before and others;
+        cache_full, Docs for which there was no room.
         """
         return get_shim(self.model).counts
 
     def predict(self, docs: Iterable[Doc]) -> list[Floats2d] | list[Outputs]:
         """Vectors of each Doc, (n_tokens, width), and what else is to be kept."""
-        docs = list(docs)
-        wanted = Wanted(
+        docs, wanted = list(docs), self._wanted
+        if self.cache is None or find_obstacle(get_shim(self.model), wanted):
+            return self._encode(docs, wanted)
+
+        def encode(docs: list[Doc]) -> list[Features]:
+            return [self._to_features(found) for found in self._encode(docs, wanted)]
+
+        shim = get_shim(self.model)
+        found = self.cache.predict(shim, docs, encode, with_layers=wanted.layers)
+        if wanted.layers:
+            return [Outputs(*features, None, None, None) for features in found]
+        return [cast(Floats2d, features.vectors) for features in found]
+
+    def _to_features(self, found: Floats2d | Outputs) -> Features:
+        if isinstance(found, Outputs):
+            return Features(found.tensor, found.layers)
+        return Features(cast(Any, self.model.ops.to_numpy(found)), None)
+
+    @property
+    def _wanted(self) -> Wanted:
+        """What is wanted besides token vectors."""
+        return Wanted(
             layers=self._wants_layers,
             boundaries=self.boundaries,
             doc_pooling=self.doc_pooling if self.keep != "none" else None,
             normalize=self.normalize,
             attention=self.keep_attention,
         )
+
+    def _encode(self, docs: list[Doc], wanted: Wanted) -> list[Floats2d] | list[Outputs]:
         if wanted.layers or wanted.boundaries or wanted.doc_pooling or wanted.attention:
             return predict_outputs(self.model, docs, wanted)
         predicted: list[Floats2d] = self.model.predict(docs)

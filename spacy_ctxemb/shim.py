@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from .doc_windows import DocWindowing
 from .embedder import Embedder
+from .encoders.derived import Derived
 from .errors import Errors
 from .files import replacing
 from .layer_training import LayerTraining
@@ -24,6 +25,7 @@ from .pieces import Pieces, pieces_from_json
 from .torch_shim import (
     TorchShim,
     backpropagate,
+    compute_digest,
     get_tensors,
     load_module,
     load_part,
@@ -81,6 +83,7 @@ class EmbedderShim(TorchShim):
         self.keeps_objective = False
         self.pieces_from_sample = False
         self.has_loaded = False
+        self.weights_digest: Derived[Embedder, bytes] = Derived(compute_digest)
 
     @property
     def embedder(self) -> Embedder:
@@ -93,6 +96,7 @@ class EmbedderShim(TorchShim):
 
     def weights_changed(self) -> None:
         self.embedder.encoder.weights_changed()
+        self.weights_digest.drop()
 
     def weights_replaced(self) -> None:
         """What was computed from other weights is worth nothing."""

@@ -1,6 +1,7 @@
 """A PyTorch module inside a Thinc model: updates, averages, copies, weights as safetensors."""
 
 import copy
+import hashlib
 import math
 import warnings
 from collections import Counter
@@ -102,13 +103,15 @@ class TorchShim(Shim):
             if params and (self.id, name) in params:
                 replaced.append((parameter, parameter.data))
                 parameter.data = xp2torch(params[self.id, name], device=parameter.device)
-        self.weights_changed()
+        if replaced:
+            self.weights_changed()
         try:
             yield
         finally:
             for parameter, data in replaced:
                 parameter.data = data
-            self.weights_changed()
+            if replaced:
+                self.weights_changed()
 
     def copy(self) -> "Self":
         """A deep copy with an id of its own."""
@@ -159,6 +162,16 @@ def get_tensors(module: nn.Module) -> dict[str, Tensor]:
 def save_module(module: nn.Module) -> bytes:
     """The values of all parameters, as the bytes of a safetensors file."""
     return safetensors.torch.save(get_tensors(module))
+
+
+def compute_digest(module: nn.Module) -> bytes:
+    """A short name for the values of all parameters."""
+    found = hashlib.blake2b(digest_size=32)
+    for name, value in module.state_dict().items():
+        found.update(repr((name, str(value.dtype), tuple(value.shape))).encode())
+        values = value.detach().cpu().contiguous().reshape(-1)
+        found.update(values.view(torch.uint8).numpy())
+    return found.digest()
 
 
 def load_part(data: bytes, prefix: str) -> dict[str, Tensor]:

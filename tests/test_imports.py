@@ -81,7 +81,7 @@ MAY_IMPORT = {
     "optimizer_step": {"thinc", "torch"},
     "torch_shim": {"safetensors", "thinc", "torch", ".optimizer_step"},
     "shim": {
-        *("numpy", "safetensors", "srsly", "thinc", "torch"),
+        *("numpy", "safetensors", "srsly", "thinc", "torch", ".encoders.derived"),
         *(".doc_windows", ".embedder", ".files", ".layer_training", ".objectives", ".pieces"),
         *(".torch_shim", ".windows"),
     },
@@ -91,6 +91,9 @@ MAY_IMPORT = {
         *(".torch_shim", ".windows"),
     },
     "outputs": {"numpy", "spacy", ".bridge", ".shim"},
+    "cache_stores": {".files"},
+    "cache_keys": {"numpy", "spacy", "torch", ".", ".doc_windows", ".encoders.derived", ".shim"},
+    "feature_cache": {"numpy", "spacy", ".cache_keys", ".cache_stores", ".shim"},
     "pretraining_objective": {
         *("numpy", "spacy", "thinc", "torch"),
         *(".bridge", ".doc_windows", ".objectives", ".shim", ".windows"),
@@ -101,7 +104,9 @@ MAY_IMPORT = {
         *(".mix_listener", ".objectives", ".pieces", ".pretraining_objective"),
         *(".subword_pieces", ".windows"),
     },
-    "callbacks": {"spacy", "thinc", ".bridge", ".subword_pieces"},
+    "callbacks": {
+        *("spacy", "thinc", ".bridge", ".feature_cache", ".pipeline", ".subword_pieces"),
+    },
     "loaders": {
         *("tokenizers", "torch", ".checkpoints", ".encoders", ".pieces", ".subword_pieces"),
     },
@@ -113,7 +118,8 @@ MAY_IMPORT = {
     },
     "pipeline": {
         *("spacy", "thinc"),
-        *(".bridge", ".doc_pooling", ".doc_windows", ".layer_mix", ".listeners", ".loaders"),
+        *(".bridge", ".doc_pooling", ".doc_windows", ".feature_cache", ".layer_mix"),
+        *(".listeners", ".loaders"),
         *(".mix_listener", ".outputs", ".piece_loaders", ".shim", ".vectors"),
     },
     "factory": {"spacy.language", ".pipeline"},
@@ -121,7 +127,7 @@ MAY_IMPORT = {
     "cli.*": {
         *("numpy", "spacy", "thinc", "tqdm", "typer", "wasabi"),
         *(".bridge", ".checkpoints", ".cli", ".encoders", ".files", ".pieces"),
-        *(".pretraining_objective", ".report", ".subword_pieces", ".windows"),
+        *(".pipeline", ".pretraining_objective", ".report", ".subword_pieces", ".windows"),
     },
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
 }

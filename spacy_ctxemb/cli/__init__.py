@@ -4,6 +4,7 @@ nor at the top of the files beside it."""
 import typer
 from spacy.cli._util import app
 
+from .cache import cache
 from .collect_text import collect_text
 from .convert_textcat import convert_textcat
 from .export_bert import export_bert
@@ -17,6 +18,7 @@ from .train_pieces import train_pieces
 ctxemb_cli = typer.Typer(
     name="ctxemb", help="Contextual word vectors for spaCy.", no_args_is_help=True
 )
+ctxemb_cli.command("cache", context_settings={"ignore_unknown_options": True})(cache)
 ctxemb_cli.command("collect-text")(collect_text)
 ctxemb_cli.command("convert-textcat")(convert_textcat)
 ctxemb_cli.command("train-pieces")(train_pieces)

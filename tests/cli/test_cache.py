@@ -1,0 +1,243 @@
+"""`python -m spacy ctxemb cache`"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+from spacy.cli.train import train
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.util import load_config
+from thinc.api import Config
+
+from ..pipelines import TEXTCAT_DATA, initialised, listener, textcat_config
+from .command import run, run_well
+
+#: Three sentences each, so that a reader may split them.
+TEXTS = [f"{text} It was {i}. All slept." for i, (text, _) in enumerate(TEXTCAT_DATA * 3)]
+
+
+def read_counts(output: str) -> list[int]:
+    """Hits, misses and Docs without room."""
+    (found,) = re.findall(r"(\d+) hits, (\d+) misses, (\d+) without room, [\d.]+ MB", output)
+    return [int(n) for n in found]
+
+
+def write_docs(path: Path, texts: list[str]) -> Path:
+    nlp = spacy.blank("en")
+    docs = DocBin()
+    for i, text in enumerate(texts):
+        doc = nlp.make_doc(text)
+        for token in doc:
+            token.is_sent_start = token.i == 0 or doc[token.i - 1].text == "."
+        doc.cats = {"money": float(i % 2), "nature": float(1 - i % 2)}
+        docs.add(doc)
+    docs.to_disk(path)
+    return path
+
+
+def cache_settings(folder: Path) -> dict[str, Any]:
+    return {"@misc": "spacy-ctxemb.FeatureCache.v1", "path": str(folder / "cache")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory with a pipeline without a cache, one with a cache, texts, and a config."""
+    initialised().to_disk(tmp_path / "plain")
+    initialised(cache=cache_settings(tmp_path)).to_disk(tmp_path / "cached")
+    write_docs(tmp_path / "train.spacy", TEXTS)
+    write_docs(tmp_path / "dev.spacy", [f"Dev. {text}" for text in TEXTS[:5]])
+    write_config(tmp_path).to_disk(tmp_path / "config.cfg")
+    return tmp_path
+
+
+def write_config(folder: Path, **settings: Any) -> Config:
+    """A text classifier on top of a frozen encoder, taken by source. settings: of its reader."""
+    reader = {"@readers": "spacy.Corpus.v1"}
+    batcher = {"@batchers": "spacy.batch_by_words.v1", "size": 60, "tolerance": 0.2}
+    config = {
+        "nlp": {"lang": "en", "pipeline": ["ctxemb", "textcat"]},
+        "components": {
+            "ctxemb": {"source": str(folder / "plain")},
+            "textcat": {
+                "factory": "textcat_multilabel",
+                **textcat_config(listener(), exclusive=False),
+            },
+        },
+        "paths": {"train": None},
+        "corpora": {
+            "train": {**reader, "path": "${paths.train}", **settings},
+            "dev": {**reader, "path": str(folder / "dev.spacy")},
+        },
+        "training": {
+            "seed": 0,
+            "gpu_allocator": None,
+            "train_corpus": "corpora.train",
+            "dev_corpus": "corpora.dev",
+            "frozen_components": ["ctxemb"],
+            "annotating_components": ["ctxemb"],
+            "max_epochs": 2,
+            "eval_frequency": 3,
+            "batcher": {"discard_oversize": False, **batcher},
+        },
+        "initialize": {
+            "components": {"textcat": {"labels": ["money", "nature"]}},
+            "before_init": {
+                "@callbacks": "spacy-ctxemb.UseCache.v1",
+                "component": "ctxemb",
+                "cache": cache_settings(folder),
+            },
+        },
+    }
+    return Config(config)
+
+
+def fill(folder: Path, *arguments: str | Path) -> list[int]:
+    options = ["--paths.train", folder / "train.spacy"]
+    return read_counts(run_well("cache", folder / "config.cfg", *arguments, *options))
+
+
+class Spy:
+    """Counts what components find in their caches, also those that others build."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from spacy_ctxemb.feature_cache import FeatureCache
+
+        self.hits, self.misses = 0, 0
+        predict = FeatureCache.predict
+
+        def spy(cache: Any, shim: Any, *arguments: Any, **settings: Any) -> Any:
+            before = shim.counts.copy()
+            found = predict(cache, shim, *arguments, **settings)
+            self.hits += shim.counts["cache_hits"] - before["cache_hits"]
+            self.misses += shim.counts["cache_misses"] - before["cache_misses"]
+            return found
+
+        monkeypatch.setattr(FeatureCache, "predict", spy)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"gold_preproc": True}, {"limit": 5}, {"max_length": 8}], ids=str
+)
+def test_training_finds_everything(
+    settings: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_config(folder, **settings).to_disk(folder / "config.cfg")
+    hits, misses, full = fill(folder)
+    n_train = {"{}": 12, "{'limit': 5}": 5}.get(str(settings), 36)
+    assert (hits + misses, full) == (n_train + 5, 0)
+    spy = Spy(monkeypatch)
+    overrides = {"paths.train": str(folder / "train.spacy")}
+    train(folder / "config.cfg", folder / "out", overrides=overrides)
+    assert spy.misses == 0
+    assert spy.hits >= 2 * n_train + 5
+    assert (
+        load_config(folder / "out/model-last/config.cfg")["components"]["ctxemb"]["cache"] is None
+    )
+
+
+def test_a_second_run_finds_what_the_first_has_made(folder: Path) -> None:
+    assert fill(folder) == [0, 17, 0]
+    assert fill(folder) == [17, 0, 0]
+
+
+def test_an_interrupted_run_goes_on(folder: Path) -> None:
+    """Files that are cut anywhere cost no more than what was lost."""
+    fill(folder)
+    index = folder / "cache" / "index"
+    with index.open("r+b") as file:
+        file.truncate(index.stat().st_size - 72 * 4 - 10)
+    assert fill(folder) == [12, 5, 0]
+    assert fill(folder) == [17, 0, 0]
+
+
+def test_files_are_read_as_the_training_corpus(folder: Path) -> None:
+    write_config(folder, limit=3).to_disk(folder / "config.cfg")
+    assert fill(folder, folder / "dev.spacy", folder / "train.spacy") == [0, 6, 0]
+    assert fill(folder) == [6, 2, 0]
+
+
+def test_a_pipeline(folder: Path) -> None:
+    files = [folder / "train.spacy", folder / "dev.spacy"]
+    assert read_counts(run_well("cache", folder / "cached", *files)) == [0, 17, 0]
+    nlp, plain = spacy.load(folder / "cached"), spacy.load(folder / "plain")
+    found, expected = list(nlp.pipe(TEXTS)), list(plain.pipe(TEXTS))
+    assert nlp.get_pipe("ctxemb").counts == {"cache_hits": 12, "cache_misses": 0, "cache_full": 0}
+    for a, b in zip(found, expected, strict=True):
+        assert np.allclose(a.tensor, b.tensor, atol=1e-5)
+
+
+def test_components_before_the_encoder_run(folder: Path) -> None:
+    nlp = initialised(cache=cache_settings(folder))
+    nlp.add_pipe("sentencizer", before="ctxemb")
+    nlp.add_pipe("note", before="ctxemb")
+    nlp.to_disk(folder / "sentences")
+    assert read_counts(run_well("cache", folder / "sentences", folder / "train.spacy"))[1] == 12
+    nlp = spacy.load(folder / "sentences")
+    list(nlp.pipe(TEXTS))
+    assert nlp.get_pipe("ctxemb").counts["cache_misses"] == 0
+
+
+@Language.component("note")
+def note(doc: Doc) -> Doc:
+    """A component that is a function."""
+    doc.user_data["note"] = True
+    return doc
+
+
+@pytest.mark.parametrize("annotates", [False, True])
+def test_only_what_annotates_runs_in_training(
+    annotates: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(folder)
+    config["nlp"]["pipeline"].insert(0, "sentencizer")
+    config["components"]["sentencizer"] = {"factory": "sentencizer"}
+    if annotates:
+        config["training"]["annotating_components"].insert(0, "sentencizer")
+    config.to_disk(folder / "config.cfg")
+    fill(folder)
+    spy = Spy(monkeypatch)
+    overrides = {"paths.train": str(folder / "train.spacy")}
+    train(folder / "config.cfg", folder / "out", overrides=overrides)
+    assert (spy.misses, spy.hits > 24) == (0, True)
+
+
+def test_too_small_a_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nlp = initialised(cache={**cache_settings(folder), "max_megabytes": 1})
+    nlp.to_disk(folder / "small")
+    monkeypatch.setattr("spacy_ctxemb.feature_cache.MEGABYTE", 2000)
+    hits, misses, full = read_counts(run_well("cache", folder / "small", folder / "train.spacy"))
+    assert (hits, misses) == (0, 12) and 8 < full < 12
+
+
+def test_a_pipeline_without_texts(folder: Path) -> None:
+    code, output = run("cache", folder / "cached")
+    assert code == 1
+    assert "[E166] A pipeline does not say which texts to encode." in output
+
+
+@pytest.mark.parametrize("path, found", [("plain", "null"), ("memory", "in memory")])
+def test_a_cache_that_would_be_lost(path: str, found: str, folder: Path) -> None:
+    initialised(cache={**cache_settings(folder), "path": None}).to_disk(folder / "memory")
+    code, output = run("cache", folder / path, folder / "train.spacy")
+    assert code == 1
+    assert f"[E165] The cache of 'ctxemb' is {found}, so that nothing would outlast" in output
+
+
+def test_no_such_component(folder: Path) -> None:
+    arguments = ["cache", folder / "cached", folder / "train.spacy", "--component", "encoder"]
+    code, output = run(*arguments)
+    assert code == 1
+    assert "[E167] 'encoder' is no component of the factory ctxemb; there are ['ctxemb']." in output
+
+
+def test_a_cache_for_no_such_component(folder: Path) -> None:
+    config = write_config(folder)
+    config["initialize"]["before_init"]["component"] = "textcat"
+    config.to_disk(folder / "config.cfg")
+    arguments = ["cache", folder / "config.cfg", "--paths.train", folder / "train.spacy"]
+    code, output = run(*arguments)
+    assert code == 1 and "[E167] 'textcat' is no component" in output
