@@ -41,6 +41,30 @@ LAYER_LISTENER = {
     "upstream": "ctxemb",
 }
 
+ENCODERS: dict[str, dict[str, Any]] = {
+    "ModernTransformer": {
+        "vocab_size": 200,
+        "width": 16,
+        "n_blocks": 4,
+        "n_heads": 2,
+        "feedforward_width": 24,
+        "max_length": 32,
+        "local_window": 8,
+    },
+    "HuggingFace": {
+        "config": {
+            "model_type": "electra",
+            "vocab_size": 200,
+            "embedding_size": 16,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+            "max_position_embeddings": 32,
+        },
+    },
+}
+
 
 def settings(path: Path | None = None, **others: Any) -> dict[str, Any]:
     """The section of the config."""
@@ -214,6 +238,18 @@ class TestKeys:
         nlp = initialised({**BILM, "encoder": encoder, "pieces": pieces}, cache=cache)
         vectors(nlp)
         assert count(nlp) == [0, 5, 0]
+
+    @pytest.mark.parametrize("name", ENCODERS)
+    def test_other_encoders(self, name: str, tmp_path: Path) -> None:
+        if name == "HuggingFace":
+            pytest.importorskip("transformers")
+        encoder = {"@architectures": f"spacy-ctxemb.{name}.v1", **ENCODERS[name]}
+        nlp = initialised({**TRANSFORMER, "encoder": encoder}, cache=settings(tmp_path / "cache"))
+        expected = vectors(nlp)
+        nlp.to_disk(tmp_path / "pipeline")
+        again = spacy.load(tmp_path / "pipeline")
+        assert all(np.array_equal(a, b) for a, b in zip(vectors(again), expected, strict=True))
+        assert count(again) == [5, 0, 0]
 
     def test_equal_pipelines_share_a_directory(self, model: dict[str, Any], tmp_path: Path) -> None:
         expected = vectors(initialised(model, cache=settings(tmp_path / "cache")))
