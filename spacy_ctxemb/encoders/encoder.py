@@ -30,7 +30,7 @@ class Encoder(nn.Module, ABC):
     them, so an encoder can be built on PyTorch's meta device at no cost and filled once, with
     random values or weights.
 
-    n_ids: ids are in [0, n_ids); id 0 is padding.
+    n_ids: ids are in [0, n_ids).
     n_characters: C, where a piece is a row of character ids; None where it is one id.
     width: D.
     n_layers: L, the context-free layer included.
@@ -58,7 +58,7 @@ class Encoder(nn.Module, ABC):
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Encode windows.
 
-        ids: (B, T) or (B, T, C), integers.
+        ids: (B, T) or (B, T, C), integers; any where the mask is False.
         mask: (B, T), True where a piece is real; padding stands at the right.
         Returns L tensors (N, D), of the real steps.
         """
