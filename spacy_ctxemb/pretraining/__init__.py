@@ -1,0 +1,1 @@
+"""Pretraining at scale: any number of processes, exact resumption."""
