@@ -500,6 +500,43 @@ class Errors(metaclass=_Coded):
         "[initialize.before_init]."
     )
 
+    # pretraining
+    E200 = (
+        "The config has no section [pretrain], but {sections}. Add one; configs/pretrain_elmo.cfg "
+        "is an example. A config for `spacy pretrain`, with [pretraining], is another thing."
+    )
+    E201 = "{name} in [pretrain] is {value}, but must be at least {least}. Change it."
+    E202 = "{name} in [pretrain] is '{value}'. Use one of {options}."
+    E203 = (
+        "[pretrain] has unknown settings {unknown}, and lacks {missing}. The settings are {known}. "
+        "Correct the config."
+    )
+    E204 = (
+        "The checkpoint {path} is of {found} shards of the data, but here are {expected}. Choose "
+        "numbers of processes and of micro-batches (accumulate) whose product is {found}."
+    )
+    E205 = (
+        "The gradients of {n} steps, the last one step {step}, were not finite. Lower the learning "
+        "rate, lengthen its warm-up, or lower grad_clip; then go on with --resume."
+    )
+    E206 = (
+        "[pretrain] asks for {name}, which is not installed. Run `pip install {name}`, or take "
+        "the setting out."
+    )
+    E207 = (
+        "{path} holds the checkpoints of a run. Add --resume to go on with it, or choose another "
+        "folder."
+    )
+    E208 = (
+        "[pretrain] names the component '{component}', but the pipeline has {names}. Change "
+        "`component`."
+    )
+    E209 = (
+        "The run in {path} was begun with other values of {names}. Put them back to go on, or "
+        "begin a new run in another folder."
+    )
+    W020 = "The checkpoint {name} is damaged; the one before it is used."
+
     # vectors of documents, attention
     E092 = "There is no doc_pooling '{name}'. Use one of {options}, or null."
     E093 = (

@@ -12,6 +12,7 @@ from .export_elmo import export_elmo
 from .import_bert import import_bert
 from .import_elmo import import_elmo
 from .perplexity import perplexity
+from .pretrain import pretrain
 from .report import report
 from .train_pieces import train_pieces
 
@@ -23,6 +24,9 @@ ctxemb_cli.command("collect-text")(collect_text)
 ctxemb_cli.command("convert-textcat")(convert_textcat)
 ctxemb_cli.command("train-pieces")(train_pieces)
 ctxemb_cli.command("perplexity")(perplexity)
+ctxemb_cli.command(
+    "pretrain", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)(pretrain)
 ctxemb_cli.command("report")(report)
 import_cli = typer.Typer(help="Make pipelines of published models.", no_args_is_help=True)
 import_cli.command("elmo")(import_elmo)

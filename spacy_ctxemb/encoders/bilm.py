@@ -177,19 +177,39 @@ class BiLM(Encoder):
         Returns L tensors (N, D), and the last state of each sequence, the longest first.
         """
         layers = [x.new_empty(len(x), self.width) for _ in range(self.n_layers)]
-        states: list[list[State]] = [[], []]
-        for direction, lstms in enumerate(cast(Iterable[Iterable[LSTM]], self.directions)):
-            y = x[packing.order[direction]]
+        states: list[list[State]] = []
+        for direction in (FORWARD, BACKWARD):
+            order = packing.order[direction]
             columns = slice(direction * x.size(1), (direction + 1) * x.size(1))
-            layers[0][packing.order[direction], columns] = y
-            for i, lstm in enumerate(lstms):
-                dropped = dropout(y)
-                start = State(initial.h[direction, i], initial.c[direction, i])
-                h, last = lstm(dropped, packing.sizes, start)
-                y = h + dropped if self.skip_connections and i else h
-                states[direction].append(last)
-                layers[i + 1][packing.order[direction], columns] = y
+            outputs, last = self.run_direction(
+                direction, x[order], packing.sizes, initial, dropout
+            )
+            for layer, y in zip(layers, outputs, strict=True):
+                layer[order, columns] = y
+            states.append(last)
         return tuple(layers), BiLMState.collect(states)
+
+    def run_direction(
+        self,
+        direction: int,
+        x: Tensor,
+        sizes: Sequence[int],
+        initial: BiLMState,
+        dropout: Callable[[Tensor], Tensor],
+    ) -> tuple[list[Tensor], list[State]]:
+        """One stack over token vectors. x: (N, D / 2), packed by time in the order of reading.
+
+        Returns L tensors (N, D / 2), and the last state of each LSTM layer.
+        """
+        outputs, states = [x], []
+        stacks = cast(Sequence[Iterable[LSTM]], self.directions)
+        for i, lstm in enumerate(stacks[direction]):
+            dropped = dropout(outputs[-1])
+            start = State(initial.h[direction, i], initial.c[direction, i])
+            h, last = lstm(dropped, sizes, start)
+            outputs.append(h + dropped if self.skip_connections and i else h)
+            states.append(last)
+        return outputs, states
 
     def reset_state(self) -> None:
         self._carried = None

@@ -26,7 +26,12 @@ class Plot:
 
 
 def plot_curves(
-    curves: dict[str, Curve], names: Sequence[str], *, x_label: str, y_label: str
+    curves: dict[str, Curve],
+    names: Sequence[str],
+    *,
+    x_label: str,
+    y_label: str,
+    log_y: bool = False,
 ) -> Plot:
     """One line a name. names: all of the report, so that each looks the same in every plot."""
     from matplotlib.ticker import EngFormatter
@@ -45,6 +50,8 @@ def plot_curves(
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if log_y:
+        axes.set_yscale("log")
     axes.grid(color="#dddddd", linewidth=0.8)
     figure.legend(loc="outside right upper", frameon=False)
     alt = "; ".join(describe_curve(name, curve) for name, curve in curves.items())

@@ -1,0 +1,43 @@
+"""`python -m spacy ctxemb pretrain`"""
+
+from pathlib import Path
+
+import typer
+
+from .messages import showing_errors
+
+
+def pretrain(
+    ctx: typer.Context,
+    config_path: Path = typer.Argument(..., help="Config with a [pretrain] section", exists=True),
+    output: Path = typer.Argument(..., help="Folder of the run"),
+    resume: bool = typer.Option(False, "--resume", "-r", help="Go on after the last checkpoint"),
+    to_pipeline: Path | None = typer.Option(None, help="Folder for a pipeline of the encoder"),
+    gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="-1 for the CPU"),
+) -> None:
+    """Pretrain a biLM or a Transformer on text.
+
+    Settings of the config are overridden by options such as --paths.train FILE. To train with
+    several processes, put `torchrun --nproc-per-node N -m` before `spacy ctxemb pretrain`.
+    """
+    import logging
+
+    from spacy.cli._util import parse_config_overrides, setup_gpu
+    from spacy.util import load_config
+    from wasabi import msg
+
+    from ..pretraining.run import pretrain as run
+
+    logging.getLogger("torch.distributed").setLevel(logging.ERROR)
+    setup_gpu(gpu_id, silent=True)
+    overrides = parse_config_overrides(ctx.args)
+    with showing_errors():
+        config = load_config(config_path, overrides=overrides, interpolate=False)
+        output.mkdir(parents=True, exist_ok=True)
+        nlp = run(config, output, resume=resume)
+    if nlp is None:
+        return
+    msg.good(f"Wrote {output / 'model-last.bin'}")
+    if to_pipeline is not None:
+        nlp.to_disk(to_pipeline)
+        msg.good(f"Wrote a pipeline to {to_pipeline}")

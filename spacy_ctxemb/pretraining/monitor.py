@@ -1,0 +1,143 @@
+"""What people watch: a progress bar, log.jsonl, TensorBoard, Weights & Biases, a plot."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ..errors import Errors
+from ..files import replacing
+from .loop import Report
+from .settings import PretrainSettings
+
+LOG = "log.jsonl"
+
+#: Steps between two lines of the log.
+LOG_EVERY = 10
+
+
+class Monitor:
+    """Shows and stores what it is told. Only the first process has one.
+
+    output: the folder of the run. start: the step at which this process begins.
+    show: prints a line above the progress bar, by default.
+    """
+
+    def __init__(self, output: Path, settings: PretrainSettings, *, start: int) -> None:
+        self.path = output / LOG
+        truncate(self.path, start)
+        self.bar = tqdm(total=settings.max_steps, initial=start, unit="step", disable=None)
+        self.loggers = open_loggers(output, settings)
+
+    def __call__(self, report: Report) -> None:
+        row = describe(report)
+        self.bar.update()
+        self.bar.set_postfix_str(format_status(row))
+        if report.scores is not None or report.step % LOG_EVERY == 0:
+            with self.path.open("a", encoding="utf8") as log:
+                log.write(json.dumps(row) + "\n")
+            for logger in self.loggers:
+                logger(row)
+        if report.scores is not None:
+            self.show(f"step {report.step}: {format_scores(report.scores)}")
+
+    def show(self, line: str) -> None:
+        """Print a line that stays."""
+        self.bar.write(line)
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def describe(report: Report) -> dict[str, Any]:
+    """A row of the log."""
+    row: dict[str, Any] = {
+        "step": report.step,
+        "words": report.words,
+        "losses": report.losses,
+        "learn_rate": report.learn_rate,
+        "grad_norm": report.grad_norm,
+        "words_per_second": report.n_words / max(report.seconds, 1e-9),
+    }
+    return row if report.scores is None else {**row, "scores": report.scores}
+
+
+def format_status(row: dict[str, Any]) -> str:
+    loss = sum(row["losses"].values()) / max(len(row["losses"]), 1)
+    speed = row["words_per_second"]
+    return f"loss {loss:.3f}, perplexity {math.exp(min(loss, 50)):.1f}, {speed:,.0f} words/s"
+
+
+def format_scores(scores: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {score:.4g}" for name, score in scores.items())
+
+
+def truncate(path: Path, step: int) -> None:
+    """Drop what a run has logged after the step at which it begins anew."""
+    rows = read_log(path)
+    kept = [row for row in rows if row["step"] <= step]
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf8")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log, without one that was cut by an interruption."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def open_loggers(
+    output: Path, settings: PretrainSettings
+) -> list[Callable[[dict[str, Any]], None]]:
+    """TensorBoard and Weights & Biases, as far as they are wanted."""
+    loggers: list[Callable[[dict[str, Any]], None]] = []
+    if settings.tensorboard:
+        loggers.append(open_tensorboard(output / "tensorboard"))
+    if settings.wandb_project:
+        loggers.append(open_wandb(settings.wandb_project))
+    return loggers
+
+
+def open_tensorboard(folder: Path) -> Callable[[dict[str, Any]], None]:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(Errors.E206.format(name="tensorboard")) from error
+    writer = SummaryWriter(folder)
+
+    def log(row: dict[str, Any]) -> None:
+        for name, value in flatten(row).items():
+            writer.add_scalar(name, value, row["step"])
+        writer.flush()
+
+    return log
+
+
+def open_wandb(project: str) -> Callable[[dict[str, Any]], None]:
+    try:
+        import wandb
+    except ImportError as error:
+        raise ImportError(Errors.E206.format(name="wandb")) from error
+    run = wandb.init(project=project)
+    return lambda row: run.log(flatten(row), step=row["step"])
+
+
+def flatten(row: dict[str, Any]) -> dict[str, float]:
+    """All numbers, by names such as losses/forward."""
+    flat: dict[str, float] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}/{inner}": number for inner, number in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,54 @@
+"""PyTorch's optimizers, as a config names them."""
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import Adagrad, AdamW, Optimizer
+
+from .settings import BuildOptimizer
+
+Named = Iterable[tuple[str, nn.Parameter]]
+
+
+def build_adamw(
+    *, beta1: float = 0.9, beta2: float = 0.98, eps: float = 1e-6, weight_decay: float = 0.01
+) -> BuildOptimizer:
+    """`spacy-ctxemb.AdamW.v1`: Adam with decoupled weight decay.
+
+    Source: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; the values of
+    Liu et al. 2019, "RoBERTa", section 3.1. Biases and norms do not decay.
+
+    weight_decay: 0.01 to 0.1; 0 for none.
+    """
+
+    def build(parameters: Named) -> Optimizer:
+        groups = group(parameters, weight_decay)
+        return AdamW(groups, lr=0.0, betas=(beta1, beta2), eps=eps)
+
+    return build
+
+
+def build_adagrad(*, initial_accumulator: float = 1.0) -> BuildOptimizer:
+    """`spacy-ctxemb.Adagrad.v1`: as ELMo was trained, at a learning rate of 0.2.
+
+    Source: Duchi et al. 2011, "Adaptive Subgradient Methods for Online Learning and Stochastic
+    Optimization".
+    """
+
+    def build(parameters: Named) -> Optimizer:
+        return Adagrad(
+            [parameter for _, parameter in parameters],
+            lr=0.0,
+            initial_accumulator_value=initial_accumulator,
+        )
+
+    return build
+
+
+def group(parameters: Named, weight_decay: float) -> list[dict[str, object]]:
+    """Matrices, which decay, and vectors, which do not."""
+    trained = [parameter for _, parameter in parameters if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,40 @@
+"""One model in several processes, by PyTorch's own means."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .processes import Processes
+from .settings import PretrainSettings
+
+
+def distribute(module: nn.Module, settings: PretrainSettings, processes: Processes) -> nn.Module:
+    """The module, so that the gradients of all processes are added up."""
+    if settings.compile:
+        module = cast(nn.Module, torch.compile(module))
+    if processes.n == 1:
+        return module
+    if settings.parallel == "fsdp":
+        from torch.distributed.fsdp import fully_shard
+
+        for block in find_blocks(module):
+            fully_shard(block)
+        return cast(nn.Module, fully_shard(module))
+    devices = [processes.device.index] if processes.device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=devices)
+
+
+def find_blocks(module: nn.Module) -> list[nn.Module]:
+    """The modules of a list: the blocks of a Transformer, the layers of a biLM."""
+    lists = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
+    return [block for blocks in lists for block in blocks if not isinstance(block, nn.ModuleList)]
+
+
+def without_synchronisation(module: nn.Module) -> AbstractContextManager[Any]:
+    """For all micro-batches of a step but the last: gradients stay in this process."""
+    if isinstance(module, DistributedDataParallel):
+        return cast(AbstractContextManager[Any], module.no_sync())
+    return nullcontext()

@@ -1,0 +1,182 @@
+"""One run of pretraining, from a config to weights."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from spacy.language import Language
+from spacy.training import Example
+from spacy.util import fix_random_seed, load_config, load_model_from_config
+from thinc.api import Config, get_torch_default_device
+
+from ..bridge import ContextualModel
+from ..errors import Errors
+from ..files import replacing
+from ..pretraining_objective import get_pretrained_shim
+from ..shim import EmbedderShim
+from .loop import Report, Trainer
+from .monitor import Monitor
+from .neighbours import Neighbours
+from .plot import plot_log
+from .processes import Processes, join_processes
+from .settings import SECTION, PretrainSettings, read_settings
+from .snapshots import Snapshots
+from .task import Task
+from .token_store import TokenStore, build_token_store
+
+#: Texts that components see when they are initialised.
+N_SAMPLE = 10
+
+#: What may differ between a run and its continuation.
+MAY_CHANGE = {
+    *("max_steps", "eval_every", "checkpoint_every", "keep_checkpoints", "learn_rate"),
+    *("neighbours", "n_workers", "tensorboard", "wandb_project", "compile", "parallel"),
+    *("accumulate", "held_out"),
+}
+
+
+def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
+    """Train the encoder of a config. Returns the pipeline, in the first process.
+
+    output: a folder for `model-last.bin`, which [initialize] init_tok2vec reads; `config.cfg`,
+        `log.jsonl`, `curves.png`; `checkpoints`, and `text`, the tokenised text.
+    resume: go on from the last checkpoint; else there must be none.
+    """
+    settings = read_settings(config.interpolate())
+    with join_processes(get_torch_default_device().type) as processes:
+        snapshots = Snapshots(
+            output / "checkpoints",
+            processes,
+            n_shards=processes.n * settings.accumulate,
+            keep=settings.keep_checkpoints,
+        )
+        if snapshots.list_paths():
+            check_continuation(config, output, resume=resume)
+        nlp = build_pipeline(config, settings)
+        shim = get_pretrained_shim(get_model(nlp, settings))
+        stores = build_stores(nlp, shim, settings, output, processes)
+        task = build_task(shim, settings, *stores)
+        if processes.is_first:
+            with replacing(output / "config.cfg") as temporary:
+                config.to_disk(temporary)
+        train(task, settings, processes, snapshots, nlp, output)
+        shim.weights_changed()
+        if not processes.is_first:
+            return None
+        with replacing(output / "model-last.bin") as temporary:
+            temporary.write_bytes(get_model(nlp, settings).to_bytes())
+    return nlp
+
+
+def check_continuation(config: Config, output: Path, *, resume: bool) -> None:
+    """Refuse to write over a run, or to go on with another one."""
+    if not resume:
+        raise ValueError(Errors.E207.format(path=output))
+    before = load_config(output / "config.cfg", interpolate=True)
+    now = config.interpolate()
+    names = [name for name in ("nlp", "components") if before.get(name) != now.get(name)]
+    sections = before.get(SECTION, {}), now[SECTION]
+    changed = {
+        name
+        for name in {**sections[0], **sections[1]}
+        if sections[0].get(name) != sections[1].get(name)
+    }
+    names += [f"{SECTION}.{name}" for name in sorted(changed - MAY_CHANGE)]
+    if names:
+        raise ValueError(Errors.E209.format(path=output / "config.cfg", names=names))
+
+
+def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
+    """The pipeline of a config, with random weights or those that its loaders read."""
+    fix_random_seed(settings.seed)
+    pipeline = Config({name: config[name] for name in config if name != SECTION})
+    nlp = load_model_from_config(pipeline, auto_fill=True)
+    texts = list(islice((text for texts in settings.held_out for text in texts), N_SAMPLE))
+    examples = [Example.from_dict(nlp.make_doc(text), {}) for text in texts]
+    nlp.initialize(lambda: examples)
+    return nlp
+
+
+def get_model(nlp: Language, settings: PretrainSettings) -> ContextualModel:
+    """The model of the component that is pretrained."""
+    if settings.component not in nlp.component_names:
+        raise ValueError(
+            Errors.E208.format(component=settings.component, names=nlp.component_names)
+        )
+    model: ContextualModel = nlp.get_pipe(settings.component).model
+    return model
+
+
+def build_stores(
+    nlp: Language,
+    shim: EmbedderShim,
+    settings: PretrainSettings,
+    output: Path,
+    processes: Processes,
+) -> list[TokenStore]:
+    """The text to learn from and the held-out text. The first process tokenises for all."""
+    folders = {"train": settings.train, "held_out": settings.held_out}
+    if processes.is_first:
+        for name, corpus in folders.items():
+            folder = output / "text" / name
+            build_token_store(corpus, nlp, shim.pieces, folder, n_workers=settings.n_workers)
+    processes.wait()
+    return [TokenStore.open(output / "text" / name) for name in folders]
+
+
+def build_task(
+    shim: EmbedderShim, settings: PretrainSettings, store: TokenStore, held_out: TokenStore
+) -> Task:
+    """The task, with an objective that is stored beside the encoder."""
+    encoder = shim.embedder.encoder
+    task = settings.objective(
+        encoder, shim.pieces, store=store, held_out=held_out, seed=settings.seed
+    )
+    task.objective.to_empty(device=shim.device)
+    task.objective.reset_parameters()
+    shim.objective = task.objective
+    shim.keeps_objective = True
+    return task
+
+
+def train(
+    task: Task,
+    settings: PretrainSettings,
+    processes: Processes,
+    snapshots: Snapshots,
+    nlp: Language,
+    output: Path,
+) -> None:
+    """Take all steps, and show them."""
+    listeners: list[Callable[[Report], None]] = []
+    trainer = Trainer(
+        task,
+        settings,
+        processes,
+        snapshots,
+        on_step=lambda report: [listen(report) for listen in listeners] and None,
+    )
+    damaged = trainer.resume()
+    if not processes.is_first:
+        return trainer.run()
+    monitor = Monitor(output, settings, start=trainer.progress.steps)
+    listeners.append(monitor)
+    if settings.neighbours:
+        neighbours = Neighbours(get_model(nlp, settings), nlp, settings)
+
+        def show(report: Report) -> None:
+            if report.scores is not None:
+                for line in neighbours.describe():
+                    monitor.show(line)
+
+        listeners.append(show)
+    for name in damaged:
+        monitor.show(Errors.W020.format(name=name))
+    if trainer.progress.steps:
+        monitor.show(f"resumed after step {trainer.progress.steps}")
+    try:
+        trainer.run()
+    finally:
+        monitor.close()
+    plot_log(output)
+    return None

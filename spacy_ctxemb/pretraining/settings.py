@@ -1,0 +1,132 @@
+"""The [pretrain] section of a config."""
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Protocol
+
+from spacy.util import registry
+from thinc.api import Config
+from torch import nn
+from torch.optim import Optimizer
+
+from ..encoders import Encoder
+from ..errors import Errors
+from ..pieces import Pieces
+from .corpus import TextCorpus
+from .task import Task
+from .token_store import TokenStore
+
+SECTION = "pretrain"
+PRECISIONS = ("fp32", "bf16", "fp16")
+PARALLEL = ("ddp", "fsdp")
+
+BuildOptimizer = Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer]
+
+
+class BuildTask(Protocol):
+    """What `[pretrain.objective]` makes."""
+
+    def __call__(
+        self,
+        encoder: Encoder,
+        pieces: Pieces,
+        *,
+        store: TokenStore,
+        held_out: TokenStore,
+        seed: int,
+    ) -> Task: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings:
+    """How to pretrain.
+
+    train, held_out: text to learn from, and to evaluate on.
+    objective: what is learned, and the size of a micro-batch: `spacy-ctxemb.PretrainBiLM.v1` or
+        `spacy-ctxemb.PretrainMaskedLM.v1`.
+    optimizer: `spacy-ctxemb.AdamW.v1` or `spacy-ctxemb.Adagrad.v1`.
+    learn_rate: a schedule of Thinc's, or a number.
+    max_steps: steps in all. One step reads `accumulate` micro-batches in each process.
+    component: the name of the component to pretrain.
+    seed: of all that is random.
+    accumulate: micro-batches whose gradients are added up for one step. 1 to 64.
+    precision: "fp32"; "bf16" for CPUs and GPUs that compute in it; "fp16" for GPUs.
+    grad_clip: the largest norm of all gradients together; 0 for any. 1.0; ELMo: 10.
+    eval_every, checkpoint_every: in steps. 100 to 5000.
+    keep_checkpoints: the last ones that are kept, at least 2, so that one may be damaged.
+    parallel: with several processes "ddp"; "fsdp" divides parameters among them, for encoders
+        that one GPU cannot hold.
+    compile: whether to compile the model with `torch.compile`, which takes minutes.
+    n_workers: processes that tokenise the text beforehand.
+    neighbours: words whose nearest neighbours in context are printed at each evaluation.
+    tensorboard: whether to log to OUTPUT/tensorboard. wandb_project: of Weights & Biases; null
+        for none. Both through their own packages.
+    """
+
+    train: TextCorpus
+    held_out: TextCorpus
+    objective: BuildTask
+    optimizer: BuildOptimizer
+    learn_rate: "LearningRates"
+    max_steps: int
+    component: str = "ctxemb"
+    seed: int = 0
+    accumulate: int = 1
+    precision: str = "fp32"
+    grad_clip: float = 1.0
+    eval_every: int = 500
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+    parallel: str = "ddp"
+    compile: bool = False
+    n_workers: int = 1
+    neighbours: tuple[str, ...] = ()
+    tensorboard: bool = False
+    wandb_project: str | None = None
+
+    def __post_init__(self) -> None:
+        least = {"max_steps": 1, "accumulate": 1, "eval_every": 1, "checkpoint_every": 1}
+        least |= {"keep_checkpoints": 2, "n_workers": 1, "grad_clip": 0}
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise ValueError(
+                    Errors.E201.format(name=name, value=getattr(self, name), least=bound)
+                )
+        for name, options in (("precision", PRECISIONS), ("parallel", PARALLEL)):
+            if getattr(self, name) not in options:
+                raise ValueError(
+                    Errors.E202.format(name=name, value=getattr(self, name), options=list(options))
+                )
+
+
+class LearningRates:
+    """The learning rate of each step. source: a number, or a schedule, which gives them in order."""
+
+    def __init__(self, source: float | Iterable[float]) -> None:
+        self._rest = iter(itertools.repeat(source) if isinstance(source, int | float) else source)
+        self._known: list[float] = []
+
+    def __getitem__(self, step: int) -> float:
+        n_missing = step + 1 - len(self._known)
+        self._known.extend(float(rate) for rate in itertools.islice(self._rest, max(n_missing, 0)))
+        return self._known[min(step, len(self._known) - 1)]
+
+
+def read_settings(config: Config) -> PretrainSettings:
+    """Resolve the [pretrain] section of a config without variables."""
+    if SECTION not in config:
+        raise ValueError(Errors.E200.format(sections=sorted(config)))
+    section: dict[str, Any] = config[SECTION]
+    known = {field.name: field for field in fields(PretrainSettings)}
+    unknown = sorted(set(section) - set(known))
+    required = {name for name, field in known.items() if field.default is MISSING}
+    missing = sorted(required - set(section))
+    if unknown or missing:
+        raise ValueError(
+            Errors.E203.format(unknown=unknown, missing=missing, known=sorted(known))
+        )
+    resolved = registry.resolve({SECTION: section})[SECTION]
+    resolved["neighbours"] = tuple(resolved.get("neighbours", ()))
+    resolved["learn_rate"] = LearningRates(resolved["learn_rate"])
+    return PretrainSettings(**resolved)
