@@ -98,6 +98,15 @@ MAY_IMPORT = {
         *("numpy", "spacy", "thinc", "torch"),
         *(".bridge", ".doc_windows", ".objectives", ".shim", ".windows"),
     },
+    "pretraining.__init__": set(),
+    "pretraining.corpus": {"pyarrow", "spacy"},
+    "pretraining.task": {"numpy", "torch", ".objectives"},
+    "pretraining.tokenizing": {
+        *("numpy", "spacy", "torch"),
+        *(".doc_windows", ".files", ".objectives", ".pieces", ".pretraining", ".subword_pieces"),
+    },
+    "pretraining.merging": {"numpy", ".files", ".pieces", ".pretraining"},
+    "pretraining.token_store": {"numpy", "spacy", ".files", ".pieces", ".pretraining"},
     "architectures": {
         *("spacy", "torch"),
         *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".layer_training"),
@@ -147,6 +156,7 @@ MAY_IMPORT_AT_ONCE = {
     "encoders.huggingface": {"torch", ".encoders.encoder"},
     "loaders": {"torch", ".checkpoints", ".encoders", ".pieces", ".subword_pieces"},
     "factory": {"spacy.language"},
+    "pretraining.corpus": set(),
     "cli.__init__": MAY_IMPORT["cli.__init__"],
     "cli.*": {"typer", ".cli", ".report"},
     "report.*": {".report"},
