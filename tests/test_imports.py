@@ -100,6 +100,7 @@ MAY_IMPORT = {
     },
     "pretraining.__init__": set(),
     "pretraining.corpus": {"pyarrow", "spacy"},
+    "pretraining.order": {"numpy"},
     "pretraining.task": {"numpy", "torch", ".objectives"},
     "pretraining.tokenizing": {
         *("numpy", "spacy", "torch"),
