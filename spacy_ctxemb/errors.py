@@ -497,7 +497,7 @@ class Errors(metaclass=_Coded):
         "them."
     )
     E180 = "{path} is no token store. Make one with build_token_store."
-    E181 = "The text for {path} has no words, only white space. Pass other files to TextCorpus."
+    E181 = "Nothing in {path} has a piece: no word in it is known. Pass other files to TextCorpus."
 
     # warnings
     W006 = "The cache of '{name}' is not used, since {reason}. Change that, or set cache = null."

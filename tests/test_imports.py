@@ -106,7 +106,7 @@ MAY_IMPORT = {
         *("numpy", "spacy", "torch"),
         *(".doc_windows", ".files", ".objectives", ".pieces", ".pretraining", ".subword_pieces"),
     },
-    "pretraining.merging": {"numpy", ".files", ".pieces", ".pretraining"},
+    "pretraining.merging": {"numpy", ".pieces", ".pretraining"},
     "pretraining.token_store": {"numpy", "spacy", ".files", ".pieces", ".pretraining"},
     "architectures": {
         *("spacy", "torch"),

@@ -94,7 +94,7 @@ class TextCorpus:
         return [file for path in self.paths for file in find_files(Path(path))]
 
     def _read(self, path: Path) -> Iterator[Text]:
-        kind = find_kind(path)
+        kind = find_kind(path) or ""
         if kind == ".txt" and self.layout == "sentences":
             return read_sentences(path)
         if kind == ".spacy":

@@ -4,37 +4,35 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
 
-from ..errors import Errors
-from ..files import replacing
-from ..pieces import CharacterPieces, Ints
+from ..pieces import CharacterPieces, Ints, Pieces
 from .tokenizing import load_shard
+
+#: What is written here; the last three where pieces are words.
+ARRAYS = (
+    *("ids.npy", "word_starts.npy", "sentence_ends.npy", "document_ends.npy"),
+    *("types.json", "type_counts.npy", "type_characters.npy"),
+)
 
 #: Types whose characters are computed at a time.
 N_ROWS = 1 << 15
 
 
-def merge_shards(paths: Sequence[Path], folder: Path, pieces: CharacterPieces | None) -> None:
-    """Write the arrays of a store.
-
-    pieces: those that spell the types, None where pieces are not words.
-    """
+def merge_shards(paths: Sequence[Path], folder: Path, pieces: Pieces) -> int:
+    """Write the files of a store into a folder. Returns its number of pieces; writes none of 0."""
     sentences, documents = merge_lengths(paths)
-    if not len(sentences):
-        raise ValueError(Errors.E181.format(path=folder))
-    write_array(folder / "sentence_ends.npy", np.cumsum(sentences))
-    write_array(folder / "document_ends.npy", np.cumsum(documents))
-    ranks: dict[str, int] = {}
-    if pieces is not None:
-        counts = count_types(paths)
-        ranks = {word: i for i, word in enumerate(sorted(counts, key=lambda w: (-counts[w], w)))}
-        write_types(folder, list(ranks), counts, pieces)
-    write_ids(paths, folder, int(sentences.sum()), ranks)
+    n_pieces = int(sentences.sum())
+    if n_pieces:
+        np.save(folder / "sentence_ends.npy", np.cumsum(sentences))
+        np.save(folder / "document_ends.npy", np.cumsum(documents))
+        ranks = None
+        if isinstance(pieces, CharacterPieces):
+            ranks = write_types(folder, count_types(paths), pieces)
+        write_ids(paths, folder, n_pieces, ranks)
+    return n_pieces
 
 
 def merge_lengths(paths: Sequence[Path]) -> tuple[Ints, Ints]:
@@ -43,12 +41,12 @@ def merge_lengths(paths: Sequence[Path]) -> tuple[Ints, Ints]:
     n_documents = 0
     for path in paths:
         shard = load_shard(path)
-        document = np.repeat(np.arange(len(shard.document_lengths)), shard.document_lengths)
-        document += n_documents - int(shard.continues)
-        n_documents += len(shard.document_lengths) - int(shard.continues)
+        n_documents -= int(shard.continues)  # its first one was counted
+        numbers = n_documents + np.arange(len(shard.document_lengths))
+        n_documents += len(numbers)
         is_kept = shard.sentence_lengths > 0
         all_sentences.append(shard.sentence_lengths[is_kept])
-        all_documents.append(document[is_kept])
+        all_documents.append(np.repeat(numbers, shard.document_lengths)[is_kept])
     _, n_sentences = np.unique(np.concatenate(all_documents), return_counts=True)
     return np.concatenate(all_sentences), n_sentences
 
@@ -58,46 +56,37 @@ def count_types(paths: Sequence[Path]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for path in paths:
         shard = load_shard(path)
-        pairs = zip(shard.read_types(), shard.type_counts.tolist(), strict=True)
-        counts.update(dict(pairs))
+        counts.update(dict(zip(shard.read_types(), shard.type_counts.tolist(), strict=True)))
     return counts
 
 
-def write_types(
-    folder: Path, types: Sequence[str], counts: Counter[str], pieces: CharacterPieces
-) -> None:
-    """The types in their order, how often they occur, and their characters."""
-    with replacing(folder / "types.json") as temporary:
-        temporary.write_text(json.dumps(types), encoding="utf8")
-    write_array(folder / "type_counts.npy", np.array([counts[word] for word in types]))
+def write_types(folder: Path, counts: Counter[str], pieces: CharacterPieces) -> dict[str, int]:
+    """The types by falling frequency, how often they occur, and their characters."""
+    types = sorted(counts, key=lambda word: (-counts[word], word))
+    (folder / "types.json").write_text(json.dumps(types), encoding="utf8")
+    np.save(folder / "type_counts.npy", np.array([counts[word] for word in types]))
     shape = len(types), pieces.n_characters
-    with replacing(folder / "type_characters.npy") as temporary:
-        rows = open_memmap(temporary, mode="w+", dtype=np.int16, shape=shape)
-        for i in range(0, len(types), N_ROWS):
-            rows[i : i + N_ROWS] = pieces.encode_words(types[i : i + N_ROWS])
-        rows.flush()
+    rows = open_memmap(folder / "type_characters.npy", "w+", dtype=np.int16, shape=shape)
+    for i in range(0, len(types), N_ROWS):
+        rows[i : i + N_ROWS] = pieces.encode_words(types[i : i + N_ROWS])
+    rows.flush()
+    return {word: rank for rank, word in enumerate(types)}
 
 
-def write_ids(paths: Sequence[Path], folder: Path, n_pieces: int, ranks: dict[str, int]) -> None:
+def write_ids(
+    paths: Sequence[Path], folder: Path, n_pieces: int, ranks: dict[str, int] | None
+) -> None:
     """The pieces of all shards, types by their rank."""
-    with (
-        replacing(folder / "ids.npy") as ids_path,
-        replacing(folder / "word_starts.npy") as starts_path,
-    ):
-        ids = open_memmap(ids_path, mode="w+", dtype=np.int32, shape=(n_pieces,))
-        word_starts = open_memmap(starts_path, mode="w+", dtype=np.bool_, shape=(n_pieces,))
-        at = 0
-        for path in paths:
-            shard = load_shard(path)
-            span = slice(at, at + len(shard.ids))
+    ids = open_memmap(folder / "ids.npy", "w+", dtype=np.int32, shape=(n_pieces,))
+    starts = open_memmap(folder / "word_starts.npy", "w+", dtype=np.bool_, shape=(n_pieces,))
+    at = 0
+    for path in paths:
+        shard = load_shard(path)
+        span = slice(at, at + len(shard.ids))
+        ids[span], starts[span] = shard.ids, shard.word_starts
+        if ranks is not None:
             new = np.array([ranks[word] for word in shard.read_types()], dtype=np.int32)
-            ids[span] = new[shard.ids] if ranks else shard.ids
-            word_starts[span] = shard.word_starts
-            at = span.stop
-        ids.flush()
-        word_starts.flush()
-
-
-def write_array(path: Path, array: NDArray[Any]) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array)
+            ids[span] = new[shard.ids]
+        at = span.stop
+    ids.flush()
+    starts.flush()

@@ -10,15 +10,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import spacy
 from numpy.typing import NDArray
+from spacy import about
 from spacy.language import Language
 
 from ..errors import Errors
 from ..files import replacing
 from ..pieces import CharacterPieces, Ids, Ints, Pieces
 from .corpus import Text, TextCorpus
-from .merging import merge_shards
+from .merging import ARRAYS, merge_shards
 from .tokenizing import Recipe, Worker, make_recipe, save_shard, start_worker, write_shard
 
 #: Part of the key: stores of another format are made anew.
@@ -100,9 +100,12 @@ def build_token_store(
         shards.mkdir(parents=True)
         write_json(shards / KEY, {"key": key})
     paths = list(make_shards(corpus, recipe, shards, n_workers=n_workers))
-    has_types = isinstance(pieces, CharacterPieces)
-    merge_shards(paths, folder, pieces if isinstance(pieces, CharacterPieces) else None)
-    write_json(folder / META, {"key": key, "has_types": has_types})
+    if not merge_shards(paths, shards, pieces):
+        raise ValueError(Errors.E181.format(path=", ".join(corpus.paths)))
+    for name in ARRAYS:
+        if (shards / name).exists():
+            (shards / name).replace(folder / name)
+    write_json(folder / META, {"key": key, "has_types": isinstance(pieces, CharacterPieces)})
     shutil.rmtree(shards)
     return TokenStore.open(folder)
 
@@ -113,7 +116,7 @@ def compute_key(corpus: TextCorpus, recipe: Recipe) -> str:
     files = [(path, found.st_size, found.st_mtime_ns) for path, found in status]
     settings = corpus.layout, corpus.text_field, corpus.limit, corpus.split
     tokenizer = hashlib.sha256(recipe.tokenizer or b"").hexdigest()
-    parts = [FORMAT, CHUNK, spacy.__version__, files, settings, tokenizer]
+    parts = [FORMAT, CHUNK, about.__version__, files, settings, tokenizer]
     text = json.dumps([*parts, recipe.config, recipe.pieces], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

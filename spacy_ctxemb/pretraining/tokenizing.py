@@ -22,6 +22,9 @@ from ..pieces import CharacterPieces, Ids, Ints, Pieces, Texts, pieces_from_json
 from ..subword_pieces import THREADS_SWITCH
 from .corpus import Text
 
+#: Words that a worker remembers at most before it begins anew; they take some 200 bytes each.
+MAX_WORDS = 1 << 20
+
 
 class Shard(NamedTuple):
     """The pieces of a chunk.
@@ -61,24 +64,32 @@ def make_recipe(nlp: Language, pieces: Pieces, *, split: bool) -> Recipe:
     """What is needed to tokenise in another process."""
     config = nlp.config.interpolate()
     section = {**config["nlp"], "pipeline": [], "disabled": []}
-    has_bytes = hasattr(nlp.tokenizer, "to_bytes")
-    tokenizer = nlp.tokenizer.to_bytes() if has_bytes else None
-    return Recipe({"nlp": section, "components": {}}, tokenizer, pieces.to_json(), split)
+    tokenizer: Any = nlp.tokenizer  # a plain function is what its config says
+    # Its vocabulary only remembers what was read.
+    data = tokenizer.to_bytes(exclude=["vocab"]) if hasattr(tokenizer, "to_bytes") else None
+    return Recipe({"nlp": section, "components": {}}, data, pieces.to_json(), split)
 
 
 class Worker:
     """Makes shards of chunks."""
 
     def __init__(self, recipe: Recipe) -> None:
-        nlp = load_model_from_config(recipe.config, auto_fill=True)
-        self.tokenizer = nlp.tokenizer
-        if recipe.tokenizer is not None:
-            self.tokenizer.from_bytes(recipe.tokenizer)
+        self.recipe = recipe
         self.pieces = pieces_from_json(recipe.pieces)
         self.sentencizer = Sentencizer() if recipe.split else None
+        self._load_tokenizer()
+
+    def _load_tokenizer(self) -> None:
+        nlp = load_model_from_config(self.recipe.config, auto_fill=True)
+        tokenizer: Any = nlp.tokenizer
+        if self.recipe.tokenizer is not None:
+            tokenizer.from_bytes(self.recipe.tokenizer)
+        self.vocab, self.tokenizer = nlp.vocab, tokenizer
 
     def encode(self, chunk: Sequence[Text]) -> Shard:
         """The pieces of a chunk, which has at least one text."""
+        if len(self.vocab) > MAX_WORDS:
+            self._load_tokenizer()
         docs = [self._tokenize(text) for text in chunk]
         starts = [find_sequence_starts(doc) for doc in docs]  # of sentences in each text
         begins = np.array([text.begins_document for text in chunk])
