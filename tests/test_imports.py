@@ -39,7 +39,12 @@ MAY_IMPORT = {
     "encoders.linear": {"torch", ".encoders.derived"},
     "encoders.word_cache": {"torch"},
     "encoders.lstm_steps": {"torch", ".encoders.linear"},
-    "encoders.lstm": {"torch", ".encoders.derived", ".encoders.linear", ".encoders.lstm_steps"},
+    "encoders.lstm_training": {"torch", ".encoders.linear", ".encoders.lstm_steps"},
+    "encoders.lstm": {
+        "torch",
+        *(".encoders.derived", ".encoders.linear", ".encoders.lstm_steps"),
+        ".encoders.lstm_training",
+    },
     "encoders.char_cnn": {"torch", ".encoders.linear"},
     "encoders.encoder": {"torch", ".encoders.derived"},
     "encoders.bilm_state": {"torch", ".encoders.lstm_steps"},
