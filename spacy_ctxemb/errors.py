@@ -473,6 +473,32 @@ class Errors(metaclass=_Coded):
     )
     E167 = "'{name}' is no component of the factory ctxemb; there are {names}. Choose one of these."
 
+    # text to pretrain on
+    E170 = "There is no layout '{layout}' of TextCorpus. Use one of {options}."
+    E171 = "limit of TextCorpus is {limit} documents. Choose 1 or more, or null for all."
+    E172 = "TextCorpus reads from {path}, which is not there. Set its path to a file or a folder."
+    E173 = "There is no text in {path}: all of it is blank. Pass other files to TextCorpus."
+    E174 = (
+        "{path} has none of the kinds that TextCorpus reads, by the end of its name: {kinds}; "
+        "the first two also with .gz, .bz2 or .xz after that. Rename or convert it."
+    )
+    E175 = "{path} cannot be read: {reason}. Check that it is whole, and text in UTF-8."
+    E176 = "Line {line} of {path} is no JSON: {reason}. Write one object a line."
+    E177 = (
+        "Line {line} of {path} has no text in the field '{field}'. Set text_field of TextCorpus, "
+        "or correct the line."
+    )
+    E178 = (
+        "{path} is read by the package pyarrow, which is not installed. Install it: pip install "
+        "pyarrow."
+    )
+    E179 = (
+        "{path} has no column '{field}'; there are {names}. Set text_field of TextCorpus to one of "
+        "them."
+    )
+    E180 = "{path} is no token store. Make one with build_token_store."
+    E181 = "Nothing in {path} has a piece: no word in it is known. Pass other files to TextCorpus."
+
     # warnings
     W006 = "The cache of '{name}' is not used, since {reason}. Change that, or set cache = null."
     W007 = (

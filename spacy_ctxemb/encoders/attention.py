@@ -18,7 +18,7 @@ Bias = Callable[[int], Tensor]
 Rotation = Callable[[Tensor], Tensor]
 
 #: Up to this many steps plain products are faster on a CPU than PyTorch's fused attention, which
-#: works in blocks, in fp32; in bf16 they always are.
+#: works in blocks, in fp32 without gradients; for bf16 see `is_plain`.
 SHORT = 64
 
 #: From this many steps on, in fp32, oneDNN's products of one head at a time are faster.
@@ -78,20 +78,27 @@ class SelfAttention(nn.Module):
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
     """q, k, v: (B, n_heads, T, d); bias: (n_heads or 1, T, T). (B, n_heads, T, d)"""
-    T = q.size(2)
-    is_inference = not torch.is_grad_enabled() and not dropout and q.device.type == "cpu"
-    is_plain = q.dtype == torch.bfloat16 or T <= SHORT
-    if is_inference and not is_plain and T >= LONG:
-        return attend_by_head(q, k, v, bias)
-    if not is_inference or not is_plain:
+    if q.device.type != "cpu" or not is_plain(q, dropout):
+        T, is_inference = q.size(2), not torch.is_grad_enabled() and not dropout
+        if q.device.type == "cpu" and is_inference and T >= LONG:
+            return attend_by_head(q, k, v, bias)
         added = None if bias is None else bias.expand(len(q), *bias.shape)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout)
-    n = max(MAX_SCORES // (q.size(1) * T * T), 1)
+    n = max(MAX_SCORES // (q.size(1) * q.size(2) ** 2), 1)
     parts = [
-        torch.matmul(find_weights(*some[:2], bias), some[2])
+        torch.matmul(F.dropout(find_weights(*some[:2], bias), dropout), some[2])
         for some in zip(q.split(n), k.split(n), v.split(n), strict=True)
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def is_plain(q: Tensor, dropout: float) -> bool:
+    """Whether plain products are faster than PyTorch's fused attention on a CPU. There its
+    gradient is computed in fp32, and so is everything with dropout."""
+    is_low = q.dtype == torch.bfloat16
+    if torch.is_grad_enabled() or dropout:
+        return is_low and (q.size(2) < LONG or dropout > 0.0)
+    return is_low or q.size(2) <= SHORT
 
 
 def attend_by_head(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:

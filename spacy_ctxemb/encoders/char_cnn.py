@@ -85,7 +85,7 @@ class CharacterCNN(nn.Module):
             h = highway(h)
         if self.projection is None:
             return h
-        return linear(h, self.projection.weight, self.projection.bias)
+        return linear(h, self.projection.weight, self.projection.bias).to(h.dtype)
 
     def convolve(self, ids: Tensor) -> Tensor:
         """The largest value of each filter over all positions, activated. (n, C) to (n, F)."""
@@ -97,7 +97,8 @@ class CharacterCNN(nn.Module):
             scores = linear(
                 stretches.flatten(2).flatten(0, 1), convolution.weight.flatten(1), convolution.bias
             )
-            pooled.append(scores.unflatten(0, stretches.shape[:2]).amax(dim=1))  # (n, count)
+            largest = scores.unflatten(0, stretches.shape[:2]).amax(dim=1)  # (n, count)
+            pooled.append(largest.to(x.dtype))  # under torch.autocast products have another
         return ACTIVATIONS[self.activation](torch.cat(pooled, dim=-1))
 
     def reset_parameters(self) -> None:
@@ -143,8 +144,8 @@ class Highway(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, width). Returns (N, width)."""
-        gate = torch.sigmoid(linear(x, self.gate.weight, self.gate.bias))
-        transformed = torch.relu(linear(x, self.transform.weight, self.transform.bias))
+        gate = linear(x, self.gate.weight, self.gate.bias).to(x.dtype).sigmoid()
+        transformed = linear(x, self.transform.weight, self.transform.bias).to(x.dtype).relu()
         return torch.lerp(x, transformed, gate)
 
     def reset_parameters(self) -> None:

@@ -47,21 +47,29 @@ class Linear(nn.Linear):
 
 
 class LinearFunction(torch.autograd.Function):
-    """x W^T + b and its gradients, by the routine of `linear`. (n, in), (out, in), (out,)"""
+    """x W^T + b and its gradients, by the routine of `linear`. (n, in), (out, in), (out,)
+
+    Under torch.autocast factors and results of all products have its type; the gradients of W and
+    b have theirs.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        dtype = get_product_dtype(weight)
+        ctx.dtypes = x.dtype, weight.dtype
+        x, weight = x.to(dtype), weight.to(dtype)
         ctx.save_for_backward(x, weight)
         return linear(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
+        x_dtype, weight_dtype = ctx.dtypes
         needs_dx, needs_dw, needs_db = ctx.needs_input_grad
         return (
-            linear(dy, weight.T) if needs_dx else None,
-            sum_outer(dy, x) if needs_dw else None,
-            dy.sum(dim=0) if needs_db else None,
+            linear(dy, weight.T).to(x_dtype) if needs_dx else None,
+            sum_outer(dy, x).to(weight_dtype) if needs_dw else None,
+            sum_rows(dy).to(weight_dtype) if needs_db else None,
         )
 
 
@@ -80,16 +88,36 @@ def build_product(module: Linear) -> Callable[[Tensor], Tensor]:
     return lambda x: product(x, biases[x.dtype])
 
 
+def get_product_dtype(weight: Tensor) -> torch.dtype:
+    """The type of the factors of products in training: that of torch.autocast where it is on.
+
+    Weights, and what is added up over products, keep the weight's own type.
+    """
+    kind = weight.device.type
+    if weight.dtype == torch.float32 and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return weight.dtype
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b. x: (n, in); weight: (out, in); bias: (out,). Returns (n, out)."""
+    """x W^T + b. x: (n, in); weight: (out, in); bias: (out,), of any type. Returns (n, out)."""
     if torch.is_grad_enabled() or not has_onednn_product(x):
-        return F.linear(x, weight, bias)
+        return F.linear(x, weight, None if bias is None else bias.to(x.dtype))
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def sum_outer(a: Tensor, b: Tensor) -> Tensor:
     """a^T b, the gradient of a weight. a: (n, out); b: (n, in). Returns (out, in)."""
-    return linear(b.T, a.T).T  # this way round oneDNN has less to copy
+    if a.dtype == torch.float32:
+        return linear(b.T, a.T).T  # this way round oneDNN has less to copy
+    return torch.mm(a.T, b)
+
+
+def sum_rows(a: Tensor) -> Tensor:
+    """The gradient of a bias. (n, out) to (out,)"""
+    if a.dtype == torch.float32:
+        return a.sum(dim=0)
+    return torch.mm(a.new_ones(1, len(a)), a)[0]  # PyTorch's sum of bf16 columns is slow on CPUs
 
 
 def product_with(weight: Tensor) -> Product:

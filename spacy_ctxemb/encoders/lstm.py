@@ -15,12 +15,12 @@ from .linear import pack, product_with
 from .lstm_steps import (
     Clips,
     Kernels,
-    LSTMFunction,
     State,
     fast_tanh_,
     find_last_rows,
     infer_steps,
 )
+from .lstm_training import LSTMFunction
 
 #: Added to the forget gate. TensorFlow adds it at run time, so published weights do without.
 FORGET_BIAS = 1.0

@@ -94,7 +94,8 @@ class BiLMObjective(Objective):
             return self.sampled_nll(h, targets, self.n_samples)
         total = h.new_zeros(())
         for rows, chosen in zip(h.split(CHUNK), targets.split(CHUNK), strict=True):
-            logits = F.linear(rows, self.weight, self.bias)  # (CHUNK, V)
+            # Under torch.autocast products have another type, too coarse for a softmax.
+            logits = F.linear(rows, self.weight, self.bias).to(h.dtype)  # (CHUNK, V)
             total = total + F.cross_entropy(logits, chosen.long(), reduction="sum")
         return total
 

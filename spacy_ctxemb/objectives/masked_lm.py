@@ -82,6 +82,7 @@ class MaskedLMObjective(Objective):
         h = self.norm(F.gelu(self.dense(layers[-1][is_target])))  # (n, D)
         (embedding,) = self.tied_embedding
         logits = F.linear(h, embedding.weight[: self.n_pieces], self.bias)  # (n, n_pieces)
+        logits = logits.to(layers[-1].dtype)  # under torch.autocast products have another
         nll = F.cross_entropy(logits, targets[is_target].long(), reduction="sum")
         return Losses({"masked": nll}, {"masked": int(is_target.sum())})
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from spacy_ctxemb.encoders import attention
 from spacy_ctxemb.encoders.attention import SelfAttention, attend
@@ -65,6 +66,30 @@ def test_attention_equals_a_loop(
             added = bias[h] if with_bias else torch.zeros(T, T)
             expected = attend_plainly(q[b, h], k[b, h], v[b, h], added)
             torch.testing.assert_close(found[b, h], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+def test_gradients_in_bf16_are_near_those_of_fp32(
+    with_bias: bool, dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = list(torch.randn(3, 2, 3, 9, 4, generator=generator).requires_grad_().unbind())
+    bias = torch.randn(3, 9, 9, generator=generator) if with_bias else None
+    kept = (torch.rand(2, 3, 9, 9, generator=generator) >= dropout) / (1 - dropout)
+    monkeypatch.setattr(F, "dropout", lambda w, p: w * kept.to(w.dtype) if p else w)
+    q, k, v = inputs
+    scores = q @ k.transpose(-1, -2) / 2 + (0.0 if bias is None else bias)
+    exact = (torch.softmax(scores, dim=-1) * (kept if dropout else 1.0)) @ v
+    low = [x.bfloat16() for x in (*inputs, *([] if bias is None else [bias]))]
+    rounded = attend(*low[:3], low[3] if with_bias else None, dropout)
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
+    dy = torch.randn(exact.shape, generator=generator)
+    expected = torch.autograd.grad(exact, inputs, dy)
+    found = torch.autograd.grad(rounded, inputs, dy.bfloat16())
+    for a, b in zip(found, expected, strict=True):
+        assert (a - b).norm() / b.norm() < 0.02
 
 
 def test_parts_of_a_large_batch_are_equal_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

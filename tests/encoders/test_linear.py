@@ -13,6 +13,7 @@ from spacy_ctxemb.encoders.linear import (
     pack_int8,
     product_with,
     sum_outer,
+    sum_rows,
 )
 
 from ..tiny import randomise
@@ -34,11 +35,54 @@ def test_products_equal_pytorchs(n: int, has_bias: bool) -> None:
             torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_sums_of_outer_products() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sums_over_rows(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    a, b = torch.randn(9, 5), torch.randn(9, 4)
+    a, b = torch.randn(9, 5).to(dtype), torch.randn(9, 4).to(dtype)
     with torch.no_grad():
-        torch.testing.assert_close(sum_outer(a, b), a.T @ b)
+        outer, rows = sum_outer(a, b), sum_rows(a)
+    torch.testing.assert_close(outer, (a.double().T @ b.double()).to(dtype))
+    torch.testing.assert_close(rows, a.double().sum(dim=0).to(dtype))
+
+
+class TestUnderAutocast:
+    """What is small enough for bf16 to be exact shows which values are rounded, and where."""
+
+    def test_factors_are_rounded_and_sums_are_not(self) -> None:
+        x = torch.tensor([[1.0, 2**-9, -1.0]], requires_grad=True)
+        module = Linear(3, 1)
+        with torch.no_grad():
+            module.weight[:] = torch.tensor([[1.0, 1.0, 1.0 + 2**-9]])  # bf16 rounds it to 1
+            module.bias.zero_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = module(x)
+        assert y.dtype == torch.bfloat16
+        assert y.tolist() == [[2**-9]]  # though bf16 rounds 1 + 2^-9 to 1
+        y.backward(torch.ones(1, 1, dtype=torch.bfloat16))
+        for tensor, expected in ((x, [[1.0] * 3]), (module.bias, [1.0])):
+            assert tensor.grad is not None and tensor.grad.dtype == torch.float32
+            assert tensor.grad.tolist() == expected
+        assert module.weight.grad is not None and module.weight.grad.dtype == torch.float32
+
+    @pytest.mark.parametrize("has_bias", [False, True])
+    def test_gradients_are_near_those_of_fp32(self, has_bias: bool) -> None:
+        torch.manual_seed(0)
+        module = randomise(Linear(64, 48, bias=has_bias))
+        x, dy = torch.randn(32, 64, requires_grad=True), torch.randn(32, 48)
+        inputs = [x, *module.parameters()]
+        exact = torch.autograd.grad(module(x), inputs, dy)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = module(x)
+        for found, expected in zip(torch.autograd.grad(y, inputs, dy.to(y)), exact, strict=True):
+            assert found.dtype == torch.float32
+            assert 0.0 < (found - expected).norm() / expected.norm() < 0.01
+
+    def test_other_types_of_weights_stay_as_they_are(self) -> None:
+        module = randomise(Linear(5, 7)).double()
+        x = torch.randn(3, 5, dtype=torch.float64)
+        exact = module(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(module(x), exact)
 
 
 def test_bf16_rounds_factors_only() -> None:

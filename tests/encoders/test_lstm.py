@@ -107,6 +107,43 @@ def test_gradient_equals_finite_differences() -> None:
     )
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_bf16_training_is_near_fp32(name: str) -> None:
+    lstm = build(name)
+    x, state = draw(sum(SIZES), 3).requires_grad_(), draw_state(lstm)
+    d_y = draw(sum(SIZES), 3, seed=4)
+    inputs = [x, *lstm.parameters()]
+    (exact, exact_last), (y, last) = lstm(x, SIZES, state), run_in_bf16(lstm, x, state)
+    for found, expected in zip((y, *last), (exact, *exact_last), strict=True):
+        assert found.dtype == torch.float32
+        assert 1e-5 < (found - expected).abs().max() < 0.02
+    expected_gradients = torch.autograd.grad(exact, inputs, d_y)
+    for found, expected in zip(
+        torch.autograd.grad(y, inputs, d_y), expected_gradients, strict=True
+    ):
+        assert found.dtype == torch.float32
+        assert 0.0 < (found - expected).norm() / expected.norm() < 0.02
+
+
+def run_in_bf16(lstm: LSTM, x: Tensor, state: State) -> tuple[Tensor, State]:
+    with torch.autocast("cpu", torch.bfloat16):
+        return lstm(x, SIZES, state)
+
+
+def test_clipped_values_pass_no_gradient_in_bf16() -> None:
+    """Bounds that bf16 rounds to a smaller number are no exception."""
+    lstm = LSTM(3, 5, is_projected=True, cell_clip=None, projection_clip=0.2998)
+    with torch.no_grad():
+        for parameter in lstm.parameters():
+            parameter.fill_(2.0)
+    x = torch.ones(1, 3, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = lstm(x, [1])
+    torch.testing.assert_close(y, torch.full((1, 3), 0.2998))
+    y.sum().backward()
+    assert x.grad is not None and not x.grad.any()
+
+
 def test_frozen_weights_get_no_gradient() -> None:
     lstm = build("published")
     lstm.weight_hidden.requires_grad_(False)

@@ -17,7 +17,7 @@ from spacy_ctxemb.pretraining_objective import ObjectiveModel, load_pretrained
 from spacy_ctxemb.shim import EmbedderShim
 from spacy_ctxemb.subword_pieces import WordPieces
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 TEXT = """
 The ferry leaves the harbour at nine and comes back at noon.
