@@ -196,9 +196,11 @@ class BiLM(Encoder):
         sizes: Sequence[int],
         initial: BiLMState,
         dropout: Callable[[Tensor], Tensor],
+        continues: Tensor | None = None,
     ) -> tuple[list[Tensor], list[State]]:
         """One stack over token vectors. x: (N, D / 2), packed by time in the order of reading.
 
+        continues: see LSTM.forward.
         Returns L tensors (N, D / 2), and the last state of each LSTM layer.
         """
         outputs, states = [x], []
@@ -206,7 +208,7 @@ class BiLM(Encoder):
         for i, lstm in enumerate(stacks[direction]):
             dropped = dropout(outputs[-1])
             start = State(initial.h[direction, i], initial.c[direction, i])
-            h, last = lstm(dropped, sizes, start)
+            h, last = lstm(dropped, sizes, start, continues)
             outputs.append(h + dropped if self.skip_connections and i else h)
             states.append(last)
         return outputs, states

@@ -61,23 +61,29 @@ class LSTM(nn.Module):
             self.projection = nn.Parameter(torch.empty(width, hidden_width))
 
     def forward(
-        self, x: Tensor, sizes: Sequence[int], initial: State | None = None
+        self,
+        x: Tensor,
+        sizes: Sequence[int],
+        initial: State | None = None,
+        continues: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run over packed sequences.
 
         x: (N, width), packed by time (see `pack` in bilm.py).
         sizes: sequences still active at each step, not increasing; they add up to N.
         initial: state of each sequence, the longest first; zeros where there is none.
+        continues: (N,), 0 at steps that begin at zero, whatever was before, and 1 at others; None
+            for 1 at all.
         Returns h of each step, (N, width), and the last state of each sequence, detached.
         """
         if not sizes:
             return x, self.zero_state(0)
         initial = self.zero_state(sizes[0]) if initial is None else initial
         bias = self.bias + self._forget_bias()
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or continues is not None:
             weights = self.weight_input, self.weight_hidden, bias, self.projection
             run = LSTMFunction.apply
-            y, c = run(x, *weights, sizes, initial, self.clips)  # type: ignore[no-untyped-call]  # PyTorch's
+            y, c = run(x, *weights, sizes, initial, self.clips, continues)  # type: ignore[no-untyped-call]  # PyTorch's
         else:
             y, c = infer_steps(x, sizes, initial, self._kernels.get(self), bias, self.clips)
         return y, State(y.detach()[find_last_rows(sizes, y.device)], c)

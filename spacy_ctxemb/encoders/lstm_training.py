@@ -53,14 +53,15 @@ class LSTMFunction(torch.autograd.Function):
         sizes: Sequence[int],
         state: State,
         clips: Clips,
+        continues: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         dtype = get_product_dtype(weight_input)
         weight = torch.cat([weight_input, weight_hidden], dim=1).to(dtype)
         if projection is not None:
             projection = projection.to(dtype)
-        kept = run_steps(x, weight, bias, projection, sizes, state, clips)
+        kept = run_steps(x, weight, bias, projection, sizes, state, clips, continues)
         c = kept.cells[find_last_rows(sizes, x.device)]
-        ctx.save_for_backward(weight, projection, state.c, *kept[:3], *kept.gates)
+        ctx.save_for_backward(weight, projection, state.c, continues, *kept[:3], *kept.gates)
         ctx.sizes, ctx.clips, ctx.x_dtype = sizes, clips, x.dtype
         ctx.mark_non_differentiable(c)
         return kept.y, c
@@ -68,9 +69,9 @@ class LSTMFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_y: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        weight, projection, c, inputs, y, cells, *gates = ctx.saved_tensors
+        weight, projection, c, continues, inputs, y, cells, *gates = ctx.saved_tensors
         kept, needed = Kept(inputs, y, cells, gates), ctx.needs_input_grad
-        found = backprop_steps(d_y, kept, weight, projection, ctx.sizes, c, ctx.clips)
+        found = backprop_steps(d_y, kept, weight, projection, ctx.sizes, c, ctx.clips, continues)
         d_input = d_hidden = d_projection = None
         if needed[1] or needed[2]:
             both = sum_outer(found.gates, inputs).to(y.dtype)
@@ -86,6 +87,7 @@ class LSTMFunction(torch.autograd.Function):
             None,
             None,
             None,
+            None,
         )
 
 
@@ -97,8 +99,9 @@ def run_steps(
     sizes: Sequence[int],
     state: State,
     clips: Clips,
+    continues: Tensor | None,
 ) -> Kept:
-    """The forward pass. weight: (4 * hidden_width, 2 * width)."""
+    """The forward pass. weight: (4 * hidden_width, 2 * width). continues: see LSTM.forward."""
     width = x.size(1)
     to_gates = pack(weight, weight.dtype)
     to_h = None if projection is None else pack(projection, weight.dtype)
@@ -110,11 +113,14 @@ def run_steps(
     h, c = state
     for start, end in find_steps(sizes):
         n = end - start
-        inputs[start:end, width:] = h[:n]
+        h, c = h[:n], c[:n]
+        if continues is not None:
+            h, c = h * continues[start:end, None], c * continues[start:end, None]
+        inputs[start:end, width:] = h
         gates = to_gates(inputs[start:end], None).to(bias.dtype).add_(bias)
         i, j, f, o = gates.chunk(4, dim=1)
         i.sigmoid_(), fast_tanh_(j), f.sigmoid_(), o.sigmoid_()
-        c = torch.mul(c[:n], f, out=cells[start:end]).addcmul_(i, j)
+        c = torch.mul(c, f, out=cells[start:end]).addcmul_(i, j)
         if clips.cell is not None:
             c.clamp_(-clips.cell, clips.cell)
         h = fast_tanh_(c.clone()).mul_(o)
@@ -147,6 +153,7 @@ def backprop_steps(
     sizes: Sequence[int],
     first_c: Tensor,
     clips: Clips,
+    continues: Tensor | None,
 ) -> Gradients:
     """The backward pass, from the last step to the first."""
     y, cells = kept.y, kept.cells
@@ -174,6 +181,9 @@ def backprop_steps(
         c = cells[start:end]
         m = fast_tanh_(c.clone())
         d_m = d_h[:n].add_(d_y[start:end])
+        c_before = c_before[:n]
+        if continues is not None:
+            c_before = c_before * continues[start:end, None]
         if to_m is not None:
             if clips.projection is not None:
                 bound = clips.projection
@@ -188,7 +198,7 @@ def backprop_steps(
             clip_backward(d, c, -clips.cell, clips.cell, grad_input=d)
         sigmoid_backward(torch.mul(d, j, out=t), i, grad_input=d_i)
         tanh_backward(torch.mul(d, i, out=t), j, grad_input=d_j)
-        sigmoid_backward(torch.mul(d, c_before[:n], out=t), f, grad_input=d_f)
+        sigmoid_backward(torch.mul(d, c_before, out=t), f, grad_input=d_f)
         sigmoid_backward(torch.mul(d_m, m, out=t), o, grad_input=d_o)
         d *= f
         found.bias.add_(z.sum(dim=0))
@@ -196,4 +206,7 @@ def backprop_steps(
         d_inputs = to_inputs(found.gates[start:end], None)
         found.x[start:end] = d_inputs[:, :width]
         d_h[:n] = d_inputs[:, width:]
+        if continues is not None:
+            d_h[:n] *= continues[start:end, None]
+            d *= continues[start:end, None]
     return found

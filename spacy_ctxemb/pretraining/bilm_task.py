@@ -35,6 +35,9 @@ class BiLMTask(Task):
     n_steps: words that a row reads in a step, beyond which no gradient goes. 20 in the paper.
     max_sentences: sentences of a document that are read as one, at most; how many is drawn for
         each. 1 in the paper; more for pipelines that see texts without sentence boundaries.
+    carries_state: whether a sentence begins with the state in which the one before it ended, as in
+        the paper, or at zero, as in a pipeline. A model that has never begun at zero may do so
+        badly: its cells come to rely on what is never taken from them.
     """
 
     loss_weights: ClassVar[dict[str, float]] = {"forward": 0.5, "backward": 0.5}
@@ -49,9 +52,10 @@ class BiLMTask(Task):
         n_rows: int,
         n_steps: int,
         max_sentences: int,
+        carries_state: bool,
         seed: int,
     ) -> None:
-        self.module = BiLMModule(encoder, objective)
+        self.module = BiLMModule(encoder, objective, carries_state=carries_state)
         self.objective = objective
         self.text = text
         self.held_out = held_out
@@ -81,7 +85,7 @@ class BiLMTask(Task):
 
     @torch.no_grad()
     def evaluate(self, rank: int, n_ranks: int) -> dict[str, tuple[float, float]]:
-        """Full softmax, states carried: each row reads a stretch of the held-out text in order."""
+        """Full softmax, states as in training: each row reads a stretch of the held-out text in order."""
         rows = range(rank, N_HELD_OUT_ROWS, n_ranks)
         read, predicted = lay_rows(self.held_out, rows, N_HELD_OUT_ROWS)  # (2, T, B)
         sums = dict.fromkeys(DIRECTIONS, (0.0, 0.0))
@@ -132,8 +136,9 @@ class BiLMStream(Stream):
 class BiLMModule(nn.Module):
     """The likelihoods of what two streams predict."""
 
-    def __init__(self, encoder: BiLM, objective: BiLMObjective) -> None:
+    def __init__(self, encoder: BiLM, objective: BiLMObjective, *, carries_state: bool) -> None:
         super().__init__()
+        self.carries_state = carries_state
         self.encoder = encoder
         self.objective = objective
 
@@ -143,13 +148,19 @@ class BiLMModule(nn.Module):
         n_rows = initial.h.size(2)
         sizes = [n_rows] * (batch["words"].size(1) // n_rows)
         vectors = self.encoder.token_encoder(batch["characters"])  # (n, D / 2)
+        continues = None if self.carries_state else 1.0 - batch["begins"].to(vectors.dtype)
         nll: dict[str, Tensor] = {}
         n_targets: dict[str, int] = {}
         states = []
         for name, direction in DIRECTIONS.items():
             x = vectors[batch["words"][direction]]  # (T * B, D / 2)
             layers, last = self.encoder.run_direction(
-                direction, x, sizes, initial, self.encoder.dropout
+                direction,
+                x,
+                sizes,
+                initial,
+                self.encoder.dropout,
+                None if continues is None else continues[direction],
             )
             states.append(last)
             targets = batch["targets"][direction]

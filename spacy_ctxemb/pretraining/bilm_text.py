@@ -41,14 +41,18 @@ class BiLMText:
         """read, predicted: (2, T, B), types of either direction; NOTHING where none is predicted.
 
         characters: (n, C), of the n distinct words that are read. words: (2, T * B), which of
-        these; targets: (2, T * B), NO_TARGET for none. Both by time.
+        these; targets: (2, T * B), NO_TARGET for none; begins: (2, T * B), whether a sentence
+        begins. All by time.
         """
         distinct, words = np.unique(read, return_inverse=True)
         targets = self._targets[predicted]
+        firsts = np.array([self.begin, self.end])[:, None, None]
+        begins = read == firsts
         return {
             "characters": torch.from_numpy(self._spell(distinct)),
             "words": torch.from_numpy(words.reshape(2, -1)),
             "targets": torch.from_numpy(targets.reshape(2, -1)),
+            "begins": torch.from_numpy(begins.reshape(2, -1)),
         }
 
     def _spell(self, types: Ints) -> NDArray[np.int32]:

@@ -19,6 +19,7 @@ def build_pretrain_bilm(
     min_count: int = 3,
     n_samples: int | None = 4096,
     max_sentences: int = 1,
+    carries_state: bool = False,
 ) -> BuildTask:
     """`spacy-ctxemb.PretrainBiLM.v1`: the likelihoods of the next and of the previous word.
 
@@ -28,7 +29,7 @@ def build_pretrain_bilm(
     min_count: how often the text has a word to predict, at least. 2 to 5.
     n_samples: words that a micro-batch's targets are told from in training; null for the whole
         vocabulary. 1024 to 8192; ELMo: 8192.
-    max_sentences: sentences of a document that are read as one, at most; see BiLMTask.
+    max_sentences, carries_state: see BiLMTask. ELMo: 1 and true.
     """
 
     def build(
@@ -51,6 +52,7 @@ def build_pretrain_bilm(
             n_rows=n_rows,
             n_steps=n_steps,
             max_sentences=max_sentences,
+            carries_state=carries_state,
             seed=seed,
         )
 

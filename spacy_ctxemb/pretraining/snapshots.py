@@ -8,7 +8,9 @@ name and renamed, so a folder that has its name is whole, unless a disk has dama
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,11 +66,12 @@ class Snapshots:
             temporary.mkdir(parents=True)
         self.processes.wait()
         model, optimizer_state = get_state_dict(module, optimizer)
-        dcp.save(
-            {"model": model, "optimizer": optimizer_state},
-            checkpoint_id=temporary / "model",
-            no_dist=self.processes.n == 1,
-        )
+        with expecting_one_process():
+            dcp.save(
+                {"model": model, "optimizer": optimizer_state},
+                checkpoint_id=temporary / "model",
+                no_dist=self.processes.n == 1,
+            )
         for shard in shards:
             save_file(pack_shard(shard), temporary / shard_name(shard.number))
         self.processes.wait()
@@ -109,12 +112,21 @@ class Snapshots:
             )
         model, optimizer_state = get_state_dict(module, optimizer)
         state = {"model": model, "optimizer": optimizer_state}
-        dcp.load(state, checkpoint_id=path / "model", no_dist=self.processes.n == 1)
+        with expecting_one_process():
+            dcp.load(state, checkpoint_id=path / "model", no_dist=self.processes.n == 1)
         set_state_dict(
             module, optimizer, model_state_dict=model, optim_state_dict=optimizer_state
         )
         loaded = [unpack_shard(path, shard, self.processes.device) for shard in shards]
         return Progress(**found), loaded
+
+
+@contextmanager
+def expecting_one_process() -> Iterator[None]:
+    """PyTorch warns where there is no process group, which is as it should be here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        yield
 
 
 def shard_name(number: int) -> str:
