@@ -181,9 +181,7 @@ class BiLM(Encoder):
         for direction in (FORWARD, BACKWARD):
             order = packing.order[direction]
             columns = slice(direction * x.size(1), (direction + 1) * x.size(1))
-            outputs, last = self.run_direction(
-                direction, x[order], packing.sizes, initial, dropout
-            )
+            outputs, last = self.run_direction(direction, x[order], packing.sizes, initial, dropout)
             for layer, y in zip(layers, outputs, strict=True):
                 layer[order, columns] = y
             states.append(last)

@@ -44,7 +44,9 @@ class Neighbours:
 
     def describe(self) -> Iterator[str]:
         """A line for each occurrence."""
-        vectors = np.concatenate([np.zeros((0, self.model.get_dim("nO"))), *self.model.predict(self.docs)])
+        vectors = np.concatenate(
+            [np.zeros((0, self.model.get_dim("nO"))), *self.model.predict(self.docs)]
+        )
         tokens = [token for doc in self.docs for token in doc]
         unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         for word in self.words:

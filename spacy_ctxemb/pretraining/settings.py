@@ -123,9 +123,7 @@ def read_settings(config: Config) -> PretrainSettings:
     required = {name for name, field in known.items() if field.default is MISSING}
     missing = sorted(required - set(section))
     if unknown or missing:
-        raise ValueError(
-            Errors.E203.format(unknown=unknown, missing=missing, known=sorted(known))
-        )
+        raise ValueError(Errors.E203.format(unknown=unknown, missing=missing, known=sorted(known)))
     resolved = registry.resolve({SECTION: section})[SECTION]
     resolved["neighbours"] = tuple(resolved.get("neighbours", ()))
     resolved["learn_rate"] = LearningRates(resolved["learn_rate"])

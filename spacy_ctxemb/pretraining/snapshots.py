@@ -107,16 +107,12 @@ class Snapshots:
         found = json.loads((path / PROGRESS).read_text(encoding="utf8"))
         n_shards = found.pop("n_shards")
         if n_shards != self.n_shards:
-            raise ValueError(
-                Errors.E204.format(path=path, found=n_shards, expected=self.n_shards)
-            )
+            raise ValueError(Errors.E204.format(path=path, found=n_shards, expected=self.n_shards))
         model, optimizer_state = get_state_dict(module, optimizer)
         state = {"model": model, "optimizer": optimizer_state}
         with expecting_one_process():
             dcp.load(state, checkpoint_id=path / "model", no_dist=self.processes.n == 1)
-        set_state_dict(
-            module, optimizer, model_state_dict=model, optim_state_dict=optimizer_state
-        )
+        set_state_dict(module, optimizer, model_state_dict=model, optim_state_dict=optimizer_state)
         loaded = [unpack_shard(path, shard, self.processes.device) for shard in shards]
         return Progress(**found), loaded
 
@@ -135,8 +131,10 @@ def shard_name(number: int) -> str:
 
 def pack_shard(shard: Shard) -> dict[str, Tensor]:
     """Everything about a shard as tensors."""
-    stream = {f"stream.{name}": torch.from_numpy(np.array(value, ndmin=1))
-              for name, value in shard.stream.state().items()}
+    stream = {
+        f"stream.{name}": torch.from_numpy(np.array(value, ndmin=1))
+        for name, value in shard.stream.state().items()
+    }
     carried = {f"carried.{name}": value.contiguous() for name, value in shard.carried.items()}
     return stream | carried
 

@@ -201,3 +201,27 @@ def test_chunks_hold_all_steps_in_order() -> None:
 
 def test_last_rows_are_those_of_each_sequence() -> None:
     assert find_last_rows([3, 2, 2, 1], torch.device("cpu")).tolist() == [7, 6, 2]
+
+
+def test_sequences_may_begin_again() -> None:
+    """At steps that do not continue, whatever was before is forgotten; gradients agree."""
+    torch.manual_seed(0)
+    lstm = LSTM(4, 6, is_projected=True, cell_clip=3.0, projection_clip=3.0).double()
+    lstm.reset_parameters()
+    sizes = [3] * 5
+    x = torch.randn(15, 4, dtype=torch.double, requires_grad=True)
+    start = State(*(torch.randn(3, width, dtype=torch.double) for width in (4, 6)))
+    continues = torch.ones(15, dtype=torch.double)
+    continues[[4, 9]] = 0  # the second sequence at its second step, the first one at its fourth
+    y = lstm(x, sizes, start, continues)[0].unflatten(0, (5, 3))
+    second, first = (
+        lstm(x.unflatten(0, (5, 3))[t:, i], [1] * (5 - t))[0] for i, t in [(1, 1), (0, 3)]
+    )
+    torch.testing.assert_close(y[1:, 1], second)
+    torch.testing.assert_close(y[3:, 0], first)
+    torch.testing.assert_close(y[:, 2], lstm(x, sizes, start)[0].unflatten(0, (5, 3))[:, 2])
+
+    def run(x: Tensor, *weights: Tensor) -> Tensor:
+        return lstm(x, sizes, start, continues)[0]
+
+    assert torch.autograd.gradcheck(run, (x, *lstm.parameters()))

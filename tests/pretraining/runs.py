@@ -82,8 +82,6 @@ def read_state(trainer: Trainer) -> dict[str, torch.Tensor]:
 def read_weights(output: Path) -> dict[str, torch.Tensor]:
     """The tensors of a run's last checkpoint, which the pipeline has too."""
 
-
-
     config = load_config(output / "config.cfg", interpolate=True)
     config.pop("pretrain")
     nlp = load_model_from_config(config, auto_fill=True)

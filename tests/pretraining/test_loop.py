@@ -65,12 +65,37 @@ def test_accumulation_adds_shards(text: Path, tmp_path: Path) -> None:
         other.backpropagate(other.shards[0].stream.next_batch(0), 0, 0)
         gradients.append([p.grad.clone() for p in other.module.parameters()])
     captured: list[torch.Tensor] = []
-    trainer.change_weights = lambda: captured.extend(  # type: ignore[method-assign]
-        p.grad.clone() for p in trainer.module.parameters()
-    ) or 0.0
+    trainer.change_weights = lambda: (
+        captured.extend(  # type: ignore[method-assign]
+            p.grad.clone() for p in trainer.module.parameters()
+        )
+        or 0.0
+    )
     trainer.take_step(0)
     for found, first, second in zip(captured, *gradients, strict=True):
         torch.testing.assert_close(found, (first + second) / 2, rtol=1e-5, atol=1e-7)
+
+
+def test_sentences_begin_at_zero(text: Path, tmp_path: Path) -> None:
+    """So a sentence is read in a stream as it is in a pipeline."""
+    trainer = build_trainer(tiny_run(text, pretrain__objective__n_rows=1), tmp_path / "a")
+    trainer.module.eval()
+    shard = trainer.shards[0]
+    carried = {name: torch.randn_like(value) for name, value in shard.carried.items()}
+    batch = shard.stream.next_batch(0)
+    batch = {
+        name: tensor[:, :4] if name != "characters" else tensor for name, tensor in batch.items()
+    }
+    assert batch["begins"].tolist() == [[True, False, False, False]] * 2
+
+    @torch.no_grad()
+    def score(start: dict[str, torch.Tensor]) -> float:
+        return float(trainer.module(batch, start).losses.nll["forward"])
+
+    from_zero = score(shard.carried)
+    assert score(carried) == pytest.approx(from_zero)
+    batch["begins"][:] = False
+    assert score(carried) != pytest.approx(from_zero)
 
 
 def test_states_are_carried(text: Path, tmp_path: Path) -> None:
@@ -83,7 +108,11 @@ def test_states_are_carried(text: Path, tmp_path: Path) -> None:
 
 def test_training_lowers_held_out_perplexity(text: Path, tmp_path: Path) -> None:
     config = tiny_run(
-        text, pretrain__max_steps=60, pretrain__eval_every=60, pretrain__checkpoint_every=60
+        text,
+        pretrain__max_steps=60,
+        pretrain__eval_every=60,
+        pretrain__checkpoint_every=60,
+        pretrain__learn_rate__initial_rate=0.03,
     )
     trainer = build_trainer(config, tmp_path / "a")
     before = trainer.evaluate()
@@ -99,6 +128,7 @@ def test_training_lowers_held_out_perplexity(text: Path, tmp_path: Path) -> None
 
 def test_evaluation_does_not_depend_on_the_number_of_processes(text: Path, tmp_path: Path) -> None:
     task = build_trainer(tiny_run(text), tmp_path / "a").task
+    task.module.eval()
     whole = task.evaluate(0, 1)
     parts = [task.evaluate(rank, 3) for rank in range(3)]
     for name, (nll, n) in whole.items():

@@ -62,7 +62,9 @@ def test_two_processes_learn_as_one_that_accumulates(
     for step, losses in one.items():
         assert two[step] == pytest.approx(losses, rel=1e-5)
     for name, value in read_weights(tmp_path / "one").items():
-        torch.testing.assert_close(read_weights(tmp_path / "two")[name], value, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            read_weights(tmp_path / "two")[name], value, rtol=1e-4, atol=1e-5
+        )
 
 
 def test_a_killed_run_goes_on(config: Path, tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""The weights that ship with the package, one folder each.
+
+weights.safetensors: the encoder's parameters, 16 bits each. model.json: the model of the component
+they are for, as in a config. README.md: the model card: data, licence, recipe, results, limits.
+"""
+
+import json
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import torch
+from safetensors.torch import load
+from torch import Tensor
+
+from ..encoders import Encoder
+from ..errors import Errors
+
+WEIGHTS, MODEL = "weights.safetensors", "model.json"
+
+#: Taken where a config does not choose.
+DEFAULT = "en_bilm_sm"
+
+
+def list_names() -> list[str]:
+    """The names of all weights that ship."""
+    return sorted(folder.name for folder in files(__name__).iterdir() if is_weights(folder))
+
+
+def is_weights(folder: Traversable) -> bool:
+    return folder.joinpath(WEIGHTS).is_file()
+
+
+def find_folder(name: str) -> Traversable:
+    """The folder of some weights."""
+    folder = files(__name__).joinpath(name)
+    if name not in list_names():
+        raise ValueError(Errors.E210.format(name=name, names=list_names()))
+    return folder
+
+
+@cache
+def read_model(name: str) -> dict[str, Any]:
+    """The model that weights are for, as a section of a config."""
+    model: dict[str, Any] = json.loads(find_folder(name).joinpath(MODEL).read_text("utf8"))
+    return model
+
+
+@cache
+def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of weights, from the head of their file."""
+    with find_folder(name).joinpath(WEIGHTS).open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        head = json.loads(file.read(size))
+    return {n: tuple(found["shape"]) for n, found in head.items() if n != "__metadata__"}
+
+
+def fits(name: str, encoder: Encoder) -> bool:
+    """Whether weights are for an encoder of this shape."""
+    expected = {n: tuple(value.shape) for n, value in encoder.state_dict().items()}
+    return read_shapes(name) == expected
+
+
+def load_weights(name: str) -> dict[str, Tensor]:
+    """The parameters by name, in fp32."""
+    tensors = load(find_folder(name).joinpath(WEIGHTS).read_bytes())
+    return {n: tensor.to(torch.float32) for n, tensor in tensors.items()}

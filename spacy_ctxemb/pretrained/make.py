@@ -1,0 +1,40 @@
+"""Make a folder of weights to ship from a run of `ctxemb pretrain`:
+
+    python -m spacy_ctxemb.pretrained.make RUN NAME
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from spacy.util import load_config, load_model_from_config
+
+from ..bridge import find_shims
+from ..files import replacing
+from . import MODEL, WEIGHTS
+
+
+def make(run: Path, name: str) -> Path:
+    """Write the encoder of a finished run, 16 bits a parameter, beside this file."""
+    config = load_config(run / "config.cfg", interpolate=True)
+    component = config.pop("pretrain")["component"]
+    nlp = load_model_from_config(config, auto_fill=True)
+    model = nlp.get_pipe(component).model
+    model.from_bytes((run / "model-last.bin").read_bytes())
+    (shim,) = find_shims(model)
+    tensors = shim.embedder.encoder.state_dict()
+    folder = Path(__file__).parent / name
+    folder.mkdir(exist_ok=True)
+    with replacing(folder / WEIGHTS) as temporary:
+        halves = {n: tensor.to(torch.float16).contiguous() for n, tensor in tensors.items()}
+        save_file(halves, temporary)
+    with replacing(folder / MODEL) as temporary:
+        section = nlp.config["components"][component]["model"]
+        temporary.write_text(json.dumps(section, indent=2) + "\n", encoding="utf8")
+    return folder
+
+
+if __name__ == "__main__":
+    print(make(Path(sys.argv[1]), sys.argv[2]))
