@@ -6,6 +6,7 @@ projects but does not clip, so it cannot stand in.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +96,8 @@ class LSTM(nn.Module):
 
     def zero_state(self, n: int) -> State:
         """The state of n fresh sequences."""
-        return State(self.bias.new_zeros(n, self.width), self.bias.new_zeros(n, self.hidden_width))
+        like: dict[str, Any] = {"dtype": self.bias.dtype, "device": self.bias.device}
+        return State(torch.zeros(n, self.width, **like), torch.zeros(n, self.hidden_width, **like))
 
     def reset_parameters(self) -> None:
         """Glorot uniform over the joint kernel [input; hidden], as in the original training."""

@@ -7,6 +7,9 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..encoders.lstm import LSTM
+from ..encoders.modern_transformer import ModernBlock
+from ..encoders.transformer import Block
 from .processes import Processes
 from .settings import PretrainSettings
 
@@ -28,9 +31,8 @@ def distribute(module: nn.Module, settings: PretrainSettings, processes: Process
 
 
 def find_blocks(module: nn.Module) -> list[nn.Module]:
-    """The modules of a list: the blocks of a Transformer, the layers of a biLM."""
-    lists = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
-    return [block for blocks in lists for block in blocks if not isinstance(block, nn.ModuleList)]
+    """What is held in parts by itself: modules that are called, and hold most parameters."""
+    return [m for m in module.modules() if isinstance(m, LSTM | Block | ModernBlock)]
 
 
 def without_synchronisation(module: nn.Module) -> AbstractContextManager[Any]:
