@@ -89,7 +89,11 @@ class BiLMObjective(Objective):
         return Losses(nll, n_targets)
 
     def nll(self, h: Tensor, targets: Tensor) -> Tensor:
-        """The sum of negative log-likelihoods. h: (n, D / 2); targets: (n,)."""
+        """The sum of negative log-likelihoods, in fp32. h: (n, D / 2); targets: (n,)."""
+        with torch.autocast(h.device.type, enabled=False):
+            return self._nll(h.to(self.weight.dtype), targets)
+
+    def _nll(self, h: Tensor, targets: Tensor) -> Tensor:
         if self.training and self.n_samples is not None:
             return self.sampled_nll(h, targets, self.n_samples)
         total = h.new_zeros(())
@@ -104,13 +108,15 @@ class BiLMObjective(Objective):
         V = len(self.vocabulary)
         uniform = torch.rand(n_samples, device=h.device)
         sample = (torch.exp(uniform * math.log(V + 1)) - 1).long().clamp(max=V - 1).unique()
-        true = (h * self.weight[targets]).sum(dim=-1) + self.bias[targets]  # (n,)
-        true = true - log_expected_count(targets, V, n_samples)
-        others = F.linear(h, self.weight[sample], self.bias[sample])  # (n, S)
-        others = others - log_expected_count(sample, V, n_samples)
-        others = others.masked_fill(sample == targets[:, None], -torch.inf)
-        logits = torch.cat([true[:, None], others], dim=1)
-        return (torch.logsumexp(logits, dim=1) - true).sum()
+        true_bias = self.bias[targets] - log_expected_count(targets, V, n_samples)
+        true = (h * self.weight[targets]).sum(dim=-1) + true_bias  # (n,)
+        bias = self.bias[sample] - log_expected_count(sample, V, n_samples)
+        others = F.linear(h, self.weight[sample], bias)  # (n, S)
+        # Where the sample has the target itself. The sample ascends, so the rest need not be read.
+        place = torch.searchsorted(sample, targets).clamp(max=len(sample) - 1)
+        rows = (sample[place] == targets).nonzero()[:, 0]
+        others = others.index_put((rows, place[rows]), others.new_tensor(-torch.inf))
+        return (torch.logaddexp(true, torch.logsumexp(others, dim=1)) - true).sum()
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.weight, 0.0, 1.0 / math.sqrt(self.half_width))

@@ -23,7 +23,7 @@ def build_adamw(
 
     def build(parameters: Named) -> Optimizer:
         groups = group(parameters, weight_decay)
-        return AdamW(groups, lr=0.0, betas=(beta1, beta2), eps=eps)
+        return AdamW(groups, lr=0.0, betas=(beta1, beta2), eps=eps, fused=True)
 
     return build
 

@@ -1,0 +1,92 @@
+"""Tiny runs of `ctxemb pretrain`."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from spacy.util import load_config, load_model_from_config
+from thinc.api import Config
+
+from spacy_ctxemb.pretraining.loop import Report, Trainer
+from spacy_ctxemb.pretraining.processes import Processes
+from spacy_ctxemb.pretraining.run import build_pipeline, build_stores, build_task, get_model
+from spacy_ctxemb.pretraining.settings import read_settings
+from spacy_ctxemb.pretraining.snapshots import Snapshots
+from spacy_ctxemb.pretraining_objective import get_pretrained_shim
+
+from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS
+
+TINY: dict[str, Any] = {
+    **TINY_ENCODERS["bilm"],
+    "components.ctxemb.model.pieces.max_characters": 12,
+    f"{ENCODER}.max_characters": 12,
+    "pretrain.max_steps": 6,
+    "pretrain.eval_every": 3,
+    "pretrain.checkpoint_every": 2,
+    "pretrain.n_workers": 1,
+    "pretrain.neighbours": [],
+    "pretrain.objective.n_rows": 4,
+    "pretrain.objective.n_steps": 5,
+    "pretrain.objective.min_count": 1,
+    "pretrain.objective.n_samples": 10,
+    "pretrain.learn_rate.warmup_steps": 2,
+}
+
+ONE_PROCESS = Processes(0, 1, torch.device("cpu"))
+
+
+def write_documents(folder: Path, *, n_documents: int = 12) -> Path:
+    """A sentence a line, a blank line between documents."""
+    rng = random.Random(0)
+    documents = ["\n".join(rng.sample(TEXT, rng.randint(2, 6))) for _ in range(n_documents)]
+    path = folder / "text.txt"
+    path.write_text("\n\n".join(documents) + "\n", encoding="utf8")
+    return path
+
+
+def tiny_run(text: Path, **changes: Any) -> Config:
+    """The config of a run that takes a second. changes: with __ for a dot."""
+    overrides = {name.replace("__", "."): value for name, value in changes.items()}
+    paths = {"paths.train": str(text), "paths.held_out": str(text)}
+    return load_config(CONFIGS / "pretrain_elmo.cfg", overrides=TINY | paths | overrides)
+
+
+def build_trainer(
+    config: Config, output: Path, on_step: Callable[[Report], None] = lambda report: None
+) -> Trainer:
+    """A trainer in this process, at its beginning."""
+    settings = read_settings(config.interpolate())
+    nlp = build_pipeline(config, settings)
+    shim = get_pretrained_shim(get_model(nlp, settings))
+    stores = build_stores(nlp, shim, settings, output, ONE_PROCESS)
+    task = build_task(shim, settings, *stores)
+    snapshots = Snapshots(
+        output / "checkpoints",
+        ONE_PROCESS,
+        n_shards=settings.accumulate,
+        keep=settings.keep_checkpoints,
+    )
+    return Trainer(task, settings, ONE_PROCESS, snapshots, on_step)
+
+
+def read_state(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """Every tensor that training changes: weights and the optimizer's."""
+    found = {f"model.{n}": v.clone() for n, v in trainer.module.state_dict().items()}
+    for i, state in trainer.optimizer.state_dict()["state"].items():
+        found |= {f"optimizer.{i}.{n}": v.clone() for n, v in state.items()}
+    return found
+
+
+def read_weights(output: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a run's last checkpoint, which the pipeline has too."""
+
+
+
+    config = load_config(output / "config.cfg", interpolate=True)
+    config.pop("pretrain")
+    nlp = load_model_from_config(config, auto_fill=True)
+    model = nlp.get_pipe("ctxemb").model
+    model.from_bytes((output / "model-last.bin").read_bytes())
+    return dict(get_pretrained_shim(model).embedder.encoder.state_dict())

@@ -1,0 +1,197 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spacy_ctxemb.pretraining.loop import MAX_SKIPPED, Report, summarise
+from spacy_ctxemb.pretraining.run import pretrain
+
+from .runs import build_trainer, read_state, tiny_run, write_documents
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    return write_documents(tmp_path)
+
+
+def test_a_resumed_run_is_bit_equal(text: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    reports: dict[str, list[Report]] = {"whole": [], "parts": []}
+    config = tiny_run(text, pretrain__max_steps=7)
+    trainer = build_trainer(config, whole, reports["whole"].append)
+    trainer.run()
+    for _ in range(2):
+        # Interrupted after step 3; its last checkpoint is of step 2.
+        resumed = build_trainer(config, parts, reports["parts"].append)
+        assert resumed.resume() == []
+        if resumed.progress.steps == 0:
+            interrupt(resumed, after=3)
+    assert resumed.progress.steps == 2
+    resumed.run()
+    for name, value in read_state(trainer).items():
+        assert torch.equal(value, read_state(resumed)[name]), name
+    expected = [report.losses for report in reports["whole"]]
+    assert [report.losses for report in reports["parts"]] == [*expected[:3], *expected[2:]]
+    assert resumed.progress == trainer.progress
+
+
+def interrupt(trainer, after: int) -> None:
+    class Interruption(Exception):
+        pass
+
+    show = trainer.on_step
+
+    def on_step(report: Report) -> None:
+        show(report)
+        if report.step == after:
+            raise Interruption
+
+    trainer.on_step = on_step
+    with pytest.raises(Interruption):
+        trainer.run()
+
+
+def test_accumulation_adds_shards(text: Path, tmp_path: Path) -> None:
+    """The mean of the gradients of two shards, each of which has a stream of its own."""
+    config = tiny_run(text, pretrain__accumulate=2, components__ctxemb__model__dropout=0.0)
+    trainer = build_trainer(config, tmp_path / "a")
+    gradients = []
+    for i, shard in enumerate(trainer.shards):
+        other = build_trainer(config, tmp_path / "a")
+        other.shards = [shard._replace(stream=other.shards[i].stream)]
+        other.backpropagate(other.shards[0].stream.next_batch(0), 0, 0)
+        gradients.append([p.grad.clone() for p in other.module.parameters()])
+    captured: list[torch.Tensor] = []
+    trainer.change_weights = lambda: captured.extend(  # type: ignore[method-assign]
+        p.grad.clone() for p in trainer.module.parameters()
+    ) or 0.0
+    trainer.take_step(0)
+    for found, first, second in zip(captured, *gradients, strict=True):
+        torch.testing.assert_close(found, (first + second) / 2, rtol=1e-5, atol=1e-7)
+
+
+def test_states_are_carried(text: Path, tmp_path: Path) -> None:
+    trainer = build_trainer(tiny_run(text), tmp_path / "a")
+    assert not trainer.shards[0].carried["h"].any()
+    trainer.take_step(0)
+    assert trainer.shards[0].carried["h"].any()
+    assert not trainer.shards[0].carried["h"].requires_grad
+
+
+def test_training_lowers_held_out_perplexity(text: Path, tmp_path: Path) -> None:
+    config = tiny_run(
+        text, pretrain__max_steps=60, pretrain__eval_every=60, pretrain__checkpoint_every=60
+    )
+    trainer = build_trainer(config, tmp_path / "a")
+    before = trainer.evaluate()
+    trainer.run()
+    after = trainer.evaluate()
+    vocabulary = len(trainer.task.objective.vocabulary)  # type: ignore[union-attr]
+    assert before["perplexity"] == pytest.approx(vocabulary, rel=0.5)
+    assert after["perplexity"] < 0.5 * before["perplexity"]
+    assert after["perplexity"] == pytest.approx(
+        math.sqrt(after["perplexity_forward"] * after["perplexity_backward"])
+    )
+
+
+def test_evaluation_does_not_depend_on_the_number_of_processes(text: Path, tmp_path: Path) -> None:
+    task = build_trainer(tiny_run(text), tmp_path / "a").task
+    whole = task.evaluate(0, 1)
+    parts = [task.evaluate(rank, 3) for rank in range(3)]
+    for name, (nll, n) in whole.items():
+        assert sum(part[name][1] for part in parts) == n
+        np.testing.assert_allclose(sum(part[name][0] for part in parts), nll, rtol=1e-5)
+
+
+def test_a_step_that_is_not_finite_is_skipped(text: Path, tmp_path: Path) -> None:
+    trainer = build_trainer(tiny_run(text), tmp_path / "a")
+    trainer.take_step(0)
+    before = read_state(trainer)
+    with torch.no_grad():
+        trainer.shards[0].carried["c"].fill_(torch.nan)
+    _, norm, _ = trainer.take_step(1)
+    assert not math.isfinite(norm)
+    assert trainer.n_skipped == 1
+    assert all(torch.equal(value, before[name]) for name, value in read_state(trainer).items())
+
+
+def test_training_stops_where_no_step_is_finite(text: Path, tmp_path: Path) -> None:
+    trainer = build_trainer(tiny_run(text, pretrain__max_steps=50), tmp_path / "a")
+    with torch.no_grad():
+        next(iter(trainer.module.parameters())).fill_(torch.nan)
+    with pytest.raises(RuntimeError, match=rf"E205.*of {MAX_SKIPPED} steps, the last one step 9"):
+        trainer.run()
+
+
+def test_damaged_checkpoints_are_passed_over(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_run(text, pretrain__max_steps=4)
+    output = tmp_path / "run"
+    output.mkdir()
+    pretrain(config, output, resume=False)
+    weights = (output / "model-last.bin").read_bytes()
+    last = sorted((output / "checkpoints").iterdir())[-1]
+    assert last.name == "step-00000004"
+    file = next(last.glob("model/*.distcp"))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    pretrain(config, output, resume=True)
+    assert "step-00000004 is damaged" in capsys.readouterr().out
+    assert (output / "model-last.bin").read_bytes() == weights
+
+
+def test_only_the_last_checkpoints_are_kept(text: Path, tmp_path: Path) -> None:
+    config = tiny_run(text, pretrain__max_steps=9)
+    build_trainer(config, tmp_path / "a").run()
+    names = [path.name for path in sorted((tmp_path / "a" / "checkpoints").iterdir())]
+    assert names == ["step-00000008", "step-00000009"]
+
+
+def test_a_run_is_not_written_over(text: Path, tmp_path: Path) -> None:
+    config = tiny_run(text, pretrain__max_steps=2)
+    pretrain(config, tmp_path, resume=False)
+    with pytest.raises(ValueError, match="E207.*Add --resume"):
+        pretrain(config, tmp_path, resume=False)
+
+
+def test_a_run_goes_on_with_its_own_settings_only(text: Path, tmp_path: Path) -> None:
+    pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=False)
+    pretrain(tiny_run(text, pretrain__max_steps=3), tmp_path, resume=True)
+    other = tiny_run(text, pretrain__max_steps=4, pretrain__objective__n_rows=2)
+    with pytest.raises(ValueError, match=r"E209.*\['pretrain.objective'\]"):
+        pretrain(other, tmp_path, resume=True)
+
+
+def test_another_number_of_shards_is_refused(text: Path, tmp_path: Path) -> None:
+    pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=False)
+    with pytest.raises(ValueError, match="E204.*of 1 shards of the data, but here are 2"):
+        pretrain(tiny_run(text, pretrain__accumulate=2), tmp_path, resume=True)
+
+
+def test_the_log_has_each_step_once(text: Path, tmp_path: Path) -> None:
+    pretrain(tiny_run(text, pretrain__max_steps=4), tmp_path, resume=False)
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write(json.dumps({"step": 99}) + "\n" + '{"step": 1')
+    pretrain(tiny_run(text, pretrain__max_steps=6), tmp_path, resume=True)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3, 4, 6]
+    assert all(set(row["scores"]) >= {"perplexity", "perplexity_forward"} for row in rows)
+    words = 4 * 5
+    assert [row["words"] for row in rows] == [3 * words, 4 * words, 6 * words]
+
+
+def test_summaries_name_perplexities_and_accuracies() -> None:
+    scores = summarise({"forward": (6.0, 3.0), "backward": (12.0, 3.0)})
+    assert scores == pytest.approx(
+        {
+            "perplexity_forward": math.e**2,
+            "perplexity_backward": math.e**4,
+            "perplexity": math.e**3,
+        }
+    )
+    assert summarise({"masked_accuracy": (1.0, 4.0)}) == {"masked_accuracy": 0.25}
