@@ -475,7 +475,7 @@ class Errors(metaclass=_Coded):
 
     # text to pretrain on
     E170 = "There is no layout '{layout}' of TextCorpus. Use one of {options}."
-    E171 = "limit of TextCorpus is {limit} documents. Choose 1 or more, or null for all."
+    E171 = "{name} is {value}, but must be at least {least}. Change it in the config."
     E172 = "TextCorpus reads from {path}, which is not there. Set its path to a file or a folder."
     E173 = "There is no text in {path}: all of it is blank. Pass other files to TextCorpus."
     E174 = (
@@ -498,6 +498,19 @@ class Errors(metaclass=_Coded):
     )
     E180 = "{path} is no token store. Make one with build_token_store."
     E181 = "Nothing in {path} has a piece: no word in it is known. Pass other files to TextCorpus."
+    E182 = (
+        "Pairs of texts need the segments 0 and 1, but the encoder has n_segments = {n_segments}. "
+        "Set it to 2 in the encoder's config, or next_sentence = false."
+    )
+    E183 = (
+        "next_sentence needs two documents, one of them with two sentences; {path} has "
+        '{n_documents}, and {n_sentences} sentences. Use the layout "sentences" with blank lines '
+        "between documents, add text, or set next_sentence = false."
+    )
+    E184 = (
+        "max_pieces is {max_pieces}, but must be from {least} to {max_length}, the encoder's "
+        "max_length. Change one of them."
+    )
 
     # warnings
     W006 = "The cache of '{name}' is not used, since {reason}. Change that, or set cache = null."

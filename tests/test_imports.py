@@ -112,6 +112,12 @@ MAY_IMPORT = {
         *(".doc_windows", ".files", ".objectives", ".pieces", ".pretraining", ".subword_pieces"),
     },
     "pretraining.merging": {"numpy", ".pieces", ".pretraining"},
+    "pretraining.sequences": {"numpy", ".pieces", ".pretraining"},
+    "pretraining.pairs": {"numpy", ".pretraining"},
+    "pretraining.masked_lm_text": {"numpy", "torch", ".objectives", ".pieces", ".pretraining"},
+    "pretraining.masked_lm_task": {
+        *("numpy", "torch", ".encoders", ".objectives", ".pieces", ".pretraining"),
+    },
     "pretraining.token_store": {"numpy", "spacy", ".files", ".pieces", ".pretraining"},
     "architectures": {
         *("spacy", "torch"),

@@ -20,6 +20,9 @@ from .norm import LayerNorm
 from .positions import RelativeBias
 from .steps import Steps
 
+#: Kinds of segment in a pair of texts.
+N_SEGMENTS = 2
+
 
 class TransformerEncoder(Encoder):
     """Embeddings of pieces, positions and segments, then blocks of self-attention.
@@ -130,11 +133,10 @@ class TransformerEncoder(Encoder):
         """Layer 0: context-free vectors. (N, D)"""
         check_length(steps, self.max_length)
         x = self.piece_embedding(ids[steps.mask]) + self.position_embedding(steps.positions)
-        if self.segment_embedding is not None:
-            if segments is None:
-                x = x + self.segment_embedding.weight[0]
-            else:
-                x = x + self.segment_embedding(segments[steps.mask])
+        if segments is not None:
+            x = x + check_segments(self.segment_embedding)(segments[steps.mask])
+        elif self.segment_embedding is not None:
+            x = x + self.segment_embedding.weight[0]
         x = self.dropout(self.norm(x))  # (N, E)
         if self.embedding_projection is not None:
             x = self.embedding_projection(x)  # (N, D)
@@ -210,6 +212,14 @@ def check_length(steps: Steps, max_length: int) -> None:
     longest = max(steps.lengths, default=0)
     if longest > max_length:
         raise ValueError(Errors.E005.format(length=longest, max_length=max_length))
+
+
+def check_segments(embedding: nn.Embedding | None) -> nn.Embedding:
+    """The embeddings of segments, which pairs of texts need."""
+    n_segments = 0 if embedding is None else embedding.num_embeddings
+    if embedding is None or n_segments < N_SEGMENTS:
+        raise ValueError(Errors.E182.format(n_segments=n_segments))
+    return embedding
 
 
 def to_stream(x: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..encoders import Encoder, TransformerEncoder
 from ..errors import Errors
+from .next_sentence import NextSentenceHead
 from .objective import NO_TARGET, Ids, Ints, Losses, Objective, Targets
+from .spans import N_BEFORE, NO_SPAN, draw_spans
 
 
 class MaskedLMObjective(Objective):
@@ -29,6 +32,10 @@ class MaskedLMObjective(Objective):
     n_pieces: ids from this one on are not in use.
     share: of pieces to predict. 0.15 in BERT, up to 0.4 for small encoders.
     whole_words: choose words, and hide all of their pieces. Words that share a piece are one.
+    spans: choose runs of 1 to 10 words instead, see spans.py; each is hidden, replaced or left as
+        a whole.
+    next_sentence: whether there is a head that tells if two texts follow each other; its targets
+        come from pretraining/pairs.py.
     """
 
     kind = "masked_lm"
@@ -42,6 +49,8 @@ class MaskedLMObjective(Objective):
         n_pieces: int,
         share: float,
         whole_words: bool,
+        spans: bool = False,
+        next_sentence: bool = False,
     ) -> None:
         super().__init__()
         if not isinstance(encoder, TransformerEncoder):
@@ -54,7 +63,7 @@ class MaskedLMObjective(Objective):
             )
         if not 0.0 < share < 1.0:
             raise ValueError(Errors.E031.format(share=share))
-        corruption = Corruption(mask_id, sorted(special_ids), n_pieces, share, whole_words)
+        corruption = Corruption(mask_id, sorted(special_ids), n_pieces, share, whole_words, spans)
         if not len(corruption.ordinary_ids):
             raise ValueError(Errors.E047.format(n_special=len(special_ids)))
         self.corruption = corruption
@@ -64,6 +73,7 @@ class MaskedLMObjective(Objective):
         self.dense = nn.Linear(encoder.width, encoder.width)
         self.norm = nn.LayerNorm(encoder.width, eps=encoder.norm.eps)
         self.bias = nn.Parameter(torch.empty(n_pieces))
+        self.next_sentence = NextSentenceHead(encoder.width) if next_sentence else None
 
     def make_targets(
         self,
@@ -77,23 +87,33 @@ class MaskedLMObjective(Objective):
         return Targets(corrupted, targets, (NO_TARGET, NO_TARGET))
 
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
+        logits, chosen = self.score(layers, targets, mask)
+        nll = F.cross_entropy(logits, chosen, reduction="sum")
+        return Losses({"masked": nll}, {"masked": len(chosen)})
+
+    def score(
+        self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The scores of all pieces where there is a target, and these n targets: (n, n_pieces),
+        (n,)."""
         targets = targets[mask]  # (N,)
         is_target = targets != NO_TARGET
         h = self.norm(F.gelu(self.dense(layers[-1][is_target])))  # (n, D)
         (embedding,) = self.tied_embedding
         logits = F.linear(h, embedding.weight[: self.n_pieces], self.bias)  # (n, n_pieces)
         logits = logits.to(layers[-1].dtype)  # under torch.autocast products have another
-        nll = F.cross_entropy(logits, targets[is_target].long(), reduction="sum")
-        return Losses({"masked": nll}, {"masked": int(is_target.sum())})
+        return logits, targets[is_target].long()
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.dense.weight, 0.0, 0.02)
         nn.init.zeros_(self.dense.bias)
         self.norm.reset_parameters()
         nn.init.zeros_(self.bias)
+        if self.next_sentence is not None:
+            self.next_sentence.reset_parameters()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self.corruption)
+        return asdict(self.corruption) | {"next_sentence": self.next_sentence is not None}
 
     @classmethod
     def from_json(cls, data: dict[str, Any], encoder: Encoder) -> "MaskedLMObjective":
@@ -112,6 +132,7 @@ class Corruption:
     n_pieces: int
     share: float
     whole_words: bool
+    spans: bool = False
 
     @cached_property
     def ordinary_ids(self) -> Ids:
@@ -122,19 +143,26 @@ class Corruption:
         self, ids: Ids, starts: Ints, lengths: Ints, rng: np.random.Generator
     ) -> tuple[Ids, Ids]:
         """ids: (P,); starts, lengths: (W,). Returns corrupted ids and targets, (P,) each."""
-        if self.whole_words:
-            words = find_words(starts, lengths, n_pieces=len(ids))
-            chosen = (rng.random(len(ids)) < self.share)[words]
-        else:
-            chosen = rng.random(len(ids)) < self.share
+        chosen, action = self._choose(starts, lengths, len(ids), rng)
         chosen &= ~np.isin(ids, self.special_ids)
-        action = rng.random(len(ids))
         random_ids = rng.choice(self.ordinary_ids, size=len(ids))
         corrupted = ids.copy()
         corrupted[chosen & (action < 0.8)] = self.mask_id
         replaced = chosen & (action >= 0.9)
         corrupted[replaced] = random_ids[replaced]
         return corrupted, np.where(chosen, ids, NO_TARGET).astype(np.int32)
+
+    def _choose(
+        self, starts: Ints, lengths: Ints, n_pieces: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Whether each piece is chosen, and a number from 0 to 1 that tells what becomes of it.
+        (P,) each"""
+        words = find_words(starts, lengths, n_pieces=n_pieces)
+        if self.spans:
+            spans = draw_spans(n_pieces, self.share, rng)[words]  # (P,)
+            return spans != NO_SPAN, rng.random(n_pieces + N_BEFORE)[spans]
+        chosen = rng.random(n_pieces) < self.share
+        return chosen[words] if self.whole_words else chosen, rng.random(n_pieces)
 
 
 def find_words(starts: Ints, lengths: Ints, *, n_pieces: int) -> Ints:

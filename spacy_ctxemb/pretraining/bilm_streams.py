@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bilm_text import NOTHING, BiLMText
-from .order import block_shuffle
+from .order import Queue
 from .task import StreamState
 from .token_store import TokenStore
 
@@ -47,30 +47,6 @@ def make_units(store: TokenStore, *, max_sentences: int, seed: int) -> Units:
     ends = np.cumsum(sizes)
     is_last[ends[ends <= n_sentences] - 1] = True
     return Units(np.asarray(store.sentence_ends)[is_last])
-
-
-class Queue:
-    """The units of one shard in shuffled order, epoch after epoch.
-
-    position: how many units were taken; it alone tells which is next.
-    """
-
-    def __init__(self, n_units: int, *, seed: int, shard: int, n_shards: int) -> None:
-        self.n_units = n_units
-        self.seed = seed
-        self.shard = shard
-        self.n_shards = n_shards
-        self.position = 0
-        self._epoch = -1
-
-    def take(self) -> int:
-        """The next unit."""
-        epoch, place = divmod(self.position * self.n_shards + self.shard, self.n_units)
-        self.position += 1
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._shuffled = block_shuffle(self.n_units, seed=self.seed, epoch=epoch)
-        return int(self._shuffled(place))
 
 
 class DirectionStream:

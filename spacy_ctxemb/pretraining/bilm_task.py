@@ -16,8 +16,9 @@ from ..encoders.bilm_state import BiLMState
 from ..encoders.lstm import LSTM
 from ..objectives import BiLMObjective
 from ..objectives.objective import NO_TARGET, Losses
-from .bilm_streams import BACKWARD, FORWARD, DirectionStream, Queue, lay_rows, make_units
+from .bilm_streams import BACKWARD, FORWARD, DirectionStream, lay_rows, make_units
 from .bilm_text import BiLMText
+from .order import Queue
 from .task import Batch, Carried, StepOutput, Stream, StreamState, Task
 
 DIRECTIONS = {"forward": FORWARD, "backward": BACKWARD}

@@ -62,7 +62,7 @@ class TextCorpus:
         if layout not in LAYOUTS:
             raise ValueError(Errors.E170.format(layout=layout, options=", ".join(LAYOUTS)))
         if limit is not None and limit < 1:
-            raise ValueError(Errors.E171.format(limit=limit))
+            raise ValueError(Errors.E171.format(name="limit", value=limit, least=1))
         self.paths = [path] if isinstance(path, str) else list(path or [])
         self.layout = layout
         self.text_field = text_field

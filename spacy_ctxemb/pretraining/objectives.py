@@ -2,10 +2,12 @@
 
 from ..encoders import BiLM, Encoder
 from ..errors import Errors
-from ..objectives import BiLMObjective
+from ..objectives import BiLMObjective, MaskedLMObjective
 from ..pieces import CharacterPieces, Pieces
+from ..subword_pieces import SubwordPieces
 from .bilm_task import BiLMTask
 from .bilm_text import BiLMText, choose_vocabulary
+from .masked_lm_task import MaskedLMTask
 from .settings import BuildTask
 from .task import Task
 from .token_store import TokenStore
@@ -53,6 +55,59 @@ def build_pretrain_bilm(
             n_steps=n_steps,
             max_sentences=max_sentences,
             carries_state=carries_state,
+            seed=seed,
+        )
+
+    return build
+
+
+def build_pretrain_masked_lm(
+    *,
+    batch_size: int = 32,
+    max_pieces: int = 128,
+    share: float = 0.15,
+    whole_words: bool = False,
+    spans: bool = False,
+    next_sentence: bool = False,
+) -> BuildTask:
+    """`spacy-ctxemb.PretrainMaskedLM.v1`: predict hidden pieces.
+
+    batch_size: sequences of a micro-batch. 16 to 256.
+    max_pieces: of a sequence, boundaries included. 128 to 512; at most the encoder's max_length.
+    share, whole_words, spans: what is hidden, see MaskedLMObjective.
+    next_sentence: learn from pairs of texts too whether one follows the other, see SentencePairs;
+        else sequences are neighbouring sentences.
+    """
+
+    def build(
+        encoder: Encoder, pieces: Pieces, *, store: TokenStore, held_out: TokenStore, seed: int
+    ) -> Task:
+        if not isinstance(pieces, SubwordPieces):
+            raise ValueError(
+                Errors.E030.format(
+                    objective="PretrainMaskedLM",
+                    wanted="Transformer",
+                    found=type(encoder).__name__,
+                )
+            )
+        objective = MaskedLMObjective(
+            encoder,
+            mask_id=pieces.mask_id,
+            special_ids=pieces.special_ids,
+            n_pieces=pieces.n_trained,
+            share=share,
+            whole_words=whole_words,
+            spans=spans,
+            next_sentence=next_sentence,
+        )
+        return MaskedLMTask(
+            encoder,
+            objective,
+            boundaries=pieces.boundaries,
+            store=store,
+            held_out=held_out,
+            batch_size=batch_size,
+            max_pieces=max_pieces,
             seed=seed,
         )
 

@@ -1,4 +1,4 @@
-"""A shuffled order of more things than memory holds, from any position on."""
+"""Shuffled orders of more things than memory holds, from any position on."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,3 +58,27 @@ class BlockShuffle:
 def block_shuffle(n: int, *, seed: int, epoch: int, block: int = 65536) -> BlockShuffle:
     """A seeded permutation of range(n), as a function from a position to an index."""
     return BlockShuffle(n, seed=seed, epoch=epoch, block=block)
+
+
+class Queue:
+    """The units of one shard in shuffled order, epoch after epoch.
+
+    position: how many units were taken; it alone tells which is next.
+    """
+
+    def __init__(self, n_units: int, *, seed: int, shard: int, n_shards: int) -> None:
+        self.n_units = n_units
+        self.seed = seed
+        self.shard = shard
+        self.n_shards = n_shards
+        self.position = 0
+        self._epoch = -1
+
+    def take(self) -> int:
+        """The next unit."""
+        epoch, place = divmod(self.position * self.n_shards + self.shard, self.n_units)
+        self.position += 1
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._shuffled = block_shuffle(self.n_units, seed=self.seed, epoch=epoch)
+        return int(self._shuffled(place))

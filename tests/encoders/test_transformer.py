@@ -90,6 +90,14 @@ def test_no_segments_mean_the_first_segment() -> None:
         assert not torch.allclose(a[mask], c[mask])
 
 
+@pytest.mark.parametrize("n_segments", [0, 1])
+def test_pairs_need_two_segments(n_segments: int) -> None:
+    encoder = build_transformer(n_segments=n_segments)
+    ids, mask = draw_windows(encoder, 5, 3)
+    with pytest.raises(ValueError, match=rf"\[E182\].*n_segments = {n_segments}\. Set it to 2"):
+        encoder(ids, mask, torch.zeros_like(ids))
+
+
 def test_order_matters() -> None:
     encoder = build_transformer()
     ids, mask = draw_windows(encoder, 6)

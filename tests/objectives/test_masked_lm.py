@@ -261,3 +261,58 @@ def test_a_vocabulary_of_special_pieces_alone_is_refused() -> None:
             share=0.3,
             whole_words=False,
         )
+
+
+@given(drawn=ids_P_stretches_W(N_PIECES), seed=st.integers(0, 1000))
+def test_spans_are_of_whole_words(drawn: Drawn, seed: int) -> None:
+    ids, starts, lengths = drawn
+    corruption = Corruption(MASK, SPECIAL, N_PIECES, 0.5, False, spans=True)
+    corrupted, targets = corruption(ids, starts, lengths, np.random.default_rng(seed))
+    chosen = targets != NO_TARGET
+    assert (targets[chosen] == ids[chosen]).all() and not np.isin(ids[chosen], SPECIAL).any()
+    assert (corrupted[~chosen] == ids[~chosen]).all()
+    for start, n in zip(starts, lengths, strict=True):
+        eligible = ~np.isin(ids[start : start + n], SPECIAL)
+        assert len(set(chosen[start : start + n][eligible].tolist())) <= 1
+
+
+def test_each_span_is_hidden_replaced_or_left_as_a_whole() -> None:
+    n = 200_000
+    rng = np.random.default_rng(0)
+    ids = rng.integers(5, 1005, size=n).astype(np.int32)
+    corruption = Corruption(MASK, list(range(5)), 1005, 0.15, False, spans=True)
+    corrupted, targets = corruption(ids, np.arange(n), np.ones(n, dtype=np.int64), rng)
+    chosen = targets != NO_TARGET
+    assert chosen.mean() == pytest.approx(0.15, rel=0.03)
+    hidden, kept = corrupted == MASK, corrupted == ids
+    found = np.array([hidden[chosen].mean(), kept[chosen].mean()])
+    np.testing.assert_allclose(found, [0.8, 0.1], atol=0.02)
+    # Chosen neighbours are of one span most often, so they share its fate; by chance 0.66 would.
+    fate = np.where(hidden, 0, np.where(kept, 1, 2))
+    both = chosen[1:] & chosen[:-1]
+    assert (fate[1:] == fate[:-1])[both].mean() > 0.9
+
+
+def test_json_round_trip_with_a_head_for_pairs() -> None:
+    encoder = build_transformer()
+    settings = {"mask_id": MASK, "special_ids": SPECIAL, "n_pieces": N_PIECES, "share": 0.2}
+    objective = randomise(
+        MaskedLMObjective(encoder, **settings, whole_words=False, spans=True, next_sentence=True)
+    )
+    again = MaskedLMObjective.from_json(objective.to_json(), encoder)
+    again.load_state_dict(objective.state_dict())
+    assert again.corruption.spans
+    assert again.next_sentence is not None and objective.next_sentence is not None
+    ids, _, mask = draw_batch(encoder)
+    top = encoder(ids, mask)[-1]
+    assert again.next_sentence(top, mask).equal(objective.next_sentence(top, mask))
+    assert build_objective().next_sentence is None
+
+
+def test_what_was_stored_before_these_settings_loads() -> None:
+    encoder = build_transformer()
+    objective = build_objective(encoder)
+    settings = {k: v for k, v in objective.to_json().items() if k not in ("spans", "next_sentence")}
+    again = MaskedLMObjective.from_json(settings, encoder)
+    assert again.corruption == objective.corruption
+    again.load_state_dict(objective.state_dict())

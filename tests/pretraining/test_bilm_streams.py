@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_ctxemb.pieces import CharacterPieces
-from spacy_ctxemb.pretraining.bilm_streams import DirectionStream, Queue, lay_rows, make_units
+from spacy_ctxemb.pretraining.bilm_streams import DirectionStream, lay_rows, make_units
 from spacy_ctxemb.pretraining.bilm_text import NOTHING, BiLMText
+from spacy_ctxemb.pretraining.order import Queue
 
 WORDS = [f"w{i}" for i in range(9)]
 

@@ -13,8 +13,11 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 from spacy.util import registry
+from thinc.api import Config
 
 from spacy_ctxemb.pretraining.corpus import TextCorpus
+
+from . import CONFIGS
 
 #: A document begins and ends anywhere but with white space.
 DOCUMENTS = [
@@ -130,10 +133,21 @@ def test_it_is_registered(tmp_path: Path) -> None:
     assert list(registry.resolve({"corpus": section})["corpus"]) == [["One. Two."]]
 
 
+def test_the_excerpt_of_the_readme_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
+    excerpt = text.split("<!-- excerpt: a corpus -->\n```ini\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "more").mkdir()
+    write(tmp_path / "text.txt", join_sentences())
+    write(tmp_path / "more" / "a.jsonl.gz", '{"text": "More."}')
+    config = Config().from_str(f"[corpora]\n{excerpt}")
+    assert list(registry.resolve(config["corpora"])["text"]) == [*DOCUMENTS, ["More."]]
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match=r"E170\].*layout 'words'.*sentences, documents"):
         TextCorpus("a.txt", layout="words")
-    with pytest.raises(ValueError, match=r"E171\].*limit of TextCorpus is 0 documents"):
+    with pytest.raises(ValueError, match=r"E171\].*limit is 0, but must be at least 1"):
         TextCorpus("a.txt", limit=0)
 
 
