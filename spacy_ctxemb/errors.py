@@ -574,6 +574,7 @@ class Errors(metaclass=_Coded):
         "The run in {path} was begun with other values of {names}. Put them back to go on, or "
         "begin a new run in another folder."
     )
+    E210 = "There are no weights '{name}' in the package, but {names}. Change `pretrained`."
     W020 = "The checkpoint {name} is damaged; the one before it is used."
 
     # vectors of documents, attention

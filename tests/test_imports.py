@@ -119,6 +119,31 @@ MAY_IMPORT = {
         *("numpy", "torch", ".encoders", ".objectives", ".pieces", ".pretraining"),
     },
     "pretraining.token_store": {"numpy", "spacy", ".files", ".pieces", ".pretraining"},
+    "pretraining.bilm_streams": {"numpy", ".pretraining"},
+    "pretraining.bilm_text": {"numpy", "torch", ".objectives", ".pieces", ".pretraining"},
+    "pretraining.bilm_task": {"numpy", "torch", ".encoders", ".objectives", ".pretraining"},
+    "pretraining.settings": {
+        *("spacy", "thinc", "torch", ".encoders", ".pieces", ".pretraining"),
+    },
+    "pretraining.objectives": {
+        *(".encoders", ".objectives", ".pieces", ".pretraining", ".subword_pieces"),
+    },
+    "pretraining.optimizers": {"torch", ".pretraining"},
+    "pretraining.processes": {"torch"},
+    "pretraining.parallel": {"torch", ".encoders", ".pretraining"},
+    "pretraining.snapshots": {"numpy", "safetensors", "torch", ".pretraining"},
+    "pretraining.loop": {"numpy", "torch", ".objectives", ".pretraining"},
+    "pretraining.monitor": {"torch", "tqdm", "wandb", ".files", ".pretraining"},
+    "pretraining.plot": {".files", ".pretraining", ".report"},
+    "pretraining.neighbours": {"numpy", "spacy", ".bridge", ".pretraining"},
+    "pretraining.run": {
+        *("spacy", "thinc", ".bridge", ".files", ".pipeline", ".pretraining"),
+        *(".pretraining_objective", ".shim"),
+    },
+    "pretrained.__init__": {"safetensors", "torch", ".encoders"},
+    "pretrained.make": {
+        *("safetensors", "spacy", "torch", ".bridge", ".files", ".pipeline", ".pretrained"),
+    },
     "architectures": {
         *("spacy", "torch"),
         *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".layer_training"),
@@ -148,7 +173,8 @@ MAY_IMPORT = {
     "cli.*": {
         *("numpy", "spacy", "thinc", "tqdm", "typer", "wasabi"),
         *(".bridge", ".checkpoints", ".cli", ".encoders", ".files", ".pieces"),
-        *(".pipeline", ".pretraining_objective", ".report", ".subword_pieces", ".windows"),
+        *(".pipeline", ".pretraining", ".pretraining_objective", ".report", ".subword_pieces"),
+        ".windows",
     },
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
 }

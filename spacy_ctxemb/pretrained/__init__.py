@@ -6,16 +6,17 @@ they are for, as in a config. README.md: the model card: data, licence, recipe, 
 
 import json
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..encoders import Encoder
 from ..errors import Errors
+
+ROOT = Path(__file__).parent
 
 WEIGHTS, MODEL = "weights.safetensors", "model.json"
 
@@ -25,32 +26,27 @@ DEFAULT = "en_bilm_sm"
 
 def list_names() -> list[str]:
     """The names of all weights that ship."""
-    return sorted(folder.name for folder in files(__name__).iterdir() if is_weights(folder))
+    return sorted(path.parent.name for path in ROOT.glob(f"*/{WEIGHTS}"))
 
 
-def is_weights(folder: Traversable) -> bool:
-    return folder.joinpath(WEIGHTS).is_file()
-
-
-def find_folder(name: str) -> Traversable:
+def find_folder(name: str) -> Path:
     """The folder of some weights."""
-    folder = files(__name__).joinpath(name)
     if name not in list_names():
         raise ValueError(Errors.E210.format(name=name, names=list_names()))
-    return folder
+    return ROOT / name
 
 
 @cache
 def read_model(name: str) -> dict[str, Any]:
     """The model that weights are for, as a section of a config."""
-    model: dict[str, Any] = json.loads(find_folder(name).joinpath(MODEL).read_text("utf8"))
+    model: dict[str, Any] = json.loads((find_folder(name) / MODEL).read_text("utf8"))
     return model
 
 
 @cache
 def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
     """The shapes of weights, from the head of their file."""
-    with find_folder(name).joinpath(WEIGHTS).open("rb") as file:
+    with (find_folder(name) / WEIGHTS).open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         head = json.loads(file.read(size))
     return {n: tuple(found["shape"]) for n, found in head.items() if n != "__metadata__"}
@@ -64,5 +60,5 @@ def fits(name: str, encoder: Encoder) -> bool:
 
 def load_weights(name: str) -> dict[str, Tensor]:
     """The parameters by name, in fp32."""
-    tensors = load(find_folder(name).joinpath(WEIGHTS).read_bytes())
+    tensors = load_file(find_folder(name) / WEIGHTS)
     return {n: tensor.to(torch.float32) for n, tensor in tensors.items()}

@@ -1,11 +1,12 @@
 """Make a folder of weights to ship from a run of `ctxemb pretrain`:
 
-    python -m spacy_ctxemb.pretrained.make RUN NAME
+python -m spacy_ctxemb.pretrained.make RUN NAME
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save_file
@@ -13,6 +14,7 @@ from spacy.util import load_config, load_model_from_config
 
 from ..bridge import find_shims
 from ..files import replacing
+from ..pipeline import ContextualEmbedder
 from . import MODEL, WEIGHTS
 
 
@@ -21,7 +23,7 @@ def make(run: Path, name: str) -> Path:
     config = load_config(run / "config.cfg", interpolate=True)
     component = config.pop("pretrain")["component"]
     nlp = load_model_from_config(config, auto_fill=True)
-    model = nlp.get_pipe(component).model
+    model = cast(ContextualEmbedder, nlp.get_pipe(component)).model
     model.from_bytes((run / "model-last.bin").read_bytes())
     (shim,) = find_shims(model)
     tensors = shim.embedder.encoder.state_dict()

@@ -42,6 +42,7 @@ class BiLMTask(Task):
     """
 
     loss_weights: ClassVar[dict[str, float]] = {"forward": 0.5, "backward": 0.5}
+    module: "BiLMModule"
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class BiLMTask(Task):
 
     @torch.no_grad()
     def evaluate(self, rank: int, n_ranks: int) -> dict[str, tuple[float, float]]:
-        """Full softmax, states as in training: each row reads a stretch of the held-out text in order."""
+        """Full softmax, states as in training; each row reads a part of the text in order."""
         rows = range(rank, N_HELD_OUT_ROWS, n_ranks)
         read, predicted = lay_rows(self.held_out, rows, N_HELD_OUT_ROWS)  # (2, T, B)
         sums = dict.fromkeys(DIRECTIONS, (0.0, 0.0))

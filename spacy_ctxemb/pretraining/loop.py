@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 
 from ..errors import Errors
@@ -151,8 +152,8 @@ class Trainer:
         """One step of the optimizer, unless a gradient is not finite. Returns their norm."""
         self.scaler.unscale_(self.optimizer)
         limit = self.settings.grad_clip or math.inf
-        norm = clip_grad_norm_(self.module.parameters(), limit, foreach=True)
-        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        measured = clip_grad_norm_(self.module.parameters(), limit, foreach=True)
+        norm = float(measured.full_tensor() if isinstance(measured, DTensor) else measured)
         if math.isfinite(norm):
             self.scaler.step(self.optimizer)
             self.n_skipped = 0

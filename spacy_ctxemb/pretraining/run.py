@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 from spacy.language import Language
 from spacy.training import Example
-from spacy.util import fix_random_seed, load_config, load_model_from_config
-from thinc.api import Config, get_torch_default_device
+from spacy.util import load_config, load_model_from_config
+from thinc.api import Config, fix_random_seed, get_torch_default_device
 
 from ..bridge import ContextualModel
 from ..errors import Errors
 from ..files import replacing
+from ..pipeline import ContextualEmbedder
 from ..pretraining_objective import get_pretrained_shim
 from ..shim import EmbedderShim
 from .loop import Report, Trainer
@@ -103,8 +105,8 @@ def get_model(nlp: Language, settings: PretrainSettings) -> ContextualModel:
         raise ValueError(
             Errors.E208.format(component=settings.component, names=nlp.component_names)
         )
-    model: ContextualModel = nlp.get_pipe(settings.component).model
-    return model
+    component = cast(ContextualEmbedder, nlp.get_pipe(settings.component))
+    return component.model
 
 
 def build_stores(
@@ -149,13 +151,12 @@ def train(
 ) -> None:
     """Take all steps, and show them."""
     listeners: list[Callable[[Report], None]] = []
-    trainer = Trainer(
-        task,
-        settings,
-        processes,
-        snapshots,
-        on_step=lambda report: [listen(report) for listen in listeners] and None,
-    )
+
+    def tell(report: Report) -> None:
+        for listen in listeners:
+            listen(report)
+
+    trainer = Trainer(task, settings, processes, snapshots, on_step=tell)
     damaged = trainer.resume()
     if not processes.is_first:
         return trainer.run()

@@ -101,7 +101,7 @@ class PretrainSettings:
 
 
 class LearningRates:
-    """The learning rate of each step. source: a number, or a schedule, which gives them in order."""
+    """The learning rate of each step. source: a number, or a schedule, which gives them all."""
 
     def __init__(self, source: float | Iterable[float]) -> None:
         self._rest = iter(itertools.repeat(source) if isinstance(source, int | float) else source)

@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load as load_states
+from torch.distributed.checkpoint.state_dict_saver import save as save_states
 from torch.optim import Optimizer
 
 from ..errors import Errors
@@ -67,7 +68,7 @@ class Snapshots:
         self.processes.wait()
         model, optimizer_state = get_state_dict(module, optimizer)
         with expecting_one_process():
-            dcp.save(
+            save_states(
                 {"model": model, "optimizer": optimizer_state},
                 checkpoint_id=temporary / "model",
                 no_dist=self.processes.n == 1,
@@ -93,7 +94,7 @@ class Snapshots:
 
     def find_last(self) -> tuple[Path | None, list[Path]]:
         """The last checkpoint that is not damaged, and those after it, which are."""
-        damaged = []
+        damaged: list[Path] = []
         for path in reversed(self.list_paths()):
             if is_whole(path):
                 return path, damaged
@@ -111,7 +112,7 @@ class Snapshots:
         model, optimizer_state = get_state_dict(module, optimizer)
         state = {"model": model, "optimizer": optimizer_state}
         with expecting_one_process():
-            dcp.load(state, checkpoint_id=path / "model", no_dist=self.processes.n == 1)
+            load_states(state, checkpoint_id=path / "model", no_dist=self.processes.n == 1)
         set_state_dict(module, optimizer, model_state_dict=model, optim_state_dict=optimizer_state)
         loaded = [unpack_shard(path, shard, self.processes.device) for shard in shards]
         return Progress(**found), loaded
