@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 import typer
 
-from .accuracy_cells import DATA_SETS, ROWS, Cell, DataSet, list_cells
+from .accuracy_cells import ROWS, Cell, list_cells
+from .accuracy_data import DATA_SETS, DataSet
 from .accuracy_encoders import PIPELINES, Encoder, find_minilm, list_import, open_encoder
 from .accuracy_runs import Failed, run_job, run_once
 from .accuracy_table import write_table

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from .accuracy_data import DataSet
 from .accuracy_encoders import Encoder
 from .accuracy_runs import Command, Job
 
-#: All that one session of the benchmark writes besides its results.
-CORPORA = Path("corpus/benchmark")
+#: Where cells are trained.
 TRAINING = Path("training/benchmark")
 STEP_LOG = Path("tests/benchmarks/step_log.py")
 
@@ -21,49 +21,6 @@ STEP_LOG = Path("tests/benchmarks/step_log.py")
 DEV_LIMIT = 1000
 #: Evaluations while a cell trains, besides the one after the first step.
 N_EVALUATIONS = 4
-
-
-class DataSet(NamedTuple):
-    """A folder of train, dev and test. score: the key of `spacy evaluate` that is reported."""
-
-    name: str
-    task: str
-    lang: str
-
-    @property
-    def score(self) -> str:
-        # Over exclusive classes micro-averaged F is accuracy.
-        return "ents_f" if self.task == "ner" else "cats_micro_f"
-
-    def folder(self, data: Path) -> Path:
-        return data / self.task / self.name
-
-    @property
-    def corpus(self) -> Path:
-        return CORPORA / self.name
-
-    def convert(self, data: Path) -> list[Command]:
-        """The commands that bring it to spaCy's format."""
-        folder, output = self.folder(data), str(self.corpus)
-        if self.task == "textcat":
-            return [["ctxemb", "convert-textcat", str(folder), output, "--lang", self.lang]]
-        options = ["--converter", "ner", "--n-sents", "1", "--lang", self.lang]
-        parts = ("train", "dev", "test")
-        return [["convert", str(folder / f"{part}.conll"), output, *options] for part in parts]
-
-
-DATA_SETS = {
-    data_set.name: data_set
-    for data_set in (
-        DataSet("wnut17", "ner", "en"),
-        DataSet("conll2002_es", "ner", "es"),
-        DataSet("conll2002_nl", "ner", "nl"),
-        DataSet("wikineural_en", "ner", "en"),
-        DataSet("ag_news", "textcat", "en"),
-        DataSet("sentence_polarity", "textcat", "en"),
-        DataSet("trec_qc", "textcat", "en"),
-    )
-}
 
 
 class Recipe(NamedTuple):
@@ -96,15 +53,16 @@ ROWS = {
     )
 }
 
-#: By the config, and for NER or text classification, how a row is trained.
+#: By the config, and how a row is trained.
 RECIPES = {
     ("hashembedcnn", "finetuned"): Recipe(2000, 400, 0.001),
     ("bilm", "finetuned"): Recipe(800, 400, 0.001),
     ("transformer", "finetuned"): Recipe(800, 400, 0.001),
-    ("source", "finetuned"): Recipe(800, 400, 0.0002),
     ("bilm", "frozen"): Recipe(1500, 400, 0.003),
     ("transformer", "frozen"): Recipe(1500, 400, 0.003),
-    ("source", "frozen"): Recipe(1000, 400, 0.003),
+    ("source", "frozen"): Recipe(1500, 200, 0.003),
+    ("source", "head"): Recipe(600, 200, 0.003),
+    ("source", "finetuned"): Recipe(1000, 200, 0.00015),
 }
 
 
@@ -133,22 +91,66 @@ class Cell(NamedTuple):
         return "hashembedcnn" if self.encoder is None else self.encoder.config
 
     @property
-    def config(self) -> Path:
-        return Path("configs", f"{self.data_set.task}_{self.stem}.cfg")
+    def has_head(self) -> bool:
+        """Whether what stands on the encoder is trained first: all has one learning rate, and
+        what suits new weights ruins those of a published model (Kumar et al. 2022, "Fine-Tuning
+        can Distort Pretrained Features and Underperform Out-of-Distribution")."""
+        return self.stem == "source" and self.row.how == "finetuned"
 
     @property
     def recipe(self) -> Recipe:
-        how = "finetuned" if self.row.how == "finetuned" else "frozen"
+        return self.find_recipe("finetuned" if self.row.how == "finetuned" else "frozen")
+
+    def find_recipe(self, how: str) -> Recipe:
         recipe = RECIPES[self.stem, how]
         return recipe._replace(steps=self.steps) if self.steps else recipe
 
-    def train(self) -> Command:
+    def job(self) -> Job:
+        """What is run, and what its result says."""
+        configs = sorted({Path(command[1]) for command in self.train().values()})
+        inputs = [*configs, STEP_LOG, self.data_set.corpus / "benchmark.json"]
+        if self.encoder is not None:
+            inputs.append(self.encoder.pipeline or self.encoder.path)
+        about = {
+            "data_set": self.data_set.name,
+            "row": self.row.name,
+            "limit": self.limit,
+            "seed": self.seed,
+            **self.recipe._asdict(),
+            "steps": self.recipe.steps + (self.find_recipe("head").steps if self.has_head else 0),
+        }
+        commands = {**self.train(), "evaluate": self.evaluate()}
+        return Job(self.folder, commands, self.data_set.score, inputs, about)
+
+    def train(self) -> dict[str, Command]:
+        """One `spacy train` or two."""
+        if not self.has_head:
+            frozen = {} if self.row.how == "finetuned" else self.freeze()
+            settings = {**self.set_encoder(), **frozen}
+            return {"train": self.spell(self.stem, self.folder, self.recipe, settings)}
+        head, further = self.folder / "head", {"paths.pipeline": self.folder / "head/model-best"}
+        settings = {**self.set_encoder(), **self.freeze()}
+        return {
+            "head": self.spell("source", head, self.find_recipe("head"), settings),
+            "train": self.spell("further", self.folder, self.recipe, further),
+        }
+
+    def spell(
+        self, config: str, folder: Path, recipe: Recipe, settings: dict[str, object]
+    ) -> Command:
         """`spacy train`"""
-        recipe, corpus = self.recipe, self.data_set.corpus
-        settings = {
+        corpus, rate = self.data_set.corpus, "training.optimizer.learn_rate"
+        # Those of the configs that have a schedule have warm-up, too.
+        rates: dict[str, object] = {rate: recipe.rate}
+        if config in ("source", "further"):
+            rates = {
+                f"{rate}.initial_rate": recipe.rate,
+                f"{rate}.warmup_steps": recipe.steps // 10,
+            }
+        everything = {
             "paths.train": corpus / "train.spacy",
             "paths.dev": corpus / "dev.spacy",
-            "paths.log": self.folder / "steps.jsonl",
+            "paths.log": folder / "steps.jsonl",
             "nlp.lang": self.data_set.lang,
             "system.seed": self.seed,
             "corpora.train.limit": self.limit,
@@ -158,38 +160,47 @@ class Cell(NamedTuple):
             "training.patience": 0,
             "training.batcher.size": recipe.batch,
             "training.logger.@loggers": "benchmark.StepLog.v1",
-            **self.set_rate(),
-            **self.set_encoder(),
+            **rates,
+            **settings,
         }
-        options = ["--output", str(self.folder), "--code", str(STEP_LOG)]
-        overrides = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-        return ["train", str(self.config), *options, *overrides]
+        path = f"configs/{self.data_set.task}_{config}.cfg"
+        overrides = [word for key, value in everything.items() for word in (f"--{key}", str(value))]
+        return ["train", path, "--output", str(folder), "--code", str(STEP_LOG), *overrides]
 
-    def set_rate(self) -> dict[str, object]:
-        name = "training.optimizer.learn_rate"
-        if self.stem != "source":
-            return {name: self.recipe.rate}
-        # That config has a schedule, whose warm-up is a tenth.
-        warmup = self.recipe.steps // 10
-        return {f"{name}.initial_rate": self.recipe.rate, f"{name}.warmup_steps": warmup}
+    def evaluate(self) -> Command:
+        """`spacy evaluate`"""
+        test = self.data_set.corpus / "test.spacy"
+        output = self.folder / "test.json"
+        return ["evaluate", str(self.folder / "model-best"), str(test), "--output", str(output)]
+
+    # Settings of the config
+
+    @property
+    def listener(self) -> str:
+        return f"components.{self.data_set.task}.model.tok2vec"
 
     def set_encoder(self) -> dict[str, object]:
-        """Where the encoder comes from, and what listens to it."""
-        if self.encoder is None:
-            return {}
-        listener = f"components.{self.data_set.task}.model.tok2vec"
-        settings = dict(self.encoder.settings(listener))
-        if self.row.how == "finetuned":
-            return settings
-        settings["training.frozen_components"] = '["ctxemb"]'
-        settings["training.annotating_components"] = '["ctxemb"]'
-        # Of a frozen encoder the mix of layers is all that a task can choose.
-        settings[f"{listener}.@architectures"] = "spacy-ctxemb.LayerMixListener.v1"
-        settings[f"{listener}.width"] = self.encoder.encoder_width
-        settings[f"{listener}.layer_norm"] = "document"
+        """Where the encoder comes from."""
+        return dict(self.encoder.settings(self.listener)) if self.encoder else {}
+
+    def freeze(self) -> dict[str, object]:
+        """The encoder stays as it is."""
+        assert self.encoder is not None
+        settings: dict[str, object] = {
+            "training.frozen_components": '["ctxemb"]',
+            "training.annotating_components": '["ctxemb"]',
+        }
         if self.row.how == "cached":
             settings["initialize.before_init"] = json.dumps(self.use_cache())
-        return settings
+        if (self.data_set.task, self.row.encoder) == ("textcat", "minilm"):
+            return settings  # its last layer was trained to make vectors of texts
+        # The mix of layers is all that a task can choose of a frozen encoder.
+        return {
+            **settings,
+            f"{self.listener}.@architectures": "spacy-ctxemb.LayerMixListener.v1",
+            f"{self.listener}.width": self.encoder.encoder_width,
+            f"{self.listener}.layer_norm": "document",
+        }
 
     def use_cache(self) -> dict[str, object]:
         """A cache for training alone; in 16 bits, since it may hold all layers of a corpus."""
@@ -198,26 +209,6 @@ class Cell(NamedTuple):
             "@callbacks": "spacy-ctxemb.UseCache.v1",
             "cache": {"@misc": "spacy-ctxemb.FeatureCache.v1", **cache},
         }
-
-    def evaluate(self) -> Command:
-        """`spacy evaluate`"""
-        test = self.data_set.corpus / "test.spacy"
-        output = self.folder / "test.json"
-        return ["evaluate", str(self.folder / "model-best"), str(test), "--output", str(output)]
-
-    def job(self) -> Job:
-        inputs = [self.config, STEP_LOG, self.data_set.corpus / "benchmark.json"]
-        if self.encoder is not None:
-            inputs.append(self.encoder.pipeline or self.encoder.path)
-        about = {
-            "data_set": self.data_set.name,
-            "row": self.row.name,
-            "limit": self.limit,
-            "seed": self.seed,
-            **self.recipe._asdict(),
-        }
-        score = self.data_set.score
-        return Job(self.folder, self.train(), self.evaluate(), score, inputs, about)
 
 
 def list_cells(

@@ -4,7 +4,6 @@ This process stays small, and imports neither spaCy nor PyTorch: what a process 
 it starts another counts towards the peak of that one.
 """
 
-import hashlib
 import json
 import os
 import shlex
@@ -13,28 +12,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from .accuracy_keys import Json, make_key
 
 Command = list[str]
-Json = dict[str, Any]
-
-#: The versions that change figures, as far as an environment has them.
-READ_VERSIONS = """
-import importlib.metadata as m, json, platform
-names = {d.metadata["Name"]: d.version for d in m.distributions()}
-wanted = ("spacy-ctxemb", "spacy-transformers", "transformers", "spacy", "thinc", "torch", "numpy")
-found = {name: names[name] for name in wanted if name in names}
-print(json.dumps({"python": platform.python_version(), **found}))
-"""
 
 
 class Job(NamedTuple):
     """A pipeline to be trained, and scored.
 
     folder: what `spacy train` writes to; the log of its steps, steps.jsonl, and the scores,
-        test.json, lie there too.
+        test.json, lie there too. Training before that has a folder in it, with a log of its own.
+    commands: in their order, the last one evaluates.
     score: the key of the score that is reported.
     inputs: files and folders that the result depends on.
     about: what else the result is to say.
@@ -42,8 +33,7 @@ class Job(NamedTuple):
     """
 
     folder: Path
-    train: Command
-    evaluate: Command
+    commands: dict[str, Command]
     score: str
     inputs: Sequence[Path]
     about: Json
@@ -63,8 +53,7 @@ class Failed(Exception):
 
 def run_job(job: Job, path: Path, *, threads: int, keep: bool = False) -> bool:
     """Write the result to a path, unless it is there; whether it was not."""
-    commands = {"train": job.train, "evaluate": job.evaluate}
-    spelt = {name: spell(command, threads) for name, command in commands.items()}
+    spelt = {name: spell(command, threads) for name, command in job.commands.items()}
     key = make_key(list(spelt.values()), job.inputs, job.python)
     if path.exists() and read_json(path)["key"] == key:
         return False
@@ -73,7 +62,7 @@ def run_job(job: Job, path: Path, *, threads: int, keep: bool = False) -> bool:
     log.unlink(missing_ok=True)
     finished = {
         name: run(command, log, threads=threads, python=job.python)
-        for name, command in commands.items()
+        for name, command in job.commands.items()
     }
     about = {**job.about, "threads": threads}
     write_json(path, {**about, **measure(job, finished), "commands": spelt, "key": key})
@@ -83,17 +72,19 @@ def run_job(job: Job, path: Path, *, threads: int, keep: bool = False) -> bool:
     return True
 
 
-def run_once(commands: Sequence[Command], inputs: Sequence[Path], output: Path) -> None:
+def run_once(
+    commands: Sequence[Command], inputs: Sequence[Path], output: Path, python: str = sys.executable
+) -> None:
     """Make a folder from inputs, unless it was made from the same ones in the same way."""
     marker = output / "benchmark.json"
-    key = make_key([spell(command) for command in commands], inputs)
+    key = make_key([spell(command) for command in commands], inputs, python)
     if marker.exists() and read_json(marker) == key:
         return
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     log = output.with_name(f"{output.name}.txt")
     for command in commands:
-        run(command, log, threads=1)
+        run(command, log, threads=1, python=python)
     write_json(marker, key)
 
 
@@ -132,8 +123,8 @@ def spell(command: Sequence[str], threads: int | None = None) -> str:
 
 def measure(job: Job, finished: dict[str, Finished]) -> Json:
     """What a job has shown."""
-    lines = (job.folder / "steps.jsonl").read_text(encoding="utf8").splitlines()
-    steps = [json.loads(line) for line in lines]
+    *training, evaluation = finished.values()
+    steps = read_log(job.folder / "steps.jsonl")
     test, last = read_json(job.folder / "test.json"), steps[-1]
     # The words of the steps without an evaluation: as many a step as all steps have.
     words = last["words"] * last["steps"] / (last["step"] + 1)
@@ -142,56 +133,22 @@ def measure(job: Job, finished: dict[str, Finished]) -> Json:
         "metric": job.score,
         "score": test[job.score],
         "dev": [[step["step"], step["score"]] for step in steps],
-        "words": last["words"],
+        "words": sum(read_log(path)[-1]["words"] for path in job.folder.rglob("steps.jsonl")),
         "epochs": last["epoch"],
         "train_words_per_second": round(words / last["seconds"], 1) if words else None,
         "train_words_per_cpu_second": round(words / last["cpu_seconds"], 1) if words else None,
         "predict_words_per_second": round(test["speed"], 1),
-        "train_megabytes": round(finished["train"].megabytes),
-        "predict_megabytes": round(finished["evaluate"].megabytes),
+        "train_megabytes": round(max(command.megabytes for command in training)),
+        "predict_megabytes": round(evaluation.megabytes),
         "disk_megabytes": round(size / 1e6, 2),
-        "train_seconds": round(finished["train"].seconds, 1),
-        "evaluate_seconds": round(finished["evaluate"].seconds, 1),
+        "train_seconds": round(sum(command.seconds for command in training), 1),
+        "evaluate_seconds": round(evaluation.seconds, 1),
     }
 
 
-# Keys
-
-
-def make_key(commands: Sequence[str], inputs: Sequence[Path], python: str = sys.executable) -> Json:
-    """What a result was made by: equal keys, equal results."""
-    return {
-        "commands": list(commands),
-        "inputs": {str(path): make_digest(path) for path in inputs},
-        "versions": read_versions(python),
-    }
-
-
-def make_digest(path: Path) -> str:
-    """Of what is in a file, or in the files of a folder."""
-    if path.is_file():
-        return hash_file(path, path.stat().st_mtime_ns)
-    digest = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        digest.update(f"{file.relative_to(path)} {make_digest(file)}\n".encode())
-    return digest.hexdigest()
-
-
-@cache
-def hash_file(path: Path, changed: int) -> str:
-    """changed: when the file was, so that it is read again after that."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-@cache
-def read_versions(python: str) -> dict[str, str]:
-    """Of the packages of an environment that change figures."""
-    command = [python, "-c", READ_VERSIONS]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+def read_log(path: Path) -> list[Json]:
+    """What step_log.py writes."""
+    return [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
 
 
 def read_json(path: Path) -> Json:

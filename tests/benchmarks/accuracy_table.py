@@ -7,7 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from .accuracy_cells import DATA_SETS, ROWS
+from .accuracy_cells import ROWS
+from .accuracy_data import DATA_SETS
 
 Json = dict[str, Any]
 

@@ -32,7 +32,7 @@ from thinc.api import Adam, fix_random_seed
 from spacy_ctxemb.feature_cache import FeatureCache
 
 from .accuracy import pick, prepare_data, prepare_encoders, say
-from .accuracy_cells import DATA_SETS, DataSet
+from .accuracy_data import DATA_SETS, DataSet
 from .accuracy_encoders import Encoder
 
 HASHEMBEDCNN = "hashembedcnn"
@@ -102,7 +102,7 @@ def build(
     nlp = init_nlp(load_config(config, overrides=settings))
     if contestant.cache != "none":
         path = str(folder / "cache") if contestant.cache == "disk" else None
-        nlp.get_pipe("ctxemb").cache = FeatureCache(path, max_megabytes=MEGABYTES)  # type: ignore[attr-defined] # a ContextualEmbedder
+        nlp.get_pipe("ctxemb").cache = FeatureCache(path, dtype="float32", max_megabytes=MEGABYTES)  # type: ignore[attr-defined] # a ContextualEmbedder
     return nlp
 
 

@@ -26,7 +26,8 @@ from typing import Any
 import typer
 
 from .accuracy import numbers, pick, prepare_data, say
-from .accuracy_cells import DATA_SETS, STEP_LOG, DataSet
+from .accuracy_cells import STEP_LOG
+from .accuracy_data import DATA_SETS, DataSet
 from .accuracy_encoders import PIPELINES, list_import
 from .accuracy_runs import Failed, Job, read_json, run_job, run_once, write_json
 
@@ -139,11 +140,20 @@ def make_job(program: str, data_set: DataSet, checkpoint: Path, settings: dict[s
         **ALIKE,
     }
     overrides = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    code = ["--code", str(STEP_LOG)]
     test, scores = data_set.corpus / "test.spacy", folder / "test.json"
     return Job(
         folder,
-        ["train", str(config), "--output", str(folder), "--code", str(STEP_LOG), *overrides],
-        ["evaluate", str(folder / "model-best"), str(test), "--output", str(scores)],
+        {
+            "train": ["train", str(config), "--output", str(folder), *code, *overrides],
+            "evaluate": [
+                "evaluate",
+                str(folder / "model-best"),
+                str(test),
+                "--output",
+                str(scores),
+            ],
+        },
         data_set.score,
         [config, STEP_LOG, data_set.corpus / "benchmark.json", encoder],
         {"data_set": data_set.name, "program": program, "seed": settings["system.seed"]},

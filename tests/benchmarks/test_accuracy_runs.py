@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .accuracy_runs import Failed, Job, make_digest, run_job, run_once
+from .accuracy_keys import make_digest
+from .accuracy_runs import Failed, Job, run_job, run_once
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,10 +54,9 @@ class Setting:
 
     def run(self, threads: int = 1, *, keep: bool = False) -> bool:
         place = str(self.folder)
-        train, evaluate = ["train", place, "--steps", self.steps], ["evaluate", place]
-        job = Job(
-            self.folder, train, evaluate, "ents_f", [self.data], {"row": "r"}, str(self.python)
-        )
+        train = ["train", place, "--steps", self.steps]
+        commands = {"train": train, "evaluate": ["evaluate", place]}
+        job = Job(self.folder, commands, "ents_f", [self.data], {"row": "r"}, str(self.python))
         return run_job(job, self.result, threads=threads, keep=keep)
 
     def list_calls(self) -> list[str]:
@@ -147,18 +147,25 @@ for name in ("big", "small"):
     assert 1 < small < 50
 
 
-def test_preparation_is_done_once(tmp_path: Path) -> None:
-    source, output = tmp_path / "source", tmp_path / "made" / "corpus"
-    source.mkdir()
-    (source / "train.jsonl").write_text('{"text": "a", "label": "x"}\n', encoding="utf8")
-    command = ["ctxemb", "convert-textcat", str(source), str(output)]
-    run_once([command], [source], output)
-    (output / "left").write_text("", encoding="utf8")
-    run_once([command], [source], output)
-    assert {path.name for path in output.iterdir()} == {"train.spacy", "benchmark.json", "left"}
-    (source / "train.jsonl").write_text('{"text": "b", "label": "x"}\n', encoding="utf8")
-    run_once([command], [source], output)
-    assert {path.name for path in output.iterdir()} == {"train.spacy", "benchmark.json"}
+def test_preparation_is_done_once(setting: Setting, tmp_path: Path) -> None:
+    output = tmp_path / "made" / "corpus"
+    command = ["evaluate", str(output)]
+    for content, n_calls in (("a", 1), ("a", 1), ("b", 2)):
+        setting.data.write_text(content, encoding="utf8")
+        run_once([command], [setting.data], output, str(setting.python))
+        assert len(setting.list_calls()) == n_calls
+        assert {path.name for path in output.iterdir()} == {"test.json", "benchmark.json"}
+
+
+def test_preparation_that_failed_starts_over(setting: Setting, tmp_path: Path) -> None:
+    output = tmp_path / "made"
+    commands = [["train", str(output)], ["evaluate", str(output)]]
+    setting.break_at("evaluate")
+    with pytest.raises(Failed, match="exit code 3"):
+        run_once(commands, [setting.data], output, str(setting.python))
+    setting.break_at("")
+    run_once(commands, [setting.data], output, str(setting.python))
+    assert setting.list_calls()[-2] == "train []"
 
 
 def test_a_digest_is_of_names_and_contents(tmp_path: Path) -> None:
