@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 
 import typer
 
-from .accuracy_cells import ROWS, Cell, list_cells
+from .accuracy_cells import Cell, list_cells
 from .accuracy_data import DATA_SETS, DataSet
 from .accuracy_encoders import PIPELINES, Encoder, find_minilm, list_import, open_encoder
+from .accuracy_rows import ROWS
 from .accuracy_runs import Failed, run_job, run_once
 from .accuracy_table import write_table
 

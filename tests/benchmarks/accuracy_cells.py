@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from .accuracy_data import DataSet
 from .accuracy_encoders import Encoder
+from .accuracy_rows import FEWEST_STEPS, RECIPES, Recipe, Row
 from .accuracy_runs import Command, Job
 
 #: Where cells are trained.
@@ -21,49 +22,6 @@ STEP_LOG = Path("tests/benchmarks/step_log.py")
 DEV_LIMIT = 1000
 #: Evaluations while a cell trains, besides the one after the first step.
 N_EVALUATIONS = 4
-
-
-class Recipe(NamedTuple):
-    """How long and how fast is learned. batch: words. rate: of Adam, its peak in a schedule."""
-
-    steps: int
-    batch: int
-    rate: float
-
-
-class Row(NamedTuple):
-    """encoder: which of the encoders given, or None. how: "frozen", "cached" or "finetuned"."""
-
-    name: str
-    encoder: str | None
-    how: str
-
-
-ROWS = {
-    row.name: row
-    for row in (
-        Row("hashembedcnn", None, "finetuned"),
-        *(
-            Row(f"{encoder}-{how}", encoder, how)
-            for encoder in ("bilm", "transformer", "minilm")
-            for how in ("frozen", "cached", "finetuned")
-            # The cache is the same for every encoder: once with a biLM, once with BERT.
-            if (encoder, how) != ("transformer", "cached")
-        ),
-    )
-}
-
-#: By the config, and how a row is trained.
-RECIPES = {
-    ("hashembedcnn", "finetuned"): Recipe(2000, 400, 0.001),
-    ("bilm", "finetuned"): Recipe(800, 400, 0.001),
-    ("transformer", "finetuned"): Recipe(800, 400, 0.001),
-    ("bilm", "frozen"): Recipe(1500, 400, 0.003),
-    ("transformer", "frozen"): Recipe(1500, 400, 0.003),
-    ("source", "frozen"): Recipe(1500, 200, 0.003),
-    ("source", "head"): Recipe(600, 200, 0.003),
-    ("source", "finetuned"): Recipe(1000, 200, 0.00015),
-}
 
 
 class Cell(NamedTuple):
@@ -102,7 +60,10 @@ class Cell(NamedTuple):
         return self.find_recipe("finetuned" if self.row.how == "finetuned" else "frozen")
 
     def find_recipe(self, how: str) -> Recipe:
-        recipe = RECIPES[self.stem, how]
+        recipe = RECIPES[self.data_set.task][self.stem, how]
+        if self.limit:
+            most = max(self.limit, FEWEST_STEPS)
+            recipe = recipe._replace(steps=min(recipe.steps, most))
         return recipe._replace(steps=self.steps) if self.steps else recipe
 
     def job(self) -> Job:

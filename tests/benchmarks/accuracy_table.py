@@ -7,8 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from .accuracy_cells import ROWS
+from .accuracy_cells import DEV_LIMIT
 from .accuracy_data import DATA_SETS
+from .accuracy_rows import ROWS
 
 Json = dict[str, Any]
 
@@ -72,7 +73,8 @@ def render(rows: Iterable[Json]) -> str:
     parts = [
         "# Accuracy\n",
         "Mean score in percent, ± the standard deviation over seeds; medians of all else. MB: the "
-        "largest memory of a process.\n",
+        "largest memory of a process. Of each training the pipeline is scored that was best on "
+        f"the first {DEV_LIMIT:,} examples of the development data.\n",
     ]
     for (name, limit), group in groupby(rows, key=lambda row: (row["data_set"], row["limit"])):
         same = list(group)

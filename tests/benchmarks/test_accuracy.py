@@ -15,9 +15,10 @@ from weasel.util import load_project_config
 
 from ..pipelines import BILM, WIDTH, initialised
 from . import accuracy, accuracy_encoders, step_log
-from .accuracy_cells import ROWS, STEP_LOG, Cell, list_cells
+from .accuracy_cells import STEP_LOG, Cell, list_cells
 from .accuracy_data import DATA_SETS
 from .accuracy_encoders import Encoder, open_encoder
+from .accuracy_rows import ROWS
 from .accuracy_runs import Finished, measure
 from .accuracy_table import render, summarise, write_table
 
@@ -122,6 +123,13 @@ def test_seeds_are_for_the_headline_and_limits_for_all() -> None:
     ]
     assert len(names) == len(set(names)) == 12  # no row without its encoder
     assert {cell.recipe.steps for cell in cells} == {7}
+
+
+def test_few_examples_take_fewer_steps() -> None:
+    cell = Cell(DATA_SETS["ag_news"], ROWS["hashembedcnn"], None, 0, 0)
+    steps = {limit: cell._replace(limit=limit).recipe.steps for limit in (0, 100, 500, 9000)}
+    assert steps == {0: 2000, 100: 200, 500: 500, 9000: 2000}
+    assert cell._replace(limit=100, steps=7).recipe.steps == 7
 
 
 @pytest.mark.parametrize("row", ROWS)
