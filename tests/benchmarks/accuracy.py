@@ -49,14 +49,18 @@ def main(
     table: bool = typer.Option(False, "--table", help="Only write the table of what is there"),
 ) -> None:
     """Run the cells that are missing, then write the table."""
-    chosen = {"bilm": bilm, "transformer": transformer, "minilm": minilm}
     failed = 0
     if not table:
         wanted_rows = pick(ROWS, rows, "rows")
-        encoders = prepare_encoders(chosen, {row.encoder for row in wanted_rows})
         wanted = pick(DATA_SETS, datasets, "datasets")
+        chosen = {"bilm": bilm, "transformer": transformer, "minilm": minilm}
+        try:
+            encoders = prepare_encoders(chosen, {row.encoder for row in wanted_rows})
+            found = prepare_data(wanted, data)
+        except Failed as error:
+            raise SystemExit(str(error)) from None
         cells = list_cells(
-            prepare_data(wanted, data),
+            found,
             wanted_rows,
             encoders,
             limits=numbers(limit),

@@ -28,6 +28,7 @@ COLUMNS = (
 def write_table(folder: Path) -> list[Json]:
     """table.json and table.md, of the cells beneath cells/."""
     rows = summarise(read_cells(folder / "cells"))
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in (("table.json", json.dumps(rows, indent=2)), ("table.md", render(rows))):
         temporary = folder / f"{name}.tmp"
         temporary.write_text(text + "\n", encoding="utf8")
@@ -57,7 +58,7 @@ def summarise(cells: Iterable[Json]) -> list[Json]:
 
 
 def by(*, with_seed: bool) -> Callable[[Json], tuple[Any, ...]]:
-    """The order of cells: that of the data sets and rows in accuracy_cells.py."""
+    """The order of cells: that of the DATA_SETS and ROWS."""
     data_sets, names = list(DATA_SETS), list(ROWS)
 
     def key(cell: Json) -> tuple[Any, ...]:

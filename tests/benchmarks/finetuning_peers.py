@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.finetuning_peers CHECKPOINT --data FOLDER
         --spacy-transformers PYTHON [--datasets wnut17,ag_news] [--documents 4000]
-        [--steps 1000] [--batch 200] [--rate 3e-4] [--seeds 0,1,2] [--threads 1]
+        [--steps 800] [--batch 400] [--rate 2e-4] [--seeds 0,1,2] [--threads 1]
         [--output metrics/finetuning_peers]
 
 PYTHON is that of an environment with spacy-transformers; this package is not needed there. The two
@@ -86,9 +86,9 @@ def main(
     spacy_transformers: str = typer.Option(..., help="Python that has spacy-transformers"),
     datasets: str = typer.Option("wnut17,ag_news", help="Data sets"),
     documents: int = typer.Option(4000, help="Training examples, 0 for all"),
-    steps: int = typer.Option(1000, help="Steps"),
-    batch: int = typer.Option(200, help="Words in a step"),
-    rate: float = typer.Option(3e-4, help="Learning rate after the warm-up, a tenth of all steps"),
+    steps: int = typer.Option(800, help="Steps"),
+    batch: int = typer.Option(400, help="Words in a step"),
+    rate: float = typer.Option(2e-4, help="Learning rate after the warm-up, a tenth of all steps"),
     seeds: str = typer.Option("0,1,2", help="Seeds"),
     threads: int = typer.Option(1, help="Threads of each process"),
     output: Path = typer.Option(Path("metrics/finetuning_peers"), help="Folder for results"),

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from click.testing import Result
 from spacy.cli._util import parse_config_overrides
 from spacy.cli.convert import convert
 from spacy.cli.evaluate import evaluate
 from spacy.cli.train import train
 from spacy.util import load_config
+from typer.testing import CliRunner
 from weasel.util import load_project_config
 
 from ..pipelines import BILM, WIDTH, initialised
@@ -19,7 +22,7 @@ from .accuracy_cells import STEP_LOG, Cell, list_cells
 from .accuracy_data import DATA_SETS
 from .accuracy_encoders import Encoder, open_encoder
 from .accuracy_rows import ROWS
-from .accuracy_runs import Finished, measure
+from .accuracy_runs import Failed, Finished, Job, measure, write_json
 from .accuracy_table import render, summarise, write_table
 
 ROOT = Path(__file__).parents[2]
@@ -272,3 +275,46 @@ def test_the_table_is_written_beside_the_cells(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "table.json").read_text(encoding="utf8")) == [row]
     assert "| hashembedcnn | 50.0 | 1 |" in (tmp_path / "table.md").read_text(encoding="utf8")
     assert len(list(tmp_path.iterdir())) == 3
+
+
+# All of it
+
+
+def invoke(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(accuracy.main)
+    return CliRunner().invoke(app, arguments)
+
+
+def test_a_cell_that_fails_does_not_stop_the_others(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def run_job(job: Job, path: Path, *, threads: int, keep: bool) -> bool:
+        calls.append(path.stem)
+        if path.stem == "hashembedcnn-seed1" and len(calls) < 5:
+            raise Failed("exit code 3")
+        found = {**make_result(job.about["row"], job.about["seed"], 0.5), "threads": threads}
+        write_json(path, found)
+        return True
+
+    monkeypatch.setattr(accuracy, "run_job", run_job)
+    monkeypatch.setattr(accuracy, "run_once", lambda *arguments: None)
+    (project / "data" / "ner" / "wnut17").mkdir(parents=True)
+    options = ["--data", "data", "--rows", "hashembedcnn,bilm-frozen", "--bilm", "encoder"]
+    options += ["--seeds", "0,1,2", "--headline", "hashembedcnn", "--output", "out"]
+    first = invoke(*options)
+    assert first.exit_code == 1
+    assert calls == [*(f"hashembedcnn-seed{seed}" for seed in range(3)), "bilm-frozen-seed0"]
+    assert "| hashembedcnn | 50.0 ± 0.0 | 2 |" in Path("out/table.md").read_text(encoding="utf8")
+    assert invoke(*options).exit_code == 0
+    assert "| hashembedcnn | 50.0 ± 0.0 | 3 |" in Path("out/table.md").read_text(encoding="utf8")
+    assert len(calls) == 8
+
+
+def test_the_table_alone_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy, "run_cells", None)
+    write_json(tmp_path / "cells/wnut17/a.json", make_result("hashembedcnn", 0, 0.5))
+    assert invoke("--table", "--output", str(tmp_path)).exit_code == 0
+    assert (tmp_path / "table.md").exists()
