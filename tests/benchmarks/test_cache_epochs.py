@@ -1,12 +1,15 @@
 """Later epochs find all they need in the cache, and ratios are of later epochs."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+import typer
 from spacy.cli.convert import convert
+from typer.testing import CliRunner
 
-from . import cache_epochs
+from . import accuracy, cache_epochs
 from .accuracy_data import DATA_SETS
 from .cache_epochs import Contestant
 
@@ -56,3 +59,20 @@ def test_ratios_are_those_of_later_epochs() -> None:
     assert [row["times_faster"] for row in rows] == [1.0, 20.0, 1.0]
     assert [row["first_epoch"] for row in rows] == [9.0, 50.0, 50.0]
     assert "| minilm | memory | 50.0 | 2.0 | 1.0 | 20.0 | 5.0 |" in cache_epochs.render(rows)
+
+
+def test_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy, "run_once", lambda *arguments: None)
+    monkeypatch.setattr(accuracy, "find_minilm", lambda: None)
+    monkeypatch.setattr(cache_epochs.torch, "set_num_threads", lambda n: None)
+    (tmp_path / "data" / "ner" / "wnut17").mkdir(parents=True)
+    app = typer.Typer()
+    app.command()(cache_epochs.main)
+    sizes = ["--documents", "6", "--epochs", "2", "--rounds", "1", "--output", "out.json"]
+    result = CliRunner().invoke(app, ["--data", "data", "--dataset", "wnut17", *sizes])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(Path("out.json").read_text(encoding="utf8"))["rows"]
+    found = [(row["encoder"], row["cache"]) for row in rows]
+    caches = ("memory", "disk", "none")
+    assert found == [("hashembedcnn", "none"), *(("bilm", cache) for cache in caches)]
+    assert all(row["first_epoch"] > 0 and row["later_epochs"] > 0 for row in rows)
