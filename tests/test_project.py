@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import srsly
+import typer
 from safetensors.numpy import load_file
 from spacy.cli._util import app
 from typer.main import get_command
@@ -19,6 +20,7 @@ from weasel.util import load_project_config
 
 import spacy_ctxemb.cli  # noqa: F401 (adds its commands to spaCy's)
 
+from .benchmarks import accuracy
 from .pretraining import read_bin
 
 ROOT = Path(__file__).parents[1]
@@ -38,8 +40,14 @@ WORKFLOWS = PROJECT["workflows"]
 
 
 def find_command(words):
-    """The command of spaCy that words name, and the words that follow."""
-    command = get_command(app)
+    """The command that words name, and the words that follow."""
+    assert words[:2] == ["python", "-m"]
+    if words[2] == "tests.benchmarks.accuracy":
+        benchmark = typer.Typer()
+        benchmark.command()(accuracy.main)
+        return get_command(benchmark), words[3:]
+    assert words[2] == "spacy"
+    command, words = get_command(app), words[3:]
     while hasattr(command, "commands"):
         assert words[0] in command.commands, f"no command {words[0]!r} of {command.name!r}"
         command, words = command.commands[words[0]], words[1:]
@@ -64,10 +72,9 @@ def test_every_line_runs_a_command_with_options_it_has(name):
         if words[:2] == ["python", "-c"]:
             compile(words[2], name, "exec")
             continue
-        assert words[:3] == ["python", "-m", "spacy"]
-        command, rest = find_command(words[3:])
+        command, rest = find_command(words)
         known = {option for parameter in command.params for option in parameter.opts}
-        used = [word for word in rest if word.startswith("--")]
+        used = [word.partition("=")[0] for word in rest if word.startswith("--")]
         # Names with a dot are settings of a config.
         assert [word for word in used if word not in known and "." not in word] == []
         if command.name not in ("train", "pretrain"):

@@ -61,6 +61,9 @@ def import_bert(
     wrap: bool = typer.Option(
         False, "--wrap", help="Run the model of the package transformers, for any architecture"
     ),
+    no_pooling: bool = typer.Option(
+        False, "--no-pooling", help="Vectors of tokens alone, which a cache can hold"
+    ),
 ) -> None:
     """Write a pipeline with a model of BERT's family, from files of transformers.
 
@@ -72,6 +75,9 @@ def import_bert(
 
     with showing_errors():
         model = read_wrapped(checkpoint) if wrap else read(checkpoint)
+        if no_pooling:
+            tokens = model.sentences._replace(doc_pooling=None, normalize=False)
+            model = model._replace(sentences=tokens)
         check_output(output)
         nlp = build_pipeline(model, MIXES[layers], lang=lang, width=width)
         with replacing_folder(output) as temporary:

@@ -103,6 +103,15 @@ def test_what_sentence_transformers_say(pooling: str, normalize: bool, tmp_path:
     np.testing.assert_allclose(nlp(TEXTS[0]).vector, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_vectors_of_tokens_alone(tmp_path: Path) -> None:
+    kinds = ["Transformer", "Pooling", "Normalize"]
+    folder = make_sentences(copy_family("bert", tmp_path / "model"), *kinds)
+    output = run_well("import", "bert", folder, tmp_path / "out", "--no-pooling")
+    assert "Vectors of texts" not in output
+    component = spacy.load(tmp_path / "out").config["components"]["ctxemb"]
+    assert (component["doc_pooling"], component["normalize"]) == (None, False)
+
+
 @pytest.mark.parametrize(
     "layers, width", [("top", 12), ("average", 12), ("last4", 12), ("all", 36)]
 )

@@ -1,0 +1,140 @@
+"""How well encoders serve, and what they cost: data sets by encoders, one table.
+
+    python -m tests.benchmarks.accuracy --data FOLDER --bilm pretraining/bilm/model-last.bin
+        --transformer pretraining/transformer/model-last.bin [--minilm FOLDER]
+        [--datasets wnut17,ag_news] [--rows hashembedcnn,minilm-frozen] [--limit 100,0]
+        [--seeds 0,1,2] [--headline ROWS] [--steps N] [--threads 1] [--output metrics/benchmark]
+
+Each cell trains and scores one pipeline with `spacy train` and `spacy evaluate` in processes of
+their own, and becomes a file beneath OUTPUT/cells; it is not run again as long as its commands,
+configs, data, weights and the versions of the packages stay the same. A run that was interrupted
+goes on with the first cell that is missing. `--table` alone writes table.md and table.json of
+what is there. Run it in the folder of project.yml; it writes to corpus/ and training/ too.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from .accuracy_cells import Cell, list_cells
+from .accuracy_data import DATA_SETS, DataSet
+from .accuracy_encoders import PIPELINES, Encoder, find_minilm, list_import, open_encoder
+from .accuracy_rows import ROWS
+from .accuracy_runs import Failed, run_job, run_once
+from .accuracy_table import write_table
+
+Value = TypeVar("Value")
+
+#: Rows that run with all seeds.
+HEADLINE = "hashembedcnn,bilm-frozen,minilm-frozen,minilm-finetuned"
+
+
+def main(
+    data: Path = typer.Option(Path("assets"), help="Folder of ner/NAME and textcat/NAME"),
+    datasets: str = typer.Option(",".join(DATA_SETS), help="Data sets"),
+    rows: str = typer.Option(",".join(ROWS), help="Rows"),
+    limit: str = typer.Option("0", help="Numbers of training examples, 0 for all"),
+    seeds: str = typer.Option("0", help="Seeds of the headline rows; others have the first"),
+    headline: str = typer.Option(HEADLINE, help="Rows that have all seeds"),
+    steps: int = typer.Option(0, help="Steps of each cell, 0 for those of the row"),
+    bilm: str = typer.Option("", help="Weights of configs/pretrain_bilm.cfg, or a pipeline"),
+    transformer: str = typer.Option("", help="Weights of configs/pretrain_mlm.cfg, or a pipeline"),
+    minilm: str = typer.Option("", help="Folder of transformers' files, or a pipeline"),
+    output: Path = typer.Option(Path("metrics/benchmark"), help="Folder for results"),
+    threads: int = typer.Option(1, help="Threads of each process"),
+    keep: bool = typer.Option(False, "--keep", help="Keep the trained pipelines"),
+    table: bool = typer.Option(False, "--table", help="Only write the table of what is there"),
+) -> None:
+    """Run the cells that are missing, then write the table."""
+    failed = 0
+    if not table:
+        wanted_rows = pick(ROWS, rows, "rows")
+        wanted = pick(DATA_SETS, datasets, "datasets")
+        chosen = {"bilm": bilm, "transformer": transformer, "minilm": minilm}
+        try:
+            encoders = prepare_encoders(chosen, {row.encoder for row in wanted_rows})
+            found = prepare_data(wanted, data)
+        except Failed as error:
+            raise SystemExit(str(error)) from None
+        cells = list_cells(
+            found,
+            wanted_rows,
+            encoders,
+            limits=numbers(limit),
+            seeds=numbers(seeds),
+            headline=[row.name for row in pick(ROWS, headline, "headline")],
+            steps=steps,
+        )
+        failed = run_cells(list(cells), output, threads=threads, keep=keep)
+    say(f"{len(write_table(output))} rows in {output / 'table.md'}")
+    if failed:
+        raise SystemExit(f"{failed} cells failed; run the same command again")
+
+
+def run_cells(cells: list[Cell], output: Path, *, threads: int, keep: bool) -> int:
+    """How many failed."""
+    failed = 0
+    for i, cell in enumerate(cells, start=1):
+        place = f"[{i}/{len(cells)}] {cell.name}"
+        try:
+            path = output / "cells" / f"{cell.name}.json"
+            is_new = run_job(cell.job(), path, threads=threads, keep=keep)
+        except Failed as error:
+            failed += 1
+            say(f"{place}: FAILED, {error}")
+        else:
+            say(f"{place}: {'done' if is_new else 'was there'}")
+    return failed
+
+
+def prepare_data(data_sets: Iterable[DataSet], data: Path) -> list[DataSet]:
+    """Those that are in a folder, in spaCy's format."""
+    found = []
+    for data_set in data_sets:
+        folder = data_set.folder(data)
+        if not folder.is_dir():
+            say(f"no {folder}: {data_set.name} is left out")
+            continue
+        run_once(data_set.convert(data), [folder], data_set.corpus)
+        found.append(data_set)
+    return found
+
+
+def prepare_encoders(chosen: Mapping[str, str], wanted: set[str | None]) -> dict[str, Encoder]:
+    """Those that rows want and that were found, as pipelines or weights."""
+    encoders = {}
+    for name, given in chosen.items():
+        if name not in wanted:
+            continue
+        path = Path(given) if given else find_minilm() if name == "minilm" else None
+        if path is None or not path.exists():
+            reason = f"{path} is missing" if path else f"--{name} was not given"
+            say(f"{reason}: rows {name}-... are left out")
+            continue
+        if commands := list_import(name, path):
+            run_once(commands, [path], PIPELINES / name)
+        encoders[name] = open_encoder(name, path)
+    return encoders
+
+
+def pick(known: Mapping[str, Value], names: str, option: str) -> list[Value]:
+    """Values by their names, in the order of the table."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in known]:
+        raise SystemExit(f"--{option}: no {unknown}; there are {list(known)}")
+    return [value for name, value in known.items() if name in wanted]
+
+
+def numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def say(text: Any) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

