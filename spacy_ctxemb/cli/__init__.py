@@ -11,6 +11,7 @@ from .export_bert import export_bert
 from .export_elmo import export_elmo
 from .import_bert import import_bert
 from .import_elmo import import_elmo
+from .init_config import init_config
 from .perplexity import perplexity
 from .report import report
 from .train_pieces import train_pieces
@@ -19,6 +20,7 @@ ctxemb_cli = typer.Typer(
     name="ctxemb", help="Contextual word vectors for spaCy.", no_args_is_help=True
 )
 ctxemb_cli.command("cache", context_settings={"ignore_unknown_options": True})(cache)
+ctxemb_cli.command("init-config")(init_config)
 ctxemb_cli.command("collect-text")(collect_text)
 ctxemb_cli.command("convert-textcat")(convert_textcat)
 ctxemb_cli.command("train-pieces")(train_pieces)
