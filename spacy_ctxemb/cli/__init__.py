@@ -7,6 +7,7 @@ from spacy.cli._util import app
 from .cache import cache
 from .collect_text import collect_text
 from .convert_textcat import convert_textcat
+from .doctor import doctor
 from .export_bert import export_bert
 from .export_elmo import export_elmo
 from .import_bert import import_bert
@@ -21,6 +22,7 @@ ctxemb_cli = typer.Typer(
 )
 ctxemb_cli.command("cache", context_settings={"ignore_unknown_options": True})(cache)
 ctxemb_cli.command("init-config")(init_config)
+ctxemb_cli.command("doctor", context_settings={"ignore_unknown_options": True})(doctor)
 ctxemb_cli.command("collect-text")(collect_text)
 ctxemb_cli.command("convert-textcat")(convert_textcat)
 ctxemb_cli.command("train-pieces")(train_pieces)

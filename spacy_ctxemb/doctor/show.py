@@ -1,0 +1,28 @@
+"""A report on the terminal."""
+
+from wasabi import msg
+
+from .findings import Finding, Level, Report
+
+
+def show(report: Report) -> None:
+    """All findings by topic, and their number."""
+    for topic, findings in report.topics.items():
+        if findings:
+            msg.divider(topic)
+            for finding in findings:
+                show_finding(finding)
+    msg.divider("Summary")
+    counts = report.counts
+    text = ", ".join(f"{n} {level}" for level, n in counts.items())
+    if report.has_errors:
+        msg.fail(text)
+    elif counts[Level.warning.value]:
+        msg.warn(text)
+    else:
+        msg.good(text)
+
+
+def show_finding(finding: Finding) -> None:
+    show_line = {Level.ok: msg.good, Level.warning: msg.warn, Level.error: msg.fail}
+    show_line[finding.level](finding.message, finding.advice or None)
