@@ -9,6 +9,8 @@ from ..pieces import CharacterPieces
 from ..shim import EmbedderShim
 from .findings import Finding, ok, warning
 from .memory import (
+    BUFFERS,
+    MEGABYTE,
     Estimate,
     Load,
     estimate_prediction,
@@ -81,13 +83,14 @@ def measure_load(
 def describe(what: str, name: str, estimate: Estimate, advice: str) -> Finding:
     """How much, and of what."""
     parts = (estimate.parameters, estimate.passes, estimate.outputs)
-    weights, passes, vectors = (round(n / 2**20) for n in parts)
+    weights, passes, vectors = (round(n / MEGABYTE) for n in parts)
     message = (
         f"{what} '{name}' takes about {estimate.megabytes:,.0f} MB: {weights:,} for parameters, "
-        f"{passes:,} for passes, {vectors:,} for vectors"
+        f"{passes:,} for passes, {vectors:,} for vectors, {BUFFERS // MEGABYTE} for buffers"
     )
     return ok(message) if estimate.megabytes < MUCH else warning(message, advice)
 
 
 def to_figures(name: str, estimate: Estimate) -> dict[str, Any]:
-    return {name: {**estimate._asdict(), "megabytes": estimate.megabytes}}
+    values = {**estimate._asdict(), "megabytes": estimate.megabytes}
+    return {name: {key: round(value) for key, value in values.items()}}

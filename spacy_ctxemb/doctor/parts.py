@@ -93,7 +93,10 @@ def read_plan(config: Config) -> Plan:
     """Fill what a config leaves out, and build its components."""
     base = build_pipeline(config, [])
     filled = base.config.interpolate()
-    filled["components"] = config.interpolate()["components"]
+    own = config.interpolate()  # the base has forgotten what is about components
+    filled["components"] = own["components"]
+    for key in ("pipeline", "disabled"):
+        filled["nlp"][key] = own["nlp"].get(key, [])
     plan = Plan(filled, base)
     for name in config["nlp"]["pipeline"]:
         try:
@@ -120,5 +123,5 @@ def build_pipeline(config: Config, names: list[str]) -> Language:
     """A pipeline of some of the components."""
     changed = copy_config(config)
     changed["nlp"]["pipeline"] = names
-    changed["nlp"]["disabled"] = [n for n in config["nlp"].get("disabled", []) if not names]
+    changed["nlp"]["disabled"] = []
     return load_model_from_config(changed, auto_fill=True)

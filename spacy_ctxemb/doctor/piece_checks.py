@@ -123,8 +123,8 @@ def name_longest(counts: PieceCounts, docs: Sequence[Doc], corpus: str) -> Findi
     """The documents with most pieces."""
     order = sorted(range(len(docs)), key=lambda i: -counts.document_pieces[i])[:3]
     longest = ", ".join(
-        f"{counts.document_pieces[i]:,} in {counts.document_windows[i]} windows "
-        f"({docs[i].text[:20].strip()!r})"
+        f"{counts.document_pieces[i]:,} ({docs[i].text[:20].strip()!r}, windows: "
+        f"{counts.document_windows[i]})"
         for i in order
     )
     return ok(f"{corpus}: the longest documents in pieces: {longest}")
