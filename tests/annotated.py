@@ -21,7 +21,9 @@ def read_sentences(part: str) -> list[list[list[str]]]:
 def build_doc(sentence: list[list[str]], vocab: Vocab) -> Doc:
     """Entities are those of the corpus; everything else is a rule that can be learned."""
     words = [word for word, _ in sentence]
-    kinds = ["NAME" if word[0].isupper() else "WORD" if word.isalpha() else "SIGN" for word in words]
+    kinds = [
+        "NAME" if word[0].isupper() else "WORD" if word.isalpha() else "SIGN" for word in words
+    ]
     root = len(words) // 2
     pos = {"NAME": "PROPN", "WORD": "NOUN", "SIGN": "PUNCT"}
     doc = Doc(

@@ -75,7 +75,7 @@ def count_characters(cnn: CharacterCNN, word_length: float) -> float:
     total = 0.0
     n_filters = 0
     for convolution in cnn.convolutions:
-        count, width, size = convolution.weight.shape  # type: ignore[union-attr,misc] # a Conv1d
+        count, width, size = convolution.weight.shape  # type: ignore[misc] # a Conv1d
         positions = word_length + cnn.widest - size + 1
         total += positions * (width * size + count)
         n_filters += int(count)

@@ -61,7 +61,9 @@ def check_component(
         yield found(f"'{name}' finds no annotations in {where}.", advice)
         return
     rare = {label: n for label, n in train.items() if n < FEW}
-    listed = ", ".join(f"{label} ({n})" for label, n in sorted(rare.items(), key=lambda x: x[1])[:8])
+    listed = ", ".join(
+        f"{label} ({n})" for label, n in sorted(rare.items(), key=lambda x: x[1])[:8]
+    )
     if rare:
         yield warning(
             f"'{name}': {len(rare)} of {len(train)} labels have fewer than {FEW} examples in "

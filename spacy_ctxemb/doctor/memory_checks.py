@@ -52,9 +52,7 @@ def check_memory(
     size = plan.config["nlp"]["batch_size"] or 1000
     n_tokens = round(min(size, len(docs)) * sum(counts.document_tokens) / len(docs))
     everything = measure_load(docs, counts, range(len(docs)), shim)
-    prediction = estimate_prediction(
-        shim, everything, n_tokens=n_tokens, with_layers=with_layers
-    )
+    prediction = estimate_prediction(shim, everything, n_tokens=n_tokens, with_layers=with_layers)
     advice = "Lower nlp.batch_size, or batch_pieces of the encoder."
     yield (
         describe("Predicting with", part.name, prediction, advice),

@@ -24,5 +24,9 @@ def show(report: Report) -> None:
 
 
 def show_finding(finding: Finding) -> None:
-    show_line = {Level.ok: msg.good, Level.warning: msg.warn, Level.error: msg.fail}
-    show_line[finding.level](finding.message, finding.advice or None)
+    if finding.level is Level.ok:
+        msg.good(finding.message)
+    elif finding.level is Level.warning:
+        msg.warn(finding.message, finding.advice)
+    else:
+        msg.fail(finding.message, finding.advice)

@@ -6,7 +6,7 @@ from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 
 from ..mix_listener import LayerMixListener
 from ..pipeline import ContextualEmbedder
-from .findings import Finding, error, ok, warning
+from .findings import Finding, error, ok
 from .parts import Part, Plan
 
 

@@ -46,9 +46,7 @@ def build_config(choices: Choices) -> Written:
 def build_sections(choices: Choices, source: Source | None) -> Section:
     """What differs from spaCy's defaults."""
     upstream = build_new(choices) if source is None else take(source, choices)
-    heads = {
-        task: HEADS[task](dict(upstream.listener), choices.is_small) for task in choices.tasks
-    }
+    heads = {task: HEADS[task](dict(upstream.listener), choices.is_small) for task in choices.tasks}
     paths: Section = {"train": None, "dev": None, "log": None, "vectors": choices.vectors}
     initialize: Section = {}
     sections: Section = {}
@@ -73,9 +71,7 @@ def build_sections(choices: Choices, source: Source | None) -> Section:
             "train": {**reader, "path": "${paths.train}", "max_length": MAX_LENGTH},
             "dev": {**reader, "path": "${paths.dev}"},
         },
-        "training": build_training(
-            choices, upstream.name, source.n_parameters if source else 0
-        ),
+        "training": build_training(choices, upstream.name, source.n_parameters if source else 0),
         "initialize": initialize,
         **sections,
     }

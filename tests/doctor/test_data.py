@@ -15,8 +15,16 @@ from spacy_ctxemb.doctor.samples import check_texts, read_samples
 from spacy_ctxemb.doctor.steps import check_steps, plan_steps
 
 from ..annotated import write_corpus
-from .configs import TEXTS, build_config, build_plan, embedder, errors, messages
-from .configs import warnings, write_texts
+from .configs import (
+    TEXTS,
+    build_config,
+    build_plan,
+    embedder,
+    errors,
+    messages,
+    warnings,
+    write_texts,
+)
 
 
 def write_both(folder: Path, dev: list[str] | None = None) -> dict[str, str]:
@@ -117,9 +125,10 @@ def test_steps_are_those_of_training(tmp_path: Path) -> None:
     sample = read_samples(plan, 0)[0]["train"]
     steps = plan_steps(plan, sample)
     assert (steps.per_epoch, steps.total) == (5, 15)
-    assert "About 5 steps an epoch, 15 at most" in messages(
-        check_steps(plan, steps, sample), Level.ok
-    )[0]
+    assert (
+        "About 5 steps an epoch, 15 at most"
+        in messages(check_steps(plan, steps, sample), Level.ok)[0]
+    )
     config.to_disk(tmp_path / "config.cfg")
     train(tmp_path / "config.cfg", tmp_path / "out")
     rows = list(srsly.read_jsonl(tmp_path / "log.jsonl"))
@@ -157,5 +166,3 @@ def test_documents_that_the_batcher_leaves_out(tmp_path: Path) -> None:
     n_long = sum(len(spacy.blank("en")(text)) > 10 for text in TEXTS)
     assert 0 < n_long < 24
     assert find(10)[1][0].startswith(f"The batcher leaves out {n_long} of 24 documents")
-
-

@@ -51,9 +51,7 @@ def test_layers_and_documents_cost_more_in_prediction(model: dict[str, Any]) -> 
 
     def estimate(n_tokens: int, with_layers: bool) -> float:
         load = LOAD._replace(pieces=10_000, tokens=8000)
-        return estimate_prediction(
-            shim, load, n_tokens=n_tokens, with_layers=with_layers
-        ).megabytes
+        return estimate_prediction(shim, load, n_tokens=n_tokens, with_layers=with_layers).megabytes
 
     assert estimate(8000, True) > estimate(8000, False) > estimate(800, False)
 
@@ -70,5 +68,3 @@ def test_estimates_are_within_a_factor_of_two(kind: str, what: str) -> None:
     )
     found = json.loads(result.stdout.splitlines()[-1])
     assert 0.5 < found["estimated"] / found["measured"] < 2.0, found
-
-

@@ -87,7 +87,9 @@ def test_windows_and_the_longest_documents() -> None:
     assert (counts.split, counts.sequences) == (1, 5)
     lines = messages(check_pieces(counts, shim, docs, "train"), Level.ok)
     lines += warnings(check_pieces(counts, shim, docs, "train"))
-    assert any("train: 1 of 5 sentences or documents are longer than a window of 20" in x for x in lines)
+    assert any(
+        "train: 1 of 5 sentences or documents are longer than a window of 20" in x for x in lines
+    )
     assert any("pieces: 70 ('Oslo Oslo Oslo Oslo', windows: 5)" in x for x in lines)
 
 
