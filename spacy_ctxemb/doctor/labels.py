@@ -30,7 +30,9 @@ FINDERS: dict[str, FindLabels] = {
         f"{token.morph}|POS={token.pos_}" for token in doc if token.pos_ or token.has_morph()
     ),
     "parser": lambda pipe, doc: (token.dep_ for token in doc if token.dep_),
-    "senter": lambda pipe, doc: ("sentence" for token in doc if token.is_sent_start is True),
+    "senter": lambda pipe, doc: (
+        "sentence" for token in doc if token.is_sent_start and doc.has_annotation("SENT_START")
+    ),
     "spancat": lambda pipe, doc: (span.label_ for span in doc.spans.get(pipe.key, [])),
 }
 
