@@ -512,11 +512,53 @@ class Errors(metaclass=_Coded):
         "max_length. Change one of them."
     )
 
+    # configs and their examination
+    E185 = "There is no task {unknown}. Choose among {options}, with commas between several."
+    E186 = (
+        "The tasks {names} cannot share a pipeline: each replaces what the other has written. Name "
+        "one of them, once."
+    )
+    E187 = (
+        "The encoder '{path}' is neither bilm nor transformer, nor a directory with a pipeline. "
+        "Pass one of these."
+    )
+    E188 = (
+        "{path} is a model of transformers or sentence-transformers, not a pipeline. Import it "
+        "first: python -m spacy ctxemb import bert {path} {output}, and pass --encoder {output}."
+    )
+    E189 = (
+        "{path} is a model in the format of AllenNLP, not a pipeline. Import it first: python -m "
+        "spacy ctxemb import elmo {files} elmo-pipeline, and pass --encoder elmo-pipeline."
+    )
+    E190 = (
+        "Of the components {names} of {path} those of the factory ctxemb are {found}; exactly one "
+        "can be taken. Pass another pipeline."
+    )
+    E191 = (
+        "A cache is for a frozen encoder: one that learns makes other vectors after each step. "
+        "Add --freeze, or leave --cache out."
+    )
+    E192 = "{path} exists already. Pass --force to replace it, or another output path."
+    E193 = (
+        "None of the components {names} of {path} has an encoder of this package, so there is "
+        "nothing to examine. Pass a config with a component of the factory ctxemb."
+    )
+    E194 = (
+        "'{name}' of {path} has several encoders, so there are no layers for a mix of each task. "
+        "Leave --listener-mix out."
+    )
+
     # warnings
     W006 = "The cache of '{name}' is not used, since {reason}. Change that, or set cache = null."
     W007 = (
         "Nothing more is written to the cache in {path}: {reason}. Make room, or choose another "
         "path of FeatureCache."
+    )
+    W013 = "The config has no cache, since {reason}. Each epoch encodes all texts anew."
+    W014 = (
+        "A frozen encoder is not initialised: training needs the weights of an encoder of this "
+        "shape, as `spacy pretrain` writes them, in --paths.init_tok2vec. Or pass --encoder "
+        "PIPELINE."
     )
     W050 = (
         "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "

@@ -171,12 +171,19 @@ MAY_IMPORT = {
     "factory": {"spacy.language", ".pipeline"},
     "cli.__init__": {"spacy.cli._util", "typer", ".cli"},
     "cli.*": {
-        *("numpy", "spacy", "thinc", "tqdm", "typer", "wasabi"),
-        *(".bridge", ".checkpoints", ".cli", ".encoders", ".files", ".pieces"),
-        *(".pipeline", ".pretraining", ".pretraining_objective", ".report", ".subword_pieces"),
+        *("numpy", "spacy", "srsly", "thinc", "tqdm", "typer", "wasabi"),
+        *(".bridge", ".checkpoints", ".cli", ".doctor", ".encoders", ".files", ".pieces"),
+        *(".pipeline", ".pretraining", ".pretraining_objective", ".quickstart", ".report"),
+        ".subword_pieces",
         ".windows",
     },
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
+    "quickstart.*": {"spacy", "thinc", ".bridge", ".feature_cache", ".pipeline", ".quickstart"},
+    "doctor.*": {
+        *("numpy", "spacy", "thinc", "torch", "wasabi"),
+        *(".bridge", ".doc_windows", ".doctor", ".encoders", ".mix_listener", ".pieces"),
+        *(".pipeline", ".shim", ".subword_pieces", ".windows"),
+    },
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
@@ -196,8 +203,10 @@ MAY_IMPORT_AT_ONCE = {
     "factory": {"spacy.language"},
     "pretraining.corpus": set(),
     "cli.__init__": MAY_IMPORT["cli.__init__"],
-    "cli.*": {"typer", ".cli", ".report"},
+    "cli.*": {"typer", ".cli", ".quickstart.choices", ".report"},
     "report.*": {".report"},
+    "quickstart.__init__": set(),
+    "quickstart.choices": set(),
 }
 
 
@@ -338,4 +347,5 @@ def test_entry_points_add_nothing_heavy_to_spacy(first: str, second: str) -> Non
     assert second in loaded
     assert not get_packages(loaded) & HEAVY
     own = {name for name in loaded if name.startswith("spacy_ctxemb.")}
-    assert all(name.startswith((second, "spacy_ctxemb.report")) for name in own)
+    light = ("spacy_ctxemb.report", "spacy_ctxemb.quickstart", "spacy_ctxemb.errors")
+    assert all(name.startswith((second, *light)) for name in own)

@@ -7,10 +7,12 @@ from spacy.cli._util import app
 from .cache import cache
 from .collect_text import collect_text
 from .convert_textcat import convert_textcat
+from .doctor import doctor
 from .export_bert import export_bert
 from .export_elmo import export_elmo
 from .import_bert import import_bert
 from .import_elmo import import_elmo
+from .init_config import init_config
 from .perplexity import perplexity
 from .pretrain import pretrain
 from .report import report
@@ -20,6 +22,8 @@ ctxemb_cli = typer.Typer(
     name="ctxemb", help="Contextual word vectors for spaCy.", no_args_is_help=True
 )
 ctxemb_cli.command("cache", context_settings={"ignore_unknown_options": True})(cache)
+ctxemb_cli.command("init-config")(init_config)
+ctxemb_cli.command("doctor", context_settings={"ignore_unknown_options": True})(doctor)
 ctxemb_cli.command("collect-text")(collect_text)
 ctxemb_cli.command("convert-textcat")(convert_textcat)
 ctxemb_cli.command("train-pieces")(train_pieces)

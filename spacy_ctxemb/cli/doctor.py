@@ -1,0 +1,41 @@
+"""`python -m spacy ctxemb doctor`"""
+
+from pathlib import Path
+
+import typer
+
+from .messages import showing_errors
+
+
+def doctor(
+    config: Path = typer.Argument(..., help="Config for `spacy train`", exists=True),
+    overrides: list[str] = typer.Argument(
+        None,
+        metavar="[OVERRIDES]...",
+        help="Settings as for `spacy train`, such as --paths.train train.spacy",
+    ),
+    limit: int = typer.Option(1000, min=0, help="Documents of each corpus to look at; 0 for all"),
+    json: Path | None = typer.Option(None, help="File to write the report to, with all figures"),
+) -> None:
+    """Look at a config and its data before training, and say what will go wrong.
+
+    Reports how components are wired, what learns, labels, pieces and windows, memory, steps and
+    the learning rate. Nothing is trained, and no encoder is run. Exits with code 1 if there are
+    errors.
+    """
+    import srsly
+    from spacy.cli._util import parse_config_overrides
+
+    from ..doctor.examination import examine
+    from ..doctor.show import show
+    from ..files import replacing
+
+    with showing_errors():
+        report = examine(config, parse_config_overrides(list(overrides or [])), limit=limit)
+    show(report)
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(json) as temporary:
+            srsly.write_json(temporary, report.to_json())
+    if report.has_errors:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""What is wrong with a config and its data, before training: `python -m spacy ctxemb doctor`."""

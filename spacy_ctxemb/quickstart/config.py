@@ -1,0 +1,95 @@
+"""From a user's choices to a complete config."""
+
+from typing import Any, NamedTuple
+
+from spacy.util import CONFIG_SECTION_ORDER, get_sourced_components, load_model_from_config
+from thinc.api import Config
+
+from ..errors import Errors
+from .choices import NEW_ENCODERS, Choices, check
+from .encoders import Upstream, build_new, build_pretraining, build_sourced
+from .heads import HEADS
+from .sources import Source, read_source
+from .training import build_cache, build_training
+
+Section = dict[str, Any]
+
+#: Tokens of a document in training at most: longer ones are split into sentences, or left out.
+MAX_LENGTH = 500
+
+
+class Written(NamedTuple):
+    """A config, and what to know of it.
+
+    needs_weights: whether training wants `init_tok2vec`. obstacle: why there is no cache, though
+    there would be one otherwise.
+    """
+
+    config: Config
+    needs_weights: bool
+    obstacle: str | None
+
+
+def build_config(choices: Choices) -> Written:
+    """A config that `spacy init fill-config` would leave as it is."""
+    check(choices)
+    is_new = choices.encoder in NEW_ENCODERS
+    source = None if is_new else read_source(choices.encoder)
+    config = fill(Config(build_sections(choices, source), section_order=CONFIG_SECTION_ORDER))
+    return Written(
+        config,
+        needs_weights=is_new and choices.freeze,
+        obstacle=source.obstacle if source and choices.wants_cache else None,
+    )
+
+
+def build_sections(choices: Choices, source: Source | None) -> Section:
+    """What differs from spaCy's defaults."""
+    upstream = build_new(choices) if source is None else take(source, choices)
+    heads = {task: HEADS[task](dict(upstream.listener), choices.is_small) for task in choices.tasks}
+    paths: Section = {"train": None, "dev": None, "log": None, "vectors": choices.vectors}
+    initialize: Section = {}
+    sections: Section = {}
+    if source is None:
+        paths["init_tok2vec"] = None
+        initialize["init_tok2vec"] = "${paths.init_tok2vec}"
+        sections["pretraining"] = build_pretraining(choices.encoder)
+    if choices.wants_cache and not (source and source.obstacle):
+        paths["cache"] = None
+        initialize["before_init"] = build_cache(upstream.name)
+    reader = {"@readers": "spacy.Corpus.v1"}
+    return {
+        "paths": paths,
+        "system": {"seed": 0, "gpu_allocator": "pytorch" if choices.gpu else None},
+        "nlp": {
+            "lang": choices.lang or (source.lang if source else "en"),
+            "pipeline": [upstream.name, *choices.tasks],
+            "batch_size": 256,
+        },
+        "components": {upstream.name: upstream.section, **heads},
+        "corpora": {
+            "train": {**reader, "path": "${paths.train}", "max_length": MAX_LENGTH},
+            "dev": {**reader, "path": "${paths.dev}"},
+        },
+        "training": build_training(choices, upstream.name, source.n_parameters if source else 0),
+        "initialize": initialize,
+        **sections,
+    }
+
+
+def take(source: Source, choices: Choices) -> Upstream:
+    """The component of a pipeline; several encoders have no layers in common."""
+    mixes = choices.wants_mix
+    if mixes and source.encoder_width is None:
+        if choices.listener_mix:
+            raise ValueError(Errors.E194.format(path=source.path, name=source.name))
+        mixes = False
+    return build_sourced(source, mixes=mixes)
+
+
+def fill(config: Config) -> Config:
+    """Add all settings that have defaults, and check them all."""
+    nlp = load_model_from_config(config, auto_fill=True, validate=False)
+    filled = load_model_from_config(nlp.config).config
+    filled["components"].update(get_sourced_components(config))
+    return Config(filled, section_order=CONFIG_SECTION_ORDER)

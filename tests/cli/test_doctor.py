@@ -1,0 +1,133 @@
+"""`python -m spacy ctxemb doctor`"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+import srsly
+
+from ..doctor.configs import TEXTS, build_config, classifier, embedder, write_texts
+from ..pipelines import TRANSFORMER, initialised, inline_model, textcat_config
+from .command import run, run_well
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_texts(tmp_path / "train.spacy", TEXTS)
+    write_texts(tmp_path / "dev.spacy", ["Otters swim.", "A loan."])
+    return tmp_path
+
+
+def write(folder: Path, components: dict[str, Any] | None = None, **settings: Any) -> Path:
+    corpora = {name: f"${{paths.{name}}}" for name in ("train", "dev")}
+    paths = {"train": None, "dev": str(folder / "dev.spacy")}
+    config = build_config(components, corpora=corpora, paths=paths, **settings)
+    config.to_disk(folder / "config.cfg")
+    return folder / "config.cfg"
+
+
+def test_a_report(folder: Path) -> None:
+    arguments = ["--paths.train", folder / "train.spacy", "--json", folder / "new" / "out.json"]
+    output = run_well("doctor", write(folder), *arguments)
+    topics = ["Components", "Weights", "Data", "Labels", "Training"]
+    for topic in (*topics, "Pieces of ctxemb", "Memory of ctxemb", "Summary"):
+        assert f" {topic} =" in output
+    assert "'textcat' reads the vectors of 'ctxemb', width 16" in output
+    assert "0 error" in output
+    report = srsly.read_json(folder / "new" / "out.json")
+    levels = [one["level"] for one in report["findings"]]
+    assert report["counts"] == {level: levels.count(level) for level in ("ok", "warning", "error")}
+    assert report["figures"]["encoders"]["ctxemb"]["train"]["documents"] == 24
+    memory = report["figures"]["encoders"]["ctxemb"]["memory"]
+    assert memory["update"]["megabytes"] > 0 and memory["prediction"]["megabytes"] > 0
+    assert report["figures"]["steps"]["per_epoch"] >= 1
+
+
+def test_errors_are_all_named(folder: Path) -> None:
+    """A wrong path, a wrong width and frozen weights that are not there, in one run."""
+    components = {"ctxemb": embedder(), "textcat": classifier(width=10)}
+    config = write(folder, components, training={"frozen_components": ["ctxemb"]})
+    code, output = run("doctor", config, "--json", folder / "out.json")
+    assert code == 1
+    assert "'textcat' expects vectors of width 10, 'ctxemb' makes 16." in output
+    assert "'ctxemb' is frozen and does not annotate" in output
+    assert "nothing gives it weights" in output
+    assert "corpora.train cannot be read" in output
+    assert srsly.read_json(folder / "out.json")["counts"]["error"] == 4
+
+
+def test_a_limit(folder: Path) -> None:
+    arguments = ["--paths.train", folder / "train.spacy", "--limit", "5"]
+    output = run_well("doctor", write(folder), *arguments)
+    assert "train: 5 documents, the first of about 24" in output
+
+
+def test_several_encoders(folder: Path) -> None:
+    """Each is examined: here one that is shared, and one inside a component."""
+    own = textcat_config(inline_model(TRANSFORMER), exclusive=False)
+    components = {
+        "ctxemb": embedder(),
+        "textcat": classifier(),
+        "own": {"factory": "textcat_multilabel", **own},
+    }
+    arguments = ["--paths.train", folder / "train.spacy"]
+    output = run_well("doctor", write(folder, components), *arguments)
+    assert "Pieces of ctxemb" in output and "Pieces of own" in output
+    assert "A vocabulary is learned from the training texts" in output
+    assert "Updating 'own' takes about" in output
+
+
+def test_the_vocabulary_of_a_pipeline(folder: Path) -> None:
+    nlp = initialised(TRANSFORMER)
+    nlp.to_disk(folder / "pipeline")
+    n_pieces = nlp.get_pipe("ctxemb").model.shims[0].pieces.n_trained  # type: ignore[attr-defined]
+    source = {"source": str(folder / "pipeline")}
+    config = write(folder, {"ctxemb": source, "textcat": classifier(upstream="ctxemb")})
+    output = run_well("doctor", config, "--paths.train", folder / "train.spacy")
+    assert f"The vocabulary has {n_pieces} pieces" in output
+
+
+def test_a_vocabulary_that_is_not_there(folder: Path) -> None:
+    pieces = {"@architectures": "spacy-ctxemb.SubwordPieces.v1", "vocab_size": 200}
+    components = {"ctxemb": embedder(**{**TRANSFORMER, "pieces": pieces}), "textcat": classifier()}
+    code, output = run("doctor", write(folder, components), "--paths.train", folder / "train.spacy")
+    assert code == 1 and "[E007] SubwordPieces have no vocabulary yet." in output
+    loader = {"@misc": "spacy-ctxemb.TokenizerFile.v1", "path": "nothing.json"}
+    initialize = {"components": {"ctxemb": {"pieces_loader": loader}}}
+    config = write(folder, components, initialize=initialize)
+    code, output = run("doctor", config, "--paths.train", folder / "train.spacy")
+    assert "Initialising 'ctxemb' would fail: [E036] There is no vocabulary at nothing" in output
+
+
+def test_a_callback_brings_the_vocabulary(folder: Path) -> None:
+    nlp = initialised(TRANSFORMER)
+    pieces = nlp.get_pipe("ctxemb").model.shims[0].pieces  # type: ignore[attr-defined]
+    (folder / "pieces.json").write_text(pieces.tokenizer.to_str(), encoding="utf8")
+    callback = {"@callbacks": "spacy-ctxemb.LoadPieces.v1", "path": str(folder / "pieces.json")}
+    components = {"ctxemb": embedder(**TRANSFORMER), "textcat": classifier()}
+    config = write(folder, components, initialize={"before_init": callback})
+    output = run_well("doctor", config, "--paths.train", folder / "train.spacy")
+    assert f"The vocabulary has {pieces.n_trained} pieces" in output
+
+
+def test_nothing_to_examine(folder: Path) -> None:
+    config = write(folder, {"sentencizer": {"factory": "sentencizer"}})
+    code, output = run("doctor", config)
+    assert code == 1
+    assert "[E193] None of the components ['sentencizer'] of" in output
+
+
+def test_sentences_are_those_that_training_sees(folder: Path) -> None:
+    components = {
+        "sentencizer": {"factory": "sentencizer"},
+        "ctxemb": embedder(),
+        "textcat": classifier(),
+    }
+    config = write(folder, components, training={"annotating_components": ["sentencizer"]})
+    arguments = ["--paths.train", folder / "train.spacy", "--json", folder / "out.json"]
+    run_well("doctor", config, *arguments)
+    figures = srsly.read_json(folder / "out.json")["figures"]["encoders"]["ctxemb"]["train"]
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    assert figures["sequences"] == sum(len(list(nlp(text).sents)) for text in TEXTS)

@@ -1,0 +1,136 @@
+"""`python -m spacy ctxemb init-config`"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+from thinc.api import Config
+
+from spacy_ctxemb.quickstart.choices import Choices, Optimize
+from spacy_ctxemb.quickstart.config import take
+from spacy_ctxemb.quickstart.sources import Source
+
+from ..bert_models import FAMILIES
+from ..pipelines import BILM, initialised
+from .command import run, run_well
+
+
+def test_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "out.cfg"
+    output = run_well("init-config", "--task", "ner,senter", "--encoder", "bilm", path)
+    assert "Wrote a config for ner, senter on bilm, fine-tuned" in output
+    assert f"python -m spacy train {path} --output training" in output
+    config = Config().from_disk(path)
+    assert config["nlp"]["pipeline"] == ["ctxemb", "ner", "senter"]
+
+
+def test_stdout(tmp_path: Path) -> None:
+    """Nothing but the config, the same as in a file."""
+    from typer.testing import CliRunner
+
+    from spacy_ctxemb.cli import ctxemb_cli
+
+    result = CliRunner().invoke(ctxemb_cli, ["init-config", "--task", "tagger", "-"])
+    run_well("init-config", "--task", "tagger", tmp_path / "out.cfg")
+    assert result.output.strip() == (tmp_path / "out.cfg").read_text().strip()
+    assert Config().from_str(result.output)["components"]["tagger"]["factory"] == "tagger"
+
+
+def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
+    path = tmp_path / "out.cfg"
+    path.write_text("precious")
+    code, output = run("init-config", path)
+    assert code == 1 and f"[E192] {path} exists already. Pass --force" in output.replace("\n", "")
+    assert path.read_text() == "precious"
+    run_well("init-config", path, "--force")
+    assert path.read_text().startswith("[paths]")
+
+
+def test_what_a_frozen_new_encoder_needs(tmp_path: Path) -> None:
+    output = run_well("init-config", "--freeze", tmp_path / "out.cfg")
+    assert "[W014] A frozen encoder is not initialised" in output
+    assert "--paths.init_tok2vec WEIGHTS.bin" in output
+    initialised().to_disk(tmp_path / "pipeline")
+    arguments = ["--encoder", tmp_path / "pipeline", "--freeze", "--gpu", tmp_path / "other.cfg"]
+    output = run_well("init-config", *arguments)
+    assert "W014" not in output and "init_tok2vec" not in output and "--gpu-id 0" in output
+
+
+def test_why_there_is_no_cache(tmp_path: Path) -> None:
+    mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": "batch"}
+    initialised({**BILM, "mix": mix}).to_disk(tmp_path / "pipeline")
+    arguments = ["--encoder", tmp_path / "pipeline", "--freeze", tmp_path / "out.cfg"]
+    output = run_well("init-config", *arguments)
+    assert '[W013] The config has no cache, since with stateful or layer_norm = "batch"' in output
+
+
+@pytest.mark.parametrize(
+    "task, message",
+    [
+        ("ner,nerd", "[E185] There is no task ['nerd']. Choose among ner, textcat,"),
+        ("", "[E185] There is no task ['']."),
+        ("ner, ner", "[E186] The tasks ['ner'] cannot share a pipeline"),
+        ("textcat,textcat_multilabel", "[E186] The tasks ['textcat', 'textcat_multilabel']"),
+    ],
+)
+def test_tasks_that_cannot_be(task: str, message: str, tmp_path: Path) -> None:
+    code, output = run("init-config", "--task", task, tmp_path / "out.cfg")
+    assert code == 1 and message in output
+    assert not (tmp_path / "out.cfg").exists()
+
+
+def test_a_cache_for_what_learns(tmp_path: Path) -> None:
+    code, output = run("init-config", "--cache", tmp_path / "out.cfg")
+    assert code == 1 and "[E191] A cache is for a frozen encoder" in output
+
+
+def fail(encoder: Path, folder: Path) -> str:
+    code, output = run("init-config", "--encoder", encoder, folder / "out.cfg")
+    assert code == 1 and not (folder / "out.cfg").exists()
+    return output.replace(" ", "")  # paths are wrapped anywhere
+
+
+def test_published_models_are_to_be_imported_first(tmp_path: Path) -> None:
+    bert = FAMILIES / "bert"
+    command = f"python -m spacy ctxemb import bert {bert} bert-pipeline, and pass --encoder"
+    assert f"[E188]{bert}isamodel" in fail(bert, tmp_path)
+    assert command.replace(" ", "") in fail(bert, tmp_path)
+    (tmp_path / "elmo").mkdir()
+    files = [tmp_path / "elmo" / name for name in ("elmo_options.json", "elmo_weights.hdf5")]
+    for file in files:
+        file.touch()
+    command = f"python -m spacy ctxemb import elmo {files[0]} {files[1]} elmo-pipeline"
+    output = fail(tmp_path / "elmo", tmp_path)
+    assert "[E189]" in output and command.replace(" ", "") in output
+    (tmp_path / "22.zip").touch()
+    assert "[E189]" in fail(tmp_path / "22.zip", tmp_path)
+
+
+def test_paths_without_an_encoder(tmp_path: Path) -> None:
+    assert "[E187]Theencoder'elmo'isneitherbilmnor" in fail(Path("elmo"), tmp_path)
+    assert "[E187]" in fail(tmp_path, tmp_path)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(tmp_path / "plain")
+    assert "[E190]Ofthecomponents['sentencizer']of" in fail(tmp_path / "plain", tmp_path)
+    for name in ("one", "two"):
+        nlp.add_pipe("ctxemb", name=name, config={"model": BILM})
+    nlp.to_disk(tmp_path / "several")
+    assert "thoseofthefactoryctxembare['one','two']" in fail(tmp_path / "several", tmp_path)
+
+
+def test_several_encoders_have_no_common_layers() -> None:
+    source = Source("pipeline", "ctxemb", "en", 48, None, 1000, None)
+
+    def read(**settings: Any) -> Any:
+        choices = Choices(["ner"], "pipeline", Optimize.accuracy, freeze=True, **settings)
+        return take(source, choices).listener
+
+    assert read() == {
+        "@architectures": "spacy.Tok2VecListener.v1",
+        "width": 48,
+        "upstream": "ctxemb",
+    }
+    with pytest.raises(ValueError, match=r"\[E194\] 'ctxemb' of pipeline has several encoders"):
+        read(listener_mix=True)
