@@ -4,7 +4,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.nn.parallel import DistributedDataParallel
 
 from ..encoders.lstm import LSTM
@@ -28,6 +29,12 @@ def distribute(module: nn.Module, settings: PretrainSettings, processes: Process
         return cast(nn.Module, fully_shard(module))
     devices = [processes.device.index] if processes.device.type == "cuda" else None
     return DistributedDataParallel(module, device_ids=devices)
+
+
+def gather_weights(module: nn.Module) -> dict[str, Tensor]:
+    """The values of all parameters, whole, in the first process."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return get_model_state_dict(module, options=options)
 
 
 def find_blocks(module: nn.Module) -> list[nn.Module]:

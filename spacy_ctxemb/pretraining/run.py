@@ -19,6 +19,7 @@ from ..shim import EmbedderShim
 from .loop import Report, Trainer
 from .monitor import Monitor
 from .neighbours import Neighbours
+from .parallel import gather_weights
 from .plot import plot_log
 from .processes import Processes, join_processes
 from .settings import SECTION, PretrainSettings, read_settings
@@ -61,10 +62,16 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
         if processes.is_first:
             with replacing(output / "config.cfg") as temporary:
                 config.to_disk(temporary)
-        train(task, settings, processes, snapshots, nlp, output)
-        shim.weights_changed()
+        trainer = train(task, settings, processes, snapshots, nlp, output)
+        weights = gather_weights(trainer.module)
         if not processes.is_first:
             return None
+        if settings.parallel == "fsdp":
+            nlp = build_pipeline(config, settings)
+            shim = get_pretrained_shim(get_model(nlp, settings))
+            task = build_task(shim, settings, *stores)
+        task.module.load_state_dict(weights)
+        shim.weights_changed()
         with replacing(output / "model-last.bin") as temporary:
             temporary.write_bytes(get_model(nlp, settings).to_bytes())
     return nlp
@@ -148,7 +155,7 @@ def train(
     snapshots: Snapshots,
     nlp: Language,
     output: Path,
-) -> None:
+) -> Trainer:
     """Take all steps, and show them."""
     listeners: list[Callable[[Report], None]] = []
 
@@ -159,10 +166,11 @@ def train(
     trainer = Trainer(task, settings, processes, snapshots, on_step=tell)
     damaged = trainer.resume()
     if not processes.is_first:
-        return trainer.run()
+        trainer.run()
+        return trainer
     monitor = Monitor(output, settings, start=trainer.progress.steps)
     listeners.append(monitor)
-    if settings.neighbours:
+    if settings.neighbours and settings.parallel != "fsdp":
         neighbours = Neighbours(get_model(nlp, settings), nlp, settings)
 
         def show(report: Report) -> None:
@@ -180,4 +188,4 @@ def train(
     finally:
         monitor.close()
     plot_log(output)
-    return None
+    return trainer

@@ -56,7 +56,7 @@ class PretrainSettings:
     eval_every, checkpoint_every: in steps. 100 to 5000.
     keep_checkpoints: the last ones that are kept, at least 2, so that one may be damaged.
     parallel: with several processes "ddp"; "fsdp" divides parameters among them, for encoders
-        that one GPU cannot hold.
+        that one GPU cannot hold, and shows no neighbours.
     compile: whether to compile the model with `torch.compile`, which takes minutes.
     n_workers: processes that tokenise the text beforehand.
     neighbours: words whose nearest neighbours in context are printed at each evaluation.
