@@ -184,6 +184,21 @@ class TestEncoder:
             encoder.named_parameters(),
         )
 
+    def test_training_in_bf16_is_near_fp32(self, name: str) -> None:
+        encoder = build(name)
+        _, ids, mask = draw_windows(encoder)
+        results = []
+        for is_low in (False, True):
+            encoder.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=is_low):
+                layers = torch.stack([layer.float() for layer in encoder(ids, mask)])
+            layers.pow(2).sum().backward()
+            results.append([layers.detach(), *(p.grad for p in encoder.parameters())])
+        for low, exact in zip(*reversed(results), strict=True):
+            assert low.dtype == torch.float32
+            assert (low - exact).norm() < 0.1 * exact.norm()
+        assert not torch.equal(results[0][0], results[1][0])
+
     def test_dropout_acts_in_training_only(self, name: str) -> None:
         encoder = build(name)
         _, ids, mask = draw_windows(encoder)
