@@ -193,11 +193,11 @@ class TestEncoder:
             with torch.autocast("cpu", torch.bfloat16, enabled=is_low):
                 layers = torch.stack([layer.float() for layer in encoder(ids, mask)])
             layers.pow(2).sum().backward()
-            results.append([layers.detach(), *(p.grad for p in encoder.parameters())])
-        for low, exact in zip(*reversed(results), strict=True):
-            assert low.dtype == torch.float32
-            assert (low - exact).norm() < 0.1 * exact.norm()
-        assert not torch.equal(results[0][0], results[1][0])
+            gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
+            assert all(gradient.dtype == torch.float32 for gradient in gradients)
+            results.append((layers.detach(), torch.cat([g.flatten() for g in gradients])))
+        for exact, low in zip(*results, strict=True):
+            assert 0.0 < (low - exact).norm() < 0.05 * exact.norm()
 
     def test_dropout_acts_in_training_only(self, name: str) -> None:
         encoder = build(name)
