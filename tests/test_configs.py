@@ -37,7 +37,7 @@ EXCERPTS = re.findall(
 #: Sections that stand in every config, or in that of the component which an excerpt changes.
 ABOVE = (
     "training",
-    *("components", "components.ner", "components.ner.model"),
+    *("components", "components.ctxemb", "components.ner", "components.ner.model"),
     *("initialize", "initialize.components"),
 )
 
