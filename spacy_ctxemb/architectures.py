@@ -51,6 +51,8 @@ def build_contextual_tok2vec(
     dropout: float | None = None,
     freeze_layers: int = 0,
     layer_decay: float = 1.0,
+    training_precision: str = "fp32",
+    checkpoint_gradients: bool = False,
 ) -> ContextualModel:
     """`spacy-ctxemb.ContextualTok2Vec.v1`: contextual vectors of the tokens of each Doc.
 
@@ -74,13 +76,25 @@ def build_contextual_tok2vec(
         that only mix and projection learn. 0 for none.
     layer_decay: the learning rate of a layer as a share of that of the layer above it. 0.8 to 1.0.
         Pretraining trains all layers, and all alike.
+    training_precision: "fp32"; "bf16", with products of the encoder in bf16 and all else in fp32,
+        which is faster on a GPU, and on a CPU that computes in bf16 (AVX-512 BF16, AMX); or "fp16",
+        on a GPU alone, with a scale of the loss that adapts itself.
+    checkpoint_gradients: whether the backward pass computes inner values of the encoder again,
+        block by block, in place of keeping them: less memory, a third more time.
     """
     if window is None:
         longest = encoder.max_length
         window = min(DEFAULT_WINDOW, longest - N_BOUNDARIES) if longest else DEFAULT_WINDOW
     encoder.set_precision(precision)
     with torch.device("meta"):
-        embedder = Embedder(encoder, mix, pooling=pooling, width=width)
+        embedder = Embedder(
+            encoder,
+            mix,
+            pooling=pooling,
+            width=width,
+            training_precision=training_precision,
+            checkpoint_gradients=checkpoint_gradients,
+        )
     windowing = Windowing(
         window=window,
         stride=stride or window - min(window // 4, DEFAULT_OVERLAP),

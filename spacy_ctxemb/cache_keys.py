@@ -25,6 +25,9 @@ KEY_BYTES = 32
 #: What PyTorch itself keeps in a module: parameters, hooks, the mode.
 MODULE_ATTRIBUTES = frozenset(vars(nn.Module()))
 
+#: What acts in training alone.
+TRAINING_ATTRIBUTES = frozenset({"training_precision", "recomputes", "recomputes_batches"})
+
 
 class Fingerprint:
     """The key of an encoder: of its weights, settings and pieces, and of this package's version.
@@ -98,7 +101,7 @@ def read_settings(module: nn.Module) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(module).items()
-        if name not in MODULE_ATTRIBUTES and not isinstance(value, Derived)
+        if name not in MODULE_ATTRIBUTES | TRAINING_ATTRIBUTES and not isinstance(value, Derived)
     }
 
 

@@ -1,18 +1,19 @@
 """Everything between pieces and token vectors, as one PyTorch module."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .doc_pooling import pool_groups
 from .encoders import Encoder
+from .encoders.recomputation import compute_again, has_parts, set_recomputation
 from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .pooling import get_pooling
+from .training_precision import cast_products, check_precision
 from .windows import PieceBatch, Windows
 
 
@@ -38,16 +39,29 @@ class Embedder(nn.Module):
     pooling: "mean", "first", "last" or "max" of a token's pieces.
     width: of the token vectors; where it differs from the mix's width, a projection is learned.
         None for the mix's width.
+    training_precision: of the encoder's products in training; see training_precision.py.
+    checkpoint_gradients: whether training computes the inner values of each block of the encoder,
+        or of each batch where it has no blocks, again in the backward pass, to save memory.
     """
 
     def __init__(
-        self, encoder: Encoder, build_mix: BuildMix, *, pooling: str, width: int | None
+        self,
+        encoder: Encoder,
+        build_mix: BuildMix,
+        *,
+        pooling: str,
+        width: int | None,
+        training_precision: str = "fp32",
+        checkpoint_gradients: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.mix = build_mix(encoder.n_layers, encoder.width)
         self.pool = get_pooling(pooling)
         self.width = self.mix.width if width is None else width
+        self.training_precision = check_precision(training_precision)
+        set_recomputation(encoder, checkpoint_gradients)
+        self.recomputes_batches = checkpoint_gradients and not has_parts(encoder)
         self.projection: nn.Linear | None = None
         if self.width != self.mix.width:
             self.projection = nn.Linear(self.mix.width, self.width)
@@ -147,6 +161,11 @@ class Embedder(nn.Module):
         self.width = mix.width
         self.projection = None
 
+    def cast_products(self) -> AbstractContextManager[object]:
+        """Inside, products of a forward pass with gradients are of training_precision."""
+        precision = self.training_precision if torch.is_grad_enabled() else "fp32"
+        return cast_products(precision, next(self.parameters()).device)
+
     def reset_parameters(self) -> None:
         """Fill every parameter with its initial value, in place."""
         self.encoder.reset_parameters()
@@ -162,20 +181,17 @@ class Embedder(nn.Module):
     def _encode_batch(self, batch: PieceBatch, layers: Sequence[int]) -> Encoded:
         """Some layers of the pieces that a batch owns, and of all its boundaries."""
         places = (batch.windows,) if self.encoder.stateful else ()
-        encoded = self.encoder(batch.ids, batch.mask, *places)
+        with self.cast_products():
+            encoded = self.encoder(batch.ids, batch.mask, *places)
         chosen = [encoded[layer] for layer in layers]
         del encoded
         last = batch.mask.sum(dim=1).cumsum(dim=0) - 1  # (B,), of the N real steps
         first = torch.cat([last.new_zeros(1), last[:-1] + 1])
         ends = torch.stack([first, last], dim=1)  # (B, 2)
-        boundaries = torch.stack([layer[ends] for layer in chosen])
         dtype = next(self.parameters()).dtype
+        boundaries = torch.stack([layer[ends].to(dtype) for layer in chosen])
         rows = batch.rows.to(batch.mask.device)
-        return Encoded(take_rows(chosen, rows, dtype), boundaries.to(dtype))
-
-    def _keep_mode(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """For what is computed and then computed again, when dropout may be off or another."""
-        return nullcontext(), Mode(self.encoder)
+        return Encoded(take_rows(chosen, rows, dtype), boundaries)
 
     def _collect(
         self, windows: Windows, function: Callable[[PieceBatch], tuple[Tensor, Tensor]]
@@ -189,11 +205,9 @@ class Embedder(nn.Module):
             for batch in batches:
                 batch = batch._replace(ids=batch.ids.to(device), mask=batch.mask.to(device))
                 n_kept += batch.mask.numel()
-                again = torch.is_grad_enabled() and n_kept > windows.budget
-                if again and not self.encoder.stateful:
-                    first, second = checkpoint(
-                        function, batch, use_reentrant=False, context_fn=self._keep_mode
-                    )
+                again = self.recomputes_batches or n_kept > windows.budget
+                if again and torch.is_grad_enabled() and not self.encoder.stateful:
+                    first, second = compute_again(self.encoder, function, batch)
                 else:
                     first, second = function(batch)
                 seconds.append(second.unflatten(0, (-1, 2)))
@@ -213,37 +227,10 @@ class Embedder(nn.Module):
         return self.projection(tokens) * has_pieces[:, None]
 
 
-class Mode(AbstractContextManager[None]):
-    """Brings an encoder into the mode in which it is now, with the same rates of dropout."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
-        self.kept = self.read()
-
-    def read(self) -> tuple[bool, list[float]]:
-        return self.encoder.training, [module.p for module in self.dropouts]
-
-    @property
-    def dropouts(self) -> list[nn.Dropout]:
-        return [module for module in self.encoder.modules() if isinstance(module, nn.Dropout)]
-
-    def __enter__(self) -> None:
-        self.now = self.read()
-        self.set(*self.kept)
-
-    def __exit__(self, *error: object) -> None:
-        self.set(*self.now)
-
-    def set(self, training: bool, rates: list[float]) -> None:
-        self.encoder.train(training)
-        for module, rate in zip(self.dropouts, rates, strict=True):
-            module.p = rate
-
-
 def take_rows(layers: list[Tensor], rows: Tensor, dtype: torch.dtype) -> Tensor:
     """The rows of all layers, which are given up. (N, D) each; (p,). Returns (l, p, D)."""
     if torch.is_grad_enabled():
-        return torch.stack([layer[rows] for layer in layers])
+        return torch.stack([layer[rows].to(dtype) for layer in layers])
     # Layers are large: none is held longer than needed, nor copied twice.
     out = layers[0].new_empty(len(layers), len(rows), layers[0].size(1), dtype=dtype)
     for taken in reversed(out.unbind()):

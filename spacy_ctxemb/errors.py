@@ -443,6 +443,15 @@ class Errors(metaclass=_Coded):
         "has diverged. Start again from the last checkpoint with a lower optimizer.learn_rate or a "
         "longer warm-up, and check the data for very long or empty texts and for extreme targets."
     )
+    E154 = (
+        "There is no training_precision '{precision}'. Use one of {options} in the config of "
+        "ContextualTok2Vec."
+    )
+    E155 = (
+        "training_precision is 'fp16', but the encoder is on a device of the type '{device}', "
+        "where fp16 has no use. Train on a GPU (--gpu-id 0), or set training_precision to 'bf16' "
+        "or 'fp32'."
+    )
 
     # the cache of features
     E160 = "There is no dtype '{dtype}' for FeatureCache. Use one of {options}."

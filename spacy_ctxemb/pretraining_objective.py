@@ -125,9 +125,10 @@ def score_batch(
 ) -> list[tuple[str, float, int]]:
     """One batch of windows, forward and, with gradients enabled, backward."""
     mask = source.mask.to(shim.device)
-    layers = shim.embedder.encoder(source.ids.to(shim.device), mask)
     targets = torch.where(find_owned_steps(target), target.ids, NO_TARGET)
-    losses = objective(layers, targets.to(shim.device), mask)
+    with shim.embedder.cast_products():
+        layers = shim.embedder.encoder(source.ids.to(shim.device), mask)
+        losses = objective(layers, targets.to(shim.device), mask)
     total = torch.stack(list(losses.nll.values())).mean()
     if not bool(torch.isfinite(total)):
         if not torch.is_grad_enabled():
@@ -135,7 +136,7 @@ def score_batch(
         shim.spoil_update()
         return []  # else the loss that spaCy reports would never be finite again
     if torch.is_grad_enabled() and n_targets:
-        (total / n_targets).backward()
+        (total / n_targets * shim.scale).backward()
     return [(name, float(nll.detach()), losses.n_targets[name]) for name, nll in losses.nll.items()]
 
 

@@ -31,6 +31,7 @@ from .torch_shim import (
     load_part,
     save_module,
 )
+from .training_precision import LossScale
 from .windows import Windows
 
 Floats = NDArray[np.float32]
@@ -83,11 +84,18 @@ class EmbedderShim(TorchShim):
         self.keeps_objective = False
         self.pieces_from_sample = False
         self.has_loaded = False
+        if embedder.training_precision == "fp16":
+            self.loss_scale = LossScale()
         self.weights_digest: Derived[Embedder, bytes] = Derived(compute_digest)
 
     @property
     def embedder(self) -> Embedder:
         return cast(Embedder, self._model)
+
+    @property
+    def scale(self) -> float:
+        """What gradients of outputs are to be multiplied by before they are sent back."""
+        return 1.0 if self.loss_scale is None else self.loss_scale.value
 
     @property
     def is_materialised(self) -> bool:
@@ -179,7 +187,7 @@ class EmbedderShim(TorchShim):
             vectors: Tensor = self.embedder(windows)
 
         def backprop(d_vectors: Tensor) -> None:
-            backpropagate((vectors, d_vectors))
+            backpropagate((vectors, d_vectors), scale=self.scale)
 
         return vectors.detach(), backprop
 
@@ -193,7 +201,7 @@ class EmbedderShim(TorchShim):
             vectors = self.embedder.combine(encoded, windows)
 
         def backprop(d_vectors: Tensor | None, d_tokens: Tensor | None) -> None:
-            backpropagate((vectors, d_vectors), (tokens, d_tokens))
+            backpropagate((vectors, d_vectors), (tokens, d_tokens), scale=self.scale)
 
         return vectors.detach(), tokens.detach(), backprop
 

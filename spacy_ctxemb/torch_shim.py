@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .errors import Errors
 from .optimizer_step import Trained, measure, take_step
+from .training_precision import LossScale
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,6 +41,7 @@ class TorchShim(Shim):
         self.counts: Counter[str] = Counter()
         self.is_spoiled = False
         self.n_skipped = 0
+        self.loss_scale: LossScale | None = None
 
     @property
     def device(self) -> torch.device:
@@ -56,7 +58,8 @@ class TorchShim(Shim):
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let Thinc's optimizer change every parameter that has a gradient.
 
-        Not where a gradient is not finite: Adam's moments would never be finite again.
+        Not where a gradient is not finite: Adam's moments would never be finite again. Gradients
+        of all batches since the last update have the scale of the loss, which is taken off here.
         """
         rates = self.find_rates()
         trained = [
@@ -64,12 +67,16 @@ class TorchShim(Shim):
             for name, parameter in self.named_parameters()
             if parameter.grad is not None
         ]
+        if self.loss_scale is not None:
+            self.loss_scale.unscale(cast(Tensor, one.parameter.grad) for one in trained)
         norm = measure(trained)
         if self.is_spoiled or not math.isfinite(norm):
             self.skip_update()
         elif trained:
             take_step(optimizer, trained, norm)
             self.n_skipped = 0
+            if self.loss_scale is not None:
+                self.loss_scale.grow()
             self.weights_changed()
 
     def spoil_update(self) -> None:
@@ -77,10 +84,14 @@ class TorchShim(Shim):
         self.is_spoiled = True
 
     def skip_update(self) -> None:
-        """Drop all gradients. Warns the first time, and stops where it happens again and again."""
+        """Drop all gradients. Warns the first time, and stops where it happens again and again,
+        unless the scale of the loss was too large, which is nothing unusual."""
         for _, parameter in self.named_parameters():
             parameter.grad = None
         self.is_spoiled = False
+        if self.loss_scale is not None and self.loss_scale.shrink():
+            self.counts["overflows"] += 1
+            return
         self.n_skipped += 1
         self.counts["skipped_updates"] += 1
         if self.n_skipped == MAX_SKIPPED:
@@ -138,13 +149,16 @@ class TorchShim(Shim):
         return self
 
 
-def backpropagate(*pairs: tuple[Tensor, Tensor | None]) -> None:
-    """Send gradients back from outputs, in one pass. pairs: an output, and its gradient if any."""
+def backpropagate(*pairs: tuple[Tensor, Tensor | None], scale: float = 1.0) -> None:
+    """Send gradients back from outputs, in one pass.
+
+    pairs: an output, and its gradient if any. scale: that the gradients of parameters are to have.
+    """
     outputs, gradients = [], []
     for output, gradient in pairs:
         if gradient is not None and output.requires_grad:  # not where no Doc has any pieces
             outputs.append(output)
-            gradients.append(gradient)
+            gradients.append(gradient if scale == 1.0 else gradient * scale)
     if outputs:
         torch.autograd.backward(outputs, gradients)
 

@@ -59,7 +59,7 @@ EXCERPTS = re.findall(
 #: Sections that stand in every config, or in that of the component which an excerpt changes.
 ABOVE = (
     "training",
-    *("corpora", "components", "components.ner", "components.ner.model"),
+    *("corpora", "components", "components.ctxemb", "components.ner", "components.ner.model"),
     *("initialize", "initialize.components"),
 )
 

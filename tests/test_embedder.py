@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spacy_ctxemb.embedder import Embedder, Encoded
+from spacy_ctxemb.encoders.recomputation import set_recomputation
 from spacy_ctxemb.layer_mix import (
     BuildMix,
     ChosenLayer,
@@ -281,3 +282,42 @@ def test_what_exceeds_the_budget_has_equal_gradients(
     for vectors, gradients, _ in results[1:]:
         torch.testing.assert_close(vectors, results[0][0])
         torch.testing.assert_close(gradients, results[0][1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("has_parts", [True, False])
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_checkpointing_changes_no_gradient(
+    kind: str, has_parts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part by part, or batch by batch where an encoder has no parts."""
+    monkeypatch.setattr("spacy_ctxemb.embedder.has_parts", lambda encoder: has_parts)
+    results, sizes = [], []
+    for checkpoint_gradients in (False, True):
+        encoder = ENCODERS[kind]()
+        embedder = Embedder(
+            encoder,
+            ScalarMix,
+            pooling="mean",
+            width=None,
+            checkpoint_gradients=checkpoint_gradients,
+        )
+        randomise(embedder)
+        if not has_parts:
+            set_recomputation(encoder, False)
+        encoder.set_dropout(0.3)
+        windows = cut(embedder, kind)._replace(budget=10**6)
+        kept: list[int] = []
+
+        def weigh(x: Tensor, kept: list[int] = kept) -> Tensor:
+            kept.append(x.nbytes)
+            return x
+
+        torch.manual_seed(0)
+        with torch.autograd.graph.saved_tensors_hooks(weigh, lambda x: x):
+            vectors = embedder.train()(windows)
+        embedder.eval()
+        (vectors * torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)).sum().backward()
+        results.append({name: p.grad for name, p in embedder.named_parameters()})
+        sizes.append(sum(kept))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+    assert sizes[1] < 0.8 * sizes[0]

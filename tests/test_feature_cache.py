@@ -406,6 +406,13 @@ class TestComponent:
         shim = copy.deepcopy(get_shim(nlp.get_pipe("ctxemb").model))
         assert twin._fingerprint.get(shim) == nlp.get_pipe("ctxemb").cache._fingerprint.get(shim)
 
+    def test_settings_of_training_change_nothing(self, tmp_path: Path) -> None:
+        vectors(initialised(cache=settings(tmp_path)))
+        changed = {**BILM, "training_precision": "bf16", "checkpoint_gradients": True}
+        nlp = initialised(changed, cache=settings(tmp_path))
+        vectors(nlp)
+        assert count(nlp) == [5, 0, 0]
+
     @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
     def test_several_processes(self, method: str, tmp_path: Path) -> None:
         if method not in multiprocessing.get_all_start_methods():

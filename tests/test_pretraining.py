@@ -9,10 +9,12 @@ import torch
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config, load_model_from_config, registry
+from thinc.api import SGD
 
 from spacy_ctxemb.bridge import cut_docs, find_shims
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
 from spacy_ctxemb.pretraining_objective import evaluate
+from spacy_ctxemb.training_precision import LossScale
 
 from .pipelines import NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from .pretraining import (
@@ -103,6 +105,31 @@ def test_gradients_do_not_depend_on_the_batches_of_windows(objective, tmp_path):
         for name, gradient in gradients[-1].items():
             torch.testing.assert_close(other[name], gradient, rtol=1e-5, atol=1e-5)
     assert max(float(gradient.abs().max()) for gradient in gradients[-1].values()) > 1e-2
+
+
+@pytest.mark.parametrize("checkpoint_gradients", [False, True])
+def test_products_in_bf16_learn_too(objective, checkpoint_gradients, tmp_path):
+    config = tiny_config(objective, tmp_path)
+    config["components"]["ctxemb"]["model"].update(
+        {"training_precision": "bf16", "checkpoint_gradients": checkpoint_gradients}
+    )
+    pretraining = start(config)
+    exact = start(tiny_config(objective, tmp_path))
+    assert pretraining.update() == pytest.approx(exact.update(), rel=1e-3)
+    before = mean_loss(pretraining)
+    for _ in range(20):
+        pretraining.update()
+    assert mean_loss(pretraining) < 0.9 * before
+
+
+def test_a_scale_of_the_loss_changes_no_update(objective, tmp_path):
+    weights = []
+    for scale in (None, LossScale(2.0**14)):
+        pretraining = start(tiny_config(objective, tmp_path))
+        pretraining.shim.loss_scale = scale
+        pretraining._replace(optimizer=SGD(0.1)).update()
+        weights.append({name: p.detach() for name, p in pretraining.shim.named_parameters()})
+    torch.testing.assert_close(*weights, rtol=1e-5, atol=1e-6)
 
 
 def test_dropout_is_that_of_pretraining(objective, tmp_path):

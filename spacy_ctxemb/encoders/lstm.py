@@ -22,12 +22,13 @@ from .lstm_steps import (
     infer_steps,
 )
 from .lstm_training import LSTMFunction
+from .recomputation import Part
 
 #: Added to the forget gate. TensorFlow adds it at run time, so published weights do without.
 FORGET_BIAS = 1.0
 
 
-class LSTM(nn.Module):
+class LSTM(Part):
     """h and c of one step after the other; gates in the order input, candidate, forget, output.
 
     i, j, f, o = W_x x + W_h h + b

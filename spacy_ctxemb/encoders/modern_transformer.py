@@ -16,6 +16,7 @@ from .encoder import Encoder, assign_layers
 from .feedforward import GatedFeedForward
 from .norm import LayerNorm
 from .positions import build_local_mask, build_rotation
+from .recomputation import Part
 from .steps import Steps
 from .transformer import (
     check_heads,
@@ -142,7 +143,7 @@ class ModernTransformerEncoder(Encoder):
         reset_transformer(self)
 
 
-class ModernBlock(nn.Module):
+class ModernBlock(Part):
     """Pre-norm self-attention and a gated feed-forward layer.
 
     is_first: without a norm before attention, since embeddings are normalised.

@@ -32,6 +32,7 @@ class Steps:
         self.mask = mask
         self.lengths: list[int] = mask.sum(dim=1).tolist()
         self._biases: dict[tuple[object, int], Tensor] = {}
+        self._casts: dict[tuple[object, int, torch.dtype], Tensor] = {}
 
     @cached_property
     def positions(self) -> Tensor:
@@ -58,7 +59,14 @@ class Steps:
 
         like: of its type and on its device.
         """
-        key = build, length
-        if key not in self._biases:
-            self._biases[key] = build(length).to(like)
-        return self._biases[key]
+        key = build, length, like.dtype
+        if key not in self._casts:
+            self.prepare(build, length)
+            self._casts[key] = self._biases[build, length].to(like)
+        return self._casts[key]
+
+    def prepare(self, build: Callable[[int], Tensor], length: int) -> None:
+        """Make it here, which matters where it has a gradient and `bias` is called in a part that
+        runs twice."""
+        if (build, length) not in self._biases:
+            self._biases[build, length] = build(length)

@@ -18,6 +18,7 @@ from .feedforward import FeedForward
 from .linear import Linear
 from .norm import LayerNorm
 from .positions import RelativeBias
+from .recomputation import Part
 from .steps import Steps
 
 #: Kinds of segment in a pair of texts.
@@ -113,6 +114,9 @@ class TransformerEncoder(Encoder):
         """ids, mask, segments: (B, T); no segments means segment 0. Returns L of (N, D)."""
         steps = Steps(mask)
         layers = [self.embed(ids, steps, segments)]
+        if self.position_bias is not None:
+            for run in steps.runs:
+                steps.prepare(self.position_bias, run.length)
         for block in self.each_block():
             layers.append(block(layers[-1], steps, self.position_bias))
         if self.final_norm is not None:
@@ -139,7 +143,7 @@ class TransformerEncoder(Encoder):
             x = x + self.segment_embedding.weight[0]
         x = self.dropout(self.norm(x))  # (N, E)
         if self.embedding_projection is not None:
-            x = self.embedding_projection(x)  # (N, D)
+            x = self.embedding_projection(x).to(x.dtype)  # (N, D)
         return to_stream(x, self.stream_dtype)
 
     def each_block(self) -> Iterator["Block"]:
@@ -165,7 +169,7 @@ class TransformerEncoder(Encoder):
         reset_transformer(self)
 
 
-class Block(nn.Module):
+class Block(Part):
     """Self-attention and a feed-forward layer, each with a residual connection and a norm."""
 
     def __init__(

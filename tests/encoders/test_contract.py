@@ -184,6 +184,21 @@ class TestEncoder:
             encoder.named_parameters(),
         )
 
+    def test_training_in_bf16_is_near_fp32(self, name: str) -> None:
+        encoder = build(name)
+        _, ids, mask = draw_windows(encoder)
+        results = []
+        for is_low in (False, True):
+            encoder.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=is_low):
+                layers = torch.stack([layer.float() for layer in encoder(ids, mask)])
+            layers.pow(2).sum().backward()
+            gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
+            assert all(gradient.dtype == torch.float32 for gradient in gradients)
+            results.append((layers.detach(), torch.cat([g.flatten() for g in gradients])))
+        for exact, low in zip(*results, strict=True):
+            assert 0.0 < (low - exact).norm() < 0.05 * exact.norm()
+
     def test_dropout_acts_in_training_only(self, name: str) -> None:
         encoder = build(name)
         _, ids, mask = draw_windows(encoder)
