@@ -424,6 +424,19 @@ class Errors(metaclass=_Coded):
     )
 
     # training
+    E136 = (
+        "The schedule of frozen layers cannot be: {what}. n_layers and every are at least 1, start "
+        "at least 0, and there is a number for the first step at least."
+    )
+    E137 = (
+        "The schedule of freeze_layers gives {value} at step {step}. Let it stay from 0 (train "
+        "everything) to {n_layers}, the encoder's layers with the context-free one."
+    )
+    E138 = (
+        "learn_rate_factor is {factor}, but must be above 0. Change it in the config of "
+        "ContextualTok2Vec; 0.01 to 1.0 is usual. To leave the encoder as it is set freeze_layers."
+    )
+    E139 = "grad_factor of a listener is {factor}, but must be 0 or above. 1.0 changes nothing."
     E150 = (
         "freeze_layers is {freeze_layers}, but must be from 0 (train everything) to {n_layers}, "
         "the encoder's layers with the context-free one. Change it in the config of "

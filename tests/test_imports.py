@@ -73,7 +73,8 @@ MAY_IMPORT = {
         *("h5py", "safetensors", "tokenizers", "torch", ".checkpoints", ".encoders", ".files"),
     },
     "layer_mix": {"torch"},
-    "layer_training": {".encoders"},
+    "layer_training": {".encoders", ".unfreezing"},
+    "unfreezing": set(),
     "pooling": {"torch"},
     "doc_pooling": {"torch"},
     "embedder": {"torch", ".doc_pooling", ".encoders", ".layer_mix", ".pooling", ".windows"},
@@ -101,8 +102,8 @@ MAY_IMPORT = {
     "architectures": {
         *("spacy", "torch"),
         *(".bridge", ".doc_windows", ".embedder", ".encoders", ".layer_mix", ".layer_training"),
-        *(".mix_listener", ".objectives", ".pieces", ".pretraining_objective"),
-        *(".subword_pieces", ".windows"),
+        *(".listeners", ".mix_listener", ".objectives", ".pieces", ".pretraining_objective"),
+        *(".subword_pieces", ".unfreezing", ".windows"),
     },
     "callbacks": {
         *("spacy", "thinc", ".bridge", ".feature_cache", ".pipeline", ".subword_pieces"),
