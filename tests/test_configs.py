@@ -29,6 +29,7 @@ SMALL = {
     "transformer": {"components.ctxemb.model.encoder.n_blocks": 1},
     "mlm": {"components.ctxemb.model.encoder.n_blocks": 1},
     "hashembedcnn": {},
+    "stack": {"components.ctxemb.model.members.bilm.encoder.hidden_width": 128},
 }
 
 EXCERPTS = re.findall(
@@ -91,7 +92,7 @@ def fill(name, directory):
 def test_there_is_a_config_for_each_task_and_encoder():
     encoders = ("hashembedcnn", "bilm", "transformer")
     expected = {f"{task}_{encoder}" for task in ("ner", "textcat") for encoder in encoders}
-    assert set(NAMES) == {*expected, "pretrain_bilm", "pretrain_mlm"}
+    assert set(NAMES) == {*expected, "ner_stack", "pretrain_bilm", "pretrain_mlm"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,7 +140,9 @@ def test_two_steps_of_pretraining(name, data, tmp_path):
 @pytest.mark.parametrize("name", [name for name in TRAINING if "hashembedcnn" not in name])
 def test_the_listener_has_the_width_of_the_encoder(name):
     components = load_config(CONFIGS / f"{name}.cfg").interpolate()["components"]
-    width = components["ctxemb"]["model"]["encoder"]["width"]
+    model = components["ctxemb"]["model"]
+    members = model["members"].values() if "members" in model else [model]
+    width = sum(x["encoder"]["width"] if "encoder" in x else x["width"] for x in members)
     (listener,) = (
         pipe["model"]["tok2vec"] for pipe in components.values() if "tok2vec" in pipe["model"]
     )
@@ -157,6 +160,13 @@ def test_training_loads_what_pretraining_writes(task, encoder, pretraining):
         for name in (f"{task}_{encoder}", f"pretrain_{pretraining}")
     ]
     assert configs[0] == configs[1]
+
+
+def test_the_member_of_a_stack_loads_it_too():
+    stack, alone = (load_config(CONFIGS / f"{n}.cfg").interpolate() for n in ("ner_stack", "ner_bilm"))
+    layer = stack["pretraining"]["layer"]
+    model = alone["components"]["ctxemb"]["model"]
+    assert stack["components"]["ctxemb"]["model"]["members"][layer] == model
 
 
 @pytest.mark.parametrize("excerpt", EXCERPTS, ids=lambda text: text.splitlines()[0])
