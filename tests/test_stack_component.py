@@ -8,9 +8,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.language import Language
 from spacy.util import load_model_from_config, registry
+from thinc.api import Config
 
 from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.stack import get_members
+from spacy_ctxemb.subword_pieces import WordPieces
 
 from .pipelines import (
     BILM,
@@ -24,7 +26,7 @@ from .pipelines import (
     update,
     vectors,
 )
-from .pretraining import TEXT, pretrain, start, tiny_config
+from .pretraining import CONFIGS, TEXT, pretrain, start, tiny_config
 from .stacks import MEMBERS, STATIC, stack, stacked, with_vectors
 
 CACHE = "spacy-ctxemb.FeatureCache.v1"
@@ -247,3 +249,29 @@ def test_weights_of_one_encoder_for_a_whole_stack(tmp_path: Path) -> None:
     nlp = load_model_from_config(config, auto_fill=True)
     with pytest.raises(ValueError, match=r"\[E133\] A Stack of \['elmo'\]"):
         nlp.initialize(lambda: examples(nlp, NER_DATA))
+
+
+# The README
+
+
+def test_the_excerpt_of_the_readme_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
+    excerpt = text.split("<!-- excerpt: several encoders -->\n```ini\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    with_vectors().to_disk("vectors")
+    pieces = WordPieces(300)
+    pieces.train([TEXT])
+    Path("pieces.json").write_text(pieces.tokenizer.to_str(), encoding="utf8")
+    whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
+    ner = whole["components"]["ner"]
+    del ner["model"]["tok2vec"]
+    base = Config({"nlp": whole["nlp"], "components": {"ner": ner}})
+    config = Config().from_str(f"{base.to_str()}\n{excerpt}")
+    nlp = load_model_from_config(config, auto_fill=True)
+    nlp.initialize(lambda: examples(nlp, NER_DATA))
+    update(nlp, NER_DATA, 3)
+    shares = nlp.get_pipe("ctxemb").member_weights()
+    assert list(shares) == ["bilm", "static", "transformer"]
+    assert len(set(shares.values())) == 3
+    assert get_encoder(nlp, "transformer").pieces.n_trained == pieces.n_trained
+    assert nlp("two words").tensor.shape == (2, 128)

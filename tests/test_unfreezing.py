@@ -10,13 +10,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.language import Language
-from thinc.api import Adam, Optimizer, registry
+from spacy.util import load_model_from_config
+from thinc.api import Adam, Config, Optimizer, registry
 
 from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.unfreezing import Series, Unfreeze, as_function
 
 from .pipelines import BILM, NER_DATA, blank, examples, initialised, parameters
-from .pretraining import start, tiny_config
+from .pretraining import CONFIGS, start, tiny_config
 
 #: Of both encoders.
 N_LAYERS = 3
@@ -195,3 +196,15 @@ def test_a_number_of_layers_that_there_are_not() -> None:
     step(nlp, Adam(0.01))
     with pytest.raises(ValueError, match=r"\[E137\].*gives -1 at step 1\."):
         step(nlp, Adam(0.01))
+
+
+def test_the_excerpt_of_the_readme() -> None:
+    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
+    excerpt = text.split("<!-- excerpt: layer by layer -->\n```ini\n")[1].split("```")[0]
+    whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
+    base = Config({name: whole[name] for name in ("nlp", "components")})
+    config = Config().from_str(f"{base.to_str()}\n{excerpt}")
+    nlp = load_model_from_config(config, auto_fill=True)
+    shim = get_shim(nlp.get_pipe("ctxemb").model)
+    assert shim.embedder.encoder.n_layers == N_LAYERS
+    assert shim.layer_training.freeze_layers == Unfreeze(N_LAYERS, every=200, start=100)
