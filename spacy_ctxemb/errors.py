@@ -435,8 +435,8 @@ class Errors(metaclass=_Coded):
     )
     E130 = (
         "width of a Stack is {width} with combine = '{combine}' of vectors of widths {widths}. "
-        "concat makes {total} columns of them and takes no width; mix takes one, which may be left "
-        "out where all members have the same."
+        "concat makes {total} columns of them and takes no width; mix takes one above 0, which may "
+        "be left out where all members have the same."
     )
     E131 = (
         "{what} needs a single encoder, but the model of '{name}' is a Stack of {members}. {advice}"

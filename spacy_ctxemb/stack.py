@@ -1,16 +1,18 @@
 """Several encoders at once, as one model."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
-from .bridge import ContextualModel, join, split_docs
+from .bridge import ContextualModel, find_shims, join, split_docs
 from .errors import Errors
 from .member_mix import MemberMixShim
+from .shim import EmbedderShim
 from .torch_shim import to_array
 
 COMBINE = ("concat", "mix")
@@ -23,7 +25,7 @@ class StackModel(Model[list[Doc], list[Floats2d]]):
     """A Thinc model that says what is wrong with weights of another structure."""
 
     def from_dict(self, msg: dict[str, Any]) -> "StackModel":
-        # Its own name holds those of its members.
+        # Its own name holds those of its members, and how they are combined.
         if [node["name"] for node in msg["nodes"]] != [node.name for node in self.walk()]:
             raise ValueError(Errors.E133.format(members=list(get_members(self))))
         super().from_dict(msg)
@@ -46,23 +48,30 @@ def build_stack(
     if combine not in COMBINE:
         raise ValueError(Errors.E127.format(combine=combine, options=list(COMBINE)))
     widths = [member.get_dim("nO") for member in members.values()]
-    total = sum(widths)
-    is_mix = combine == "mix"
-    if is_mix and width is None and len(set(widths)) == 1:
-        width = widths[0]
-    if is_mix == (width is None):
-        raise ValueError(
-            Errors.E130.format(width=width or "null", combine=combine, widths=widths, total=total)
-        )
+    chosen = choose_width(widths, combine, width)
     return StackModel(
-        f"ctxemb-stack({','.join(members)})",
+        f"ctxemb-stack-{combine}({','.join(members)})",
         forward,
         init=init,
-        dims={"nO": width or total},
+        dims={"nO": chosen},
         attrs={"members": list(members)},
         layers=list(members.values()),
         refs=dict(members),
-        shims=[MemberMixShim(widths, width)] if width else [],
+        shims=[MemberMixShim(widths, chosen)] if combine == "mix" else [],
+    )
+
+
+def choose_width(widths: Sequence[int], combine: str, width: int | None) -> int:
+    """The width of a Stack of members of some widths."""
+    if combine == "concat" and width is None:
+        return sum(widths)
+    if combine == "mix" and width is None and len(set(widths)) == 1:
+        return widths[0]
+    if combine == "mix" and width is not None and width > 0:
+        return width
+    found = "null" if width is None else width
+    raise ValueError(
+        Errors.E130.format(width=found, combine=combine, widths=widths, total=sum(widths))
     )
 
 
@@ -90,6 +99,28 @@ def is_stack(model: Model[Any, Any]) -> bool:
 def get_members(model: Model[Any, Any]) -> dict[str, ContextualModel]:
     """The members of a Stack by their names."""
     return dict(zip(model.attrs["members"], model.layers, strict=True))
+
+
+def list_encoders(nlp: Language) -> Iterator[tuple[str, EmbedderShim]]:
+    """All encoders of a pipeline: by the names of components, or as COMPONENT.MEMBER."""
+    for name, pipe in nlp.components:
+        model = getattr(pipe, "model", None)
+        if not isinstance(model, Model):
+            continue
+        names = {
+            shim.id: f"{name}.{key}"
+            for node in model.walk()
+            if is_stack(node)
+            for key, member in get_members(node).items()
+            for shim in find_shims(member)
+        }
+        for shim in find_shims(model):
+            yield names.get(shim.id, name), shim
+
+
+def is_of(name: str, component: str | None) -> bool:
+    """Whether an encoder of this name is meant: by its own name or by its component's."""
+    return component is None or name == component or name.startswith(f"{component}.")
 
 
 def init(

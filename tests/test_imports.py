@@ -93,7 +93,7 @@ MAY_IMPORT = {
     },
     "static_vectors": {"spacy", "thinc"},
     "member_mix": {"thinc", "torch", ".torch_shim"},
-    "stack": {"spacy", "thinc", ".bridge", ".member_mix", ".torch_shim"},
+    "stack": {"spacy", "thinc", ".bridge", ".member_mix", ".shim", ".torch_shim"},
     "outputs": {"numpy", "spacy", ".bridge", ".shim"},
     "cache_stores": {".files"},
     "cache_keys": {"numpy", "spacy", "torch", ".", ".doc_windows", ".encoders.derived", ".shim"},
@@ -135,7 +135,8 @@ MAY_IMPORT = {
     "cli.*": {
         *("numpy", "spacy", "thinc", "tqdm", "typer", "wasabi"),
         *(".bridge", ".checkpoints", ".cli", ".encoders", ".files", ".pieces"),
-        *(".pipeline", ".pretraining_objective", ".report", ".subword_pieces", ".windows"),
+        *(".pipeline", ".pretraining_objective", ".report", ".stack", ".subword_pieces"),
+        ".windows",
     },
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
 }

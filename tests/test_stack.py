@@ -348,6 +348,16 @@ def test_a_mix_without_values() -> None:
         nlp.get_pipe("ctxemb").member_weights()
 
 
+def test_a_mix_reads_no_weights_of_vectors_side_by_side(tmp_path: Any) -> None:
+    stored = stacked(stack())
+    stored.to_disk(tmp_path)
+    pipe = stacked(stack(combine="mix", width=38)).get_pipe("ctxemb")
+    with pytest.raises(ValueError, match=r"\[E133\]"):
+        pipe.model.from_bytes(stored.get_pipe("ctxemb").model.to_bytes())
+    with pytest.raises(ValueError, match=r"\[E133\]"):
+        pipe.from_disk(tmp_path / "ctxemb")
+
+
 def test_initialize_draws_all_anew() -> None:
     nlp = stacked(stack(combine="mix", width=20))
     before = list_values(nlp.get_pipe("ctxemb").model)
@@ -365,6 +375,7 @@ def test_weights_of_other_members(members: list[str], tmp_path: Any) -> None:
     message = rf"\[E133\] A Stack of \[.*{sorted(members)[-1]}'\] is not .*\[pretraining\] layer"
     with pytest.raises(ValueError, match=message):
         nlp.get_pipe("ctxemb").model.from_bytes(stored.get_pipe("ctxemb").model.to_bytes())
+    assert_equal_vectors(stored, stored.from_disk(tmp_path))
     if "cnn" in members:
         with pytest.raises(ValueError, match=message):
             nlp.get_pipe("ctxemb").from_disk(tmp_path / "ctxemb")
@@ -387,6 +398,7 @@ def test_weights_of_other_members(members: list[str], tmp_path: Any) -> None:
             r"\[E129\] The member 'a' .* the model '.*', whose width",
         ),
         ({"width": 9}, r"\[E130\] .* is 9 with combine = 'concat' .* \[16, 16, 6\].* 38 columns"),
+        ({"combine": "mix", "width": 0}, r"\[E130\] .* is 0 with combine = 'mix'"),
         ({"combine": "mix"}, r"\[E130\] .* is null with combine = 'mix' .* \[16, 16, 6\]"),
     ],
 )  # fmt: skip

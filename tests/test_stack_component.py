@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.language import Language
+from spacy.tokens import DocBin
 from spacy.util import load_model_from_config, registry
 from thinc.api import Config
 
@@ -14,6 +15,7 @@ from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.stack import get_members
 from spacy_ctxemb.subword_pieces import WordPieces
 
+from .cli.command import run, run_well
 from .pipelines import (
     BILM,
     NER_DATA,
@@ -139,6 +141,17 @@ def test_a_cache_holds_the_vectors_of_each_encoder(settings: dict[str, Any], tmp
     assert pipe.predict([nlp.make_doc("")])[0].shape == (0, pipe.model.get_dim("nO"))
 
 
+def test_a_cache_is_filled_ahead_of_training(tmp_path: Path) -> None:
+    cache = {"@misc": CACHE, "path": str(tmp_path / "cache")}
+    nlp = stacked(stack(), cache=cache)
+    nlp.to_disk(tmp_path / "pipeline")
+    docs = [nlp.make_doc(text) for text in TEXTS[:2]]
+    DocBin(docs=docs).to_disk(tmp_path / "data.spacy")
+    for hits, misses in ((0, 4), (4, 0)):  # of two encoders
+        output = run_well("cache", tmp_path / "pipeline", tmp_path / "data.spacy")
+        assert f"{hits} hits, {misses} misses" in output
+
+
 def test_a_member_that_cannot_be_cached_goes_without() -> None:
     encoder = {**BILM["encoder"], "stateful": True}
     members = {"a": inline_model({**BILM, "encoder": encoder}), "b": MEMBERS["bert"]}
@@ -249,6 +262,24 @@ def test_weights_of_one_encoder_for_a_whole_stack(tmp_path: Path) -> None:
     nlp = load_model_from_config(config, auto_fill=True)
     with pytest.raises(ValueError, match=r"\[E133\] A Stack of \['elmo'\]"):
         nlp.initialize(lambda: examples(nlp, NER_DATA))
+
+
+# Export
+
+
+@pytest.mark.parametrize("kind", ["elmo", "bert"])
+def test_an_encoder_of_a_stack_is_exported(kind: str, tmp_path: Path) -> None:
+    stacked(stack()).to_disk(tmp_path / "one")
+    run_well("export", kind, tmp_path / "one", tmp_path / "a")
+    run_well("export", kind, tmp_path / "one", tmp_path / "b", "--component", f"ctxemb.{kind}")
+    stacked(stack({**MEMBERS, "other": MEMBERS[kind]})).to_disk(tmp_path / "two")
+    code, output = run("export", kind, tmp_path / "two", tmp_path / "c", "--component", "ctxemb")
+    names = [f"ctxemb.{name}" for name in sorted([kind, "other"])]
+    assert code == 1 and f"are {names}; exactly one" in output
+    run_well("export", kind, tmp_path / "two", tmp_path / "c", "--component", "ctxemb.other")
+    file = {"elmo": "weights.hdf5", "bert": "model.safetensors"}[kind]
+    first, second, other = ((tmp_path / folder / file).read_bytes() for folder in "abc")
+    assert first == second != other
 
 
 # The README
