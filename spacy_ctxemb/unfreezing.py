@@ -38,7 +38,7 @@ class Unfreeze:
         return max(0, self.n_layers - 1 - (step - self.start) // self.every)
 
 
-def build_unfreeze(n_layers: int, every: int, start: int = 0) -> StepFunction:
+def build_unfreeze(*, n_layers: int, every: int, start: int = 0) -> StepFunction:
     """`spacy-ctxemb.unfreeze.v1`: one layer more is trained every so many steps, the last first.
 
     n_layers: of the encoder, the context-free one included.
