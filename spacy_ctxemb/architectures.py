@@ -17,12 +17,14 @@ from .encoders import BiLM, Encoder, ModernTransformerEncoder, TransformerEncode
 from .errors import Errors
 from .layer_mix import BuildMix, ChosenLayer, ConcatLayers, LastLayers, ScalarMix, TokenMix
 from .layer_training import LayerTraining
+from .listeners import Listener
 from .mix_listener import LayerMixListener
 from .objectives import BiLMObjective, MaskedLMObjective
 from .objectives.bilm import N_SPECIAL, build_vocabulary
 from .pieces import CharacterPieces, Pieces
 from .pretraining_objective import ObjectiveModel, build_objective_model, get_pretrained_shim
 from .subword_pieces import BytePairPieces, SubwordPieces, WordPieces
+from .unfreezing import Schedule, as_function
 from .windows import N_BOUNDARIES, Windowing
 
 #: Pieces of a window where the config does not say.
@@ -49,8 +51,9 @@ def build_contextual_tok2vec(
     batch_pieces: int = 4096,
     precision: str = "fp32",
     dropout: float | None = None,
-    freeze_layers: int = 0,
+    freeze_layers: int | Schedule = 0,
     layer_decay: float = 1.0,
+    learn_rate_factor: float = 1.0,
     training_precision: str = "fp32",
     checkpoint_gradients: bool = False,
 ) -> ContextualModel:
@@ -73,8 +76,13 @@ def build_contextual_tok2vec(
     dropout: the encoder's rate; null to follow training.dropout.
     freeze_layers: the lowest layers that training leaves as they are: 1 for the context-free one,
         2 for the first block or LSTM layer too, the encoder's number of layers for all of it, so
-        that only mix and projection learn. 0 for none.
+        that only mix and projection learn. 0 for none. Or a schedule of this number: see
+        unfreezing.py.
     layer_decay: the learning rate of a layer as a share of that of the layer above it. 0.8 to 1.0.
+    learn_rate_factor: the learning rate of the encoder, not of mix and projection, as a share of
+        that of the optimizer. It acts on the step, so that Adam, which is blind to the size of
+        gradients, does not cancel it; to weigh components against each other take `grad_factor`
+        of Listener.v1. 0.01 to 1.0.
         Pretraining trains all layers, and all alike.
     training_precision: "fp32"; "bf16", with products of the encoder in bf16 and all else in fp32,
         which is faster on a GPU, and on a CPU that computes in bf16 (AVX-512 BF16, AMX); or "fp16",
@@ -86,6 +94,7 @@ def build_contextual_tok2vec(
         longest = encoder.max_length
         window = min(DEFAULT_WINDOW, longest - N_BOUNDARIES) if longest else DEFAULT_WINDOW
     encoder.set_precision(precision)
+    frozen = freeze_layers if isinstance(freeze_layers, int) else as_function(freeze_layers)
     with torch.device("meta"):
         embedder = Embedder(
             encoder,
@@ -107,7 +116,7 @@ def build_contextual_tok2vec(
         embedder,
         pieces,
         DocWindowing(windowing, split_sentences),
-        layer_training=LayerTraining(freeze_layers, layer_decay),
+        layer_training=LayerTraining(frozen, layer_decay, learn_rate_factor),
         dropout=dropout,
     )
 
@@ -374,15 +383,33 @@ def build_token_mix(*, layer_norm: str | None = None) -> BuildMix:
 
 
 def build_layer_mix_listener(
-    *, width: int, upstream: str = "*", layer_norm: str | None = None
+    *,
+    width: int,
+    upstream: str = "*",
+    layer_norm: str | None = None,
+    grad_factor: float = 1.0,
 ) -> LayerMixListener:
     """`spacy-ctxemb.LayerMixListener.v1`: each component mixes the encoder's layers its own way.
 
     width: of the encoder, ${components.ctxemb.model.encoder.width}.
     upstream: the name of the component `ctxemb`, or "*" for the one that comes before.
     layer_norm: "document" for normalised layers, or null; see layer_mix.py.
+    grad_factor: of the gradient for the encoder, not for the weights of the mix; see Listener.v1.
     """
-    return LayerMixListener(upstream, width, layer_norm=layer_norm)
+    return LayerMixListener(upstream, width, layer_norm=layer_norm, grad_factor=grad_factor)
+
+
+def build_listener(*, width: int, upstream: str = "*", grad_factor: float = 1.0) -> Listener:
+    """`spacy-ctxemb.Listener.v1`: spaCy's Tok2VecListener, with a weight.
+
+    width: of the vectors, ${components.ctxemb.model.encoder.width} unless these are projected.
+    upstream: the name of the component `ctxemb`, or "*" for the one that comes before.
+    grad_factor: of the gradient that this component sends to the encoder: its weight beside other
+        components that train the same encoder; 0 if it is not to train it. For all components
+        together a factor changes nothing under Adam, which is blind to the size of gradients: for
+        that take learn_rate_factor of ContextualTok2Vec.v1. 0.1 to 10.
+    """
+    return Listener(upstream, width, grad_factor=grad_factor)
 
 
 def build_layer(*, layer: int = -1) -> BuildMix:

@@ -423,7 +423,57 @@ class Errors(metaclass=_Coded):
         "Normalize can be imported. Import the folder of the Transformer for vectors of tokens."
     )
 
+    # several encoders at once
+    E127 = "There is no way '{combine}' to combine the members of a Stack. Use one of {options}."
+    E128 = (
+        "A Stack has members of the names {names}. Give it one at least, [... .members.NAME], and "
+        "names of letters, digits, _ and - alone."
+    )
+    E129 = (
+        "The member '{name}' of a Stack is {found}. Give it a ContextualTok2Vec.v1, a "
+        "StaticVectors.v1, or another model of known width that makes one matrix of each Doc."
+    )
+    E130 = (
+        "width of a Stack is {width} with combine = '{combine}' of vectors of widths {widths}. "
+        "concat makes {total} columns of them and takes no width; mix takes one above 0, which may "
+        "be left out where all members have the same."
+    )
+    E131 = (
+        "{what} needs a single encoder, but the model of '{name}' is a Stack of {members}. {advice}"
+    )
+    E132 = (
+        "Loaders of '{name}' are given for {found}, its model has {expected}. For a Stack put "
+        "encoder_loader and pieces_loader into [initialize.components.{name}.member_loaders.NAME] "
+        "of each member; for a single encoder into [initialize.components.{name}]."
+    )
+    E133 = (
+        "A Stack of {members} is not what `spacy pretrain` trains and writes, nor can weights of "
+        "another model be loaded into it. Set [pretraining] layer to one member, so that "
+        "pretraining and init_tok2vec are for that one."
+    )
+    E134 = (
+        "StaticVectors has no vectors to read: the vocabulary of this pipeline has none. Set "
+        "[initialize] vectors to a pipeline that has some, or load one into nlp.vocab.vectors."
+    )
+    E135 = (
+        "The vocabulary has vectors of width {found}, StaticVectors expects {expected}. Load the "
+        "vectors it was made for, or change its {setting}."
+    )
+
     # training
+    E136 = (
+        "The schedule of frozen layers cannot be: {what}. n_layers and every are at least 1, start "
+        "at least 0, and there is a number for the first step at least."
+    )
+    E137 = (
+        "The schedule of freeze_layers gives {value} at step {step}. Let it stay from 0 (train "
+        "everything) to {n_layers}, the encoder's layers with the context-free one."
+    )
+    E138 = (
+        "learn_rate_factor is {factor}, but must be above 0. Change it in the config of "
+        "ContextualTok2Vec; 0.01 to 1.0 is usual. To leave the encoder as it is set freeze_layers."
+    )
+    E139 = "grad_factor of a listener is {factor}, but must be 0 or above. 1.0 changes nothing."
     E150 = (
         "freeze_layers is {freeze_layers}, but must be from 0 (train everything) to {n_layers}, "
         "the encoder's layers with the context-free one. Change it in the config of "

@@ -5,6 +5,7 @@ disabled encoder goes unnoticed; and it keeps a batch's outputs after they were 
 gives a listener of any pipeline component the functions below in place of its own.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
@@ -17,6 +18,28 @@ from thinc.types import Floats2d, FloatsXd
 from .errors import Errors
 
 Backprop = Callable[[list[Any]], Any]
+
+
+class Listener(Tok2VecListener):
+    """spaCy's listener, with a weight.
+
+    grad_factor: of the gradient that goes upstream; 0 for none. What the upstream learns is the sum
+        over its listeners, so that this weighs them against each other. One factor for all of them
+        would be lost on Adam.
+    """
+
+    name = "ctxemb-listener"
+
+    def __init__(self, upstream_name: str, width: int, *, grad_factor: float) -> None:
+        super().__init__(upstream_name, width)
+        set_grad_factor(self, grad_factor)
+
+
+def set_grad_factor(listener: Tok2VecListener, factor: float) -> None:
+    """Give a listener a weight."""
+    if not 0.0 <= factor < math.inf:
+        raise ValueError(Errors.E139.format(factor=factor))
+    vars(listener)["grad_factor"] = factor
 
 
 @dataclass
@@ -83,6 +106,11 @@ def fetch(
         def backprop(d_outputs: list[Any]) -> Any:
             # Used up: a later batch of frozen vectors must not find it.
             listener._batch_id = listener._outputs = listener._backprop = None
+            factor = vars(listener).get("grad_factor", 1.0)
+            if factor == 0.0:
+                return []
+            if factor != 1.0:
+                d_outputs = [factor * gradient for gradient in d_outputs]
             return backprop_upstream(d_outputs)
 
         return outputs, backprop

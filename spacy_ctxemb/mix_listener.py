@@ -27,6 +27,7 @@ from .listeners import (
     get_guard,
     no_backprop,
     remember_sample,
+    set_grad_factor,
     set_guard,
 )
 from .torch_shim import TorchShim, backpropagate, to_array
@@ -43,8 +44,16 @@ class LayerMixListener(Tok2VecListener):
 
     name = "layer-mix-listener"
 
-    def __init__(self, upstream_name: str, width: int, *, layer_norm: str | None) -> None:
+    def __init__(
+        self,
+        upstream_name: str,
+        width: int,
+        *,
+        layer_norm: str | None,
+        grad_factor: float = 1.0,
+    ) -> None:
         super().__init__(upstream_name, width)
+        set_grad_factor(self, grad_factor)
         self._func = listen_to_layers
         self.init = init
         self.shims.append(MixShim(width, layer_norm))

@@ -18,14 +18,8 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d, Floats3d
 
-from . import vectors
-from .bridge import (
-    ContextualModel,
-    begin_update_layers,
-    get_shim,
-    needs_vocabulary,
-    train_pieces,
-)
+from . import members, vectors
+from .bridge import ContextualModel, begin_update_layers, get_shim
 from .doc_pooling import check_doc_pooling
 from .doc_windows import list_pieces
 from .errors import Errors
@@ -37,6 +31,7 @@ from .mix_listener import LAYERS, LayerMixListener, replace_listener, replace_li
 from .outputs import Outputs, predict_outputs
 from .piece_loaders import PiecesLoader
 from .shim import Wanted
+from .stack import find_mix, get_members, is_stack
 
 KEEP = ("tensor", "layers", "none")
 
@@ -97,21 +92,40 @@ class ContextualEmbedder(Tok2Vec):
         self.doc_pooling = doc_pooling
         self.normalize = normalize
         self.keep_attention = keep_attention
-        check_doc_pooling(doc_pooling, normalize=normalize, component=name)
-        embedder = get_shim(model).embedder
-        if (
-            doc_pooling is not None
-            and embedder.mix.whole_documents
-            and not embedder.mix.whole_batch
-        ):
-            raise ValueError(Errors.E093.format(name=name, doc_pooling=doc_pooling))
-        if keep_attention and not embedder.encoder.has_attention:
-            raise ValueError(Errors.E094.format(name=name, encoder=type(embedder.encoder).__name__))
         self.keep_pieces = keep_pieces
+        check_doc_pooling(doc_pooling, normalize=normalize, component=name)
+        self._check_settings()
         self._linked = self.listener_map
         self._later_writers: list[str] = []
         self._pending: PendingUpdate | None = None
         self.cache = cache
+
+    def _check_settings(self) -> None:
+        """Refuse what the model cannot do."""
+        if is_stack(self.model):
+            self._refuse_for_stack()
+            return
+        embedder = get_shim(self.model).embedder
+        mix, encoder = embedder.mix, embedder.encoder
+        if self.doc_pooling is not None and mix.whole_documents and not mix.whole_batch:
+            raise ValueError(Errors.E093.format(name=self.name, doc_pooling=self.doc_pooling))
+        if self.keep_attention and not encoder.has_attention:
+            raise ValueError(Errors.E094.format(name=self.name, encoder=type(encoder).__name__))
+
+    def _refuse_for_stack(self) -> None:
+        """What is of one encoder cannot be kept of several."""
+        wanted = {
+            "keep": (self.keep == "layers", "tensor"),
+            "boundaries": (self.boundaries, "false"),
+            "doc_pooling": (self.doc_pooling is not None, "null"),
+            "keep_pieces": (self.keep_pieces, "false"),
+            "keep_attention": (self.keep_attention, "false"),
+        }
+        for setting, (is_wanted, default) in wanted.items():
+            if is_wanted:
+                advice = f"Set it to {default}, or use that encoder in a pipeline of its own."
+                what = f"{setting} = {getattr(self, setting)}"
+                members.refuse_stack(self.model, self.name, what, advice)
 
     @property
     def cache(self) -> FeatureCache | None:
@@ -122,9 +136,11 @@ class ContextualEmbedder(Tok2Vec):
     def cache(self, cache: FeatureCache | None) -> None:
         if cache is not None and not isinstance(cache, FeatureCache):
             raise ValueError(Errors.E162.format(name=self.name, found=repr(cache)))
-        obstacle = find_obstacle(get_shim(self.model), self._wanted)
-        if cache is not None and obstacle:
-            warnings.warn(Errors.W006.format(name=self.name, reason=obstacle), stacklevel=2)
+        if cache is not None:
+            for name, shim in members.name_shims(self.model, self.name).items():
+                obstacle = find_obstacle(shim, self._wanted)
+                if obstacle:
+                    warnings.warn(Errors.W006.format(name=name, reason=obstacle), stacklevel=2)
         self._cache = cache
 
     @property
@@ -137,12 +153,25 @@ class ContextualEmbedder(Tok2Vec):
         skipped_updates (whose loss or gradients were not finite).
         With a cache also cache_hits and cache_misses, Docs that were met before and others;
         cache_full, Docs for which there was no room.
+        Of a Stack those of each member, as NAME.documents and so on.
         """
-        return get_shim(self.model).counts
+        if not is_stack(self.model):
+            return get_shim(self.model).counts
+        shims = members.name_shims(self.model, self.name)
+        return Counter(
+            {
+                f"{name.removeprefix(f'{self.name}.')}.{key}": n
+                for name, shim in shims.items()
+                for key, n in shim.counts.items()
+            }
+        )
 
     def predict(self, docs: Iterable[Doc]) -> list[Floats2d] | list[Outputs]:
         """Vectors of each Doc, (n_tokens, width), and what else is to be kept."""
         docs, wanted = list(docs), self._wanted
+        if is_stack(self.model):
+            self._refuse_for_stack()  # settings may have changed
+            return members.predict_members(self.model, docs, self.cache)
         if self.cache is None or find_obstacle(get_shim(self.model), wanted):
             return self._encode(docs, wanted)
 
@@ -293,6 +322,7 @@ class ContextualEmbedder(Tok2Vec):
         nlp: Language | None = None,
         encoder_loader: EncoderLoader | None = None,
         pieces_loader: PiecesLoader | None = None,
+        member_loaders: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         """Give the encoder its weights, and subword pieces a vocabulary where they have none.
 
@@ -300,28 +330,16 @@ class ContextualEmbedder(Tok2Vec):
         encoder_loader: reads the encoder's weights, see loaders.py; None for random ones. Mix and
             projection get initial values.
         pieces_loader: reads or learns a vocabulary, see piece_loaders.py.
+        member_loaders: the same two for members of a Stack, by their names.
         """
         if nlp is not None:
             self._check_earlier(nlp)
-        shim = get_shim(self.model)
+        own = members.Loaders(encoder_loader, pieces_loader)
+        loaders = members.choose_loaders(self.model, self.name, own, member_loaders)
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         if not sample:
             raise ValueError(Errors.E025.format(name=self.name))
-        section = f"components.{self.name}.model"
-        if pieces_loader is not None:
-            pieces_loader(shim.pieces, section)
-            shim.pieces_from_sample = False
-        tensors = None
-        if encoder_loader is not None:
-            tensors = encoder_loader(shim.embedder.encoder, shim.pieces, section)
-        if shim.has_loaded and tensors is None:
-            warnings.warn(Errors.W002.format(name=self.name), stacklevel=2)
-        if needs_vocabulary(shim):
-            train_pieces(shim, [eg.x for eg in get_examples()])
-        shim.discard_parameters()
-        self.model.initialize(X=sample)
-        if tensors is not None:
-            shim.load_encoder(tensors)
+        members.initialise(self.model, self.name, sample, get_examples, loaders)
 
     def find_listeners(self, component: Any) -> None:
         """Link the listeners of a later component, and check that they fit."""
@@ -347,6 +365,9 @@ class ContextualEmbedder(Tok2Vec):
     def _link(self, listener: Tok2VecListener, component: str) -> None:
         known = Guard(self.name, component)
         if isinstance(listener, LayerMixListener):
+            advice = "Use spacy.Tok2VecListener.v1 or spacy-ctxemb.Listener.v1 there."
+            what = f"The LayerMixListener of '{component}'"
+            members.refuse_stack(self.model, self.name, what, advice)
             encoder = get_shim(self.model).embedder.encoder
             listener.link(known, n_layers=encoder.n_layers, width=encoder.width)
             # Only now: with these, spaCy wants every listener of a component at model.tok2vec.
@@ -384,19 +405,21 @@ class ContextualEmbedder(Tok2Vec):
 
     def reset_state(self) -> None:
         """Let a stateful encoder begin anew, as if it had seen nothing."""
-        get_shim(self.model).embedder.encoder.reset_state()
+        for shim in members.name_shims(self.model, self.name).values():
+            shim.embedder.encoder.reset_state()
 
     def layer_weights(self) -> dict[str, LayerWeights]:
         """What is made of the encoder's layers, by names of components.
 
-        Under this component's own name its ScalarMix, if it has one; under the names of those
-        that listen to it what each LayerMixListener has learned.
+        Under this component's own name its ScalarMix, if it has one, and under NAME.MEMBER those
+        of the members of a Stack; under the names of those that listen to it what each
+        LayerMixListener has learned.
         """
-        shim = get_shim(self.model)
-        shim.check_materialised()
         mixes: dict[str, ScalarMix] = {}
-        if isinstance(shim.embedder.mix, ScalarMix):
-            mixes[self.name] = shim.embedder.mix
+        for name, shim in members.name_shims(self.model, self.name).items():
+            shim.check_materialised()
+            if isinstance(shim.embedder.mix, ScalarMix):
+                mixes[name] = shim.embedder.mix
         for listener in self._layer_listeners:
             name = component = get_guard(listener).component
             n = 1
@@ -405,6 +428,17 @@ class ContextualEmbedder(Tok2Vec):
                 name = f"{component} ({n})"
             mixes[name] = listener.mix
         return {name: mix.layer_weights() for name, mix in mixes.items()}
+
+    def member_weights(self) -> dict[str, float]:
+        """The share of each member in a Stack that mixes them; nothing of other models."""
+        if not is_stack(self.model):
+            return {}
+        names = get_members(self.model)
+        return {
+            name: share
+            for shim in find_mix(self.model)
+            for name, share in zip(names, shim.get_shares(), strict=True)
+        }
 
     def _check_earlier(self, nlp: Language) -> None:
         """Refuse components that listen to this one but come before it."""
@@ -416,13 +450,12 @@ class ContextualEmbedder(Tok2Vec):
                 raise ValueError(Errors.E044.format(component=name, upstream=self.name))
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write pieces and `encoder.safetensors`, so that weights have no limit of size."""
-        shim = get_shim(self.model)
-        util.to_disk(path, {"model": lambda p: shim.to_disk(p)}, exclude)
+        """Write pieces and `encoder.safetensors`, so that weights have no limit of size; for a
+        Stack in a folder for each of its encoders."""
+        util.to_disk(path, {"model": lambda p: members.to_disk(self.model, p)}, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
-        shim = get_shim(self.model)
-        util.from_disk(path, {"model": cast(Any, shim.from_disk)}, exclude)
+        util.from_disk(path, {"model": lambda p: members.from_disk(self.model, p)}, exclude)
         return self
 
 

@@ -25,6 +25,7 @@ from .errors import Errors
 from .objectives import Objective
 from .objectives.objective import NO_TARGET
 from .shim import EmbedderShim
+from .stack import get_members, is_stack
 from .windows import PieceBatch
 
 ObjectiveModel = Model[list[Doc], float]
@@ -53,6 +54,8 @@ def build_objective_model(tok2vec: ContextualModel, objective: Objective) -> Obj
 
 def get_pretrained_shim(tok2vec: ContextualModel) -> EmbedderShim:
     """The embedder to pretrain, ready for an objective."""
+    if is_stack(tok2vec):
+        raise RuntimeError(Errors.E133.format(members=list(get_members(tok2vec))))
     shims = find_shims(tok2vec)
     if len(shims) != 1:
         raise RuntimeError(Errors.E032.format(name=tok2vec.name))

@@ -10,7 +10,7 @@ import safetensors.torch
 import srsly
 import torch
 from numpy.typing import NDArray
-from thinc.api import get_torch_default_device
+from thinc.api import Optimizer, get_torch_default_device
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,7 +66,8 @@ class Predicted(NamedTuple):
 class EmbedderShim(TorchShim):
     """Holds an embedder and its pieces inside a Thinc model, and an objective in pretraining.
 
-    Parameters are allocated by `materialise` or by loading; has_loaded tells which.
+    Parameters are allocated by `materialise` or by loading; has_loaded tells which. n_steps:
+    updates since then, for schedules; it is not stored, so that a loaded pipeline begins anew.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class EmbedderShim(TorchShim):
         self.has_loaded = False
         if embedder.training_precision == "fp16":
             self.loss_scale = LossScale()
+        self.n_steps = 0
         self.weights_digest: Derived[Embedder, bytes] = Derived(compute_digest)
 
     @property
@@ -122,6 +124,7 @@ class EmbedderShim(TorchShim):
         self.embedder.to(device="meta")
         self.weights_replaced()
         self.has_loaded = False
+        self.n_steps = 0
 
     def load_encoder(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of the encoder's parameters; others get initial ones."""
@@ -221,15 +224,24 @@ class EmbedderShim(TorchShim):
     def freeze_layers(self) -> None:
         """Keep gradients from being computed where the weights are to stay as they are.
 
-        For good, since what exceeds a budget is computed again in the backward pass. Pretraining
-        trains all layers: it begins with random ones, and has the config of training.
+        Until the next step, since what exceeds a budget is computed again in the backward pass.
+        Pretraining trains all layers: it begins with random ones, and has the config of training.
         """
-        if not self.layer_training.freeze_layers:
+        if not self.layer_training.freezes:
             return
         encoder = self.embedder.encoder
-        frozen = self.layer_training.list_frozen(encoder) if self.objective is None else set()
+        frozen: set[str] = set()
+        if self.objective is None:
+            frozen = self.layer_training.list_frozen(encoder, self.n_steps)
         for name, parameter in encoder.named_parameters():
             parameter.requires_grad_(name not in frozen)
+            if name in frozen:
+                parameter.grad = None
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Change the weights, and count the step."""
+        super().finish_update(optimizer)
+        self.n_steps += 1
 
     def find_rates(self) -> dict[str, float]:
         """Lower layers may learn less. In pretraining all learn alike."""

@@ -34,7 +34,9 @@ from .pipelines import (
 from .pretraining import CONFIGS, write_text
 
 CORPUS = Path(__file__).parent / "corpus"
-NAMES = sorted(path.stem for path in CONFIGS.glob("*.cfg"))
+#: For `ctxemb pretrain`; tests/pretraining has their tests.
+AT_SCALE = {"pretrain_bert", "pretrain_elmo", "pretrain_english"}
+NAMES = sorted({path.stem for path in CONFIGS.glob("*.cfg")} - AT_SCALE)
 TRAINING = [name for name in NAMES if not name.startswith("pretrain_")]
 PRETRAINING = [name for name in NAMES if name.startswith("pretrain_")]
 
@@ -51,6 +53,7 @@ SMALL = {
     "further": {},
     "mlm": {"components.ctxemb.model.encoder.n_blocks": 1},
     "hashembedcnn": {},
+    "stack": {"components.ctxemb.model.members.bilm.encoder.hidden_width": 128},
 }
 
 EXCERPTS = re.findall(
@@ -59,7 +62,8 @@ EXCERPTS = re.findall(
 #: Sections that stand in every config, or in that of the component which an excerpt changes.
 ABOVE = (
     "training",
-    *("corpora", "components", "components.ctxemb", "components.ner", "components.ner.model"),
+    *("corpora", "components", "components.ctxemb", "components.ctxemb.model"),
+    *("components.ner", "components.ner.model"),
     *("initialize", "initialize.components"),
 )
 
@@ -137,7 +141,7 @@ def fill(name, directory, data):
 def test_there_is_a_config_for_each_task_and_encoder():
     encoders = ("hashembedcnn", "bilm", "transformer", "source", "further")
     expected = {f"{task}_{encoder}" for task in ("ner", "textcat") for encoder in encoders}
-    assert set(NAMES) == {*expected, "pretrain_bilm", "pretrain_mlm"}
+    assert set(NAMES) == {*expected, "ner_stack", "pretrain_bilm", "pretrain_mlm"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -185,7 +189,9 @@ def test_two_steps_of_pretraining(name, data, tmp_path):
 @pytest.mark.parametrize("name", [n for n in TRAINING if "bilm" in n or "transformer" in n])
 def test_the_listener_has_the_width_of_the_encoder(name):
     components = load_config(CONFIGS / f"{name}.cfg").interpolate()["components"]
-    width = components["ctxemb"]["model"]["encoder"]["width"]
+    model = components["ctxemb"]["model"]
+    members = model["members"].values() if "members" in model else [model]
+    width = sum(x["encoder"]["width"] if "encoder" in x else x["width"] for x in members)
     (listener,) = (
         pipe["model"]["tok2vec"] for pipe in components.values() if "tok2vec" in pipe["model"]
     )
@@ -223,8 +229,20 @@ def test_further_training_begins_with_what_was_trained(task, data):
         assert nlp.get_pipe(name).model.to_bytes() == trained.get_pipe(name).model.to_bytes()
 
 
+def test_the_member_of_a_stack_loads_it_too():
+    stack, alone = (
+        load_config(CONFIGS / f"{n}.cfg").interpolate() for n in ("ner_stack", "ner_bilm")
+    )
+    layer = stack["pretraining"]["layer"]
+    model = alone["components"]["ctxemb"]["model"]
+    assert stack["components"]["ctxemb"]["model"]["members"][layer] == model
+
+
 @pytest.mark.parametrize("excerpt", EXCERPTS, ids=lambda text: text.splitlines()[0])
 def test_excerpts_of_the_readme_bring_their_sections(excerpt):
     """The template of spaCy's configs has [initialize.components], and nothing beneath it."""
-    missing = [f"[{name}]\n" for name in ABOVE if f"[{name}]\n" not in excerpt]
+    brought = set(re.findall(r"^\[(.*)\]$", excerpt, re.MULTILINE))
+    # Of a section that it brings, it brings what is beneath it too.
+    above = [n for n in ABOVE if not {n, n.rpartition(".")[0]} & brought]
+    missing = [f"[{name}]\n" for name in above]
     Config().from_str("".join(missing) + excerpt, interpolate=False)

@@ -162,14 +162,16 @@ OPTIMIZERS = {
 }
 
 
-def measure_step(model: dict[str, Any], optimizer: Optimizer) -> dict[str, torch.Tensor]:
-    """By how much one step changes each parameter."""
+def measure_step(
+    model: dict[str, Any], optimizer: Optimizer, *, scale: float = 1.0
+) -> dict[str, torch.Tensor]:
+    """By how much one step changes each parameter. scale: of the gradients."""
     nlp = with_ner(model)
     before = parameters(nlp)
     docs = [nlp.make_doc(text) for text, _ in NER_DATA]
     thinc_model = nlp.get_pipe("ctxemb").model
     vectors, backprop = thinc_model.begin_update(docs)
-    backprop([vector * 0.01 for vector in vectors])
+    backprop([vector * 0.01 * scale for vector in vectors])
     thinc_model.finish_update(optimizer)
     return {name: value - before[name] for name, value in parameters(nlp).items()}
 
@@ -188,10 +190,40 @@ def test_each_layer_learns_less_than_the_one_above(model: dict[str, Any], name: 
     assert optimizer.learn_rate == OPTIMIZERS[name]().learn_rate
 
 
-def test_pretraining_trains_all_layers_alike(tmp_path: Any) -> None:
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_encoder_learns_at_a_rate_of_its_own(name: str, decay: float) -> None:
+    even = measure_step({**BILM, "layer_decay": decay}, OPTIMIZERS[name]())
+    changed = {**BILM, "layer_decay": decay, "learn_rate_factor": 0.1}
+    found = measure_step(changed, OPTIMIZERS[name]())
+    for parameter, step in even.items():
+        rate = 0.1 if parameter.startswith("encoder.") else 1.0
+        assert step.any()
+        torch.testing.assert_close(found[parameter], rate * step, rtol=1e-3, atol=1e-6)
+
+
+def test_adam_is_blind_to_the_size_of_gradients() -> None:
+    """Why the factor acts on the step."""
+    even = measure_step(BILM, Adam(0.001))
+    scaled = measure_step(BILM, Adam(0.001), scale=0.1)
+    for name, step in even.items():
+        large = step.abs() > 0.00099  # its gradient is far above Adam's eps
+        assert large.any()
+        torch.testing.assert_close(scaled[name][large], step[large], rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0])
+def test_a_factor_that_cannot_be(factor: float) -> None:
+    message = rf"\[E138\] learn_rate_factor is {factor}, but must be above 0\."
+    with pytest.raises(ValueError, match=message):
+        blank({**BILM, "learn_rate_factor": factor})
+
+
+@pytest.mark.parametrize("setting", ["layer_decay", "learn_rate_factor"])
+def test_pretraining_trains_all_layers_alike(tmp_path: Any, setting: str) -> None:
     steps = []
     for decay in (1.0, 0.1):
-        changed = {"components__ctxemb__model__layer_decay": decay}
+        changed = {f"components__ctxemb__model__{setting}": decay}
         pretraining = start(tiny_config("bilm", tmp_path, **changed))
         pretraining.update()
         values = [parameter.flatten() for _, parameter in pretraining.shim.named_parameters()]

@@ -61,7 +61,10 @@ def cache(
             for batch in batches:
                 pipe.predict(batch)
     found = pipe.counts - before
-    hits, misses, full = (found[f"cache_{name}"] for name in ("hits", "misses", "full"))
+    hits, misses, full = (
+        sum(n for key, n in found.items() if key.endswith(f"cache_{name}"))  # of all encoders
+        for name in ("hits", "misses", "full")
+    )
     show = msg.warn if full else msg.good
     size = f"{pipe.cache.megabytes:.1f} MB" if pipe.cache else ""
     show(f"{hits} hits, {misses} misses, {full} without room, {size}")

@@ -21,7 +21,9 @@ def export_bert(
     ),
     output_dir: Path = typer.Argument(..., help="Directory to write"),
     component: str | None = typer.Option(
-        None, help="Component with the encoder; needed where several have one"
+        None,
+        help="Component with the encoder, or COMPONENT.MEMBER of a Stack; needed where several "
+        "have one",
     ),
     weights: Path | None = typer.Option(
         None, help="A model*.bin of `spacy pretrain`, to write its head as well", exists=True
@@ -49,19 +51,15 @@ def export_bert(
 
 def find_encoder(nlp: "Language", component: str | None) -> "EmbedderShim":
     """The one encoder of pieces of a pipeline, or of one of its components."""
-    from thinc.api import Model
-
-    from ..bridge import find_shims
     from ..errors import Errors
+    from ..stack import is_of, list_encoders
 
     found = [
         (name, shim)
-        for name, pipe in nlp.components
-        if isinstance(model := getattr(pipe, "model", None), Model)
-        for shim in find_shims(model)
+        for name, shim in list_encoders(nlp)
         if shim.embedder.encoder.n_characters is None
     ]
-    chosen = [shim for name, shim in found if component in (None, name)]
+    chosen = [shim for name, shim in found if is_of(name, component)]
     if len(chosen) != 1:
         names = [name for name, _ in found]
         raise ValueError(Errors.E118.format(names=nlp.component_names, found=names))

@@ -17,7 +17,9 @@ def export_elmo(
     pipeline: str = typer.Argument(..., help="Path or name of a pipeline"),
     output_dir: Path = typer.Argument(..., help="Directory for options.json and weights.hdf5"),
     component: str | None = typer.Option(
-        None, help="Component with the biLM; needed where several have one"
+        None,
+        help="Component with the biLM, or COMPONENT.MEMBER of a Stack; needed where several "
+        "have one",
     ),
 ) -> None:
     """Write a pipeline's biLM in ELMo's published format, for AllenNLP and bilm-tf."""
@@ -50,20 +52,16 @@ def check_output(output_dir: Path) -> None:
 
 def find_bilm(nlp: "Language", component: str | None) -> "BiLM":
     """The one biLM of a pipeline, or of one of its components."""
-    from thinc.api import Model
-
-    from ..bridge import find_shims
     from ..encoders import BiLM
     from ..errors import Errors
+    from ..stack import is_of, list_encoders
 
     found = [
         (name, shim.embedder.encoder)
-        for name, pipe in nlp.components
-        if isinstance(model := getattr(pipe, "model", None), Model)
-        for shim in find_shims(model)
+        for name, shim in list_encoders(nlp)
         if isinstance(shim.embedder.encoder, BiLM)
     ]
-    chosen = [(name, encoder) for name, encoder in found if component in (None, name)]
+    chosen = [(name, encoder) for name, encoder in found if is_of(name, component)]
     if len(chosen) != 1:
         names = [name for name, _ in found]
         raise ValueError(Errors.E058.format(names=nlp.component_names, found=names))
