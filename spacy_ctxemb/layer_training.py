@@ -56,6 +56,10 @@ class LayerTraining:
         layers = encoder.parameter_layers()
         return {name for name, layer in layers.items() if layer < n}
 
+    def list_always_frozen(self, encoder: Encoder) -> set[str]:
+        """The names of those that keep their values throughout; under a schedule, none."""
+        return self.list_frozen(encoder, 0) if isinstance(self.freeze_layers, int) else set()
+
     def _count_frozen(self, encoder: Encoder, step: int) -> int:
         if isinstance(self.freeze_layers, int):
             return self.freeze_layers

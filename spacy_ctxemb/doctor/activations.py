@@ -30,7 +30,7 @@ class Kept(NamedTuple):
 def count_kept(shim: EmbedderShim, word_length: float) -> Kept:
     """In training. word_length: characters of a word, its boundaries included."""
     encoder = shim.embedder.encoder
-    frozen = shim.layer_training.list_frozen(encoder)
+    frozen = shim.layer_training.list_always_frozen(encoder)
     step = word = 0.0
     for module, n_uses in find_trained(encoder, frozen):
         if isinstance(module, CharacterCNN):

@@ -54,7 +54,7 @@ def estimate_update(
 ) -> Estimate:
     """Of one update. load: of the largest batch. micro_batches: parts it is divided into."""
     n_all = sum(p.numel() for p in shim.embedder.parameters())
-    frozen = shim.layer_training.list_frozen(shim.embedder.encoder)
+    frozen = shim.layer_training.list_always_frozen(shim.embedder.encoder)
     encoder = shim.embedder.encoder
     n_frozen = sum(p.numel() for name, p in encoder.named_parameters() if name in frozen)
     n_kept = 4 if averages else 3

@@ -34,7 +34,7 @@ def distribute(module: nn.Module, settings: PretrainSettings, processes: Process
 def gather_weights(module: nn.Module) -> dict[str, Tensor]:
     """The values of all parameters, whole, in the first process."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    return get_model_state_dict(module, options=options)
+    return cast(dict[str, Tensor], get_model_state_dict(module, options=options))
 
 
 def find_blocks(module: nn.Module) -> list[nn.Module]:
