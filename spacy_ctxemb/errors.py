@@ -121,10 +121,11 @@ class Errors(metaclass=_Coded):
         "with equal vocab_size or max_characters."
     )
     E017 = (
-        "The encoder has no weights yet. Call nlp.initialize(), or load a trained pipeline "
-        "with spacy.load. A frozen one is not initialised: give it [initialize] init_tok2vec, and "
-        "[pretraining] component and layer to say which model these weights are for; or take the "
-        "component from a pipeline that has weights, with `source` instead of `factory`."
+        "The encoder has no weights yet: those of the package are for the default model alone. "
+        "Call nlp.initialize(), or load a trained pipeline with spacy.load. A frozen one is not "
+        "initialised: give it [initialize] init_tok2vec, and [pretraining] component and layer "
+        "to say which model these weights are for; or take the component from a pipeline that "
+        "has weights, with `source` instead of `factory`."
     )
     E019 = (
         "Stored pieces (kind, ids, characters) = {found} do not fit the config's {expected}. "
@@ -676,6 +677,10 @@ class Errors(metaclass=_Coded):
         "begin a new run in another folder."
     )
     E210 = "There are no weights '{name}' in the package, but {names}. Change `pretrained`."
+    E211 = (
+        "The weights '{name}' are not for the encoder of '{component}'. Set pretrained = null, or "
+        "take the encoder they are for: {model}"
+    )
     W020 = "The checkpoint {name} is damaged; the one before it is used."
 
     # vectors of documents, attention

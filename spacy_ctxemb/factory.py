@@ -9,7 +9,13 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL: dict[str, Any] = {
     "@architectures": "spacy-ctxemb.ContextualTok2Vec.v1",
-    "encoder": {"@architectures": "spacy-ctxemb.BiLM.v1"},
+    # As pretrained/en_bilm_sm/model.json has it.
+    "encoder": {
+        "@architectures": "spacy-ctxemb.BiLM.v1",
+        "width": 256,
+        "hidden_width": 1024,
+        "filters": [[1, 32], [2, 32], [3, 64], [4, 128], [5, 128], [6, 128]],
+    },
     "pieces": {"@architectures": "spacy-ctxemb.CharacterPieces.v1"},
     # Vectors of unit variance: components on top learn much faster than from a biLM's small ones.
     "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": "document"},
@@ -35,6 +41,7 @@ DEFAULT_MODEL: dict[str, Any] = {
         "keep_pieces": False,
         "keep_attention": False,
         "cache": None,
+        "pretrained": "auto",
     },
 )
 def build_ctxemb(
@@ -48,6 +55,7 @@ def build_ctxemb(
     keep_pieces: bool,
     keep_attention: bool,
     cache: Any,
+    pretrained: str | None,
 ) -> "ContextualEmbedder":
     """Build the component.
 
@@ -64,6 +72,9 @@ def build_ctxemb(
     keep_attention: whether to write attention weights to doc._.ctxemb_attention: much memory.
     cache: a `spacy-ctxemb.FeatureCache.v1` for what prediction makes of each Doc, so that later
         epochs do without a frozen encoder; null for none.
+    pretrained: the weights of the package that the encoder begins with, unless something else
+        brings weights: a name; "auto" for those of the default model, where this is it; null for
+        none, so that nlp.initialize() draws random ones.
     """
     from .pipeline import ContextualEmbedder
 
@@ -78,4 +89,5 @@ def build_ctxemb(
         keep_pieces=keep_pieces,
         keep_attention=keep_attention,
         cache=cache,
+        pretrained=pretrained,
     )

@@ -16,6 +16,7 @@ from .feature_cache import FeatureCache, Features, find_obstacle
 from .files import replacing
 from .loaders import EncoderLoader
 from .piece_loaders import PiecesLoader
+from .pretrained import AUTO, DEFAULT, check_fit, fits, list_names
 from .shim import EmbedderShim, Wanted
 from .stack import combine_members, find_mix, get_members, is_stack
 
@@ -40,6 +41,22 @@ def refuse_stack(model: ContextualModel, name: str, what: str, advice: str) -> N
     if is_stack(model):
         members = list(get_members(model))
         raise ValueError(Errors.E131.format(what=what, name=name, members=members, advice=advice))
+
+
+def use_pretrained(model: ContextualModel, component: str, wanted: str | None) -> None:
+    """Let an encoder begin with weights of the package.
+
+    wanted: their name; AUTO for the default ones where they fit; None for none.
+    """
+    if wanted is None or (wanted == AUTO and is_stack(model)):
+        return
+    refuse_stack(model, component, f"pretrained = '{wanted}'", "Set it to null.")
+    shim = get_shim(model)
+    if wanted != AUTO:
+        check_fit(wanted, shim.embedder.encoder, component)
+        shim.use_pretrained(wanted)
+    elif DEFAULT in list_names() and fits(DEFAULT, shim.embedder.encoder):
+        shim.use_pretrained(DEFAULT)
 
 
 def choose_loaders(

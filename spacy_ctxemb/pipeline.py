@@ -83,6 +83,7 @@ class ContextualEmbedder(Tok2Vec):
         keep_pieces: bool = False,
         keep_attention: bool = False,
         cache: FeatureCache | None = None,
+        pretrained: str | None = None,
     ) -> None:
         super().__init__(vocab, model, name)
         if keep not in KEEP:
@@ -99,6 +100,7 @@ class ContextualEmbedder(Tok2Vec):
         self._later_writers: list[str] = []
         self._pending: PendingUpdate | None = None
         self.cache = cache
+        members.use_pretrained(model, name, pretrained)
 
     def _check_settings(self) -> None:
         """Refuse what the model cannot do."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -22,6 +23,7 @@ from .files import replacing
 from .layer_training import LayerTraining
 from .objectives import OBJECTIVES, Objective
 from .pieces import Pieces, pieces_from_json
+from .pretrained import load_weights as load_pretrained
 from .torch_shim import (
     TorchShim,
     backpropagate,
@@ -35,6 +37,9 @@ from .training_precision import LossScale
 from .windows import Windows
 
 Floats = NDArray[np.float32]
+#: Held while weights of the package are read.
+LOADING = Lock()
+
 BackpropLayers = Callable[[Tensor | None, Tensor | None], None]
 
 
@@ -68,6 +73,8 @@ class EmbedderShim(TorchShim):
 
     Parameters are allocated by `materialise` or by loading; has_loaded tells which. n_steps:
     updates since then, for schedules; it is not stored, so that a loaded pipeline begins anew.
+    pretrained: weights of the package for the first use, where nothing else has brought any;
+    awaits_pretrained: whether that is still to come.
     """
 
     def __init__(
@@ -85,6 +92,8 @@ class EmbedderShim(TorchShim):
         self.keeps_objective = False
         self.pieces_from_sample = False
         self.has_loaded = False
+        self.pretrained: str | None = None
+        self.awaits_pretrained = False
         if embedder.training_precision == "fp16":
             self.loss_scale = LossScale()
         self.n_steps = 0
@@ -113,17 +122,27 @@ class EmbedderShim(TorchShim):
         self.weights_changed()
         self.embedder.encoder.reset_state()
 
+    def use_pretrained(self, name: str) -> None:
+        """Take weights of the package at the first use, and whenever weights are drawn."""
+        self.pretrained = name
+        self.awaits_pretrained = not self.is_materialised
+
     def materialise(self) -> None:
         """Allocate parameters and give them initial values, unless they have values."""
         if not self.is_materialised:
             self.embedder.to_empty(device=get_torch_default_device())
             self.embedder.reset_parameters()
+            if self.pretrained is not None:
+                load_module(self.embedder.encoder, load_pretrained(self.pretrained))
+                self.weights_replaced()
+            self.awaits_pretrained = False
 
     def discard_parameters(self) -> None:
         """Drop all values, so that `materialise` draws new ones."""
         self.embedder.to(device="meta")
         self.weights_replaced()
         self.has_loaded = False
+        self.awaits_pretrained = self.pretrained is not None
         self.n_steps = 0
 
     def load_encoder(self, tensors: dict[str, Tensor]) -> None:
@@ -261,6 +280,8 @@ class EmbedderShim(TorchShim):
             super().to_device(device_type, device_id)
 
     def to_bytes(self) -> bytes:
+        if self.awaits_pretrained:
+            self._materialise_once()
         message = {
             "pieces": self.pieces.to_json(),
             "weights": save_module(self.embedder) if self.is_materialised else None,
@@ -286,7 +307,7 @@ class EmbedderShim(TorchShim):
         else:
             load_module(self.embedder, safetensors.torch.load(message["weights"]))
             self.weights_replaced()
-            self.has_loaded = True
+            self.has_loaded, self.awaits_pretrained = True, False
         # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
         if is_pretrained and self.keeps_objective:
             stored = message["objective"]
@@ -297,6 +318,8 @@ class EmbedderShim(TorchShim):
 
     def to_disk(self, path: str | Path) -> None:
         """Write `pieces` and `encoder.safetensors` into a directory."""
+        if self.awaits_pretrained:  # what is stored does not depend on the package's version
+            self._materialise_once()
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         with replacing(path / "pieces") as temporary:
@@ -315,7 +338,7 @@ class EmbedderShim(TorchShim):
         if weights.exists():
             load_module(self.embedder, safetensors.torch.load_file(weights))
             self.weights_replaced()
-            self.has_loaded = True
+            self.has_loaded, self.awaits_pretrained = True, False
         else:
             self.discard_parameters()
         return self
@@ -332,9 +355,17 @@ class EmbedderShim(TorchShim):
             self.pieces_from_sample = False
 
     def check_materialised(self) -> None:
-        """Refuse to go on without weights."""
+        """Load the weights of the package if they are wanted; refuse to go on without any."""
+        if self.awaits_pretrained:
+            self._materialise_once()
         if not self.is_materialised:
             raise RuntimeError(Errors.E017)
+
+    def _materialise_once(self) -> None:
+        """Whichever thread comes first loads weights; others wait. Leaves random numbers alone."""
+        with LOADING, torch.random.fork_rng(devices=[]):
+            if self.awaits_pretrained:
+                self.materialise()
 
 
 def to_cpu(tensor: Tensor | None) -> Floats | None:

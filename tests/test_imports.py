@@ -96,7 +96,7 @@ MAY_IMPORT = {
     "shim": {
         *("numpy", "safetensors", "srsly", "thinc", "torch", ".encoders.derived"),
         *(".doc_windows", ".embedder", ".files", ".layer_training", ".objectives", ".pieces"),
-        *(".torch_shim", ".training_precision", ".windows"),
+        *(".pretrained", ".torch_shim", ".training_precision", ".windows"),
     },
     "bridge": {
         *("numpy", "spacy", "thinc", "torch"),
@@ -175,7 +175,8 @@ MAY_IMPORT = {
     },
     "members": {
         *("spacy", "thinc", "torch"),
-        *(".bridge", ".feature_cache", ".files", ".loaders", ".piece_loaders", ".shim", ".stack"),
+        *(".bridge", ".feature_cache", ".files", ".loaders", ".piece_loaders", ".pretrained"),
+        *(".shim", ".stack"),
     },
     "pipeline": {
         *("spacy", "thinc"),

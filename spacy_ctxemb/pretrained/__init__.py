@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..encoders import Encoder
+from ..encoders import BiLM, Encoder
+from ..encoders.lstm import LSTM
 from ..errors import Errors
 
 ROOT = Path(__file__).parent
@@ -22,6 +23,9 @@ WEIGHTS, MODEL = "weights.safetensors", "model.json"
 
 #: Taken where a config does not choose.
 DEFAULT = "en_bilm_sm"
+
+#: In a config: DEFAULT, where the model is the one that it is for.
+AUTO = "auto"
 
 
 def list_names() -> list[str]:
@@ -53,9 +57,30 @@ def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
 
 
 def fits(name: str, encoder: Encoder) -> bool:
-    """Whether weights are for an encoder of this shape."""
+    """Whether weights are for an encoder: of this shape, and of these settings besides."""
     expected = {n: tuple(value.shape) for n, value in encoder.state_dict().items()}
-    return read_shapes(name) == expected
+    return read_shapes(name) == expected and agrees(encoder, read_model(name)["encoder"])
+
+
+def agrees(encoder: Encoder, settings: dict[str, Any]) -> bool:
+    """Whether what shapes do not tell is as in a section of a config."""
+    if not isinstance(encoder, BiLM):
+        return False
+    lstm = next(module for module in encoder.modules() if isinstance(module, LSTM))
+    found = {
+        "activation": encoder.token_encoder.activation,
+        "skip_connections": encoder.skip_connections,
+        "cell_clip": lstm.clips.cell,
+        "projection_clip": lstm.clips.projection,
+    }
+    return all(settings[key] == value for key, value in found.items())
+
+
+def check_fit(name: str, encoder: Encoder, component: str) -> None:
+    """Refuse an encoder that some weights are not for."""
+    if not fits(name, encoder):
+        model = json.dumps(read_model(name)["encoder"])
+        raise ValueError(Errors.E211.format(name=name, component=component, model=model))
 
 
 def load_weights(name: str) -> dict[str, Tensor]:
