@@ -153,7 +153,8 @@ MAY_IMPORT = {
     },
     "pretrained.__init__": {"safetensors", "torch", ".encoders"},
     "pretrained.make": {
-        *("safetensors", "spacy", "torch", ".bridge", ".files", ".pipeline", ".pretrained"),
+        *("safetensors", "spacy", "torch", "typer"),
+        *(".bridge", ".files", ".pipeline", ".pretrained"),
     },
     "architectures": {
         *("spacy", "torch"),

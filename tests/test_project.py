@@ -19,6 +19,7 @@ from typer.main import get_command
 from weasel.util import load_project_config
 
 import spacy_ctxemb.cli  # noqa: F401 (adds its commands to spaCy's)
+from spacy_ctxemb.pretrained import make
 
 from .benchmarks import accuracy
 from .pretraining import read_bin
@@ -42,10 +43,14 @@ WORKFLOWS = PROJECT["workflows"]
 def find_command(words):
     """The command that words name, and the words that follow."""
     assert words[:2] == ["python", "-m"]
-    if words[2] == "tests.benchmarks.accuracy":
-        benchmark = typer.Typer()
-        benchmark.command()(accuracy.main)
-        return get_command(benchmark), words[3:]
+    scripts = {
+        "tests.benchmarks.accuracy": accuracy.main,
+        "spacy_ctxemb.pretrained.make": make.make,
+    }
+    if words[2] in scripts:
+        script = typer.Typer()
+        script.command()(scripts[words[2]])
+        return get_command(script), words[3:]
     assert words[2] == "spacy"
     command, words = get_command(app), words[3:]
     while hasattr(command, "commands"):

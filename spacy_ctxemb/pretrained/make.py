@@ -4,11 +4,11 @@ python -m spacy_ctxemb.pretrained.make RUN NAME
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import cast
 
 import torch
+import typer
 from safetensors.torch import save_file
 from spacy.util import load_config, load_model_from_config
 
@@ -19,7 +19,10 @@ from . import MODEL, WEIGHTS
 
 
 def make(run: Path, name: str) -> Path:
-    """Write the encoder of a finished run, 16 bits a parameter, beside this file."""
+    """Write the encoder of a finished run, 16 bits a parameter, beside this file.
+
+    run: the folder that `ctxemb pretrain` has written. name: of the new folder.
+    """
     config = load_config(run / "config.cfg", interpolate=True)
     component = config.pop("pretrain")["component"]
     nlp = load_model_from_config(config, auto_fill=True)
@@ -39,4 +42,4 @@ def make(run: Path, name: str) -> Path:
 
 
 if __name__ == "__main__":
-    print(make(Path(sys.argv[1]), sys.argv[2]))
+    typer.run(make)
