@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ def read(texts: Sequence[Sequence[int]], *, is_backward: bool = False) -> Words:
 
 
 def test_probabilities_by_hand() -> None:
-    """ "<S> a b </S>", "<S> a c </S>", "<S> a b </S>": bigrams <S>a 3, ab 2, b</S> 2, ac 1, c</S> 1.
+    """Of "a b", "a c" and "a b" between boundaries: <S> a 3, a b 2, b </S> 2, a c 1, c </S> 1.
 
     Too few counts for discounts, so they are 0.5, 1 and 1.5. Different words occur before a: 1,
     b: 1, c: 1, </S>: 2; of these 5 counts 0.5 + 0.5 + 0.5 + 1 = 2.5 go to 4 words alike, 1/8 each.
