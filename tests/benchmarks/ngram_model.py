@@ -7,12 +7,12 @@ Language Model Estimation", section 3.2.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.integer]
+Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
 #: Stands in a history for what would lie before its text.

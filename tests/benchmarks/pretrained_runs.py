@@ -60,10 +60,10 @@ class Run:
         model-last.bin, or the last checkpoint where there is none yet."""
         weights = weights or self.find_weights()
         nlp = self.build_nlp()
-        model = nlp.get_pipe(self.component).model
+        component: Any = nlp.get_pipe(self.component)
         if weights.is_file():
             get_shim(nlp, self.component).keeps_objective = True
-            model.from_bytes(weights.read_bytes())
+            component.model.from_bytes(weights.read_bytes())
             return nlp
         nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("A text."), {})])
         self._load_checkpoint(get_shim(nlp, self.component), weights / "model")
@@ -117,7 +117,8 @@ def load_bilm(run: Run, weights: Path | None, store: TokenStore) -> Loaded:
 
 
 def get_shim(nlp: Language, component: str) -> EmbedderShim:
-    (shim,) = find_shims(nlp.get_pipe(component).model)
+    found: Any = nlp.get_pipe(component)
+    (shim,) = find_shims(found.model)
     return shim
 
 

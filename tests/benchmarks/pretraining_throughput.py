@@ -50,8 +50,14 @@ from .transformer_peers import Limit, take_time
 CONFIG = Path(__file__).parents[2] / "configs" / "pretrain_english.cfg"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-BERT_BASE = {"n_ids": 30522, "width": 768, "n_blocks": 12, "n_heads": 12, "feedforward_width": 3072}
-BERT_BATCH = {"batch_size": 16, "max_pieces": 128}
+BERT_BASE: dict[str, Any] = {
+    "n_ids": 30522,
+    "width": 768,
+    "n_blocks": 12,
+    "n_heads": 12,
+    "feedforward_width": 3072,
+}
+BERT_BATCH: dict[str, Any] = {"batch_size": 16, "max_pieces": 128}
 #: The special pieces of BERT's vocabulary: padding, unknown, begin, end, mask.
 SPECIAL, MASK, BOUNDARIES = range(5), 4, (2, 3)
 
@@ -78,7 +84,7 @@ def main(
 ) -> None:
     """Measure the steps of pretraining."""
     torch.set_num_threads(threads)
-    builders = {"bilm": build_bilm, "bert": build_bert}
+    builders: dict[str, Callable[[], Contestant | None]] = {"bilm": build_bilm, "bert": build_bert}
     rows = []
     for name, build in builders.items():
         if only not in (None, name):
@@ -147,9 +153,7 @@ def build_trainer(task: Task, precision: str, device: torch.device) -> Trainer:
     return Trainer(task, settings, processes, snapshots, on_step=lambda report: None)
 
 
-def build_bilm(
-    n_words: int = 1_000_000, n_types: int = 100_000, **changes: Any
-) -> Contestant | None:
+def build_bilm(n_words: int = 1_000_000, n_types: int = 100_000, **changes: Any) -> Contestant:
     """The biLM of the config with its objective. changes: of the encoder."""
     config = load_config(CONFIG, interpolate=False)
     model = config["components"]["ctxemb"]["model"]
@@ -158,6 +162,7 @@ def build_bilm(
     assert isinstance(encoder, BiLM)
     objective_section = {"objective": config[SECTION]["objective"]}
     build = registry.resolve(objective_section)["objective"]
+    assert encoder.n_characters is not None
     pieces = CharacterPieces(encoder.n_characters)
     store = draw_words(pieces, n_words, n_types)
     task = build(encoder, pieces, store=store, held_out=store, seed=0)

@@ -1,5 +1,7 @@
 """The work that the benchmark of pretraining counts, by hand and against published sizes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from spacy_ctxemb.encoders import BiLM, TransformerEncoder
 from spacy_ctxemb.objectives import BiLMObjective
 from spacy_ctxemb.pieces import CharacterPieces
+from spacy_ctxemb.pretraining.bilm_task import BiLMTask
 
 from .model_flop import (
     count_bilm,
@@ -18,7 +21,12 @@ from .model_flop import (
 )
 from .pretraining_throughput import BERT_BASE, build_bert, build_bilm, measure
 
-BILM = {"width": 8, "hidden_width": 6, "n_lstm_layers": 2, "filters": [(1, 3), (2, 4)]}
+BILM: dict[str, Any] = {
+    "width": 8,
+    "hidden_width": 6,
+    "n_lstm_layers": 2,
+    "filters": [(1, 3), (2, 4)],
+}
 
 
 def test_bert_base_has_85_million_weights_in_its_blocks() -> None:
@@ -69,10 +77,10 @@ def test_the_work_of_a_transformer_by_hand() -> None:
 
 
 def test_steps_of_a_bilm_are_measured() -> None:
-    small = {"width": 16, "hidden_width": 12, "filters": [[1, 4]]}
+    small: dict[str, Any] = {"width": 16, "hidden_width": 12, "filters": [[1, 4]]}
     contestant = build_bilm(n_words=20_000, n_types=500, **small)
-    assert contestant is not None
-    store = contestant.task.text.store  # type: ignore[attr-defined]
+    assert isinstance(contestant.task, BiLMTask)
+    store = contestant.task.text.store
     assert store.sentence_ends[-1] == len(store.ids) == 20_000
     assert (np.diff(store.type_counts) <= 0).all()
     row = measure(contestant, "bf16", torch.device("cpu"), rounds=1, steps=1)
@@ -81,7 +89,13 @@ def test_steps_of_a_bilm_are_measured() -> None:
 
 
 def test_steps_of_a_transformer_are_measured() -> None:
-    small = {"n_ids": 100, "width": 16, "n_blocks": 1, "n_heads": 2, "feedforward_width": 32}
+    small: dict[str, Any] = {
+        "n_ids": 100,
+        "width": 16,
+        "n_blocks": 1,
+        "n_heads": 2,
+        "feedforward_width": 32,
+    }
     contestant = build_bert(n_pieces=3000, **small, batch_size=2, max_pieces=32)
     if contestant is None:
         pytest.skip("no task of masked language modelling")

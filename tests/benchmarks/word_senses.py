@@ -90,7 +90,8 @@ def load(model: Path, component: str) -> Language:
     if (model / "log.jsonl").exists():
         run = Run(model)
         nlp = run.load_nlp()
-        nlp.get_pipe(run.component).keep = "layers"
+        found: Any = nlp.get_pipe(run.component)
+        found.keep = "layers"
         return nlp
     return spacy.load(model, config={"components": {component: {"keep": "layers"}}})
 
