@@ -1,0 +1,129 @@
+"""Runs of `ctxemb pretrain` with a biLM, as the benchmarks read them."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch.distributed.checkpoint as dcp
+from numpy.typing import NDArray
+from spacy.language import Language
+from spacy.training import Example
+from spacy.util import load_config, load_model_from_config
+from thinc.api import Config
+from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
+
+from spacy_ctxemb.bridge import find_shims
+from spacy_ctxemb.encoders import BiLM
+from spacy_ctxemb.objectives import BiLMObjective
+from spacy_ctxemb.objectives.bilm import UNKNOWN
+from spacy_ctxemb.pieces import CharacterPieces
+from spacy_ctxemb.pretraining.bilm_task import BiLMModule
+from spacy_ctxemb.pretraining.bilm_text import BiLMText, choose_vocabulary
+from spacy_ctxemb.pretraining.corpus import TextCorpus
+from spacy_ctxemb.pretraining.objectives import build_pretrain_bilm
+from spacy_ctxemb.pretraining.settings import SECTION
+from spacy_ctxemb.pretraining.snapshots import expecting_one_process
+from spacy_ctxemb.pretraining.token_store import TokenStore, build_token_store
+from spacy_ctxemb.shim import EmbedderShim
+
+Ints = NDArray[np.int64]
+
+
+class Run:
+    """The folder of a run, finished or not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config: Config = load_config(folder / "config.cfg", interpolate=True)
+        self.settings: dict[str, Any] = self.config[SECTION]
+        defaults = inspect.signature(build_pretrain_bilm).parameters
+        #: Of PretrainBiLM, with the defaults that the config leaves out.
+        self.objective = {
+            name: self.settings["objective"].get(name, parameter.default)
+            for name, parameter in defaults.items()
+        }
+        self.train = TokenStore.open(folder / "text" / "train")
+        self.held_out = TokenStore.open(folder / "text" / "held_out")
+        self.vocabulary = choose_vocabulary(
+            self.train, size=self.objective["vocab_size"], min_count=self.objective["min_count"]
+        )
+
+    def build_nlp(self) -> Language:
+        """The pipeline, without weights."""
+        config = Config({name: self.config[name] for name in self.config if name != SECTION})
+        return load_model_from_config(config, auto_fill=True)
+
+    def load_nlp(self, weights: Path | None = None) -> Language:
+        """The pipeline with weights: a model*.bin, or the folder of a checkpoint; None for
+        model-last.bin, or the last checkpoint where there is none yet."""
+        weights = weights or self.find_weights()
+        nlp = self.build_nlp()
+        component: Any = nlp.get_pipe(self.component)
+        if weights.is_file():
+            get_shim(nlp, self.component).keeps_objective = True
+            component.model.from_bytes(weights.read_bytes())
+            return nlp
+        nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("A text."), {})])
+        self._load_checkpoint(get_shim(nlp, self.component), weights / "model")
+        return nlp
+
+    @property
+    def component(self) -> str:
+        name: str = self.settings.get("component", "ctxemb")
+        return name
+
+    def find_weights(self) -> Path:
+        last = self.folder / "model-last.bin"
+        checkpoints = [p for p in self.folder.glob("checkpoints/step-*") if p.suffix != ".tmp"]
+        return last if last.exists() or not checkpoints else max(checkpoints)
+
+    def _load_checkpoint(self, shim: EmbedderShim, path: Path) -> None:
+        objective = BiLMObjective(shim.embedder.encoder, self.vocabulary, n_samples=None)
+        objective.to_empty(device=shim.device)
+        module = BiLMModule(shim.embedder.encoder, objective, carries_state=False)
+        state = get_model_state_dict(module)
+        with expecting_one_process():
+            dcp.load({"model": state}, checkpoint_id=path, no_dist=True)
+        set_model_state_dict(module, state)
+        shim.objective = objective
+        shim.weights_changed()
+
+    def open_held_out(self, text: Path | None, layout: str, folder: Path) -> TokenStore:
+        """The run's held-out text, or another one, tokenised in a folder as the run's was."""
+        if text is None:
+            return self.held_out
+        nlp = self.build_nlp()
+        pieces = get_shim(nlp, self.component).pieces
+        return build_token_store(TextCorpus(str(text), layout=layout), nlp, pieces, folder)
+
+
+class Loaded(NamedTuple):
+    """A biLM with its softmax, and a text that it may read."""
+
+    encoder: BiLM
+    objective: BiLMObjective
+    text: BiLMText
+
+
+def load_bilm(run: Run, weights: Path | None, store: TokenStore) -> Loaded:
+    """weights: see `Run.load_nlp`. store: of the text."""
+    shim = get_shim(run.load_nlp(weights), run.component)
+    encoder, objective = shim.embedder.encoder, shim.objective
+    assert isinstance(encoder, BiLM) and isinstance(objective, BiLMObjective)
+    assert isinstance(shim.pieces, CharacterPieces)
+    return Loaded(encoder, objective, BiLMText(store, shim.pieces, objective.vocabulary))
+
+
+def get_shim(nlp: Language, component: str) -> EmbedderShim:
+    found: Any = nlp.get_pipe(component)
+    (shim,) = find_shims(found.model)
+    return shim
+
+
+def number_words(store: TokenStore, vocabulary: Sequence[str]) -> Ints:
+    """The text as words of a vocabulary, others as <UNK>. (P,)"""
+    ids = {word: i for i, word in enumerate(vocabulary)}
+    of_types = np.array([ids.get(word, ids[UNKNOWN]) for word in store.types], dtype=np.int64)
+    return of_types[np.asarray(store.ids)]

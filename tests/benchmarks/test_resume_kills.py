@@ -1,0 +1,57 @@
+"""The comparison of two runs finds whatever differs."""
+
+from pathlib import Path
+
+import torch
+
+from ..pretraining.runs import build_trainer, tiny_run, write_documents
+from .resume_kills import compare_values, describe, flatten, last_checkpoint, read_rows, read_state
+
+
+def test_a_single_bit_is_a_difference() -> None:
+    a = {"x": torch.zeros(3), "step": 1, "gone": 2}
+    b = {"x": torch.tensor([0.0, 0.0, 1e-45]), "step": 1.0, "new": 2}
+    assert list(compare_values(a, a, "t")) == []
+    assert list(compare_values(a, b, "t")) == ["t: gone", "t: new", "t: step", "t: x"]
+
+
+def test_checkpoints_are_compared_as_a_whole(tmp_path: Path) -> None:
+    trainer = build_trainer(tiny_run(write_documents(tmp_path)), tmp_path)
+    states = []
+    for step in range(2):
+        trainer.take_step(step)
+        snapshots, module = trainer.snapshots, trainer.module
+        trainer.progress = trainer.progress._replace(steps=step + 1)
+        snapshots.save(trainer.progress, module, trainer.optimizer, trainer.shards)
+        states.append(read_state(last_checkpoint(tmp_path)))
+    n_weights = len(trainer.module.state_dict())
+    names = [name for name in states[0] if name.startswith("model.")]
+    assert len(names) == n_weights
+    same = list(compare_values(states[0], states[0], "c"))
+    changed = {d.removeprefix("c: ") for d in compare_values(*states, "c")}
+    assert same == []
+    assert {"name", "progress", *names} <= changed
+    shard = "shard-00000.safetensors"
+    assert {f"{shard}.carried.h", f"{shard}.stream.backward.read"} <= changed
+    moments = {name for name in states[0] if name.endswith((".exp_avg", ".exp_avg_sq"))}
+    assert len(moments) == 2 * n_weights and moments <= changed
+
+
+def test_the_clock_is_not_compared(tmp_path: Path) -> None:
+    row = '{"step": 10, "losses": {"forward": 2.5}, "words_per_second": %d}\n'
+    for name, speed in (("a", 3), ("b", 4)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.jsonl").write_text(row % speed)
+    found = [read_rows(tmp_path / name) for name in "ab"]
+    assert found[0] == found[1] == {"0, step 10, step": 10, "0, step 10, losses": {"forward": 2.5}}
+
+
+def test_what_was_killed_is_described(tmp_path: Path) -> None:
+    assert describe(tmp_path) == (0, False)
+    for name in ("step-00000005", "step-00000010", "step-00000015.tmp"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert describe(tmp_path) == (10, True)
+
+
+def test_leaves_are_named() -> None:
+    assert dict(flatten({"a": [1, {"b": 2}], "c": 3})) == {"a.0": 1, "a.1.b": 2, "c": 3}
