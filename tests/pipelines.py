@@ -52,7 +52,7 @@ TEXTCAT_DATA = [
 ]
 
 #: Updates that are enough to learn four short texts by heart.
-STEPS = 120
+STEPS = 160
 
 TEXTS = ["I sat on the bank of the river.", "Money in the bank.", "", "one", "a  \n b"]
 

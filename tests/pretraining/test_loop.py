@@ -109,9 +109,9 @@ def test_states_are_carried(text: Path, tmp_path: Path) -> None:
 def test_training_lowers_held_out_perplexity(text: Path, tmp_path: Path) -> None:
     config = tiny_run(
         text,
-        pretrain__max_steps=60,
-        pretrain__eval_every=60,
-        pretrain__checkpoint_every=60,
+        pretrain__max_steps=150,
+        pretrain__eval_every=150,
+        pretrain__checkpoint_every=150,
         pretrain__learn_rate__initial_rate=0.03,
     )
     trainer = build_trainer(config, tmp_path / "a")
