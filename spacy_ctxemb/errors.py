@@ -579,8 +579,8 @@ class Errors(metaclass=_Coded):
         "one of them, once."
     )
     E187 = (
-        "The encoder '{path}' is neither bilm nor transformer, nor a directory with a pipeline. "
-        "Pass one of these."
+        "The encoder '{path}' is neither english, bilm nor transformer, nor a directory with a "
+        "pipeline. Pass one of these."
     )
     E188 = (
         "{path} is a model of transformers or sentence-transformers, not a pipeline. Import it "

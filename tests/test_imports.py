@@ -195,7 +195,10 @@ MAY_IMPORT = {
         ".windows",
     },
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
-    "quickstart.*": {"spacy", "thinc", ".bridge", ".feature_cache", ".pipeline", ".quickstart"},
+    "quickstart.*": {
+        *("spacy", "thinc", ".bridge", ".feature_cache", ".pipeline", ".pretrained"),
+        ".quickstart",
+    },
     "doctor.*": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),
         *(".bridge", ".doc_windows", ".doctor", ".encoders", ".mix_listener", ".pieces"),

@@ -22,7 +22,9 @@ def init_config(
         "or several with commas between",
     ),
     encoder: str = typer.Option(
-        "bilm", help="bilm, transformer, or a directory: a pipeline with a component ctxemb"
+        "english",
+        help="english, with the weights of the package; bilm or transformer, without weights; or a "
+        "directory: a pipeline with a component ctxemb",
     ),
     optimize: Optimize = typer.Option(
         Optimize.efficiency, help="Small and fast, or larger with a mix of layers for each task"

@@ -20,12 +20,16 @@ RIVALS = {"textcat", "textcat_multilabel"}
 #: Encoders that begin with random weights, or with those of `init_tok2vec`.
 NEW_ENCODERS = ("bilm", "transformer")
 
+#: Encoders whose weights are in the package, by the names of these.
+SHIPPED = {"english": "en_bilm_sm"}
+
 
 @dataclass(frozen=True)
 class Choices:
     """Of one config.
 
-    tasks: names of heads, see heads.py. encoder: one of NEW_ENCODERS, or the path of a pipeline.
+    tasks: names of heads, see heads.py. encoder: one of SHIPPED or NEW_ENCODERS, or the path of a
+        pipeline.
     freeze: whether only the heads learn. lang: None for that of the pipeline, or English.
     gpu: whether to train on one. vectors: static vectors for the vocabulary.
     listener_mix: whether each task mixes the layers its own way; None for as optimize says.

@@ -1,13 +1,21 @@
 """From a user's choices to a complete config."""
 
+import math
 from typing import Any, NamedTuple
 
 from spacy.util import CONFIG_SECTION_ORDER, get_sourced_components, load_model_from_config
 from thinc.api import Config
 
 from ..errors import Errors
-from .choices import NEW_ENCODERS, Choices, check
-from .encoders import Upstream, build_new, build_pretraining, build_sourced
+from ..pretrained import read_shapes
+from .choices import NEW_ENCODERS, SHIPPED, Choices, check
+from .encoders import (
+    Upstream,
+    build_new,
+    build_pretraining,
+    build_shipped,
+    build_sourced,
+)
 from .heads import HEADS
 from .sources import Source, read_source
 from .training import build_cache, build_training
@@ -33,24 +41,24 @@ class Written(NamedTuple):
 def build_config(choices: Choices) -> Written:
     """A config that `spacy init fill-config` would leave as it is."""
     check(choices)
-    is_new = choices.encoder in NEW_ENCODERS
-    source = None if is_new else read_source(choices.encoder)
+    has_path = choices.encoder not in (*SHIPPED, *NEW_ENCODERS)
+    source = read_source(choices.encoder) if has_path else None
     config = fill(Config(build_sections(choices, source), section_order=CONFIG_SECTION_ORDER))
     return Written(
         config,
-        needs_weights=is_new and choices.freeze,
+        needs_weights=choices.encoder in NEW_ENCODERS and choices.freeze,
         obstacle=source.obstacle if source and choices.wants_cache else None,
     )
 
 
 def build_sections(choices: Choices, source: Source | None) -> Section:
     """What differs from spaCy's defaults."""
-    upstream = build_new(choices) if source is None else take(source, choices)
+    upstream = take(source, choices) if source else build_upstream(choices)
     heads = {task: HEADS[task](dict(upstream.listener), choices.is_small) for task in choices.tasks}
     paths: Section = {"train": None, "dev": None, "log": None, "vectors": choices.vectors}
     initialize: Section = {}
     sections: Section = {}
-    if source is None:
+    if choices.encoder in NEW_ENCODERS:
         paths["init_tok2vec"] = None
         initialize["init_tok2vec"] = "${paths.init_tok2vec}"
         sections["pretraining"] = build_pretraining(choices.encoder)
@@ -71,10 +79,22 @@ def build_sections(choices: Choices, source: Source | None) -> Section:
             "train": {**reader, "path": "${paths.train}", "max_length": MAX_LENGTH},
             "dev": {**reader, "path": "${paths.dev}"},
         },
-        "training": build_training(choices, upstream.name, source.n_parameters if source else 0),
+        "training": build_training(choices, upstream.name, count_parameters(choices, source)),
         "initialize": initialize,
         **sections,
     }
+
+
+def build_upstream(choices: Choices) -> Upstream:
+    """A component of its own."""
+    return build_shipped(choices) if choices.encoder in SHIPPED else build_new(choices)
+
+
+def count_parameters(choices: Choices, source: Source | None) -> int:
+    """Those of an encoder that has weights; 0 for a new one."""
+    if choices.encoder in SHIPPED:
+        return sum(math.prod(shape) for shape in read_shapes(SHIPPED[choices.encoder]).values())
+    return source.n_parameters if source else 0
 
 
 def take(source: Source, choices: Choices) -> Upstream:

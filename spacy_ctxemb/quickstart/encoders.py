@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from .choices import Choices
+from ..pretrained import read_model
+from .choices import SHIPPED, Choices
 from .sources import Source
 
 Section = dict[str, Any]
@@ -68,6 +69,14 @@ def build_new(choices: Choices) -> Upstream:
     width = f"${{{place}.width}}"
     listener = build_listener(NAME, width, mixes=choices.wants_mix)
     return Upstream(NAME, {"factory": "ctxemb", "model": model}, listener)
+
+
+def build_shipped(choices: Choices) -> Upstream:
+    """An encoder that begins with weights of the package."""
+    name = SHIPPED[choices.encoder]
+    width = f"${{components.{NAME}.model.encoder.width}}"
+    section = {"factory": "ctxemb", "pretrained": name, "model": read_model(name)}
+    return Upstream(NAME, section, build_listener(NAME, width, mixes=choices.wants_mix))
 
 
 def build_sourced(source: Source, *, mixes: bool) -> Upstream:

@@ -14,14 +14,14 @@ from spacy.util import load_config
 from thinc.api import Config, fix_random_seed
 
 from spacy_ctxemb.bridge import get_shim
-from spacy_ctxemb.quickstart.choices import Choices, Optimize
+from spacy_ctxemb.quickstart.choices import NEW_ENCODERS, Choices, Optimize
 from spacy_ctxemb.quickstart.config import build_config
 from spacy_ctxemb.quickstart.heads import HEADS
 
 from ..annotated import write_corpus
 from ..pipelines import BILM, TRANSFORMER, initialised
 
-ENCODERS = ("bilm", "transformer", "bilm pipeline", "transformer pipeline")
+ENCODERS = ("english", "bilm", "transformer", "bilm pipeline", "transformer pipeline")
 ALL = [name for name in HEADS if name != "textcat"]
 
 
@@ -117,6 +117,8 @@ def write_weights(config: Config, folder: Path) -> str:
 #: Every task, encoder, and way to train one, and pairs of the latter.
 COVERING = [
     (["ner"], "bilm", False, "efficiency"),
+    (["ner", "textcat"], "english", True, "efficiency"),
+    (["tagger"], "english", False, "accuracy"),
     (["textcat", "tagger"], "bilm", True, "accuracy"),
     (["spancat", "senter"], "transformer", False, "accuracy"),
     (["textcat_multilabel"], "transformer", True, "efficiency"),
@@ -141,7 +143,7 @@ def test_two_steps_of_training(
         folder, encoder, tasks=tasks, freeze=freeze, optimize=Optimize(optimize), cache=freeze
     )
     written = build_config(choices)
-    assert written.needs_weights == (freeze and "pipeline" not in encoder)
+    assert written.needs_weights == (freeze and encoder in NEW_ENCODERS)
     settings: dict[str, Any] = {
         **overrides(folder),
         "paths.log": str(tmp_path / "log.jsonl"),
