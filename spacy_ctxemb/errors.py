@@ -681,6 +681,10 @@ class Errors(metaclass=_Coded):
         "The weights '{name}' are not for the encoder of '{component}'. Set pretrained = null, or "
         "take the encoder they are for: {model}"
     )
+    E212 = (
+        "The model of '{name}' is {model}, which has other layers than an encoder. Use "
+        "ContextualTok2Vec.v1 or Stack.v1, and put further layers into the components that listen."
+    )
     W020 = "The checkpoint {name} is damaged; the one before it is used."
 
     # vectors of documents, attention

@@ -73,8 +73,8 @@ def build_ctxemb(
     cache: a `spacy-ctxemb.FeatureCache.v1` for what prediction makes of each Doc, so that later
         epochs do without a frozen encoder; null for none.
     pretrained: the weights of the package that the encoder begins with, unless something else
-        brings weights: a name; "auto" for those of the default model, where this is it; null for
-        none, so that nlp.initialize() draws random ones.
+        brings weights: a name; "auto" for those of the default model, where this is it and the
+        pipeline is English; null for none, so that nlp.initialize() draws random ones.
     """
     from .pipeline import ContextualEmbedder
 

@@ -16,7 +16,7 @@ from .feature_cache import FeatureCache, Features, find_obstacle
 from .files import replacing
 from .loaders import EncoderLoader
 from .piece_loaders import PiecesLoader
-from .pretrained import AUTO, DEFAULT, check_fit, fits, list_names
+from .pretrained import AUTO, DEFAULT, check_fit, fits, get_language
 from .shim import EmbedderShim, Wanted
 from .stack import combine_members, find_mix, get_members, is_stack
 
@@ -32,8 +32,18 @@ def name_shims(model: ContextualModel, name: str) -> dict[str, EmbedderShim]:
     """The encoder of a component under its name, or those of a Stack as NAME.MEMBER."""
     if not is_stack(model):
         return {name: get_shim(model)}
-    members = get_members(model).items()
-    return {f"{name}.{key}": shim for key, member in members for shim in find_shims(member)}
+    named = {}
+    for key, member in get_members(model).items():
+        shims = find_shims(member)
+        for i, shim in enumerate(shims):
+            named[f"{name}.{key}" if len(shims) == 1 else f"{name}.{key}.{i}"] = shim
+    return named
+
+
+def check_model(model: ContextualModel, name: str) -> None:
+    """Refuse what is more than an encoder, whose other layers would not be stored."""
+    if not is_stack(model) and not is_encoder(model):
+        raise ValueError(Errors.E212.format(name=name, model=model.name))
 
 
 def refuse_stack(model: ContextualModel, name: str, what: str, advice: str) -> None:
@@ -43,10 +53,13 @@ def refuse_stack(model: ContextualModel, name: str, what: str, advice: str) -> N
         raise ValueError(Errors.E131.format(what=what, name=name, members=members, advice=advice))
 
 
-def use_pretrained(model: ContextualModel, component: str, wanted: str | None) -> None:
+def use_pretrained(
+    model: ContextualModel, component: str, wanted: str | None, *, lang: str
+) -> None:
     """Let an encoder begin with weights of the package.
 
-    wanted: their name; AUTO for the default ones where they fit; None for none.
+    wanted: their name; AUTO for the default ones where they fit, and are of the language `lang`;
+        None for none.
     """
     if wanted is None or (wanted == AUTO and is_stack(model)):
         return
@@ -55,7 +68,7 @@ def use_pretrained(model: ContextualModel, component: str, wanted: str | None) -
     if wanted != AUTO:
         check_fit(wanted, shim.embedder.encoder, component)
         shim.use_pretrained(wanted)
-    elif DEFAULT in list_names() and fits(DEFAULT, shim.embedder.encoder):
+    elif lang == get_language(DEFAULT) and fits(DEFAULT, shim.embedder.encoder):
         shim.use_pretrained(DEFAULT)
 
 
@@ -156,7 +169,8 @@ def predict_members(
 def predict_member(member: ContextualModel, docs: list[Doc], cache: FeatureCache) -> list[Floats2d]:
     """The vectors of each Doc by one member."""
     shims = find_shims(member)
-    if not shims or find_obstacle(shims[0], Wanted()):
+    # What other layers of a member make of vectors is not in the key of the cache.
+    if not is_encoder(member) or find_obstacle(shims[0], Wanted()):
         return member.predict(docs)
 
     def encode(docs: list[Doc]) -> list[Features]:

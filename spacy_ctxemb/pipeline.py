@@ -86,6 +86,7 @@ class ContextualEmbedder(Tok2Vec):
         pretrained: str | None = None,
     ) -> None:
         super().__init__(vocab, model, name)
+        members.check_model(model, name)
         if keep not in KEEP:
             raise ValueError(Errors.E024.format(keep=keep, name=name, options=list(KEEP)))
         self.keep = keep
@@ -100,7 +101,7 @@ class ContextualEmbedder(Tok2Vec):
         self._later_writers: list[str] = []
         self._pending: PendingUpdate | None = None
         self.cache = cache
-        members.use_pretrained(model, name, pretrained)
+        members.use_pretrained(model, name, pretrained, lang=vocab.lang)
 
     def _check_settings(self) -> None:
         """Refuse what the model cannot do."""

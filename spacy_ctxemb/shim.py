@@ -129,13 +129,17 @@ class EmbedderShim(TorchShim):
 
     def materialise(self) -> None:
         """Allocate parameters and give them initial values, unless they have values."""
-        if not self.is_materialised:
+        if self.is_materialised:
+            return
+        # Read first: if that fails, there is still nothing, rather than random values.
+        tensors = None if self.pretrained is None else load_pretrained(self.pretrained)
+        with torch.inference_mode(False):  # tensors made there could never be trained
             self.embedder.to_empty(device=get_torch_default_device())
             self.embedder.reset_parameters()
-            if self.pretrained is not None:
-                load_module(self.embedder.encoder, load_pretrained(self.pretrained))
+            if tensors is not None:
+                load_module(self.embedder.encoder, tensors)
                 self.weights_replaced()
-            self.awaits_pretrained = False
+        self.awaits_pretrained = False
 
     def discard_parameters(self) -> None:
         """Drop all values, so that `materialise` draws new ones."""
@@ -363,7 +367,9 @@ class EmbedderShim(TorchShim):
 
     def _materialise_once(self) -> None:
         """Whichever thread comes first loads weights; others wait. Leaves random numbers alone."""
-        with LOADING, torch.random.fork_rng(devices=[]):
+        device = get_torch_default_device()
+        devices = [] if device.type == "cpu" else [device]
+        with LOADING, torch.random.fork_rng(devices=devices, device_type=device.type):
             if self.awaits_pretrained:
                 self.materialise()
 

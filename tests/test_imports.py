@@ -148,7 +148,7 @@ MAY_IMPORT = {
     "pretraining.plot": {".files", ".pretraining", ".report"},
     "pretraining.neighbours": {"numpy", "spacy", ".bridge", ".pretraining"},
     "pretraining.run": {
-        *("spacy", "thinc", ".bridge", ".files", ".pipeline", ".pretraining"),
+        *("spacy", "thinc", ".bridge", ".files", ".pipeline", ".pretrained", ".pretraining"),
         *(".pretraining_objective", ".shim"),
     },
     "pretrained.__init__": {"safetensors", "torch", ".encoders"},

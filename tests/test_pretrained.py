@@ -111,6 +111,36 @@ def test_a_stored_pipeline_has_weights_of_its_own(
     np.testing.assert_array_equal(other(TEXT).tensor, expected)
 
 
+def test_a_failed_first_use_leaves_no_random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    nlp, expected = blank(), blank()(TEXT).tensor
+
+    def fail(name: str) -> None:
+        raise OSError("no such disk")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no such disk"):
+        patch.setattr("spacy_ctxemb.shim.load_pretrained", fail)
+        nlp(TEXT)
+    np.testing.assert_array_equal(nlp(TEXT).tensor, expected)
+
+
+def test_weights_that_were_first_used_in_inference_mode_can_be_trained() -> None:
+    nlp = blank()
+    with torch.inference_mode():
+        nlp(TEXT)
+    model = nlp.get_pipe("ctxemb").model
+    docs = [nlp.make_doc(TEXT)]
+    vectors, backprop = model.begin_update(docs)
+    backprop([np.ones_like(vectors[0])])
+    assert shim_of(nlp).embedder.encoder.directions[0][0].bias.grad is not None
+
+
+def test_other_languages_go_without() -> None:
+    nlp = spacy.blank("de")
+    nlp.add_pipe("ctxemb")
+    with pytest.raises(RuntimeError, match="E017"):
+        nlp("Ein Satz.")
+
+
 def test_random_numbers_stay_as_they_are() -> None:
     nlp = blank()
     torch.manual_seed(0)

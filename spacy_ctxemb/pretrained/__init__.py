@@ -33,6 +33,11 @@ def list_names() -> list[str]:
     return sorted(path.parent.name for path in ROOT.glob(f"*/{WEIGHTS}"))
 
 
+def get_language(name: str) -> str:
+    """The language of some weights, with which their name begins, as those of pipelines do."""
+    return name.partition("_")[0]
+
+
 def find_folder(name: str) -> Path:
     """The folder of some weights."""
     if name not in list_names():
@@ -68,6 +73,7 @@ def agrees(encoder: Encoder, settings: dict[str, Any]) -> bool:
         return False
     lstm = next(module for module in encoder.modules() if isinstance(module, LSTM))
     found = {
+        "max_characters": encoder.n_characters,
         "activation": encoder.token_encoder.activation,
         "skip_connections": encoder.skip_connections,
         "cell_clip": lstm.clips.cell,

@@ -14,6 +14,7 @@ from ..bridge import ContextualModel
 from ..errors import Errors
 from ..files import replacing
 from ..pipeline import ContextualEmbedder
+from ..pretrained import AUTO
 from ..pretraining_objective import get_pretrained_shim
 from ..shim import EmbedderShim
 from .loop import Report, Trainer
@@ -96,9 +97,13 @@ def check_continuation(config: Config, output: Path, *, resume: bool) -> None:
 
 
 def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
-    """The pipeline of a config, with random weights or those that its loaders read."""
+    """The pipeline of a config, with random weights, or those that its loaders read or that
+    `pretrained` names."""
     fix_random_seed(settings.seed)
-    pipeline = Config({name: config[name] for name in config if name != SECTION})
+    pipeline = Config({name: config[name] for name in config if name != SECTION}).copy()
+    section = pipeline["components"].get(settings.component, {})
+    if section.get("factory") == "ctxemb" and section.get("pretrained", AUTO) == AUTO:
+        section["pretrained"] = None
     nlp = load_model_from_config(pipeline, auto_fill=True)
     texts = list(islice((text for texts in settings.held_out for text in texts), N_SAMPLE))
     examples = [Example.from_dict(nlp.make_doc(text), {}) for text in texts]
