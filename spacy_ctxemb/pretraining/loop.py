@@ -21,7 +21,7 @@ from .parallel import distribute, without_synchronisation
 from .processes import Processes
 from .settings import PretrainSettings
 from .snapshots import Progress, Shard, Snapshots
-from .task import Batch, Task
+from .task import Batch, StepOutput, Task
 
 #: Steps skipped one after the other after which training stops.
 MAX_SKIPPED = 10
@@ -87,6 +87,8 @@ class Trainer:
             self.progress, self.shards = self.snapshots.load(
                 Path(agreed), self.module, self.optimizer, self.shards
             )
+            if self.progress.scaler:
+                self.scaler.load_state_dict(self.progress.scaler)
         return [path.name for path in damaged]
 
     def run(self) -> None:
@@ -97,7 +99,8 @@ class Trainer:
         while self.progress.steps < settings.max_steps:
             step = self.progress.steps
             losses, grad_norm, n_words = self.take_step(step)
-            self.progress = Progress(step + 1, self.progress.words + n_words)
+            words = self.progress.words + n_words
+            self.progress = Progress(step + 1, words, self.scaler.state_dict())
             is_last = step + 1 == settings.max_steps
             scores = None
             if is_last or (step + 1) % settings.eval_every == 0:
@@ -123,30 +126,32 @@ class Trainer:
             group["lr"] = self.settings.learn_rate[step]
         sums: dict[str, tuple[float, float]] = {}
         n_words = 0
+        outputs = []
         for i, shard in enumerate(self.shards):
             batch = self._to_device(shard.stream.next_batch(step))
             n_words += self.task.count_words(batch)
             is_last = i + 1 == len(self.shards)
             with nullcontext() if is_last else without_synchronisation(self.module):
-                losses = self.backpropagate(batch, i, step)
+                losses, carried = self.backpropagate(batch, shard, step)
+            outputs.append(shard._replace(carried=carried))
             for name, nll in losses.nll.items():
                 total, n = sums.get(name, (0.0, 0.0))
                 sums[name] = total + float(nll.detach()), n + losses.n_targets[name]
         grad_norm = self.change_weights()
+        if math.isfinite(grad_norm):  # what is not would never be finite again
+            self.shards = outputs
         sums = self.processes.add_up({**sums, "words": (n_words, 1.0)})
         total_words = int(sums.pop("words")[0])
         means = {name: total / max(n, 1.0) for name, (total, n) in sums.items()}
         return means, grad_norm, total_words
 
-    def backpropagate(self, batch: Batch, i: int, step: int) -> Losses:
+    def backpropagate(self, batch: Batch, shard: Shard, step: int) -> StepOutput:
         """Add the gradient of one micro-batch's loss."""
-        shard = self.shards[i]
         with self._drawing(step, shard.number), self._casting():
-            output = self.module(batch, shard.carried)
+            output: StepOutput = self.module(batch, shard.carried)
             loss = weigh(output.losses, self.task.loss_weights) / len(self.shards)
         self.scaler.scale(loss).backward()
-        self.shards[i] = shard._replace(carried=output.carried)
-        return output.losses
+        return output
 
     def change_weights(self) -> float:
         """One step of the optimizer, unless a gradient is not finite. Returns their norm."""
@@ -161,7 +166,9 @@ class Trainer:
             self.n_skipped += 1
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.n_skipped == MAX_SKIPPED:
+        # In fp16 the scale of the loss falls at each skipped step, until gradients fit.
+        can_shrink = self.scaler.is_enabled() and self.scaler.get_scale() > 1.0
+        if self.n_skipped >= MAX_SKIPPED and not can_shrink:
             raise RuntimeError(Errors.E205.format(n=self.n_skipped, step=self.progress.steps))
         return norm
 

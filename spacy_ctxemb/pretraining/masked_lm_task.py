@@ -85,7 +85,11 @@ class MaskedLMTask(Task):
     def evaluate(self, rank: int, n_ranks: int) -> dict[str, tuple[float, float]]:
         """Of hidden pieces, nats and how many are found; of pairs, how many are told rightly."""
         device = next(self.module.parameters()).device
-        sums: dict[str, tuple[float, float]] = {}
+        names = ["masked", "masked_accuracy"]
+        if self.objective.next_sentence is not None:
+            names.append("next_sentence_accuracy")
+        # All names, also in a process that has no batch: all of them add up the same.
+        sums = dict.fromkeys(names, (0.0, 0.0))
         firsts = range(0, len(self.held_out.examples), self.batch_size)
         for i in range(rank, len(firsts), n_ranks):
             last = min(firsts[i] + self.batch_size, len(self.held_out.examples))
@@ -96,7 +100,7 @@ class MaskedLMTask(Task):
                 if name == "masked":
                     found[name] = F.cross_entropy(logits, targets, reduction="sum")
                 for key, value in found.items():
-                    total, n = sums.get(key, (0.0, 0.0))
+                    total, n = sums[key]
                     sums[key] = total + float(value), n + len(targets)
         return sums
 

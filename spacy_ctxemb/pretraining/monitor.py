@@ -2,9 +2,10 @@
 
 import json
 import math
+import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -30,7 +31,7 @@ class Monitor:
         self.path = output / LOG
         truncate(self.path, start)
         self.bar = tqdm(total=settings.max_steps, initial=start, unit="step", disable=None)
-        self.loggers = open_loggers(output, settings)
+        self.loggers = open_loggers(output, settings, start)
 
     def __call__(self, report: Report) -> None:
         row = describe(report)
@@ -40,7 +41,7 @@ class Monitor:
             with self.path.open("a", encoding="utf8") as log:
                 log.write(json.dumps(row) + "\n")
             for logger in self.loggers:
-                logger(row)
+                logger.log(flatten(row), row["step"])
         if report.scores is not None:
             self.show(f"step {report.step}: {format_scores(report.scores)}")
 
@@ -50,6 +51,8 @@ class Monitor:
 
     def close(self) -> None:
         self.bar.close()
+        for logger in self.loggers:
+            logger.close()
 
 
 def describe(report: Report) -> dict[str, Any]:
@@ -96,40 +99,49 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def open_loggers(
-    output: Path, settings: PretrainSettings
-) -> list[Callable[[dict[str, Any]], None]]:
-    """TensorBoard and Weights & Biases, as far as they are wanted."""
-    loggers: list[Callable[[dict[str, Any]], None]] = []
+class Logger(NamedTuple):
+    """log: takes numbers by name, and the step that they are of."""
+
+    log: Callable[[dict[str, float], int], None]
+    close: Callable[[], None]
+
+
+def open_loggers(output: Path, settings: PretrainSettings, start: int) -> list[Logger]:
+    """TensorBoard and Weights & Biases, as far as they are wanted. start: the step before."""
+    loggers = []
     if settings.tensorboard:
-        loggers.append(open_tensorboard(output / "tensorboard"))
+        loggers.append(open_tensorboard(output / "tensorboard", start))
     if settings.wandb_project:
-        loggers.append(open_wandb(settings.wandb_project))
+        loggers.append(open_wandb(output, settings.wandb_project))
     return loggers
 
 
-def open_tensorboard(folder: Path) -> Callable[[dict[str, Any]], None]:
+def open_tensorboard(folder: Path, start: int) -> Logger:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ImportError(Errors.E206.format(name="tensorboard")) from error
-    writer = SummaryWriter(folder)
+    writer = SummaryWriter(folder, purge_step=start + 1)
 
-    def log(row: dict[str, Any]) -> None:
-        for name, value in flatten(row).items():
-            writer.add_scalar(name, value, row["step"])
+    def log(numbers: dict[str, float], step: int) -> None:
+        for name, value in numbers.items():
+            writer.add_scalar(name, value, step)
         writer.flush()
 
-    return log
+    return Logger(log, writer.close)
 
 
-def open_wandb(project: str) -> Callable[[dict[str, Any]], None]:
+def open_wandb(output: Path, project: str) -> Logger:
+    """A run that a resumed one goes on with: its id is kept in the folder."""
     try:
         import wandb
     except ImportError as error:
         raise ImportError(Errors.E206.format(name="wandb")) from error
-    run = wandb.init(project=project)
-    return lambda row: run.log(flatten(row), step=row["step"])
+    path = output / "wandb-id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(4), encoding="utf8")
+    run = wandb.init(project=project, id=path.read_text(encoding="utf8"), resume="allow")
+    return Logger(lambda numbers, step: run.log(numbers, step=step), run.finish)
 
 
 def flatten(row: dict[str, Any]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc, Token
 
-from ..bridge import ContextualModel
+from ..bridge import ContextualModel, find_shims
 from .settings import PretrainSettings
 
 #: Held-out texts among which neighbours are looked for, and characters of each.
@@ -44,9 +44,7 @@ class Neighbours:
 
     def describe(self) -> Iterator[str]:
         """A line for each occurrence."""
-        vectors = np.concatenate(
-            [np.zeros((0, self.model.get_dim("nO"))), *self.model.predict(self.docs)]
-        )
+        vectors = self._predict()
         tokens = [token for doc in self.docs for token in doc]
         unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         for word in self.words:
@@ -55,6 +53,17 @@ class Neighbours:
                 nearest = find_nearest(unit, place, tokens)
                 found = ", ".join(in_context(tokens[i], 1) for i in nearest)
                 yield f"  {in_context(tokens[place], N_CONTEXT)}  ~  {found}"
+
+    def _predict(self) -> NDArray[np.float32]:
+        """The vectors of all tokens, without the dropout of training."""
+        (shim,) = find_shims(self.model)
+        embedder = shim.embedder
+        was_training = embedder.encoder.training
+        embedder.eval()
+        found = self.model.predict(self.docs)
+        embedder.encoder.train(was_training)
+        blank = np.zeros((0, embedder.width), dtype=np.float32)
+        return np.concatenate([blank, *(self.model.ops.to_numpy(x) for x in found)])
 
 
 def find_nearest(unit: NDArray[np.float32], place: int, tokens: list[Token]) -> list[int]:

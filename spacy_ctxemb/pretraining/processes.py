@@ -31,7 +31,7 @@ class Processes(NamedTuple):
 
     def add_up(self, sums: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
         """The sums of all processes, by name, of which all have the same."""
-        if self.n == 1 or not sums:
+        if self.n == 1:
             return sums
         found = torch.tensor(list(sums.values()), dtype=torch.float64, device=self.device)
         dist.all_reduce(found)

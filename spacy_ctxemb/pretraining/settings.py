@@ -52,7 +52,8 @@ class PretrainSettings:
     seed: of all that is random.
     accumulate: micro-batches whose gradients are added up for one step. 1 to 64.
     precision: "fp32"; "bf16" for CPUs and GPUs that compute in it; "fp16" for GPUs.
-    grad_clip: the largest norm of all gradients together; 0 for any. 1.0; ELMo: 10.
+    grad_clip: the largest norm of all gradients together; 0 for any. 1.0; ELMo: 0.5, for which see
+        Adagrad.v1.
     eval_every, checkpoint_every: in steps. 100 to 5000.
     keep_checkpoints: the last ones that are kept, at least 2, so that one may be damaged.
     parallel: with several processes "ddp"; "fsdp" divides parameters among them, for encoders

@@ -9,10 +9,10 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,10 +40,12 @@ class Shard(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a run has come. steps: done; words: read by all processes."""
+    """How far a run has come. steps: done; words: read by all processes. scaler: of the loss, in
+    fp16; empty otherwise."""
 
     steps: int = 0
     words: int = 0
+    scaler: Mapping[str, Any] = {}
 
 
 class Snapshots:

@@ -59,10 +59,10 @@ def test_accumulation_adds_shards(text: Path, tmp_path: Path) -> None:
     config = tiny_run(text, pretrain__accumulate=2, components__ctxemb__model__dropout=0.0)
     trainer = build_trainer(config, tmp_path / "a")
     gradients = []
-    for i, shard in enumerate(trainer.shards):
+    for i in range(2):
         other = build_trainer(config, tmp_path / "a")
-        other.shards = [shard._replace(stream=other.shards[i].stream)]
-        other.backpropagate(other.shards[0].stream.next_batch(0), 0, 0)
+        other.shards = other.shards[i : i + 1]
+        other.backpropagate(other.shards[0].stream.next_batch(0), other.shards[0], 0)
         gradients.append([p.grad.clone() for p in other.module.parameters()])
     captured: list[torch.Tensor] = []
     trainer.change_weights = lambda: (
@@ -146,6 +146,16 @@ def test_a_step_that_is_not_finite_is_skipped(text: Path, tmp_path: Path) -> Non
     assert not math.isfinite(norm)
     assert trainer.n_skipped == 1
     assert all(torch.equal(value, before[name]) for name, value in read_state(trainer).items())
+
+
+def test_a_skipped_step_leaves_no_state(text: Path, tmp_path: Path) -> None:
+    """A state that is not finite would never be finite again."""
+    trainer = build_trainer(tiny_run(text), tmp_path / "a")
+    trainer.take_step(0)
+    before = trainer.shards[0].carried
+    trainer.change_weights = lambda: math.nan  # type: ignore[method-assign]
+    trainer.take_step(1)
+    assert trainer.shards[0].carried is before
 
 
 def test_training_stops_where_no_step_is_finite(text: Path, tmp_path: Path) -> None:
