@@ -88,7 +88,7 @@ class Trainer:
                 Path(agreed), self.module, self.optimizer, self.shards
             )
             if self.progress.scaler:
-                self.scaler.load_state_dict(self.progress.scaler)
+                self.scaler.load_state_dict(dict(self.progress.scaler))
         return [path.name for path in damaged]
 
     def run(self) -> None:

@@ -22,13 +22,13 @@ def distribute(module: nn.Module, settings: PretrainSettings, processes: Process
     if processes.n == 1:
         return module
     if settings.parallel == "fsdp":
-        from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+        from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
         for block in find_blocks(module):
             fully_shard(block)
-        whole = cast(FSDPModule, fully_shard(module))
+        whole = cast(nn.Module, fully_shard(module))
         register_fsdp_forward_method(whole, "score")  # of masked language modelling
-        return cast(nn.Module, whole)
+        return whole
     devices = [processes.device.index] if processes.device.type == "cuda" else None
     return DistributedDataParallel(module, device_ids=devices)
 
