@@ -202,7 +202,7 @@ MAY_IMPORT = {
     "doctor.*": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),
         *(".bridge", ".doc_windows", ".doctor", ".encoders", ".mix_listener", ".pieces"),
-        *(".pipeline", ".shim", ".subword_pieces", ".windows"),
+        *(".members", ".pipeline", ".shim", ".stack", ".subword_pieces", ".windows"),
     },
 }
 
