@@ -197,7 +197,7 @@ MAY_IMPORT = {
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
     "quickstart.*": {
         *("spacy", "thinc", ".bridge", ".feature_cache", ".pipeline", ".pretrained"),
-        ".quickstart",
+        *(".quickstart", ".shim"),
     },
     "doctor.*": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),
