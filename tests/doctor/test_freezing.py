@@ -9,7 +9,8 @@ from spacy_ctxemb.doctor.findings import Level
 from spacy_ctxemb.doctor.freezing import check_freezing, find_weights, list_trained
 from spacy_ctxemb.doctor.parts import Plan
 
-from ..pipelines import BILM, initialised
+from ..pipelines import BILM, initialised, inline_model
+from ..stacks import stack
 from .configs import build_plan, classifier, embedder, errors, messages, warnings
 
 FROZEN = {"frozen_components": ["ctxemb"], "annotating_components": ["ctxemb"]}
@@ -152,3 +153,19 @@ def test_listeners_that_send_no_gradient() -> None:
     mixed = plan(0.0, 0.5)
     assert message not in warnings(check_freezing(mixed))
     assert list(list_trained(mixed.parts[0], mixed)) == ["ctxemb"]
+
+
+def test_each_member_of_a_stack() -> None:
+    members = {"elmo": inline_model(BILM), "mine": inline_model(BILM), "other": inline_model(BILM)}
+    model = stack(members, combine="mix")
+    components = {"ctxemb": {"factory": "ctxemb", "model": model}, "textcat": classifier()}
+    loader = {"encoder_loader": {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "nowhere"}}
+    initialize = {"components": {"ctxemb": {"member_loaders": {"elmo": loader}}}}
+    plan = build_plan(components, initialize=initialize)
+    found = list(check_freezing(plan))
+    assert "'ctxemb.elmo' begins with the weights that its encoder_loader reads" in messages(
+        found, Level.ok
+    )
+    assert warnings(found) == [
+        f"'ctxemb.{name}' begins with random weights." for name in ("mine", "other")
+    ]
