@@ -60,6 +60,7 @@ def weigh(shims: Sequence[EmbedderShim]) -> Weights:
     return Weights(
         sum(p.numel() for shim in shims for p in shim.embedder.parameters()),
         has_attention=any(shim.embedder.encoder.has_attention for shim in shims),
+        learn_rate_factor=max((s.layer_training.learn_rate_factor for s in shims), default=1.0),
     )
 
 

@@ -12,20 +12,32 @@ LARGE = 10_000_000
 #: Where only the heads learn.
 FROZEN_RATE = 0.005
 
+#: What a head bears that learns along with an encoder.
+HEAD_RATE = 1e-3
+
 #: Share of all steps in which the rate rises.
 WARMUP_SHARE = 0.05
 
 
 class Weights(NamedTuple):
-    """What the learning rate of an encoder that has weights depends on."""
+    """What the learning rate of an encoder that has weights depends on.
+
+    learn_rate_factor: its own share of the rate, see layer_training.py.
+    """
 
     n_parameters: int
     has_attention: bool
+    learn_rate_factor: float = 1.0
 
 
 def is_slow(weights: Weights | None) -> bool:
     """Whether an encoder wants a rate at which what stands on top hardly learns."""
-    return weights is not None and weights.has_attention and weights.n_parameters > LARGE
+    return weights is not None and is_large(weights) and weights.learn_rate_factor == 1.0
+
+
+def is_large(weights: Weights) -> bool:
+    """Whether an encoder wants a very small rate."""
+    return weights.has_attention and weights.n_parameters > LARGE
 
 
 def choose_rate(choices: Choices, weights: Weights | None) -> float | Section:
@@ -38,18 +50,22 @@ def choose_rate(choices: Choices, weights: Weights | None) -> float | Section:
     if choices.freeze:
         return FROZEN_RATE
     steps = count_steps(choices)
-    if weights is None:
-        peak = 1e-3 if choices.is_small else 5e-4
-    elif weights.has_attention:
-        peak = 5e-5 if is_slow(weights) else 1e-4
-    else:
-        peak = 5e-4
     return {
         "@schedules": "warmup_linear.v1",
         "warmup_steps": round(WARMUP_SHARE * steps),
         "total_steps": steps,
-        "initial_rate": peak,
+        "initial_rate": find_peak(choices, weights),
     }
+
+
+def find_peak(choices: Choices, weights: Weights | None) -> float:
+    """The largest rate, with an encoder that learns."""
+    if weights is None:
+        return HEAD_RATE if choices.is_small else 5e-4
+    peak = 5e-4
+    if weights.has_attention:
+        peak = 5e-5 if is_large(weights) else 1e-4
+    return min(peak / weights.learn_rate_factor, HEAD_RATE)
 
 
 def count_steps(choices: Choices) -> int:

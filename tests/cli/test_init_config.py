@@ -49,7 +49,7 @@ def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
 
 
 def test_what_a_frozen_new_encoder_needs(tmp_path: Path) -> None:
-    output = run_well("init-config", "--freeze", tmp_path / "out.cfg")
+    output = run_well("init-config", "--encoder", "bilm", "--freeze", tmp_path / "out.cfg")
     assert "[W014] A frozen encoder is not initialised" in output
     assert "--paths.init_tok2vec WEIGHTS.bin" in output
     initialised().to_disk(tmp_path / "pipeline")

@@ -19,6 +19,7 @@ from spacy_ctxemb.doctor.parts import read_plan
 from spacy_ctxemb.quickstart.choices import NEW_ENCODERS, Choices, Optimize
 from spacy_ctxemb.quickstart.config import build_config
 from spacy_ctxemb.quickstart.heads import HEADS
+from spacy_ctxemb.quickstart.training import Weights, find_peak, is_slow
 
 from ..annotated import write_corpus
 from ..pipelines import BILM, TRANSFORMER, initialised
@@ -220,6 +221,16 @@ def test_rates_depend_on_the_encoder(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("spacy_ctxemb.quickstart.training.LARGE", 100)
     assert find_peak("transformer pipeline") == 5e-5
     assert find_peak("bilm pipeline") == 5e-4
+
+
+def test_an_encoder_with_a_rate_of_its_own(tmp_path: Path) -> None:
+    """What it learns at is the same, and the heads learn faster."""
+    initialised({**TRANSFORMER, "learn_rate_factor": 0.2}).to_disk(tmp_path / "pipeline")
+    config = build_config(choose(tmp_path, "pipeline")).config
+    assert config["training"]["optimizer"]["learn_rate"]["initial_rate"] == pytest.approx(5e-4)
+    choices = choose(tmp_path, "pipeline")
+    assert find_peak(choices, Weights(10**8, True, learn_rate_factor=0.01)) == 1e-3
+    assert is_slow(Weights(10**8, True)) and not is_slow(Weights(10**8, True, 0.01))
 
 
 def test_doctor_agrees_with_the_rates(folder: Path) -> None:
