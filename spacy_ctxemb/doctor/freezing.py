@@ -129,7 +129,7 @@ def check_weights(part: Part, plan: Plan) -> Iterator[Finding]:
     path = plan.initialize.get("init_tok2vec")
     for name, shim in part.encoders.items():
         origin = find_weights(name, shim, part, plan)
-        if is_target(shim, part, plan) and not part.is_sourced and not Path(path).is_file():
+        if is_target(shim, part, plan) and not part.is_sourced and not Path(str(path)).is_file():
             advice = "Correct paths.init_tok2vec, or run `spacy pretrain` first."
             yield error(f"There are no weights at {path} for '{name}'.", advice)
         elif origin is not None:

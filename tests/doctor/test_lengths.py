@@ -1,6 +1,7 @@
 """Documents that are too long for max_length of the reader."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import spacy
@@ -28,7 +29,7 @@ def corpus(tmp_path: Path) -> str:
     return str(tmp_path / "texts.spacy")
 
 
-def plan(corpus: str, longest: int, components: dict[str, object] | None = None) -> Plan:
+def plan(corpus: str, longest: int, components: dict[str, Any] | None = None) -> Plan:
     config = build_config(components, corpora={"train": corpus, "dev": corpus})
     config["corpora"]["train"]["max_length"] = longest
     return read_plan(config)
@@ -78,6 +79,6 @@ def test_nothing_is_left_of_a_corpus(corpus: str) -> None:
 
 
 @pytest.mark.parametrize("components", [None, NER])
-def test_nothing_to_say(corpus: str, components: dict[str, object] | None) -> None:
+def test_nothing_to_say(corpus: str, components: dict[str, Any] | None) -> None:
     _, found = read_samples(plan(corpus, 0, components), 0)
     assert {one.level for one in found} == {Level.ok}
