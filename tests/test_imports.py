@@ -197,12 +197,12 @@ MAY_IMPORT = {
     "report.*": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", ".report"},
     "quickstart.*": {
         *("spacy", "thinc", ".bridge", ".feature_cache", ".pipeline", ".pretrained"),
-        ".quickstart",
+        *(".quickstart", ".shim"),
     },
     "doctor.*": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),
         *(".bridge", ".doc_windows", ".doctor", ".encoders", ".mix_listener", ".pieces"),
-        *(".pipeline", ".shim", ".subword_pieces", ".windows"),
+        *(".members", ".pipeline", ".shim", ".stack", ".subword_pieces", ".windows"),
     },
 }
 

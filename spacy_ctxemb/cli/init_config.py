@@ -96,6 +96,12 @@ def show(output: Path, choices: Choices, written: "Written") -> None:
     if written.needs_weights:
         msg.warn(Errors.W014)
         options.append("--paths.init_tok2vec WEIGHTS.bin")
+    if written.is_slow:
+        msg.info(
+            "At the small learning rate of this encoder the heads learn slowly. They learn faster "
+            "on the frozen encoder first: pass --freeze, train, and train the result further, as "
+            'the README says under "First frozen, then fine-tuned".'
+        )
     msg.text("Check it against your data, and train:")
     print(f"python -m spacy ctxemb doctor {output} {' '.join(options)}")
     options += ["--gpu-id 0"] if choices.gpu else []

@@ -7,7 +7,6 @@ from typing import Any
 from spacy.util import load_config
 
 from ..errors import Errors
-from ..shim import EmbedderShim
 from .findings import Finding, Report
 from .freezing import check_freezing, find_readers
 from .labels import check_labels
@@ -18,7 +17,7 @@ from .piece_checks import check_pieces
 from .piece_counts import PieceCounts, count_pieces
 from .samples import Sample, check_texts, read_samples
 from .steps import Steps, check_steps, plan_steps
-from .vocabularies import give_vocabulary
+from .vocabularies import give_vocabulary, give_weights
 from .wiring import check_wiring
 
 
@@ -61,11 +60,10 @@ def examine_encoders(
 ) -> None:
     """Pieces and memory of each encoder of a component."""
     train = samples.get("train")
-    findings = list(give_vocabulary(part, plan, train.docs if train else []))
-    for i, shim in enumerate(part.shims):
-        name = part.name if len(part.shims) == 1 else f"{part.name} ({i + 1})"
+    report.add(f"Pieces of {next(iter(part.encoders))}", give_weights(part, plan))
+    for name, shim in part.encoders.items():
         topic = f"Pieces of {name}"
-        report.add(topic, findings if i == 0 else [])
+        report.add(topic, give_vocabulary(shim, part, train.docs if train else []))
         if not getattr(shim.pieces, "is_trained", True):
             continue
         counts: dict[str, PieceCounts] = {}
@@ -75,14 +73,15 @@ def examine_encoders(
         figures: dict[str, Any] = {corpus: found.to_json() for corpus, found in counts.items()}
         report.figures.setdefault("encoders", {})[name] = figures
         if train and steps and steps.batches:
-            memory = list(examine_memory(part, shim, plan, train, counts["train"], steps))
+            found = examine_memory(name, part, plan, train, counts["train"], steps)
+            memory = list(found)
             report.add(f"Memory of {name}", [finding for finding, _ in memory])
-            figures["memory"] = {key: value for _, found in memory for key, value in found.items()}
+            figures["memory"] = {key: value for _, n in memory for key, value in n.items()}
 
 
 def examine_memory(
+    name: str,
     part: Part,
-    shim: EmbedderShim,
     plan: Plan,
     train: Sample,
     counts: PieceCounts,
@@ -92,8 +91,8 @@ def examine_memory(
     places = {id(eg): i for i, eg in enumerate(train.examples)}
     batches = [[places[id(eg)] for eg in batch if id(eg) in places] for batch in steps.batches]
     yield from check_memory(
+        name,
         part,
-        shim,
         plan,
         docs=train.docs,
         counts=counts,

@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from spacy.pipeline.tok2vec import Tok2VecListener
+
+from ..bridge import find_shims
+from ..shim import EmbedderShim
 from .findings import Finding, error, ok, warning
 from .parts import Part, Plan
 from .wiring import find_upstream
@@ -22,6 +26,7 @@ def check_freezing(plan: Plan) -> Iterator[Finding]:
             yield from check_frozen(part, readers, plan)
         elif isinstance_embedder(part):
             yield from check_trained(part, readers)
+            yield from check_grad_factors(part, plan)
         yield from check_weights(part, plan)
 
 
@@ -32,8 +37,13 @@ def isinstance_embedder(part: Part) -> bool:
 
 def find_readers(part: Part, parts: list[Part]) -> list[Part]:
     """The components that read a component's vectors."""
+    return [reader for reader, _ in find_listeners(part, parts)]
+
+
+def find_listeners(part: Part, parts: list[Part]) -> list[tuple[Part, Tok2VecListener]]:
+    """The listeners that read a component's vectors, each with its component."""
     return [
-        other
+        (other, listener)
         for i, other in enumerate(parts)
         for listener in other.listeners
         if (j := find_upstream(listener.upstream_name, i, parts)) is not None and parts[j] is part
@@ -77,42 +87,103 @@ def check_trained(part: Part, readers: list[Part]) -> Iterator[Finding]:
         yield ok(f"'{part.name}' is trained by {[reader.name for reader in readers]}")
 
 
-def check_weights(part: Part, plan: Plan) -> Iterator[Finding]:
-    """Whether an encoder has weights, or gets some."""
-    path = plan.initialize.get("init_tok2vec")
-    target = (plan.config.get("pretraining") or {}).get("component")
-    if part.is_sourced:
-        yield ok(f"'{part.name}' has the weights of the pipeline it comes from")
-    elif path and target == part.name:
-        if Path(path).is_file():
-            yield ok(f"'{part.name}' begins with the weights in {path}")
-        else:
-            advice = "Correct paths.init_tok2vec, or run `spacy pretrain` first."
-            yield error(f"There are no weights at {path} for '{part.name}'.", advice)
-    elif part.is_frozen:
-        yield error(
-            f"'{part.name}' is frozen, but nothing gives it weights: spaCy does not initialise "
-            "what is frozen.",
-            "Take it from a pipeline by `source`; or set initialize.init_tok2vec, and in "
-            f'[pretraining] component = "{part.name}" and layer = "".',
-        )
-    elif has_loader(part, plan):
-        yield ok(f"'{part.name}' begins with the weights that its encoder_loader reads")
-    else:
+def check_grad_factors(part: Part, plan: Plan) -> Iterator[Finding]:
+    """Whether any listener that learns sends a gradient."""
+    listeners = [
+        listener for reader, listener in find_listeners(part, plan.parts) if not reader.is_frozen
+    ]
+    if listeners and not any(map(get_grad_factor, listeners)):
         yield warning(
-            f"'{part.name}' begins with random weights.",
-            "Pretrain it, or import a published model: contextual vectors need much text.",
+            f"grad_factor is 0 in all that listen to '{part.name}'. Nothing trains it.",
+            f"Raise it in one of them, or freeze '{part.name}'.",
         )
 
 
-def has_loader(part: Part, plan: Plan) -> bool:
-    """Whether a published model is read when training starts."""
-    section = plan.initialize["components"].get(part.name, {})
-    return bool(section.get("encoder_loader"))
+def get_grad_factor(listener: Tok2VecListener) -> float:
+    """The weight of its gradient; spaCy's own listeners have none."""
+    return float(vars(listener).get("grad_factor", 1.0))
 
 
-def has_weights(part: Part, plan: Plan) -> bool:
-    """Whether an encoder begins with weights that have been trained."""
+def list_trained(part: Part, plan: Plan) -> dict[str, EmbedderShim]:
+    """The encoders of a component that learn, by their names."""
+    if part.is_frozen:
+        return {}
+    if isinstance_embedder(part) and not any(
+        get_grad_factor(listener)
+        for reader, listener in find_listeners(part, plan.parts)
+        if not reader.is_frozen
+    ):
+        return {}
+    return {name: shim for name, shim in part.encoders.items() if not keeps_all_layers(shim)}
+
+
+def keeps_all_layers(shim: EmbedderShim) -> bool:
+    """Whether `freeze_layers` leaves nothing of an encoder to learn."""
+    encoder = shim.embedder.encoder
+    frozen = shim.layer_training.list_always_frozen(encoder)
+    return frozen == {name for name, _ in encoder.named_parameters()}
+
+
+def check_weights(part: Part, plan: Plan) -> Iterator[Finding]:
+    """Whether all encoders have weights, or get some."""
     path = plan.initialize.get("init_tok2vec")
-    is_target = (plan.config.get("pretraining") or {}).get("component") == part.name
-    return part.is_sourced or bool(path and is_target) or has_loader(part, plan)
+    for name, shim in part.encoders.items():
+        origin = find_weights(name, shim, part, plan)
+        if is_target(shim, part, plan) and not part.is_sourced and not Path(str(path)).is_file():
+            advice = "Correct paths.init_tok2vec, or run `spacy pretrain` first."
+            yield error(f"There are no weights at {path} for '{name}'.", advice)
+        elif origin is not None:
+            kept = not part.is_frozen and keeps_all_layers(shim)
+            yield ok(f"'{name}' {origin}" + (", which freeze_layers keeps" if kept else ""))
+        elif part.is_frozen:
+            yield error(
+                f"'{name}' is frozen, but nothing gives it weights: spaCy does not initialise "
+                "what is frozen.",
+                "Take it from a pipeline by `source`; or set initialize.init_tok2vec, and in "
+                f'[pretraining] component = "{part.name}" and layer = "".',
+            )
+        elif keeps_all_layers(shim):
+            yield warning(
+                f"'{name}' begins with random weights, and freeze_layers keeps them all.",
+                "Lower freeze_layers, or give it weights: by an encoder_loader, or `source`.",
+            )
+        else:
+            yield warning(
+                f"'{name}' begins with random weights.",
+                "Pretrain it, or import a published model: contextual vectors need much text.",
+            )
+
+
+def find_weights(name: str, shim: EmbedderShim, part: Part, plan: Plan) -> str | None:
+    """What gives an encoder weights that have been trained; None for nothing.
+
+    name: of the encoder, see Part.encoders.
+    """
+    if part.is_sourced:
+        return "has the weights of the pipeline it comes from"
+    if is_target(shim, part, plan):
+        return f"begins with the weights in {plan.initialize['init_tok2vec']}"
+    if has_loader(name, part, plan) and not part.is_frozen:
+        return "begins with the weights that its encoder_loader reads"
+    if shim.pretrained is not None:
+        return f"begins with the weights {shim.pretrained} of the package"
+    return None
+
+
+def is_target(shim: EmbedderShim, part: Part, plan: Plan) -> bool:
+    """Whether `init_tok2vec` is for this encoder."""
+    section = plan.config.get("pretraining") or {}
+    layer = section.get("layer")
+    if not plan.initialize.get("init_tok2vec") or section.get("component") != part.name:
+        return False
+    node = part.model.maybe_get_ref(layer) if part.model and layer else part.model
+    return node is not None and shim in find_shims(node)
+
+
+def has_loader(name: str, part: Part, plan: Plan) -> bool:
+    """Whether a published model is read when training starts, for an encoder of this name."""
+    section = plan.initialize["components"].get(part.name, {})
+    if name != part.name:
+        member = name.removeprefix(f"{part.name}.")
+        section = (section.get("member_loaders") or {}).get(member, {})
+    return bool(section.get("encoder_loader"))

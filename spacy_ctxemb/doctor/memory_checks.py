@@ -25,8 +25,8 @@ MUCH = 16_000
 
 
 def check_memory(
+    name: str,
     part: Part,
-    shim: EmbedderShim,
     plan: Plan,
     *,
     docs: Sequence[Doc],
@@ -36,9 +36,10 @@ def check_memory(
 ) -> Iterator[tuple[Finding, dict[str, float]]]:
     """Of one encoder; each with its figures.
 
+    name: of the encoder, see Part.encoders.
     docs, counts: of train. batches: which of the documents are in each batch.
     """
-    training = plan.training
+    training, shim = plan.training, part.encoders[name]
     largest = max(batches, key=lambda batch: sum(counts.document_pieces[i] for i in batch))
     load = measure_load(docs, counts, largest, shim)
     if not part.is_frozen:
@@ -46,7 +47,8 @@ def check_memory(
         parts = training["accumulate_gradient"]
         update = estimate_update(shim, load, averages=averages, micro_batches=parts)
         advice = "Lower the size of training.batcher, or raise accumulate_gradient."
-        yield describe("Updating", part.name, update, advice), to_figures("update", update)
+        finding = describe("Updating", name, update, advice, list_savings(shim))
+        yield finding, to_figures("update", update)
     listeners = [listener for reader in readers for listener in reader.listeners]
     with_layers = has_layer_listeners(listeners) or getattr(part.pipe, "keep", "") == "layers"
     size = plan.config["nlp"]["batch_size"] or 1000
@@ -55,7 +57,7 @@ def check_memory(
     prediction = estimate_prediction(shim, everything, n_tokens=n_tokens, with_layers=with_layers)
     advice = "Lower nlp.batch_size, or batch_pieces of the encoder."
     yield (
-        describe("Predicting with", part.name, prediction, advice),
+        describe("Predicting with", name, prediction, advice),
         to_figures("prediction", prediction),
     )
 
@@ -78,14 +80,27 @@ def measure_load(
     )
 
 
-def describe(what: str, name: str, estimate: Estimate, advice: str) -> Finding:
-    """How much, and of what."""
+def list_savings(shim: EmbedderShim) -> list[str]:
+    """Settings that lower what passes keep, which the estimate does not count."""
+    embedder = shim.embedder
+    parts = any(getattr(module, "recomputes", False) for module in embedder.encoder.modules())
+    savings = ["checkpoint_gradients"] if parts or embedder.recomputes_batches else []
+    precision = embedder.training_precision
+    return savings + ([f"training_precision = '{precision}'"] if precision != "fp32" else [])
+
+
+def describe(
+    what: str, name: str, estimate: Estimate, advice: str, savings: Sequence[str] = ()
+) -> Finding:
+    """How much, and of what. savings: what makes it less than is said."""
     parts = (estimate.parameters, estimate.passes, estimate.outputs)
     weights, passes, vectors = (round(n / MEGABYTE) for n in parts)
     message = (
         f"{what} '{name}' takes about {estimate.megabytes:,.0f} MB: {weights:,} for parameters, "
         f"{passes:,} for passes, {vectors:,} for vectors, {BUFFERS // MEGABYTE} for buffers"
     )
+    if savings:
+        message += f"; what {' and '.join(savings)} may save is not counted"
     return ok(message) if estimate.megabytes < MUCH else warning(message, advice)
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from spacy.util import registry
 
 from .findings import Finding, error, ok, warning
-from .freezing import has_weights, isinstance_embedder
-from .parts import Part, Plan
+from .freezing import find_weights, list_trained
+from .parts import Plan
 
 #: Steps looked at where training has no end.
 N_STEPS = 20000
@@ -57,21 +57,26 @@ def check_optimizer(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
     if rates.peak <= 0.0:
         yield error("The learning rate is 0 in all steps.", "Set training.optimizer.learn_rate.")
         return
-    trained = [p for p in plan.embedders if not p.is_frozen and isinstance_embedder(p)]
+    trained = {
+        name: (shim, find_weights(name, shim, part, plan) is not None)
+        for part in plan.embedders
+        for name, shim in list_trained(part, plan).items()
+    }
     if n_steps is not None and not rates.is_constant and rates.peak_step >= known - 1 > 0:
         yield warning(
             f"The learning rate still rises when training ends after {n_steps:,} steps: the "
             "warm-up is longer than the training.",
             "Lower warmup_steps to a tenth of the steps, or train longer.",
         )
-    for part in trained:
-        yield from check_encoder_rate(part, rates, has_weights(part, plan))
+    for name, (shim, is_pretrained) in trained.items():
+        if is_pretrained and shim.embedder.encoder.has_attention:
+            yield from check_encoder_rate(name, rates, shim.layer_training.learn_rate_factor)
     if not trained and plan.embedders and rates.peak < LEAST_HEAD_RATE:
         yield warning(
-            f"The encoder is frozen, and the learning rate {rates.peak:g} at most.",
+            f"No encoder learns, and the learning rate is {rates.peak:g} at most.",
             "Only what stands on top learns: raise it to 0.001 to 0.005.",
         )
-    yield from check_other(optimizer, trained)
+    yield from check_other(optimizer, has_trained=bool(trained))
 
 
 def describe(rates: Rates, n_steps: int) -> str:
@@ -83,25 +88,28 @@ def describe(rates: Rates, n_steps: int) -> str:
     )
 
 
-def check_encoder_rate(part: Part, rates: Rates, is_pretrained: bool) -> Iterator[Finding]:
-    """Whether an encoder of attention bears the rate at which it is trained."""
-    if not any(shim.embedder.encoder.has_attention for shim in part.shims) or not is_pretrained:
-        return
-    if rates.peak > LARGEST_RATE:
+def check_encoder_rate(name: str, rates: Rates, factor: float) -> Iterator[Finding]:
+    """Whether an encoder of attention, which has weights, bears the rate at which it is trained.
+
+    factor: its learn_rate_factor.
+    """
+    peak = factor * rates.peak
+    if peak > (1 + 1e-6) * LARGEST_RATE:
         how = "constantly" if rates.is_constant else "at most"
         yield warning(
-            f"'{part.name}' is a Transformer with weights, and is fine-tuned at a rate of {how} "
-            f"{rates.peak:g}: it may forget what it knows.",
-            f"Use 2e-5 to {LARGEST_RATE:g}, with warmup_linear.v1; small models bear more.",
+            f"'{name}' is a Transformer with weights, and is fine-tuned at a rate of {how} "
+            f"{peak:g}: it may forget what it knows.",
+            f"Use 2e-5 to {LARGEST_RATE:g}, with warmup_linear.v1, or a lower learn_rate_factor; "
+            "small models bear more.",
         )
     if rates.first > 0.5 * rates.peak:
         yield warning(
-            f"The learning rate of '{part.name}' has no warm-up: it begins at {rates.first:g}.",
+            f"The learning rate of '{name}' has no warm-up: it begins at {factor * rates.first:g}.",
             "Use warmup_linear.v1 with warmup_steps of a twentieth of the steps.",
         )
 
 
-def check_other(optimizer: dict[str, Any], trained: list[Part]) -> Iterator[Finding]:
+def check_other(optimizer: dict[str, Any], *, has_trained: bool) -> Iterator[Finding]:
     """Weight decay and clipping."""
     decay, clip = optimizer.get("L2", 0.0), optimizer.get("grad_clip", 0.0)
     is_decay = optimizer.get("L2_is_weight_decay", True)
@@ -117,10 +125,10 @@ def check_other(optimizer: dict[str, Any], trained: list[Part]) -> Iterator[Find
         )
     else:
         yield ok(f"L2 is {decay:g}")
-    if trained and not clip:
+    if has_trained and not clip:
         advice = "Set it to 1.0, so that one bad batch does no harm."
         yield warning("grad_clip is 0, so that gradients of the encoder have no bound.", advice)
-    elif trained and not 0.1 <= clip <= 10.0:
+    elif has_trained and not 0.1 <= clip <= 10.0:
         what = "nearly every step is cut short" if clip < 0.1 else "it will hardly ever act"
         yield warning(f"grad_clip is {clip:g}: {what}.", "1.0 is usual.")
     else:

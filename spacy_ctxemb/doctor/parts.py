@@ -3,6 +3,7 @@
 A whole pipeline stops at the first pair of components that do not fit; here all are looked at.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from thinc.api import Config, Model
 
 from ..bridge import find_shims
 from ..shim import EmbedderShim
+from ..stack import list_encoders
 from .findings import Finding, error
 
 
@@ -44,6 +46,16 @@ class Part:
     def shims(self) -> list[EmbedderShim]:
         """Its encoders."""
         return [] if self.model is None else find_shims(self.model)
+
+    @property
+    def encoders(self) -> dict[str, EmbedderShim]:
+        """The same by names: its own, NAME.MEMBER in a Stack, NAME (2) where there is no other."""
+        found: dict[str, EmbedderShim] = {}
+        counts: Counter[str] = Counter()
+        for name, shim in list_encoders(self.nlp):
+            counts[name] += 1
+            found[name if counts[name] == 1 else f"{name} ({counts[name]})"] = shim
+        return found
 
     @property
     def listeners(self) -> list[Tok2VecListener]:

@@ -11,6 +11,7 @@ from spacy.training.corpus import walk_corpus
 from spacy.util import dot_to_object, registry
 
 from .findings import Finding, error, ok, warning
+from .lengths import check_lengths
 from .parts import Plan
 
 #: Rule-based components that set sentences, and need nothing learned for it.
@@ -42,6 +43,7 @@ def read_samples(plan: Plan, limit: int) -> tuple[dict[str, Sample], list[Findin
         place = plan.training[f"{name}_corpus"]
         try:
             sample = read_sample(plan, name, place, limit)
+            findings.extend(check_lengths(plan, name, limit))
         except (ValueError, OSError, KeyError) as reason:
             advice = f"Correct [{place}], or pass --paths.{name}."
             findings.append(error(f"{place} cannot be read: {reason}", advice))

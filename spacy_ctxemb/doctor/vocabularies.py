@@ -10,6 +10,8 @@ from spacy.util import registry
 
 from ..bridge import needs_vocabulary, train_pieces
 from ..errors import Errors
+from ..members import Loaders, choose_loaders, find_section, name_shims
+from ..pipeline import ContextualEmbedder
 from ..shim import EmbedderShim
 from ..subword_pieces import SubwordPieces
 from .findings import Finding, error, ok
@@ -17,9 +19,12 @@ from .parts import Part, Plan
 
 CALLBACK = "spacy-ctxemb.LoadPieces.v1"
 
+#: Settings of [initialize.components.NAME] that read files.
+LOADERS = ("pieces_loader", "encoder_loader", "member_loaders")
 
-def give_vocabulary(part: Part, plan: Plan, docs: Sequence[Doc]) -> Iterator[Finding]:
-    """Let pieces have what training gives them, or learn one from a sample."""
+
+def give_weights(part: Part, plan: Plan) -> Iterator[Finding]:
+    """Let pieces, and a Stack's members, have what training reads from files."""
     try:
         load_weights(part, plan)
         run_loaders(part, plan)
@@ -27,17 +32,20 @@ def give_vocabulary(part: Part, plan: Plan, docs: Sequence[Doc]) -> Iterator[Fin
     except (ValueError, OSError, ImportError, RuntimeError, KeyError) as reason:
         advice = f"Correct what gives '{part.name}' its weights and vocabulary."
         yield error(f"Initialising '{part.name}' would fail: {reason}", advice)
-    for shim in part.shims:
-        pieces = shim.pieces
-        if needs_vocabulary(shim) and docs and not part.is_frozen:
-            train_pieces(shim, docs)
-            found = f"{shim.pieces.n_trained:,} pieces"  # type: ignore[attr-defined] # SubwordPieces
-            yield ok(f"A vocabulary is learned from the training texts; here {found} of a sample")
-        elif isinstance(pieces, SubwordPieces) and not pieces.is_trained:
-            message = Errors.E007.format(pieces=type(pieces).__name__)
-            yield error(message, "Give them a vocabulary in one of these ways.")
-        elif isinstance(pieces, SubwordPieces):
-            yield ok(f"The vocabulary has {pieces.n_trained:,} pieces")
+
+
+def give_vocabulary(shim: EmbedderShim, part: Part, docs: Sequence[Doc]) -> Iterator[Finding]:
+    """Let the pieces of one encoder learn a vocabulary from a sample, if training does."""
+    pieces = shim.pieces
+    if needs_vocabulary(shim) and docs and not part.is_frozen:
+        train_pieces(shim, docs)
+        found = f"{shim.pieces.n_trained:,} pieces"  # type: ignore[attr-defined] # SubwordPieces
+        yield ok(f"A vocabulary is learned from the training texts; here {found} of a sample")
+    elif isinstance(pieces, SubwordPieces) and not pieces.is_trained:
+        message = Errors.E007.format(pieces=type(pieces).__name__)
+        yield error(message, "Give them a vocabulary in one of these ways.")
+    elif isinstance(pieces, SubwordPieces):
+        yield ok(f"The vocabulary has {pieces.n_trained:,} pieces")
 
 
 def load_weights(part: Part, plan: Plan) -> None:
@@ -51,15 +59,17 @@ def load_weights(part: Part, plan: Plan) -> None:
 def run_loaders(part: Part, plan: Plan) -> None:
     """Run the loaders of [initialize.components], which check that files fit the config."""
     section = plan.initialize["components"].get(part.name, {})
-    if part.is_frozen or part.is_sourced or len(part.shims) != 1:
+    if part.is_frozen or part.is_sourced or not isinstance(part.pipe, ContextualEmbedder):
         return
-    (shim,), place = part.shims, f"components.{part.name}.model"
-    kept = {key: section[key] for key in ("pieces_loader", "encoder_loader") if section.get(key)}
-    loaders = registry.resolve(kept)
-    if "pieces_loader" in loaders:
-        loaders["pieces_loader"](shim.pieces, place)
-    if "encoder_loader" in loaders:
-        loaders["encoder_loader"](shim.embedder.encoder, shim.pieces, place)
+    given = registry.resolve({key: section[key] for key in LOADERS if section.get(key)})
+    own = Loaders(given.get("encoder_loader"), given.get("pieces_loader"))
+    chosen = choose_loaders(part.pipe.model, part.name, own, given.get("member_loaders"))
+    for name, shim in name_shims(part.pipe.model, part.name).items():
+        loaders, place = chosen[name], find_section(part.name, name)
+        if loaders.pieces is not None:
+            loaders.pieces(shim.pieces, place)
+        if loaders.encoder is not None:
+            loaders.encoder(shim.embedder.encoder, shim.pieces, place)
 
 
 def load_by_callback(shims: Sequence[EmbedderShim], section: Any) -> None:

@@ -6,6 +6,7 @@ from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 
 from ..mix_listener import LayerMixListener
 from ..pipeline import ContextualEmbedder
+from ..stack import get_members, is_stack
 from .findings import Finding, error, ok
 from .parts import Part, Plan
 
@@ -77,17 +78,23 @@ def check_width(listener: Tok2VecListener, reader: str, upstream: Part) -> Findi
     """Whether a listener expects what its upstream makes."""
     found = listener.get_dim("nO")
     what = "vectors"
-    expected: int | None = upstream.pipe.model.get_dim("nO")
+    expected: int = upstream.pipe.model.get_dim("nO")
     if isinstance(listener, LayerMixListener):
         if not isinstance(upstream.pipe, ContextualEmbedder):
             return error(
                 f"'{reader}' mixes the layers of '{upstream.name}', which has none.",
                 "Use spacy.Tok2VecListener.v1, or a component of the factory ctxemb.",
             )
+        if is_stack(upstream.pipe.model):
+            return error(
+                f"'{reader}' mixes the layers of '{upstream.name}', whose model is a Stack of "
+                f"{list(get_members(upstream.pipe.model))}: they have no layers in common.",
+                "Use spacy.Tok2VecListener.v1 or spacy-ctxemb.Listener.v1 there.",
+            )
         what = "layers"
-        widths = {shim.embedder.encoder.width for shim in upstream.shims}
-        expected = widths.pop() if len(widths) == 1 else None
-    if expected is not None and found != expected:
+        (shim,) = upstream.shims
+        expected = shim.embedder.encoder.width
+    if found != expected:
         return error(
             f"'{reader}' expects {what} of width {found}, '{upstream.name}' makes {expected}.",
             f"Set the width of its listener to {expected}.",

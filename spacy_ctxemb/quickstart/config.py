@@ -18,24 +18,22 @@ from .encoders import (
 )
 from .heads import HEADS
 from .sources import Source, read_source
-from .training import build_cache, build_training
+from .training import Weights, build_cache, build_training, is_slow
 
 Section = dict[str, Any]
-
-#: Tokens of a document in training at most: longer ones are split into sentences, or left out.
-MAX_LENGTH = 500
 
 
 class Written(NamedTuple):
     """A config, and what to know of it.
 
     needs_weights: whether training wants `init_tok2vec`. obstacle: why there is no cache, though
-    there would be one otherwise.
+    there would be one otherwise. is_slow: whether the rate is so small that heads hardly learn.
     """
 
     config: Config
     needs_weights: bool
     obstacle: str | None
+    is_slow: bool
 
 
 def build_config(choices: Choices) -> Written:
@@ -48,6 +46,7 @@ def build_config(choices: Choices) -> Written:
         config,
         needs_weights=choices.encoder in NEW_ENCODERS and choices.freeze,
         obstacle=source.obstacle if source and choices.wants_cache else None,
+        is_slow=not choices.freeze and is_slow(weigh(choices, source)),
     )
 
 
@@ -55,7 +54,12 @@ def build_sections(choices: Choices, source: Source | None) -> Section:
     """What differs from spaCy's defaults."""
     upstream = take(source, choices) if source else build_upstream(choices)
     heads = {task: HEADS[task](dict(upstream.listener), choices.is_small) for task in choices.tasks}
-    paths: Section = {"train": None, "dev": None, "log": None, "vectors": choices.vectors}
+    paths: Section = {
+        "train": None,
+        "dev": None,
+        "log": None,
+        "vectors": find_vectors(choices, source),
+    }
     initialize: Section = {}
     sections: Section = {}
     if choices.encoder in NEW_ENCODERS:
@@ -76,10 +80,11 @@ def build_sections(choices: Choices, source: Source | None) -> Section:
         },
         "components": {upstream.name: upstream.section, **heads},
         "corpora": {
-            "train": {**reader, "path": "${paths.train}", "max_length": MAX_LENGTH},
+            # No max_length: it leaves documents out, and windows bound memory already.
+            "train": {**reader, "path": "${paths.train}", "max_length": 0},
             "dev": {**reader, "path": "${paths.dev}"},
         },
-        "training": build_training(choices, upstream.name, count_parameters(choices, source)),
+        "training": build_training(choices, upstream.name, weigh(choices, source)),
         "initialize": initialize,
         **sections,
     }
@@ -90,11 +95,19 @@ def build_upstream(choices: Choices) -> Upstream:
     return build_shipped(choices) if choices.encoder in SHIPPED else build_new(choices)
 
 
-def count_parameters(choices: Choices, source: Source | None) -> int:
-    """Those of an encoder that has weights; 0 for a new one."""
+def find_vectors(choices: Choices, source: Source | None) -> str | None:
+    """Static vectors: those chosen, or those that the source was trained with."""
+    if choices.vectors is None and source and source.has_vectors:
+        return source.path
+    return choices.vectors
+
+
+def weigh(choices: Choices, source: Source | None) -> Weights | None:
+    """What is known of the weights that an encoder has; None for a new one."""
     if choices.encoder in SHIPPED:
-        return sum(math.prod(shape) for shape in read_shapes(SHIPPED[choices.encoder]).values())
-    return source.n_parameters if source else 0
+        shapes = read_shapes(SHIPPED[choices.encoder]).values()
+        return Weights(sum(map(math.prod, shapes)), has_attention=False)
+    return source.weights if source else None
 
 
 def take(source: Source, choices: Choices) -> Upstream:

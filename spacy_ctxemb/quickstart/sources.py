@@ -1,6 +1,6 @@
 """The pipeline that an encoder is taken from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -11,13 +11,16 @@ from ..bridge import find_shims
 from ..errors import Errors
 from ..feature_cache import find_obstacle
 from ..pipeline import ContextualEmbedder
+from ..shim import EmbedderShim
+from .training import Weights
 
 
 class Source(NamedTuple):
     """What a config must know of it.
 
     name: of the component. width: of its vectors. encoder_width: of its layers, None where there
-    are several encoders. obstacle: why it cannot have a cache, if so.
+    are several encoders. weights: of all encoders. obstacle: why it cannot have a cache, if so.
+    has_vectors: whether its vocabulary has static vectors, which its component may read.
     """
 
     path: str
@@ -25,8 +28,9 @@ class Source(NamedTuple):
     lang: str
     width: int
     encoder_width: int | None
-    n_parameters: int
+    weights: Weights
     obstacle: str | None
+    has_vectors: bool
 
 
 def read_source(path: str) -> Source:
@@ -45,8 +49,18 @@ def read_source(path: str) -> Source:
         lang=str(nlp.lang),
         width=pipe.model.get_dim("nO"),
         encoder_width=shims[0].embedder.encoder.width if len(shims) == 1 else None,
-        n_parameters=sum(p.numel() for shim in shims for p in shim.embedder.parameters()),
+        weights=weigh(shims),
         obstacle=find_obstacle(shims[0], pipe._wanted) if len(shims) == 1 else None,
+        has_vectors=0 not in nlp.vocab.vectors.shape,
+    )
+
+
+def weigh(shims: Sequence[EmbedderShim]) -> Weights:
+    """What a learning rate depends on."""
+    return Weights(
+        sum(p.numel() for shim in shims for p in shim.embedder.parameters()),
+        has_attention=any(shim.embedder.encoder.has_attention for shim in shims),
+        learn_rate_factor=max((s.layer_training.learn_rate_factor for s in shims), default=1.0),
     )
 
 

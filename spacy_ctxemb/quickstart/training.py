@@ -1,41 +1,71 @@
 """How much, and at what rate, the components of a config learn."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from .choices import Choices
 
 Section = dict[str, Any]
 
-#: Parameters from which on a fine-tuned encoder wants a small rate.
+#: Parameters from which on a fine-tuned Transformer wants a small rate.
 LARGE = 10_000_000
 
 #: Where only the heads learn.
 FROZEN_RATE = 0.005
 
+#: What a head bears that learns along with an encoder.
+HEAD_RATE = 1e-3
+
 #: Share of all steps in which the rate rises.
 WARMUP_SHARE = 0.05
 
 
-def choose_rate(choices: Choices, n_parameters: int) -> float | Section:
+class Weights(NamedTuple):
+    """What the learning rate of an encoder that has weights depends on.
+
+    learn_rate_factor: its own share of the rate, see layer_training.py.
+    """
+
+    n_parameters: int
+    has_attention: bool
+    learn_rate_factor: float = 1.0
+
+
+def is_slow(weights: Weights | None) -> bool:
+    """Whether an encoder wants a rate at which what stands on top hardly learns."""
+    return weights is not None and is_large(weights) and weights.learn_rate_factor == 1.0
+
+
+def is_large(weights: Weights) -> bool:
+    """Whether an encoder wants a very small rate."""
+    return weights.has_attention and weights.n_parameters > LARGE
+
+
+def choose_rate(choices: Choices, weights: Weights | None) -> float | Section:
     """The learning rate, or its schedule.
 
     Source of the latter: Devlin et al. 2019, "BERT", appendix A.3.
 
-    n_parameters: of an encoder that has weights; 0 for a new one.
+    weights: None for a new encoder.
     """
     if choices.freeze:
         return FROZEN_RATE
     steps = count_steps(choices)
-    if n_parameters > LARGE:
-        peak = 5e-5
-    else:
-        peak = 1e-3 if choices.is_small and not n_parameters else 5e-4
     return {
         "@schedules": "warmup_linear.v1",
         "warmup_steps": round(WARMUP_SHARE * steps),
         "total_steps": steps,
-        "initial_rate": peak,
+        "initial_rate": find_peak(choices, weights),
     }
+
+
+def find_peak(choices: Choices, weights: Weights | None) -> float:
+    """The largest rate, with an encoder that learns."""
+    if weights is None:
+        return HEAD_RATE if choices.is_small else 5e-4
+    peak = 5e-4
+    if weights.has_attention:
+        peak = 5e-5 if is_large(weights) else 1e-4
+    return min(peak / weights.learn_rate_factor, HEAD_RATE)
 
 
 def count_steps(choices: Choices) -> int:
@@ -43,14 +73,14 @@ def count_steps(choices: Choices) -> int:
     return 5000 if choices.is_small else 20000
 
 
-def build_training(choices: Choices, upstream: str, n_parameters: int) -> Section:
+def build_training(choices: Choices, upstream: str, weights: Weights | None) -> Section:
     """The section [training]. upstream: the name of the component with the encoder."""
     frozen = [upstream] if choices.freeze else []
     # Small batches help small data; on a GPU larger ones cost little.
     batcher = {"@batchers": "spacy.batch_by_words.v1", "size": 500 if choices.gpu else 200}
     optimizer = {
         "@optimizers": "Adam.v1",
-        "learn_rate": choose_rate(choices, n_parameters),
+        "learn_rate": choose_rate(choices, weights),
         "grad_clip": 1.0,
         "use_averages": True,
     }

@@ -8,7 +8,8 @@ import spacy
 import srsly
 
 from ..doctor.configs import TEXTS, build_config, classifier, embedder, write_texts
-from ..pipelines import TRANSFORMER, initialised, inline_model, textcat_config
+from ..pipelines import BILM, TRANSFORMER, initialised, inline_model, textcat_config
+from ..stacks import stack
 from .command import run, run_well
 
 
@@ -109,6 +110,33 @@ def test_a_callback_brings_the_vocabulary(folder: Path) -> None:
     config = write(folder, components, initialize={"before_init": callback})
     output = run_well("doctor", config, "--paths.train", folder / "train.spacy")
     assert f"The vocabulary has {pieces.n_trained} pieces" in output
+
+
+def test_the_vocabulary_of_a_member(folder: Path) -> None:
+    """Loaders of a Stack's members are run, and its encoders have their names."""
+    shim = initialised(TRANSFORMER).get_pipe("ctxemb").model.shims[0]  # type: ignore[attr-defined]
+    path = folder / "pieces.json"
+    path.write_text(shim.pieces.tokenizer.to_str(), encoding="utf8")
+    pieces = {"@architectures": "spacy-ctxemb.SubwordPieces.v1", "vocab_size": 200}
+    bert = inline_model({**TRANSFORMER, "pieces": pieces, "training_precision": "bf16"})
+    model = stack({"bert": bert, "elmo": inline_model(BILM)}, combine="mix")
+    components = {"ctxemb": {"factory": "ctxemb", "model": model}, "textcat": classifier()}
+
+    def read(path: Path) -> tuple[int, str]:
+        loader = {"@misc": "spacy-ctxemb.TokenizerFile.v1", "path": str(path)}
+        loaders = {"member_loaders": {"bert": {"pieces_loader": loader}}}
+        config = write(folder, components, initialize={"components": {"ctxemb": loaders}})
+        code, output = run("doctor", config, "--paths.train", folder / "train.spacy")
+        return code, " ".join(output.split())
+
+    code, output = read(path)
+    assert code == 0
+    assert "Pieces of ctxemb.bert" in output and "Memory of ctxemb.elmo" in output
+    assert f"The vocabulary has {shim.pieces.n_trained} pieces" in output
+    assert "what training_precision = 'bf16' may save is not counted" in output
+    assert output.count("is not counted") == 1
+    code, output = read(folder / "nothing.json")
+    assert code == 1 and "Initialising 'ctxemb' would fail: [E036]" in output
 
 
 def test_nothing_to_examine(folder: Path) -> None:

@@ -10,9 +10,10 @@ from thinc.api import Config
 from spacy_ctxemb.quickstart.choices import Choices, Optimize
 from spacy_ctxemb.quickstart.config import take
 from spacy_ctxemb.quickstart.sources import Source
+from spacy_ctxemb.quickstart.training import Weights
 
 from ..bert_models import FAMILIES
-from ..pipelines import BILM, initialised
+from ..pipelines import BILM, TRANSFORMER, initialised
 from .command import run, run_well
 
 
@@ -48,13 +49,24 @@ def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
 
 
 def test_what_a_frozen_new_encoder_needs(tmp_path: Path) -> None:
-    output = run_well("init-config", "--freeze", tmp_path / "out.cfg")
+    output = run_well("init-config", "--encoder", "bilm", "--freeze", tmp_path / "out.cfg")
     assert "[W014] A frozen encoder is not initialised" in output
     assert "--paths.init_tok2vec WEIGHTS.bin" in output
     initialised().to_disk(tmp_path / "pipeline")
     arguments = ["--encoder", tmp_path / "pipeline", "--freeze", "--gpu", tmp_path / "other.cfg"]
     output = run_well("init-config", *arguments)
     assert "W014" not in output and "init_tok2vec" not in output and "--gpu-id 0" in output
+
+
+def test_advice_on_large_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    initialised(TRANSFORMER).to_disk(tmp_path / "pipeline")
+    arguments = ["--encoder", tmp_path / "pipeline", "--force", tmp_path / "out.cfg"]
+    advice = "on the frozen encoder first: pass --freeze"
+    assert advice not in " ".join(run_well("init-config", *arguments).split())
+    monkeypatch.setattr("spacy_ctxemb.quickstart.training.LARGE", 100)
+    assert advice in " ".join(run_well("init-config", *arguments).split())
+    output = run_well("init-config", "--freeze", *arguments)
+    assert advice not in " ".join(output.split())
 
 
 def test_why_there_is_no_cache(tmp_path: Path) -> None:
@@ -121,7 +133,9 @@ def test_paths_without_an_encoder(tmp_path: Path) -> None:
 
 
 def test_several_encoders_have_no_common_layers() -> None:
-    source = Source("pipeline", "ctxemb", "en", 48, None, 1000, None)
+    source = Source(
+        "pipeline", "ctxemb", "en", 48, None, Weights(1000, False), None, has_vectors=False
+    )
 
     def read(**settings: Any) -> Any:
         choices = Choices(["ner"], "pipeline", Optimize.accuracy, freeze=True, **settings)

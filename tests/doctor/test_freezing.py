@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb.doctor.findings import Level
-from spacy_ctxemb.doctor.freezing import check_freezing, has_weights
+from spacy_ctxemb.doctor.freezing import check_freezing, find_weights, list_trained
+from spacy_ctxemb.doctor.parts import Plan
 
-from ..pipelines import initialised
+from ..pipelines import BILM, initialised, inline_model
+from ..stacks import stack
 from .configs import build_plan, classifier, embedder, errors, messages, warnings
 
 FROZEN = {"frozen_components": ["ctxemb"], "annotating_components": ["ctxemb"]}
@@ -56,7 +58,8 @@ def test_weights_of_pretraining(tmp_path: Path) -> None:
     assert errors(check_freezing(plan)) == [f"There are no weights at {path} for 'ctxemb'."]
     path.touch()
     plan = build_plan(training=FROZEN, **pretrained(path))
-    assert not errors(check_freezing(plan)) and has_weights(plan.parts[0], plan)
+    assert not errors(check_freezing(plan))
+    assert f"'ctxemb' begins with the weights in {path}" in messages(check_freezing(plan), Level.ok)
     plan = build_plan(training=FROZEN, **pretrained(path, "tok2vec"))
     assert len(errors(check_freezing(plan))) == 1
 
@@ -64,7 +67,8 @@ def test_weights_of_pretraining(tmp_path: Path) -> None:
 def test_random_weights() -> None:
     plan = build_plan()
     assert warnings(check_freezing(plan)) == ["'ctxemb' begins with random weights."]
-    assert not has_weights(plan.parts[0], plan)
+    (part,) = plan.embedders
+    assert find_weights("ctxemb", part.shims[0], part, plan) is None
 
 
 def test_what_nobody_trains() -> None:
@@ -87,3 +91,81 @@ def test_names_that_are_not_there() -> None:
     plan = build_plan(training={"annotating_components": ["embedder"]})
     found = warnings(check_freezing(plan))
     assert found[0] == "training.annotating_components has ['embedder'], which are not there."
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A component that begins with weights of the package, if only by their name."""
+    monkeypatch.setattr("spacy_ctxemb.members.check_fit", lambda *arguments: None)
+    return {"ctxemb": {**embedder(), "pretrained": "some_weights"}, "textcat": classifier()}
+
+
+def test_weights_of_the_package(shipped: dict[str, Any]) -> None:
+    expected = "'ctxemb' begins with the weights some_weights of the package"
+    for training in ({}, FROZEN):
+        found = list(check_freezing(build_plan(shipped, training=training)))
+        assert expected in messages(found, Level.ok)
+        assert not errors(found) and not warnings(found)
+
+
+def test_a_loader_comes_before_weights_of_the_package(shipped: dict[str, Any]) -> None:
+    loader = {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "nowhere"}
+    initialize = {"components": {"ctxemb": {"encoder_loader": loader}}}
+    plan = build_plan(shipped, initialize=initialize)
+    assert "'ctxemb' begins with the weights that its encoder_loader reads" in messages(
+        check_freezing(plan), Level.ok
+    )
+
+
+def test_frozen_layers(tmp_path: Path) -> None:
+    components = {"ctxemb": embedder(freeze_layers=3), "textcat": classifier()}
+    plan = build_plan(components)
+    assert warnings(check_freezing(plan)) == [
+        "'ctxemb' begins with random weights, and freeze_layers keeps them all."
+    ]
+    assert list_trained(plan.parts[0], plan) == {}
+    components["ctxemb"] = embedder(freeze_layers=2)
+    plan = build_plan(components)
+    assert list(list_trained(plan.parts[0], plan)) == ["ctxemb"]
+    initialised({**BILM, "freeze_layers": 3}).to_disk(tmp_path / "pipeline")
+    plan = build_plan(
+        {"ctxemb": {"source": str(tmp_path / "pipeline")}, "textcat": classifier(upstream="ctxemb")}
+    )
+    assert (
+        "'ctxemb' has the weights of the pipeline it comes from, which freeze_layers keeps"
+    ) in messages(check_freezing(plan), Level.ok)
+
+
+def test_listeners_that_send_no_gradient() -> None:
+    def plan(*factors: float) -> Plan:
+        mute = {"@architectures": "spacy-ctxemb.Listener.v1", "upstream": "ctxemb"}
+        names = ("textcat", "textcat_multilabel")
+        heads = {
+            name: {**classifier(**mute, grad_factor=factor), "factory": name}
+            for name, factor in zip(names, factors, strict=False)
+        }
+        return build_plan({"ctxemb": embedder(), **heads})
+
+    message = "grad_factor is 0 in all that listen to 'ctxemb'. Nothing trains it."
+    silent = plan(0.0, 0.0)
+    assert message in warnings(check_freezing(silent))
+    assert list_trained(silent.parts[0], silent) == {}
+    mixed = plan(0.0, 0.5)
+    assert message not in warnings(check_freezing(mixed))
+    assert list(list_trained(mixed.parts[0], mixed)) == ["ctxemb"]
+
+
+def test_each_member_of_a_stack() -> None:
+    members = {"elmo": inline_model(BILM), "mine": inline_model(BILM), "other": inline_model(BILM)}
+    model = stack(members, combine="mix")
+    components = {"ctxemb": {"factory": "ctxemb", "model": model}, "textcat": classifier()}
+    loader = {"encoder_loader": {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "nowhere"}}
+    initialize = {"components": {"ctxemb": {"member_loaders": {"elmo": loader}}}}
+    plan = build_plan(components, initialize=initialize)
+    found = list(check_freezing(plan))
+    assert "'ctxemb.elmo' begins with the weights that its encoder_loader reads" in messages(
+        found, Level.ok
+    )
+    assert warnings(found) == [
+        f"'ctxemb.{name}' begins with random weights." for name in ("mine", "other")
+    ]

@@ -8,7 +8,7 @@ import pytest
 from spacy_ctxemb.doctor.findings import Level
 from spacy_ctxemb.doctor.optimizers import check_optimizer, read_rates
 
-from ..pipelines import TRANSFORMER, initialised
+from ..pipelines import TRANSFORMER, initialised, inline_model, textcat_config
 from .configs import build_plan, classifier, embedder, errors, messages, warnings
 
 WARMUP = {"@schedules": "warmup_linear.v1", "warmup_steps": 10, "total_steps": 100}
@@ -103,7 +103,40 @@ def test_a_head_on_a_frozen_encoder_learns_fast(pretrained: dict[str, Any]) -> N
     frozen = {"frozen_components": ["ctxemb"], "annotating_components": ["ctxemb"]}
     plan = build_plan(pretrained, training={**optimizer(5e-5), **frozen})
     assert warnings(check_optimizer(plan, 100)) == [
-        "The encoder is frozen, and the learning rate 5e-05 at most."
+        "No encoder learns, and the learning rate is 5e-05 at most."
     ]
     plan = build_plan(pretrained, training={**optimizer(0.005), **frozen})
     assert warnings(check_optimizer(plan, 100)) == []
+
+
+def test_an_encoder_inside_a_component_learns() -> None:
+    own = {"factory": "textcat", **textcat_config(inline_model(TRANSFORMER))}
+    plan = build_plan({"textcat": own}, training=optimizer(5e-5))
+    assert warnings(check_optimizer(plan, 100)) == []
+    plan = build_plan({"textcat": own}, training=optimizer(5e-5, grad_clip=0.0))
+    (found,) = warnings(check_optimizer(plan, 100))
+    assert "gradients of the encoder have no bound" in found
+
+
+def test_the_rate_of_an_encoder_is_its_own(tmp_path: Path) -> None:
+    initialised({**TRANSFORMER, "learn_rate_factor": 0.01}).to_disk(tmp_path)
+    components = {"ctxemb": {"source": str(tmp_path)}, "textcat": classifier(upstream="ctxemb")}
+
+    def find(rate: float) -> list[str]:
+        schedule = {**WARMUP, "initial_rate": rate}
+        return warnings(check_optimizer(build_plan(components, training=optimizer(schedule)), 100))
+
+    assert find(0.005) == []
+    (found,) = find(0.05)
+    assert "fine-tuned at a rate of at most 0.0005" in found
+
+
+def test_an_encoder_that_freeze_layers_keeps_bears_any_rate(tmp_path: Path) -> None:
+    initialised({**TRANSFORMER, "freeze_layers": 3}).to_disk(tmp_path)
+    components = {"ctxemb": {"source": str(tmp_path)}, "textcat": classifier(upstream="ctxemb")}
+    plan = build_plan(components, training=optimizer(0.005))
+    assert warnings(check_optimizer(plan, 100)) == []
+    plan = build_plan(components, training=optimizer(5e-5))
+    assert warnings(check_optimizer(plan, 100)) == [
+        "No encoder learns, and the learning rate is 5e-05 at most."
+    ]

@@ -8,6 +8,7 @@ from spacy_ctxemb.doctor.findings import Level
 from spacy_ctxemb.doctor.wiring import check_wiring
 
 from ..pipelines import inline_model, textcat_config
+from ..stacks import stack
 from .configs import BILM, build_plan, classifier, embedder, errors, messages
 
 MIX = {"@architectures": "spacy-ctxemb.LayerMixListener.v1", "upstream": "ctxemb"}
@@ -133,3 +134,18 @@ def test_a_component_that_cannot_be_built() -> None:
     assert "'ctxemb' cannot be built: [E011] A stride of 20 does not fit" in found[0]
     assert "'typo' cannot be built: [E002]" in found[1]
     assert "would read zeros" in found[2]
+
+
+def test_layers_of_several_encoders(model: dict[str, Any]) -> None:
+    """As training says (E131)."""
+    members = {"one": inline_model(BILM), "other": inline_model(model)}
+    components = {
+        "ctxemb": {"factory": "ctxemb", "model": stack(members, combine="mix")},
+        "textcat": mixer(16),
+    }
+    assert find(components) == [
+        "'textcat' mixes the layers of 'ctxemb', whose model is a Stack of ['one', 'other']: they "
+        "have no layers in common."
+    ]
+    components["textcat"] = classifier(upstream="ctxemb")
+    assert find(components) == []

@@ -14,12 +14,16 @@ from spacy.util import load_config
 from thinc.api import Config, fix_random_seed
 
 from spacy_ctxemb.bridge import get_shim
+from spacy_ctxemb.doctor.optimizers import check_optimizer
+from spacy_ctxemb.doctor.parts import read_plan
 from spacy_ctxemb.quickstart.choices import NEW_ENCODERS, Choices, Optimize
 from spacy_ctxemb.quickstart.config import build_config
 from spacy_ctxemb.quickstart.heads import HEADS
+from spacy_ctxemb.quickstart.training import Weights, find_peak, is_slow
 
 from ..annotated import write_corpus
 from ..pipelines import BILM, TRANSFORMER, initialised
+from ..stacks import MEMBERS, stack, stacked
 
 ENCODERS = ("english", "bilm", "transformer", "bilm pipeline", "transformer pipeline")
 ALL = [name for name in HEADS if name != "textcat"]
@@ -205,15 +209,55 @@ def test_a_gpu_and_vectors(folder: Path) -> None:
     assert config.interpolate()["initialize"]["vectors"] == "en_vectors"
 
 
-def test_large_encoders_learn_slowly(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_depend_on_the_encoder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def find_peak(encoder: str) -> float:
         config = build_config(choose(folder, encoder)).config
         return float(config["training"]["optimizer"]["learn_rate"]["initial_rate"])
 
     assert find_peak("transformer") == 1e-3
-    assert find_peak("transformer pipeline") == 5e-4
+    assert find_peak("bilm") == 1e-3
+    assert find_peak("english") == find_peak("bilm pipeline") == 5e-4
+    assert find_peak("transformer pipeline") == 1e-4
     monkeypatch.setattr("spacy_ctxemb.quickstart.training.LARGE", 100)
     assert find_peak("transformer pipeline") == 5e-5
+    assert find_peak("bilm pipeline") == 5e-4
+
+
+def test_an_encoder_with_a_rate_of_its_own(tmp_path: Path) -> None:
+    """What it learns at is the same, and the heads learn faster."""
+    initialised({**TRANSFORMER, "learn_rate_factor": 0.2}).to_disk(tmp_path / "pipeline")
+    config = build_config(choose(tmp_path, "pipeline")).config
+    assert config["training"]["optimizer"]["learn_rate"]["initial_rate"] == pytest.approx(5e-4)
+    choices = choose(tmp_path, "pipeline")
+    assert find_peak(choices, Weights(10**8, True, learn_rate_factor=0.01)) == 1e-3
+    assert is_slow(Weights(10**8, True)) and not is_slow(Weights(10**8, True, 0.01))
+
+
+def test_doctor_agrees_with_the_rates(folder: Path) -> None:
+    for encoder in ("english", "bilm pipeline", "transformer pipeline"):
+        plan = read_plan(build_config(choose(folder, encoder)).config)
+        found = list(check_optimizer(plan, plan.training["max_steps"]))
+        assert {one.level.value for one in found} == {"ok"}, found
+
+
+def test_long_documents_are_read_whole(folder: Path) -> None:
+    readers = build_config(choose(folder, "bilm")).config.interpolate()["corpora"]
+    assert readers["train"]["max_length"] == readers["dev"]["max_length"] == 0
+
+
+def test_static_vectors_of_a_pipeline(folder: Path, tmp_path: Path) -> None:
+    """Without them a Stack with StaticVectors could not be trained (E134)."""
+    members = {"elmo": MEMBERS["elmo"], "static": MEMBERS["static"]}
+    stacked(stack(members)).to_disk(tmp_path / "stack pipeline")
+    config = build_config(choose(tmp_path, "stack pipeline", freeze=True)).config
+    assert config.interpolate()["initialize"]["vectors"] == str(tmp_path / "stack pipeline")
+    own = build_config(choose(tmp_path, "stack pipeline", vectors="en_vectors")).config
+    assert own["paths"]["vectors"] == "en_vectors"
+    assert build_config(choose(folder, "bilm pipeline")).config["paths"]["vectors"] is None
+    config.to_disk(tmp_path / "config.cfg")
+    settings = {**overrides(folder), "training.max_steps": 2, "training.eval_frequency": 2}
+    train(tmp_path / "config.cfg", tmp_path / "out", overrides=settings)
+    assert spacy.load(tmp_path / "out" / "model-last").pipe_names == ["ctxemb", "ner"]
 
 
 @pytest.mark.parametrize("encoder, other", [("bilm", "bilm"), ("transformer", "mlm")])
