@@ -7,7 +7,7 @@ from typing import cast
 
 from spacy.language import Language
 from spacy.training import Example
-from spacy.util import load_config, load_model_from_config
+from spacy.util import load_model_from_config
 from thinc.api import Config, fix_random_seed, get_torch_default_device
 
 from ..bridge import ContextualModel
@@ -17,6 +17,7 @@ from ..pipeline import ContextualEmbedder
 from ..pretrained import AUTO
 from ..pretraining_objective import get_pretrained_shim
 from ..shim import EmbedderShim
+from .continuation import check_basis, check_continuation
 from .loop import Report, Trainer
 from .monitor import Monitor
 from .neighbours import Neighbours
@@ -30,13 +31,6 @@ from .token_store import TokenStore, build_token_store
 
 #: Texts that components see when they are initialised.
 N_SAMPLE = 10
-
-#: What may differ between a run and its continuation.
-MAY_CHANGE = {
-    *("max_steps", "eval_every", "checkpoint_every", "keep_checkpoints", "learn_rate"),
-    *("neighbours", "n_workers", "tensorboard", "wandb_project", "compile", "parallel"),
-    *("accumulate", "held_out"),
-}
 
 
 def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
@@ -54,16 +48,19 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
             n_shards=processes.n * settings.accumulate,
             keep=settings.keep_checkpoints,
         )
-        if snapshots.list_paths():
+        continues = bool(snapshots.list_paths())
+        if continues:
             check_continuation(config, output, resume=resume)
+            snapshots.check_shards()
         nlp = build_pipeline(config, settings)
         shim = get_pretrained_shim(get_model(nlp, settings))
         stores = build_stores(nlp, shim, settings, output, processes)
         task = build_task(shim, settings, *stores)
         if processes.is_first:
+            check_basis(stores[0], shim.pieces, task.objective, output, continues=continues)
             with replacing(output / "config.cfg") as temporary:
                 config.to_disk(temporary)
-        trainer = train(task, settings, processes, snapshots, nlp, output)
+        trainer = train(task, settings, processes, snapshots, nlp, output, resume=resume)
         weights = gather_weights(trainer.module)
         if not processes.is_first:
             return None
@@ -76,24 +73,6 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
         with replacing(output / "model-last.bin") as temporary:
             temporary.write_bytes(get_model(nlp, settings).to_bytes())
     return nlp
-
-
-def check_continuation(config: Config, output: Path, *, resume: bool) -> None:
-    """Refuse to write over a run, or to go on with another one."""
-    if not resume:
-        raise ValueError(Errors.E207.format(path=output))
-    before = load_config(output / "config.cfg", interpolate=True)
-    now = config.interpolate()
-    names = [name for name in ("nlp", "components") if before.get(name) != now.get(name)]
-    sections = before.get(SECTION, {}), now[SECTION]
-    changed = {
-        name
-        for name in {**sections[0], **sections[1]}
-        if sections[0].get(name) != sections[1].get(name)
-    }
-    names += [f"{SECTION}.{name}" for name in sorted(changed - MAY_CHANGE)]
-    if names:
-        raise ValueError(Errors.E209.format(path=output / "config.cfg", names=names))
 
 
 def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
@@ -160,6 +139,8 @@ def train(
     snapshots: Snapshots,
     nlp: Language,
     output: Path,
+    *,
+    resume: bool,
 ) -> Trainer:
     """Take all steps, and show them."""
     listeners: list[Callable[[Report], None]] = []
@@ -188,6 +169,8 @@ def train(
         monitor.show(Errors.W020.format(name=name))
     if trainer.progress.steps:
         monitor.show(f"resumed after step {trainer.progress.steps}")
+    elif resume:
+        monitor.show(f"no checkpoint in {snapshots.folder}: begins anew")
     try:
         trainer.run()
     finally:
