@@ -10,7 +10,7 @@ from spacy.training import Example
 from spacy.util import load_model_from_config
 from thinc.api import Config, fix_random_seed, get_torch_default_device
 
-from ..bridge import ContextualModel
+from ..bridge import ContextualModel, needs_vocabulary
 from ..errors import Errors
 from ..files import replacing
 from ..pipeline import ContextualEmbedder
@@ -69,6 +69,7 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
             shim = get_pretrained_shim(get_model(nlp, settings))
             task = build_task(shim, settings, *stores)
         task.module.load_state_dict(weights)
+        task.module.eval()
         shim.weights_changed()
         with replacing(output / "model-last.bin") as temporary:
             temporary.write_bytes(get_model(nlp, settings).to_bytes())
@@ -84,10 +85,26 @@ def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
     if section.get("factory") == "ctxemb" and section.get("pretrained", AUTO) == AUTO:
         section["pretrained"] = None
     nlp = load_model_from_config(pipeline, auto_fill=True)
+    check_vocabulary(nlp, settings)
     texts = list(islice((text for texts in settings.held_out for text in texts), N_SAMPLE))
     examples = [Example.from_dict(nlp.make_doc(text), {}) for text in texts]
     nlp.initialize(lambda: examples)
     return nlp
+
+
+def check_vocabulary(nlp: Language, settings: PretrainSettings) -> None:
+    """Refuse pieces that would learn their vocabulary from the few texts of build_pipeline."""
+    name = settings.component
+    shim = get_pretrained_shim(get_model(nlp, settings))
+    loaders = nlp.config["initialize"]["components"].get(name, {})
+    if loaders.get("pieces_loader") or loaders.get("encoder_loader"):
+        return
+    if needs_vocabulary(shim):
+        with nlp.select_pipes(enable=[]):
+            nlp.initialize()  # its callbacks alone, one of which may load a vocabulary
+    if needs_vocabulary(shim):
+        pieces = type(shim.pieces).__name__
+        raise ValueError(Errors.E232.format(component=name, pieces=pieces))
 
 
 def get_model(nlp: Language, settings: PretrainSettings) -> ContextualModel:

@@ -1,16 +1,19 @@
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.pretraining.loop import MAX_SKIPPED, Report, summarise
-from spacy_ctxemb.pretraining.run import pretrain
+from spacy_ctxemb.pretraining.run import build_pipeline, pretrain
+from spacy_ctxemb.pretraining.settings import read_settings
 from spacy_ctxemb.pretraining.snapshots import is_whole
 
-from .runs import build_trainer, read_state, tiny_run, write_documents
+from .runs import build_trainer, read_state, tiny_masked_lm_run, tiny_run, write_documents
 
 
 @pytest.fixture
@@ -225,6 +228,14 @@ def test_only_the_last_checkpoints_are_kept(text: Path, tmp_path: Path) -> None:
     assert names == ["step-00000008", "step-00000009"]
 
 
+def test_the_pipeline_of_a_run_has_no_dropout(text: Path, tmp_path: Path) -> None:
+    changes = {"pretrain__neighbours": ["bank"], "components__ctxemb__model__dropout": 0.5}
+    nlp = pretrain(tiny_run(text, pretrain__max_steps=1, **changes), tmp_path, resume=False)
+    assert nlp is not None
+    first, second = (nlp("She stood on the steep bank.").tensor for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
 def test_a_run_is_not_written_over(text: Path, tmp_path: Path) -> None:
     config = tiny_run(text, pretrain__max_steps=2)
     pretrain(config, tmp_path, resume=False)
@@ -260,8 +271,10 @@ def test_a_run_goes_on_with_its_own_text_only(text: Path, tmp_path: Path) -> Non
 
 def test_another_number_of_shards_is_refused(text: Path, tmp_path: Path) -> None:
     pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=False)
+    shutil.rmtree(tmp_path / "text")
     with pytest.raises(ValueError, match="E204.*of 1 shards of the data, but here are 2"):
         pretrain(tiny_run(text, pretrain__accumulate=2), tmp_path, resume=True)
+    assert not (tmp_path / "text").exists()  # nothing was tokenised
 
 
 def test_the_log_has_each_step_once(text: Path, tmp_path: Path) -> None:
@@ -274,6 +287,29 @@ def test_the_log_has_each_step_once(text: Path, tmp_path: Path) -> None:
     assert all(set(row["scores"]) >= {"perplexity", "perplexity_forward"} for row in rows)
     words = 4 * 5
     assert [row["words"] for row in rows] == [3 * words, 4 * words, 6 * words]
+
+
+def test_pieces_are_never_learned_from_a_sample(text: Path, tmp_path: Path) -> None:
+    masked_lm = tiny_masked_lm_run(text)
+    del masked_lm["initialize"]["components"]["ctxemb"]["pieces_loader"]
+    message = "E232.*WordPieces of 'ctxemb' have no vocabulary.*train-pieces.*pieces_loader"
+    with pytest.raises(ValueError, match=message):
+        pretrain(masked_lm, tmp_path, resume=False)
+    assert not (tmp_path / "text").exists()
+
+
+def test_pieces_may_come_from_a_callback(text: Path, tmp_path: Path) -> None:
+    masked_lm = tiny_masked_lm_run(text)
+    loader = masked_lm["initialize"]["components"]["ctxemb"].pop("pieces_loader")
+    masked_lm["initialize"]["before_init"] = {
+        "@callbacks": "spacy-ctxemb.LoadPieces.v1",
+        "path": loader["path"],
+    }
+    config = masked_lm.interpolate()
+    nlp = build_pipeline(config, read_settings(config))
+    vocabulary = json.loads(Path(config["paths"]["pieces"]).read_text())["model"]["vocab"]
+    pieces = get_shim(nlp.get_pipe("ctxemb").model).pieces
+    assert pieces.to_json()["tokenizer"]["model"]["vocab"] == vocabulary
 
 
 def test_summaries_name_perplexities_and_accuracies() -> None:
