@@ -698,7 +698,10 @@ class Errors(metaclass=_Coded):
         "Make one with `python -m spacy ctxemb train-pieces`, and name it as pieces_loader in "
         "[initialize.components.{component}]."
     )
-    W020 = "The checkpoint {name} is damaged; the one before it is used."
+    W020 = (
+        "The checkpoint {name} is damaged; the one before it is used. It was renamed to "
+        "damaged-{name}, and may be deleted."
+    )
 
     # vectors of documents, attention
     E092 = "There is no doc_pooling '{name}'. Use one of {options}, or null."

@@ -137,7 +137,7 @@ MAY_IMPORT = {
         *("spacy", "thinc", "torch", ".encoders", ".pieces", ".pretraining"),
     },
     "pretraining.objectives": {
-        *(".encoders", ".objectives", ".pieces", ".pretraining", ".subword_pieces"),
+        *("torch", ".encoders", ".objectives", ".pieces", ".pretraining", ".subword_pieces"),
     },
     "pretraining.optimizers": {"torch", ".pretraining"},
     "pretraining.processes": {"torch"},

@@ -1,6 +1,7 @@
 """One run of pretraining, from a config to weights."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -41,6 +42,7 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     resume: go on from the last checkpoint; else there must be none.
     """
     settings = read_settings(config.interpolate())
+    check_loggers(settings)
     with join_processes(get_torch_default_device().type) as processes:
         snapshots = Snapshots(
             output / "checkpoints",
@@ -54,6 +56,7 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
             snapshots.check_shards()
         nlp = build_pipeline(config, settings)
         shim = get_pretrained_shim(get_model(nlp, settings))
+        settings.objective.check(shim.embedder.encoder, shim.pieces)
         stores = build_stores(nlp, shim, settings, output, processes)
         task = build_task(shim, settings, *stores)
         if processes.is_first:
@@ -74,6 +77,14 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
         with replacing(output / "model-last.bin") as temporary:
             temporary.write_bytes(get_model(nlp, settings).to_bytes())
     return nlp
+
+
+def check_loggers(settings: PretrainSettings) -> None:
+    """Refuse loggers that are not installed."""
+    wanted = {"tensorboard": settings.tensorboard, "wandb": bool(settings.wandb_project)}
+    for name, is_wanted in wanted.items():
+        if is_wanted and find_spec(name) is None:
+            raise ImportError(Errors.E206.format(name=name))
 
 
 def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
