@@ -685,7 +685,23 @@ class Errors(metaclass=_Coded):
         "The model of '{name}' is {model}, which has other layers than an encoder. Use "
         "ContextualTok2Vec.v1 or Stack.v1, and put further layers into the components that listen."
     )
-    W020 = "The checkpoint {name} is damaged; the one before it is used."
+    E230 = (
+        "The run in {path} cannot go on, since this has changed: {changed}. Put the former text, "
+        "pieces and tokenizer back, or begin a new run in another folder."
+    )
+    E231 = (
+        "All checkpoints in {path} are damaged: {names}. Delete this folder to begin anew, or put "
+        "a copy of a checkpoint there."
+    )
+    E232 = (
+        "{pieces} of '{component}' have no vocabulary, and would learn one from a few sentences. "
+        "Make one with `python -m spacy ctxemb train-pieces`, and name it as pieces_loader in "
+        "[initialize.components.{component}]."
+    )
+    W020 = (
+        "The checkpoint {name} is damaged; the one before it is used. It was renamed to "
+        "damaged-{name}, and may be deleted."
+    )
 
     # vectors of documents, attention
     E092 = "There is no doc_pooling '{name}'. Use one of {options}, or null."

@@ -137,7 +137,7 @@ MAY_IMPORT = {
         *("spacy", "thinc", "torch", ".encoders", ".pieces", ".pretraining"),
     },
     "pretraining.objectives": {
-        *(".encoders", ".objectives", ".pieces", ".pretraining", ".subword_pieces"),
+        *("torch", ".encoders", ".objectives", ".pieces", ".pretraining", ".subword_pieces"),
     },
     "pretraining.optimizers": {"torch", ".pretraining"},
     "pretraining.processes": {"torch"},
@@ -147,6 +147,7 @@ MAY_IMPORT = {
     "pretraining.monitor": {"torch", "tqdm", "wandb", ".files", ".pretraining"},
     "pretraining.plot": {".files", ".pretraining", ".report"},
     "pretraining.neighbours": {"numpy", "spacy", ".bridge", ".pretraining"},
+    "pretraining.continuation": {"spacy", "thinc", ".objectives", ".pieces", ".pretraining"},
     "pretraining.run": {
         *("spacy", "thinc", ".bridge", ".files", ".pipeline", ".pretrained", ".pretraining"),
         *(".pretraining_objective", ".shim"),

@@ -1,22 +1,24 @@
 """One run of pretraining, from a config to weights."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import cast
 
 from spacy.language import Language
 from spacy.training import Example
-from spacy.util import load_config, load_model_from_config
+from spacy.util import load_model_from_config
 from thinc.api import Config, fix_random_seed, get_torch_default_device
 
-from ..bridge import ContextualModel
+from ..bridge import ContextualModel, needs_vocabulary
 from ..errors import Errors
 from ..files import replacing
 from ..pipeline import ContextualEmbedder
 from ..pretrained import AUTO
 from ..pretraining_objective import get_pretrained_shim
 from ..shim import EmbedderShim
+from .continuation import check_basis, check_continuation
 from .loop import Report, Trainer
 from .monitor import Monitor
 from .neighbours import Neighbours
@@ -31,13 +33,6 @@ from .token_store import TokenStore, build_token_store
 #: Texts that components see when they are initialised.
 N_SAMPLE = 10
 
-#: What may differ between a run and its continuation.
-MAY_CHANGE = {
-    *("max_steps", "eval_every", "checkpoint_every", "keep_checkpoints", "learn_rate"),
-    *("neighbours", "n_workers", "tensorboard", "wandb_project", "compile", "parallel"),
-    *("accumulate", "held_out"),
-}
-
 
 def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     """Train the encoder of a config. Returns the pipeline, in the first process.
@@ -47,6 +42,7 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     resume: go on from the last checkpoint; else there must be none.
     """
     settings = read_settings(config.interpolate())
+    check_loggers(settings)
     with join_processes(get_torch_default_device().type) as processes:
         snapshots = Snapshots(
             output / "checkpoints",
@@ -54,16 +50,20 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
             n_shards=processes.n * settings.accumulate,
             keep=settings.keep_checkpoints,
         )
-        if snapshots.list_paths():
+        continues = bool(snapshots.list_paths())
+        if continues:
             check_continuation(config, output, resume=resume)
+            snapshots.check_shards()
         nlp = build_pipeline(config, settings)
         shim = get_pretrained_shim(get_model(nlp, settings))
+        settings.objective.check(shim.embedder.encoder, shim.pieces)
         stores = build_stores(nlp, shim, settings, output, processes)
         task = build_task(shim, settings, *stores)
         if processes.is_first:
+            check_basis(stores[0], shim.pieces, task.objective, output, continues=continues)
             with replacing(output / "config.cfg") as temporary:
                 config.to_disk(temporary)
-        trainer = train(task, settings, processes, snapshots, nlp, output)
+        trainer = train(task, settings, processes, snapshots, nlp, output, resume=resume)
         weights = gather_weights(trainer.module)
         if not processes.is_first:
             return None
@@ -72,28 +72,19 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
             shim = get_pretrained_shim(get_model(nlp, settings))
             task = build_task(shim, settings, *stores)
         task.module.load_state_dict(weights)
+        task.module.eval()
         shim.weights_changed()
         with replacing(output / "model-last.bin") as temporary:
             temporary.write_bytes(get_model(nlp, settings).to_bytes())
     return nlp
 
 
-def check_continuation(config: Config, output: Path, *, resume: bool) -> None:
-    """Refuse to write over a run, or to go on with another one."""
-    if not resume:
-        raise ValueError(Errors.E207.format(path=output))
-    before = load_config(output / "config.cfg", interpolate=True)
-    now = config.interpolate()
-    names = [name for name in ("nlp", "components") if before.get(name) != now.get(name)]
-    sections = before.get(SECTION, {}), now[SECTION]
-    changed = {
-        name
-        for name in {**sections[0], **sections[1]}
-        if sections[0].get(name) != sections[1].get(name)
-    }
-    names += [f"{SECTION}.{name}" for name in sorted(changed - MAY_CHANGE)]
-    if names:
-        raise ValueError(Errors.E209.format(path=output / "config.cfg", names=names))
+def check_loggers(settings: PretrainSettings) -> None:
+    """Refuse loggers that are not installed."""
+    wanted = {"tensorboard": settings.tensorboard, "wandb": bool(settings.wandb_project)}
+    for name, is_wanted in wanted.items():
+        if is_wanted and find_spec(name) is None:
+            raise ImportError(Errors.E206.format(name=name))
 
 
 def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
@@ -105,10 +96,26 @@ def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
     if section.get("factory") == "ctxemb" and section.get("pretrained", AUTO) == AUTO:
         section["pretrained"] = None
     nlp = load_model_from_config(pipeline, auto_fill=True)
+    check_vocabulary(nlp, settings)
     texts = list(islice((text for texts in settings.held_out for text in texts), N_SAMPLE))
     examples = [Example.from_dict(nlp.make_doc(text), {}) for text in texts]
     nlp.initialize(lambda: examples)
     return nlp
+
+
+def check_vocabulary(nlp: Language, settings: PretrainSettings) -> None:
+    """Refuse pieces that would learn their vocabulary from the few texts of build_pipeline."""
+    name = settings.component
+    shim = get_pretrained_shim(get_model(nlp, settings))
+    loaders = nlp.config["initialize"]["components"].get(name, {})
+    if loaders.get("pieces_loader") or loaders.get("encoder_loader"):
+        return
+    if needs_vocabulary(shim):
+        with nlp.select_pipes(enable=[]):
+            nlp.initialize()  # its callbacks alone, one of which may load a vocabulary
+    if needs_vocabulary(shim):
+        pieces = type(shim.pieces).__name__
+        raise ValueError(Errors.E232.format(component=name, pieces=pieces))
 
 
 def get_model(nlp: Language, settings: PretrainSettings) -> ContextualModel:
@@ -160,6 +167,8 @@ def train(
     snapshots: Snapshots,
     nlp: Language,
     output: Path,
+    *,
+    resume: bool,
 ) -> Trainer:
     """Take all steps, and show them."""
     listeners: list[Callable[[Report], None]] = []
@@ -188,6 +197,8 @@ def train(
         monitor.show(Errors.W020.format(name=name))
     if trainer.progress.steps:
         monitor.show(f"resumed after step {trainer.progress.steps}")
+    elif resume:
+        monitor.show(f"no checkpoint in {snapshots.folder}: begins anew")
     try:
         trainer.run()
     finally:

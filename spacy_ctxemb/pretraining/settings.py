@@ -27,6 +27,9 @@ BuildOptimizer = Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer]
 class BuildTask(Protocol):
     """What `[pretrain.objective]` makes."""
 
+    def check(self, encoder: Encoder, pieces: Pieces) -> None:
+        """Refuse an encoder or pieces that cannot be trained so, before any text is read."""
+
     def __call__(
         self,
         encoder: Encoder,

@@ -86,7 +86,8 @@ class Snapshots:
             shutil.rmtree(path, ignore_errors=True)
             temporary.rename(path)
             for old in self.list_paths()[: -self.keep]:
-                shutil.rmtree(old)
+                if old != path:
+                    shutil.rmtree(old)
         self.processes.wait()
         return path
 
@@ -94,14 +95,43 @@ class Snapshots:
         """Checkpoints that were finished, the last one last."""
         return sorted(p for p in self.folder.glob("step-*") if p.suffix != ".tmp")
 
-    def find_last(self) -> tuple[Path | None, list[Path]]:
-        """The last checkpoint that is not damaged, and those after it, which are."""
+    def find_last(self) -> tuple[Path | None, list[str]]:
+        """The last checkpoint that is not damaged, None if there are none at all, and the names
+        of those after it, which are.
+
+        The first process looks, and sets damaged ones aside under other names: else they would
+        count as later than those which are still to come.
+        """
+        found, damaged = "", list[str]()
+        if self.processes.is_first:
+            found, damaged = self._search()
+        found, damaged = json.loads(self.processes.agree(json.dumps([found, damaged])))
+        if damaged and not found:
+            raise ValueError(Errors.E231.format(path=self.folder, names=damaged))
+        return self.folder / found if found else None, damaged
+
+    def _search(self) -> tuple[str, list[str]]:
         damaged: list[Path] = []
         for path in reversed(self.list_paths()):
             if is_whole(path):
-                return path, damaged
+                for other in damaged:
+                    aside = other.with_name(f"damaged-{other.name}")
+                    shutil.rmtree(aside, ignore_errors=True)
+                    other.rename(aside)
+                return path.name, [other.name for other in damaged]
             damaged.append(path)
-        return None, damaged
+        return "", [path.name for path in damaged]
+
+    def check_shards(self) -> None:
+        """Refuse checkpoints of another number of shards, as far as that can be read."""
+        for path in reversed(self.list_paths()):
+            try:
+                found = json.loads((path / PROGRESS).read_text(encoding="utf8"))["n_shards"]
+            except (OSError, ValueError, KeyError):
+                continue
+            if found == self.n_shards:
+                return
+            raise ValueError(Errors.E204.format(path=path, found=found, expected=self.n_shards))
 
     def load(
         self, path: Path, module: nn.Module, optimizer: Optimizer, shards: Sequence[Shard]

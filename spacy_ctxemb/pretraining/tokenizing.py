@@ -4,7 +4,11 @@ import json
 import os
 from collections.abc import Sequence
 from itertools import accumulate
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,10 +195,19 @@ _worker: list[Worker] = []
 
 
 def start_worker(recipe: Recipe) -> None:
-    """Make this process a worker."""
+    """Make this process a worker, which ends when its parent does, however that happens."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=end_after, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     os.environ[THREADS_SWITCH] = "false"
     _worker[:] = [Worker(recipe)]
+
+
+def end_after(process: BaseProcess) -> None:
+    """End this process as soon as another one has: a killed one cannot tell its workers to."""
+    wait([process.sentinel])
+    os._exit(1)
 
 
 def write_shard(chunk: Sequence[Text], path: Path) -> None:

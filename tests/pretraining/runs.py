@@ -15,8 +15,9 @@ from spacy_ctxemb.pretraining.run import build_pipeline, build_stores, build_tas
 from spacy_ctxemb.pretraining.settings import read_settings
 from spacy_ctxemb.pretraining.snapshots import Snapshots
 from spacy_ctxemb.pretraining_objective import get_pretrained_shim
+from spacy_ctxemb.subword_pieces import WordPieces
 
-from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS
+from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS, VOCAB_SIZE
 
 TINY: dict[str, Any] = {
     **TINY_ENCODERS["bilm"],
@@ -51,6 +52,26 @@ def tiny_run(text: Path, **changes: Any) -> Config:
     overrides = {name.replace("__", "."): value for name, value in changes.items()}
     paths = {"paths.train": str(text), "paths.held_out": str(text)}
     return load_config(CONFIGS / "pretrain_elmo.cfg", overrides=TINY | paths | overrides)
+
+
+def tiny_masked_lm_run(text: Path, **changes: Any) -> Config:
+    """The same for masked language modelling. Its pieces are written beside the text."""
+    pieces = WordPieces(VOCAB_SIZE)
+    pieces.train([TEXT])
+    path = text.with_name("pieces.json")
+    path.write_text(pieces.tokenizer.to_str(), encoding="utf8")
+    overrides = {
+        **TINY_ENCODERS["mlm"],
+        f"{ENCODER}.max_length": 32,
+        "paths.train": str(text),
+        "paths.held_out": str(text),
+        "paths.pieces": str(path),
+        "pretrain.neighbours": [],
+        "pretrain.max_steps": 1,
+        "pretrain.objective.batch_size": 4,
+    }
+    overrides |= {name.replace("__", "."): value for name, value in changes.items()}
+    return load_config(CONFIGS / "pretrain_bert.cfg", overrides=overrides)
 
 
 def build_trainer(

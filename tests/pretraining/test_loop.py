@@ -1,15 +1,19 @@
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.pretraining.loop import MAX_SKIPPED, Report, summarise
-from spacy_ctxemb.pretraining.run import pretrain
+from spacy_ctxemb.pretraining.run import build_pipeline, pretrain
+from spacy_ctxemb.pretraining.settings import read_settings
+from spacy_ctxemb.pretraining.snapshots import is_whole
 
-from .runs import build_trainer, read_state, tiny_run, write_documents
+from .runs import build_trainer, read_state, tiny_masked_lm_run, tiny_run, write_documents
 
 
 @pytest.fixture
@@ -166,23 +170,65 @@ def test_training_stops_where_no_step_is_finite(text: Path, tmp_path: Path) -> N
         trainer.run()
 
 
+def damage(checkpoint: Path) -> None:
+    """Change one bit."""
+    file = next(checkpoint.glob("model/*.distcp"))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
 def test_damaged_checkpoints_are_passed_over(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny_run(text, pretrain__max_steps=4)
     output = tmp_path / "run"
     output.mkdir()
-    pretrain(config, output, resume=False)
+    pretrain(config, output, resume=True)
+    assert f"no checkpoint in {output / 'checkpoints'}: begins anew" in capsys.readouterr().out
     weights = (output / "model-last.bin").read_bytes()
     last = sorted((output / "checkpoints").iterdir())[-1]
     assert last.name == "step-00000004"
-    file = next(last.glob("model/*.distcp"))
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
+    damage(last)
     pretrain(config, output, resume=True)
     assert "step-00000004 is damaged" in capsys.readouterr().out
     assert (output / "model-last.bin").read_bytes() == weights
+
+
+def test_damaged_checkpoints_are_never_kept_in_place_of_new_ones(
+    text: Path, tmp_path: Path
+) -> None:
+    build_trainer(tiny_run(text, pretrain__max_steps=6), tmp_path).run()
+    folder = tmp_path / "checkpoints"
+    damage(folder / "step-00000006")
+    config = tiny_run(text, pretrain__max_steps=5, pretrain__checkpoint_every=5)
+    trainer = build_trainer(config, tmp_path)
+    assert trainer.resume() == ["step-00000006"]
+    trainer.run()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("damaged-step-00000006", "step-00000004", "step-00000005")
+    ]
+
+
+def test_training_never_begins_anew_over_damaged_checkpoints(text: Path, tmp_path: Path) -> None:
+    trainer = build_trainer(tiny_run(text, pretrain__max_steps=4), tmp_path)
+    trainer.run()
+    for path in trainer.snapshots.list_paths():
+        damage(path)
+    message = r"E231.*\['step-00000004', 'step-00000002'\]. Delete this folder"
+    with pytest.raises(ValueError, match=message):
+        trainer.resume()
+    assert len(trainer.snapshots.list_paths()) == 2
+
+
+def test_the_checkpoint_just_written_is_never_dropped(text: Path, tmp_path: Path) -> None:
+    trainer = build_trainer(tiny_run(text), tmp_path)
+    for name in ("step-00000007", "step-00000008"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    path = trainer.snapshots.save(
+        trainer.progress, trainer.module, trainer.optimizer, trainer.shards
+    )
+    assert is_whole(path)
 
 
 def test_only_the_last_checkpoints_are_kept(text: Path, tmp_path: Path) -> None:
@@ -190,6 +236,14 @@ def test_only_the_last_checkpoints_are_kept(text: Path, tmp_path: Path) -> None:
     build_trainer(config, tmp_path / "a").run()
     names = [path.name for path in sorted((tmp_path / "a" / "checkpoints").iterdir())]
     assert names == ["step-00000008", "step-00000009"]
+
+
+def test_the_pipeline_of_a_run_has_no_dropout(text: Path, tmp_path: Path) -> None:
+    changes = {"pretrain__neighbours": ["bank"], "components__ctxemb__model__dropout": 0.5}
+    nlp = pretrain(tiny_run(text, pretrain__max_steps=1, **changes), tmp_path, resume=False)
+    assert nlp is not None
+    first, second = (nlp("She stood on the steep bank.").tensor for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_a_run_is_not_written_over(text: Path, tmp_path: Path) -> None:
@@ -207,10 +261,30 @@ def test_a_run_goes_on_with_its_own_settings_only(text: Path, tmp_path: Path) ->
         pretrain(other, tmp_path, resume=True)
 
 
+def test_a_run_goes_on_with_its_own_text_only(text: Path, tmp_path: Path) -> None:
+    """Types are numbered by frequency, so another text of as many types would fit the weights."""
+    held_out = tmp_path / "held_out.txt"
+    held_out.write_text(text.read_text())
+    changes = {"pretrain__held_out__path": str(held_out), "pretrain__objective__vocab_size": 20}
+    pretrain(tiny_run(text, pretrain__max_steps=2, **changes), tmp_path, resume=False)
+    before, log = text.read_text(), (tmp_path / "log.jsonl").read_text()
+    config = tiny_run(text, pretrain__max_steps=4, **changes)
+    text.write_text(before + "\nzebra yak zebra yak\n" * 60)
+    message = r"E230.*changed: the text to learn from, what the objective predicts\."
+    with pytest.raises(ValueError, match=message):
+        pretrain(config, tmp_path, resume=True)
+    assert (tmp_path / "log.jsonl").read_text() == log
+    text.write_text(before)  # with another time
+    pretrain(config, tmp_path, resume=True)
+    assert (tmp_path / "checkpoints" / "step-00000004").exists()
+
+
 def test_another_number_of_shards_is_refused(text: Path, tmp_path: Path) -> None:
     pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=False)
+    shutil.rmtree(tmp_path / "text")
     with pytest.raises(ValueError, match="E204.*of 1 shards of the data, but here are 2"):
         pretrain(tiny_run(text, pretrain__accumulate=2), tmp_path, resume=True)
+    assert not (tmp_path / "text").exists()  # nothing was tokenised
 
 
 def test_the_log_has_each_step_once(text: Path, tmp_path: Path) -> None:
@@ -223,6 +297,29 @@ def test_the_log_has_each_step_once(text: Path, tmp_path: Path) -> None:
     assert all(set(row["scores"]) >= {"perplexity", "perplexity_forward"} for row in rows)
     words = 4 * 5
     assert [row["words"] for row in rows] == [3 * words, 4 * words, 6 * words]
+
+
+def test_pieces_are_never_learned_from_a_sample(text: Path, tmp_path: Path) -> None:
+    masked_lm = tiny_masked_lm_run(text)
+    del masked_lm["initialize"]["components"]["ctxemb"]["pieces_loader"]
+    message = "E232.*WordPieces of 'ctxemb' have no vocabulary.*train-pieces.*pieces_loader"
+    with pytest.raises(ValueError, match=message):
+        pretrain(masked_lm, tmp_path, resume=False)
+    assert not (tmp_path / "text").exists()
+
+
+def test_pieces_may_come_from_a_callback(text: Path, tmp_path: Path) -> None:
+    masked_lm = tiny_masked_lm_run(text)
+    loader = masked_lm["initialize"]["components"]["ctxemb"].pop("pieces_loader")
+    masked_lm["initialize"]["before_init"] = {
+        "@callbacks": "spacy-ctxemb.LoadPieces.v1",
+        "path": loader["path"],
+    }
+    config = masked_lm.interpolate()
+    nlp = build_pipeline(config, read_settings(config))
+    vocabulary = json.loads(Path(config["paths"]["pieces"]).read_text())["model"]["vocab"]
+    pieces = get_shim(nlp.get_pipe("ctxemb").model).pieces
+    assert pieces.to_json()["tokenizer"]["model"]["vocab"] == vocabulary
 
 
 def test_summaries_name_perplexities_and_accuracies() -> None:

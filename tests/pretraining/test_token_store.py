@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
@@ -258,6 +259,46 @@ def test_shards_of_another_corpus_are_not_used(
     other = [["Another text."]]
     store = build_token_store(write_sentences(tmp_path / "b.txt", other), nlp, pieces, folder)
     assert read_words(store) == tokenize(nlp, other)
+
+
+#: Prints its worker's id, and waits for it.
+WAITING = """
+import os, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import spacy
+from spacy_ctxemb.pieces import CharacterPieces
+from spacy_ctxemb.pretraining.tokenizing import make_recipe, start_worker
+
+if __name__ == "__main__":
+    recipe = make_recipe(spacy.blank("en"), CharacterPieces(12), split=False)
+    with ProcessPoolExecutor(1, get_context("spawn"), start_worker, (recipe,)) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 300).result()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    script = tmp_path / "waiting.py"
+    script.write_text(WAITING)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert is_running(worker)
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(worker)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that nobody has waited for is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_errors_in_workers_arrive() -> None:

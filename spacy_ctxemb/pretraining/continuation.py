@@ -1,0 +1,84 @@
+"""Whether a run may go on: with the config, the text and the pieces that it was begun with."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from spacy.util import load_config
+from thinc.api import Config
+
+from ..errors import Errors
+from ..objectives import Objective
+from ..pieces import Pieces
+from .merging import ARRAYS
+from .settings import SECTION
+from .snapshots import compute_checksum
+from .token_store import META, TokenStore, write_json
+
+#: Digests of what checkpoints of a run depend on besides its config.
+BASIS = "basis.json"
+
+#: What may differ between a run and its continuation.
+MAY_CHANGE = {
+    *("max_steps", "eval_every", "checkpoint_every", "keep_checkpoints", "learn_rate"),
+    *("neighbours", "n_workers", "tensorboard", "wandb_project", "compile", "parallel"),
+    *("accumulate", "held_out"),
+}
+
+
+def check_continuation(config: Config, output: Path, *, resume: bool) -> None:
+    """Refuse to write over a run, or to go on with another config."""
+    if not resume:
+        raise ValueError(Errors.E207.format(path=output))
+    before = load_config(output / "config.cfg", interpolate=True)
+    now = config.interpolate()
+    names = [name for name in ("nlp", "components") if before.get(name) != now.get(name)]
+    sections = before.get(SECTION, {}), now[SECTION]
+    changed = {
+        name
+        for name in {**sections[0], **sections[1]}
+        if sections[0].get(name) != sections[1].get(name)
+    }
+    names += [f"{SECTION}.{name}" for name in sorted(changed - MAY_CHANGE)]
+    if names:
+        raise ValueError(Errors.E209.format(path=output / "config.cfg", names=names))
+
+
+def check_basis(
+    store: TokenStore, pieces: Pieces, objective: Objective, output: Path, *, continues: bool
+) -> None:
+    """Refuse to go on with other types, pieces or targets: rows of weights would change places.
+
+    store: of the text to learn from. output: the run's folder, where this is noted at the
+    beginning. continues: whether there are checkpoints.
+    """
+    path = output / BASIS
+    now = {
+        "the text to learn from": read_digest(store),
+        "the pieces": compute_digest(pieces.to_json()),
+        "what the objective predicts": compute_digest(objective.to_json()),
+    }
+    if continues and path.exists():
+        before = json.loads(path.read_text(encoding="utf8"))
+        changed = [name for name, digest in now.items() if before.get(name) != digest]
+        if changed:
+            raise ValueError(Errors.E230.format(path=output, changed=", ".join(changed)))
+    else:
+        write_json(path, now)
+
+
+def read_digest(store: TokenStore) -> str:
+    """Changes with what a store holds, not with the files that it was made of."""
+    path = store.folder / META
+    meta = json.loads(path.read_text(encoding="utf8"))
+    if "digest" not in meta:  # once, since a store may be large
+        paths = [store.folder / name for name in ARRAYS]
+        meta["digest"] = compute_digest([compute_checksum(p) for p in paths if p.exists()])
+        write_json(path, meta)
+    digest: str = meta["digest"]
+    return digest
+
+
+def compute_digest(data: object) -> str:
+    text = json.dumps(data, sort_keys=True)
+    return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
