@@ -25,6 +25,7 @@ def make(run: Path, name: str) -> Path:
     """
     config = load_config(run / "config.cfg", interpolate=True)
     component = config.pop("pretrain")["component"]
+    config["components"][component]["pretrained"] = None
     nlp = load_model_from_config(config, auto_fill=True)
     model = cast(ContextualEmbedder, nlp.get_pipe(component)).model
     model.from_bytes((run / "model-last.bin").read_bytes())
