@@ -27,7 +27,8 @@ def distribute(module: nn.Module, settings: PretrainSettings, processes: Process
         for block in find_blocks(module):
             fully_shard(block)
         whole = cast(nn.Module, fully_shard(module))
-        register_fsdp_forward_method(whole, "score")  # of masked language modelling
+        if hasattr(whole, "score"):  # what evaluation calls, in masked language modelling
+            register_fsdp_forward_method(whole, "score")
         return whole
     devices = [processes.device.index] if processes.device.type == "cuda" else None
     return DistributedDataParallel(module, device_ids=devices)

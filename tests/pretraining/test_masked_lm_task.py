@@ -230,8 +230,10 @@ def test_training_learns_pieces_and_pairs() -> None:
 
 
 def test_settings_are_checked() -> None:
-    for max_pieces in (7, 17):
-        message = rf"E184\] max_pieces is {max_pieces}, but must be from 8 to 16"
+    for max_pieces, message in (
+        (7, r"E171\] max_pieces is 7, but must be at least 8"),
+        (17, r"E184\] max_pieces is 17, but must be from 8 to 16"),
+    ):
         with pytest.raises(ValueError, match=message):
             build(max_pieces=max_pieces)
     with pytest.raises(ValueError, match=r"E171\] batch_size is 0, but must be at least 1"):
