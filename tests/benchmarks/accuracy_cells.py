@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .accuracy_data import DataSet
-from .accuracy_encoders import Encoder
+from .accuracy_encoders import Encoder, in_language
 from .accuracy_rows import FEWEST_STEPS, RECIPES, Recipe, Row
 from .accuracy_runs import Command, Job
 
@@ -188,6 +188,8 @@ def list_cells(
             for row in rows:
                 if row.encoder is not None and row.encoder not in encoders:
                     continue
-                encoder = None if row.encoder is None else encoders[row.encoder]
+                encoder = None
+                if row.encoder is not None:
+                    encoder = in_language(encoders[row.encoder], data_set.lang)
                 for seed in seeds if row.name in headline else seeds[:1]:
                     yield Cell(data_set, row, encoder, limit, seed, steps)

@@ -7,6 +7,8 @@ package, or a model as transformers saves it, which is imported first.
 import configparser
 import importlib.util
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -66,6 +68,22 @@ def open_encoder(name: str, path: Path) -> Encoder:
         return Encoder(name, path, name, None, *widths)
     pipeline = path if is_pipeline(path) else PIPELINES / name
     return Encoder(name, path, "source", pipeline, *read_widths(pipeline / "config.cfg"))
+
+
+def in_language(encoder: Encoder, lang: str) -> Encoder:
+    """The encoder for pipelines of a language, whatever text its weights are of: spaCy sources
+    components from pipelines of the same language alone."""
+    if encoder.pipeline is None:
+        return encoder
+    text = (encoder.pipeline / "config.cfg").read_text(encoding="utf8")
+    changed = re.sub(r'^lang = "\w+"$', f'lang = "{lang}"', text, count=1, flags=re.MULTILINE)
+    if changed == text:
+        return encoder
+    pipeline = PIPELINES / f"{encoder.name}-{lang}"
+    shutil.rmtree(pipeline, ignore_errors=True)
+    shutil.copytree(encoder.pipeline, pipeline)
+    (pipeline / "config.cfg").write_text(changed, encoding="utf8")
+    return encoder._replace(pipeline=pipeline)
 
 
 def read_widths(config: Path) -> tuple[int, int]:

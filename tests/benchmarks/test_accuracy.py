@@ -20,7 +20,7 @@ from ..pipelines import BILM, WIDTH, initialised
 from . import accuracy, accuracy_encoders, step_log
 from .accuracy_cells import STEP_LOG, Cell, list_cells
 from .accuracy_data import DATA_SETS
-from .accuracy_encoders import Encoder, open_encoder
+from .accuracy_encoders import Encoder, in_language, open_encoder
 from .accuracy_rows import ROWS
 from .accuracy_runs import Failed, Finished, Job, measure, write_json
 from .accuracy_table import render, summarise, write_table
@@ -166,6 +166,17 @@ def test_an_encoder_is_weights_or_a_pipeline(project: Path) -> None:
     pipeline = open_encoder("bilm", Path("narrow"))
     assert (pipeline.config, pipeline.width, pipeline.encoder_width) == ("source", 5, WIDTH)
     assert dict(pipeline.settings("x")) == {"paths.encoder": Path("narrow"), "x.width": 5}
+
+
+def test_an_encoder_serves_another_language(project: Path) -> None:
+    encoder = open_encoder("minilm", Path("encoder"))
+    assert in_language(encoder, "en") == encoder
+    dutch = in_language(encoder, "nl")
+    assert dutch.pipeline == Path("training/benchmark/encoders/minilm-nl")
+    data_set = DATA_SETS["wnut17"]._replace(lang="nl")
+    run_in_process(make_cell("minilm-frozen", encoder=dutch, data_set=data_set, steps=2))
+    files = [p / "ctxemb/model/encoder.safetensors" for p in (Path("encoder"), dutch.pipeline)]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_a_model_that_is_no_pipeline_is_imported(tmp_path: Path) -> None:
