@@ -8,6 +8,7 @@ import pytest
 from spacy.cli._util import parse_config_overrides
 from spacy.util import load_config
 
+from . import finetuning_jobs as jobs
 from . import finetuning_peers as peers
 from .accuracy_data import DATA_SETS
 
@@ -23,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def read_config(program: str, name: str) -> dict[str, Any]:
     """The config of a program with the overrides of its command."""
     settings = {"system.seed": 3, "training.max_steps": 7, "corpora.train.limit": 50}
-    job = peers.make_job(program, DATA_SETS[name], Path("checkpoint"), settings)
+    job = jobs.make_job(program, DATA_SETS[name], Path("checkpoint"), settings)
     command = job.commands["train"]
     overrides = parse_config_overrides(command[command.index("--code") + 2 :])
     return load_config(Path(command[1]), overrides=overrides).interpolate()
@@ -31,7 +32,7 @@ def read_config(program: str, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["wnut17", "ag_news"])
 def test_the_configs_differ_in_the_encoder_alone(name: str) -> None:
-    ours, theirs = (read_config(program, name) for program in (peers.OURS, peers.THEIRS))
+    ours, theirs = (read_config(program, name) for program in (jobs.OURS, jobs.THEIRS))
     task = DATA_SETS[name].task
     assert ours.pop("nlp")["pipeline"] == ["ctxemb", task]
     assert theirs.pop("nlp")["pipeline"] == ["transformer", task]
@@ -45,11 +46,13 @@ def test_the_configs_differ_in_the_encoder_alone(name: str) -> None:
     logs = [config["paths"].pop("log") for config in (ours, theirs)]
     assert logs == [
         f"training/benchmark/peers/{name}/{program}-seed3/steps.jsonl"
-        for program in (peers.OURS, peers.THEIRS)
+        for program in (jobs.OURS, jobs.THEIRS)
     ]
     for config in (ours, theirs):
         config["training"]["logger"].pop("output_file")
     assert ours == theirs
+    head = ours["initialize"].get("after_init")
+    assert (head is not None) == (task == "ner")  # the same for both
     assert (ours["training"]["seed"], ours["training"]["max_steps"]) == (3, 7)
     optimizer = ours["training"]["optimizer"]
     assert (optimizer["L2"], optimizer["grad_clip"], optimizer["use_averages"]) == (0, 0, False)
@@ -67,7 +70,7 @@ def test_the_table_is_over_seeds() -> None:
             **figures,
             "commands": {"train": program},
         }
-        for program, scores in ((peers.OURS, (0.5, 0.6)), (peers.THEIRS, (0.4, 0.4)))
+        for program, scores in ((jobs.OURS, (0.5, 0.6)), (jobs.THEIRS, (0.4, 0.4)))
         for seed, score in enumerate(scores)
     ]
     ours, theirs = peers.summarise(cells)
