@@ -685,6 +685,10 @@ class Errors(metaclass=_Coded):
         "The model of '{name}' is {model}, which has other layers than an encoder. Use "
         "ContextualTok2Vec.v1 or Stack.v1, and put further layers into the components that listen."
     )
+    E213 = (
+        "compile is set in [pretrain], but the encoder has no layers that are compiled: those are "
+        "the feed-forward layers of Transformer.v1 and ModernTransformer.v1. Set compile to false."
+    )
     E230 = (
         "The run in {path} cannot go on, since this has changed: {changed}. Put the former text, "
         "pieces and tokenizer back, or begin a new run in another folder."

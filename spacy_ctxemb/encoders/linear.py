@@ -35,7 +35,7 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in) to (n, out)."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
             y: Tensor = LinearFunction.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call] # PyTorch's
             return y
         return self._product.get(self)(x)
@@ -167,6 +167,8 @@ def pack_int8(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]
 def has_onednn_product(x: Tensor) -> bool:
     """Whether oneDNN's linear operator takes tensors of this device and type."""
     if x.device.type != "cpu" or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    if torch.compiler.is_compiling():  # its compiler does not know the operator, and chooses itself
         return False
     if x.dtype == torch.bfloat16:
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -3,14 +3,15 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.nn.parallel import DistributedDataParallel
 
+from ..encoders.feedforward import FeedForward, GatedFeedForward
 from ..encoders.lstm import LSTM
 from ..encoders.modern_transformer import ModernBlock
 from ..encoders.transformer import Block
+from ..errors import Errors
 from .processes import Processes
 from .settings import PretrainSettings
 
@@ -18,7 +19,7 @@ from .settings import PretrainSettings
 def distribute(module: nn.Module, settings: PretrainSettings, processes: Processes) -> nn.Module:
     """The module, so that the gradients of all processes are added up."""
     if settings.compile:
-        module = cast(nn.Module, torch.compile(module))
+        compile_layers(module)
     if processes.n == 1:
         return module
     if settings.parallel == "fsdp":
@@ -32,6 +33,19 @@ def distribute(module: nn.Module, settings: PretrainSettings, processes: Process
         return whole
     devices = [processes.device.index] if processes.device.type == "cuda" else None
     return DistributedDataParallel(module, device_ids=devices)
+
+
+def compile_layers(module: nn.Module) -> None:
+    """Compile the feed-forward layers, where they are.
+
+    They see rows alone. Whole blocks would be compiled anew for each set of lengths of windows,
+    and loops over the steps of an LSTM come out as long as the longest text.
+    """
+    layers = [m for m in module.modules() if isinstance(m, FeedForward | GatedFeedForward)]
+    if not layers:
+        raise ValueError(Errors.E213)
+    for layer in layers:
+        layer.compile(dynamic=True)
 
 
 def gather_weights(module: nn.Module) -> dict[str, Tensor]:

@@ -61,7 +61,8 @@ class PretrainSettings:
     keep_checkpoints: the last ones that are kept, at least 2, so that one may be damaged.
     parallel: with several processes "ddp"; "fsdp" divides parameters among them, for encoders
         that one GPU cannot hold, and shows no neighbours.
-    compile: whether to compile the model with `torch.compile`, which takes minutes.
+    compile: whether to compile the feed-forward layers of a Transformer with `torch.compile`, which
+        takes half a minute. Meant for GPUs; on CPUs steps take as long as without.
     n_workers: processes that tokenise the text beforehand.
     neighbours: words whose nearest neighbours in context are printed at each evaluation.
     tensorboard: whether to log to OUTPUT/tensorboard. wandb_project: of Weights & Biases; null

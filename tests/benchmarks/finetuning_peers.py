@@ -62,7 +62,7 @@ def main(
     run_once(list_import("peers", checkpoint), [checkpoint], PIPELINES / "peers")
     settings = {
         "training.max_steps": steps,
-        "training.eval_frequency": max(steps // 4, 1),
+        "training.eval_frequency": max(steps // 2, 1),
         "training.batcher.size": batch,
         "training.optimizer.learn_rate.initial_rate": rate,
         "training.optimizer.learn_rate.warmup_steps": steps // 10,

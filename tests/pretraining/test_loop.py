@@ -9,6 +9,7 @@ import torch
 
 from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.pretraining.loop import MAX_SKIPPED, Report, summarise
+from spacy_ctxemb.pretraining.parallel import gather_weights
 from spacy_ctxemb.pretraining.run import build_pipeline, pretrain
 from spacy_ctxemb.pretraining.settings import read_settings
 from spacy_ctxemb.pretraining.snapshots import is_whole
@@ -56,6 +57,31 @@ def interrupt(trainer, after: int) -> None:
     trainer.on_step = on_step
     with pytest.raises(Interruption):
         trainer.run()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler")
+# The compiler meets warnings of PyTorch itself.
+@pytest.mark.filterwarnings("default")
+def test_compiled_layers_compute_the_same(text: Path, tmp_path: Path) -> None:
+    changes = {"pretrain__max_steps": 3, "pretrain__eval_every": 3}
+    reports: dict[bool, list[Report]] = {False: [], True: []}
+    scores, names = [], []
+    for is_compiled, seen in reports.items():
+        config = tiny_masked_lm_run(text, pretrain__compile=is_compiled, **changes)
+        trainer = build_trainer(config, tmp_path / str(is_compiled), seen.append)
+        trainer.run()
+        scores.append(trainer.evaluate())
+        names.append(list(gather_weights(trainer.module)))
+    for plain, compiled in zip(reports[False], reports[True], strict=True):
+        assert compiled.losses == pytest.approx(plain.losses, rel=1e-5)
+    assert scores[1] == pytest.approx(scores[0], rel=1e-5)
+    assert names[0] == names[1]
+
+
+def test_a_bilm_is_not_compiled(text: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="E213.*Set compile to false"):
+        build_trainer(tiny_run(text, pretrain__compile=True), tmp_path / "a")
 
 
 def test_accumulation_adds_shards(text: Path, tmp_path: Path) -> None:
