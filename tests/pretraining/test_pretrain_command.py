@@ -14,7 +14,7 @@ import spacy
 import torch
 from spacy.util import load_config
 
-from .runs import read_weights, tiny_run, write_documents
+from .runs import read_weights, tiny_masked_lm_run, tiny_run, write_documents
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,21 @@ def read_losses(output: Path) -> dict[int, dict[str, float]]:
     return {row["step"]: row["losses"] for row in rows}
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+@pytest.mark.parametrize(
+    ("objective", "parallel"),
+    [
+        ("bilm", "ddp"),
+        ("masked_lm", "fsdp"),
+        pytest.param("bilm", "fsdp", marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_learn_as_one_that_accumulates(
-    config: Path, tmp_path: Path, parallel: str
+    config: Path, tmp_path: Path, objective: str, parallel: str
 ) -> None:
+    if objective == "masked_lm":
+        config = tmp_path / "pretrain.cfg"
+        text = write_documents(tmp_path, n_documents=40)
+        tiny_masked_lm_run(text, pretrain__max_steps=6).to_disk(config)
     settings = ["--pretrain.eval_every", "1"]
     run(config, tmp_path / "one", *settings, "--pretrain.accumulate", "2")
     run(config, tmp_path / "two", *settings, "--pretrain.parallel", parallel, n_processes=2)
