@@ -11,7 +11,6 @@ model_flop.py counts them; and their share of what matrix products of the model'
 on the same device, in the same precision, between the rounds.
 """
 
-import importlib
 import json
 import statistics
 import string
@@ -30,6 +29,7 @@ from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
 from spacy_ctxemb.pieces import CharacterPieces
 from spacy_ctxemb.pretraining.corpus import TextCorpus
 from spacy_ctxemb.pretraining.loop import Trainer
+from spacy_ctxemb.pretraining.masked_lm_task import MaskedLMTask
 from spacy_ctxemb.pretraining.optimizers import build_adamw
 from spacy_ctxemb.pretraining.processes import Processes
 from spacy_ctxemb.pretraining.settings import SECTION, LearningRates, PretrainSettings
@@ -84,17 +84,13 @@ def main(
 ) -> None:
     """Measure the steps of pretraining."""
     torch.set_num_threads(threads)
-    builders: dict[str, Callable[[], Contestant | None]] = {"bilm": build_bilm, "bert": build_bert}
+    builders: dict[str, Callable[[], Contestant]] = {"bilm": build_bilm, "bert": build_bert}
     rows = []
     for name, build in builders.items():
         if only not in (None, name):
             continue
         for precision in DTYPES:
-            contestant = build()
-            if contestant is None:
-                print(f"{name}: left out, as this version has no task of masked language modelling")
-                break
-            rows.append(measure(contestant, precision, torch.device(device), rounds, steps))
+            rows.append(measure(build(), precision, torch.device(device), rounds, steps))
             print(json.dumps(rows[-1], indent=2))
     if output is not None:
         result = {"device": describe(device), "threads": threads, "rows": rows}
@@ -178,13 +174,8 @@ def build_bilm(n_words: int = 1_000_000, n_types: int = 100_000, **changes: Any)
     )
 
 
-def build_bert(n_pieces: int = 200_000, **changes: Any) -> Contestant | None:
-    """BERT-base's size with its objective; None where there is no such task. changes: of the
-    encoder and of the micro-batch."""
-    try:
-        module = importlib.import_module("spacy_ctxemb.pretraining.masked_lm_task")
-    except ModuleNotFoundError:
-        return None
+def build_bert(n_pieces: int = 200_000, **changes: Any) -> Contestant:
+    """BERT-base's size with its objective. changes: of the encoder and of the micro-batch."""
     sizes = {name: changes.get(name, value) for name, value in BERT_BASE.items()}
     encoder = TransformerEncoder(**sizes)
     V = encoder.n_ids
@@ -193,7 +184,7 @@ def build_bert(n_pieces: int = 200_000, **changes: Any) -> Contestant | None:
     )
     store = draw_pieces(n_pieces, V)
     begin, end = (np.array(piece, dtype=np.int32) for piece in BOUNDARIES)
-    task = module.MaskedLMTask(
+    task = MaskedLMTask(
         encoder,
         objective,
         boundaries=(begin, end),
