@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
-from thinc.api import get_array_module
+from thinc.api import Model, get_array_module
 from thinc.types import Floats2d, FloatsXd
 
 from .errors import Errors
@@ -171,3 +171,11 @@ def remember_sample(
 def no_backprop(d_outputs: list[Any]) -> list[Doc]:
     """Vectors read from a Doc pass no gradient on."""
     return []
+
+
+def list_listeners(component: Any) -> list[Tok2VecListener]:
+    """Those in the model of a pipeline's component."""
+    model = getattr(component, "model", None)
+    if not isinstance(model, Model):
+        return []
+    return [node for node in model.walk() if isinstance(node, Tok2VecListener)]

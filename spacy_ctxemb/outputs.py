@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 
+from . import vectors
 from .bridge import ContextualModel, cut_docs, get_shim, group_docs
 from .shim import EmbedderShim, Wanted
 
@@ -49,6 +50,20 @@ def predict_outputs(model: ContextualModel, docs: Sequence[Doc], wanted: Wanted)
         for group in group_docs(shim, docs)
         for outputs in predict_group(shim, group, wanted)
     ]
+
+
+def write_outputs(doc: Doc, outputs: Outputs) -> None:
+    """Write what there is besides token vectors."""
+    pooled = None if outputs.pooled is None else outputs.pooled._asdict()
+    found = {
+        vectors.LAYERS: outputs.layers,
+        vectors.BOUNDARIES: outputs.boundaries,
+        vectors.POOLED: pooled,
+        vectors.ATTENTION: outputs.attention,
+    }
+    for name, value in found.items():
+        if value is not None:
+            doc._.set(name, value)
 
 
 def predict_group(shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted) -> Iterator[Outputs]:

@@ -1,10 +1,8 @@
 """The pipeline component `ctxemb`."""
 
-import multiprocessing
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +13,7 @@ from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, set_dropout_rate
+from thinc.api import Optimizer, set_dropout_rate
 from thinc.types import Floats2d, Floats3d
 
 from . import members, vectors
@@ -25,10 +23,11 @@ from .doc_windows import list_pieces
 from .errors import Errors
 from .feature_cache import FeatureCache, Features, find_obstacle
 from .layer_mix import LayerWeights, ScalarMix
-from .listeners import TENSOR, Guard, get_guard, guard
+from .listeners import TENSOR, Guard, get_guard, guard, list_listeners
 from .loaders import EncoderLoader
 from .mix_listener import LAYERS, LayerMixListener, replace_listener, replace_listener_config
-from .outputs import Outputs, predict_outputs
+from .outputs import Outputs, predict_outputs, write_outputs
+from .pending_update import Backprop, PendingUpdate
 from .piece_loaders import PiecesLoader
 from .shim import Wanted
 from .stack import find_mix, get_members, is_stack
@@ -37,30 +36,6 @@ KEEP = ("tensor", "layers", "none")
 
 #: Docs from which a model infers its shapes.
 N_SAMPLE = 10
-
-#: One array a Doc.
-Gradients = list[Any]
-
-
-@dataclass
-class PendingUpdate:
-    """A batch whose gradients are on their way back.
-
-    backprop: takes both gradients; None where none has come.
-    """
-
-    backprop: Callable[[Gradients | None, Gradients | None], Any]
-    d_vectors: Gradients | None = None
-    d_layers: Gradients | None = None
-
-    @property
-    def arrived(self) -> bool:
-        """Whether any gradient has come."""
-        return self.d_vectors is not None or self.d_layers is not None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle or a copy of the component has no batch under way."""
-        return type(None), ()
 
 
 class ContextualEmbedder(Tok2Vec):
@@ -231,7 +206,7 @@ class ContextualEmbedder(Tok2Vec):
                 continue
             doc.user_data.pop(TENSOR.counter, None)
             doc.tensor = cast(Any, self._place(cast(Floats2d, output)))
-            if self.keep != "none" and not in_pipe_worker():
+            if self.keep != "none" and not vectors.in_pipe_worker():
                 vectors.attach(doc)
 
     def _place(self, tensor: Floats2d) -> Floats2d:
@@ -280,29 +255,19 @@ class ContextualEmbedder(Tok2Vec):
     def _send(self, docs: list[Doc], losses: dict[str, float]) -> None:
         """Give each listener what it wants of a batch, and a callback for its gradient."""
         batch_id = Tok2VecListener.get_batch_id(docs)
-        layers: list[Floats3d] = []
-        if self._layer_listeners:  # all layers cost memory
-            vectors, layers, backprop_both = begin_update_layers(self.model, docs)
-            pending = PendingUpdate(backprop_both)
-        else:
-            vectors, backprop = self.model.begin_update(docs)
-            pending = PendingUpdate(lambda d_vectors, d_layers: backprop(d_vectors))
-
-        def collect_vectors(d_vectors: Gradients) -> list[Doc]:
-            pending.d_vectors = add_gradients(pending.d_vectors, d_vectors)
-            losses[self.name] += sum_squares(d_vectors)
-            return []
-
-        def collect_layers(d_layers: Gradients) -> list[Doc]:
-            pending.d_layers = add_gradients(pending.d_layers, d_layers)
-            losses[self.name] += sum_squares(d_layers)
-            return []
-
-        self._pending = pending
+        vectors, layers, backprop = self._begin_update(docs)
+        self._pending = pending = PendingUpdate(backprop, losses, self.name)
         for listener in self._vector_listeners:
-            listener.receive(batch_id, vectors, collect_vectors)
+            listener.receive(batch_id, vectors, pending.collect_vectors)
         for listener in self._layer_listeners:
-            listener.receive(batch_id, layers, collect_layers)
+            listener.receive(batch_id, layers, pending.collect_layers)
+
+    def _begin_update(self, docs: list[Doc]) -> tuple[list[Floats2d], list[Floats3d], Backprop]:
+        """Vectors, and layers where anything listens to them: all layers cost memory."""
+        if self._layer_listeners:
+            return begin_update_layers(self.model, docs)
+        vectors, backprop = self.model.begin_update(docs)
+        return vectors, [], lambda d_vectors, d_layers: backprop(d_vectors)
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Change the weights by the gradients that have come back so far."""
@@ -315,8 +280,8 @@ class ContextualEmbedder(Tok2Vec):
         pending, self._pending = self._pending, None
         for listener in self.listeners:
             listener._batch_id = listener._outputs = listener._backprop = None
-        if pending is not None and pending.arrived:
-            pending.backprop(pending.d_vectors, pending.d_layers)
+        if pending is not None:
+            pending.backpropagate()
 
     def initialize(
         self,
@@ -354,7 +319,7 @@ class ContextualEmbedder(Tok2Vec):
             self._later_writers.append(name)
         elif isinstance(component, Tok2Vec):
             raise ValueError(Errors.E046.format(other=name, name=self.name))
-        for listener in _listeners_of(component):
+        for listener in list_listeners(component):
             upstream = listener.upstream_name
             if upstream in self._later_writers:
                 continue
@@ -449,7 +414,7 @@ class ContextualEmbedder(Tok2Vec):
         for name, component in nlp.pipeline[: nlp.pipe_names.index(self.name)]:
             if isinstance(component, Tok2Vec):
                 listened_to.discard("*")  # that one is meant
-            if any(node.upstream_name in listened_to for node in _listeners_of(component)):
+            if any(node.upstream_name in listened_to for node in list_listeners(component)):
                 raise ValueError(Errors.E044.format(component=name, upstream=self.name))
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
@@ -460,45 +425,3 @@ class ContextualEmbedder(Tok2Vec):
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
         util.from_disk(path, {"model": lambda p: members.from_disk(self.model, p)}, exclude)
         return self
-
-
-def write_outputs(doc: Doc, outputs: Outputs) -> None:
-    """Write what there is besides token vectors."""
-    if outputs.layers is not None:
-        doc._.set(vectors.LAYERS, outputs.layers)
-    if outputs.boundaries is not None:
-        doc._.set(vectors.BOUNDARIES, outputs.boundaries)
-    if outputs.pooled is not None:
-        doc._.set(vectors.POOLED, outputs.pooled._asdict())
-    if outputs.attention is not None:
-        doc._.set(vectors.ATTENTION, outputs.attention)
-
-
-def add_gradients(total: Gradients | None, gradients: Gradients) -> Gradients:
-    """The sum so far, in arrays of its own."""
-    if total is None:
-        return [gradient.copy() for gradient in gradients]
-    for one, gradient in zip(total, gradients, strict=True):
-        one += gradient
-    return total
-
-
-def sum_squares(gradients: Gradients) -> float:
-    """What spaCy shows as the loss of an encoder."""
-    return sum(float((gradient**2).sum()) for gradient in gradients)
-
-
-def in_pipe_worker() -> bool:
-    """Whether this process serves `nlp.pipe(n_process=...)`.
-
-    Docs go back from there as bytes, which cannot hold hooks: spaCy would warn for each.
-    """
-    target = getattr(multiprocessing.current_process(), "_target", None)
-    return getattr(target, "__module__", "") == "spacy.language"
-
-
-def _listeners_of(component: Any) -> list[Tok2VecListener]:
-    model = getattr(component, "model", None)
-    if not isinstance(model, Model):
-        return []
-    return [node for node in model.walk() if isinstance(node, Tok2VecListener)]

@@ -5,6 +5,7 @@ equal before it looks at any vector. Hooks change both. They do not survive seri
 `attach` puts them back.
 """
 
+import multiprocessing
 from typing import Any, cast
 
 import numpy as np
@@ -92,6 +93,15 @@ def attach(doc: Doc) -> Doc:
         similarity=similarity,
     )
     return doc
+
+
+def in_pipe_worker() -> bool:
+    """Whether this process serves `nlp.pipe(n_process=...)`.
+
+    Docs go back from there as bytes, which cannot hold hooks: spaCy would warn for each.
+    """
+    target = getattr(multiprocessing.current_process(), "_target", None)
+    return getattr(target, "__module__", "") == "spacy.language"
 
 
 def elmo_outputs(doc: Doc) -> dict[str, Vector]:
