@@ -18,6 +18,7 @@ COLUMNS = (
     ("steps", "steps", 0),
     ("words", "words", 0),
     ("training words/s", "train_words_per_second", 0),
+    ("training words/s of CPU", "train_words_per_cpu_second", 0),
     ("prediction words/s", "predict_words_per_second", 0),
     ("training MB", "train_megabytes", 0),
     ("prediction MB", "predict_megabytes", 0),

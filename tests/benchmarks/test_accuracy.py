@@ -234,6 +234,7 @@ def test_steps_without_an_evaluation_are_timed(project: Path) -> None:
 
 def make_result(row: str, seed: int, score: float, **settings: Any) -> dict[str, Any]:
     figures = {"words": 1000, "train_words_per_second": 10.0 * (seed + 1)}
+    figures["train_words_per_cpu_second"] = 20.0 * (seed + 1)
     names = ("predict_words_per_second", "train_megabytes", "predict_megabytes", "disk_megabytes")
     return {
         **{"data_set": "wnut17", "row": row, "limit": 0, "seed": seed, "score": score},
@@ -274,7 +275,7 @@ def test_the_order_is_that_of_the_cells_with_few_examples_first() -> None:
     text = render(summarise(results))
     assert text.index("## wnut17: 100 training examples") < text.index("## wnut17: all training")
     assert "| row | accuracy | seeds |" in text[text.index("## ag_news") :]
-    assert "| minilm-frozen | 50.0 | 1 | 5 | 1,000 | 10 | 1 | 1 | 1 | 1.0 |" in text
+    assert "| minilm-frozen | 50.0 | 1 | 5 | 1,000 | 10 | 20 | 1 | 1 | 1 | 1.0 |" in text
 
 
 def test_the_table_is_written_beside_the_cells(tmp_path: Path) -> None:
