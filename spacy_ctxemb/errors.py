@@ -206,8 +206,8 @@ class Errors(metaclass=_Coded):
 
     # pretraining
     E030 = (
-        "{objective} needs the encoder {wanted}, the config has {found}. Change "
-        "[pretraining.objective] or the encoder."
+        "{objective} needs the encoder {wanted}, the config has {found}. Change the objective or "
+        "the encoder."
     )
     E031 = "The share of pieces to predict is {share}. Choose one between 0 and 1, say 0.15."
     E032 = (
@@ -687,7 +687,11 @@ class Errors(metaclass=_Coded):
     )
     E213 = (
         "compile is set in [pretrain], but the encoder has no layers that are compiled: those are "
-        "the feed-forward layers of Transformer.v1 and ModernTransformer.v1. Set compile to false."
+        "the feed-forward layers of Transformer.v1. Set compile to false."
+    )
+    E214 = (
+        "The output {output} lies in {path}, all files of which are text to learn from, and so "
+        "would be what a run writes. Choose another folder for the output."
     )
     E230 = (
         "The run in {path} cannot go on, since this has changed: {changed}. Put the former text, "

@@ -118,7 +118,8 @@ class EmbedderShim(TorchShim):
         self.weights_digest.drop()
 
     def weights_replaced(self) -> None:
-        """What was computed from other weights is worth nothing."""
+        """What was computed from other weights is worth nothing, and schedules begin anew."""
+        self.n_steps = 0
         self.weights_changed()
         self.embedder.encoder.reset_state()
 
@@ -147,7 +148,6 @@ class EmbedderShim(TorchShim):
         self.weights_replaced()
         self.has_loaded = False
         self.awaits_pretrained = self.pretrained is not None
-        self.n_steps = 0
 
     def load_encoder(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of the encoder's parameters; others get initial ones."""

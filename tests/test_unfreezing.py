@@ -177,6 +177,7 @@ def test_the_steps_of_a_loaded_pipeline_begin_anew(tmp_path: Any) -> None:
     assert step(spacy.load(tmp_path), Adam(0.01)) == list_names(nlp, first_layer=3)
     nlp.initialize(lambda: examples(nlp, NER_DATA))
     assert step(nlp, Adam(0.01)) == list_names(nlp, first_layer=3)
+    assert step(nlp.from_disk(tmp_path), Adam(0.01)) == list_names(nlp, first_layer=3)
 
 
 def test_pretraining_trains_all_layers(tmp_path: Any) -> None:

@@ -1,5 +1,6 @@
 """`python -m spacy ctxemb init-config`"""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,7 @@ def show(output: Path, choices: Choices, written: "Written") -> None:
             'the README says under "First frozen, then fine-tuned".'
         )
     msg.text("Check it against your data, and train:")
-    print(f"python -m spacy ctxemb doctor {output} {' '.join(options)}")
+    config = shlex.quote(str(output))
+    print(f"python -m spacy ctxemb doctor {config} {' '.join(options)}")
     options += ["--gpu-id 0"] if choices.gpu else []
-    print(f"python -m spacy train {output} --output training {' '.join(options)}")
+    print(f"python -m spacy train {config} --output training {' '.join(options)}")

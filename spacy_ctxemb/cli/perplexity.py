@@ -1,7 +1,6 @@
 """`python -m spacy ctxemb perplexity`"""
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,8 +62,10 @@ def perplexity(
 
 def summarise(totals: dict[str, list[float]]) -> Iterator[tuple[str, float]]:
     """Perplexity by name, and that of the mean over names where there are several."""
+    from ..objectives import to_perplexity
+
     means = {name: nll / max(n, 1) for name, (nll, n) in totals.items()}
     for name, mean in means.items():
-        yield name, math.exp(mean)
+        yield name, to_perplexity(mean)
     if len(means) > 1:
-        yield "mean", math.exp(sum(means.values()) / len(means))
+        yield "mean", to_perplexity(sum(means.values()) / len(means))

@@ -13,8 +13,8 @@ Value = TypeVar("Value")
 class Derived(Generic[Module, Value]):
     """A value made of the weights of a module; not part of its state, and not copied with it.
 
-    PyTorch counts the changes of a tensor. Those it does not see, made through NumPy or `.data`,
-    call for `drop`; see `Encoder.weights_changed`.
+    PyTorch counts the changes of a tensor. Those it does not see, made through NumPy, `.data` or a
+    fused optimizer, call for `drop`; see `Encoder.weights_changed`, and `Encoder.train`.
     """
 
     def __init__(self, build: Callable[[Module], Value]) -> None:

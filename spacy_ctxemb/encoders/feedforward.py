@@ -87,6 +87,7 @@ class GatedFeedForward(nn.Module):
 
 def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """A function of rows, in inference some rows at a time."""
-    if torch.is_grad_enabled() or len(x) <= CHUNK:
+    # Of compiled code there would be another version for each number of chunks.
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or len(x) <= CHUNK:
         return function(x)
     return torch.cat([function(rows) for rows in x.split(CHUNK)])

@@ -2,11 +2,18 @@
 
 from .bilm import BiLMObjective
 from .masked_lm import MaskedLMObjective
-from .objective import Objective, Targets
+from .objective import Objective, Targets, to_perplexity
 
 #: By their name in stored weights.
 OBJECTIVES: dict[str, type[Objective]] = {
     objective.kind: objective for objective in (BiLMObjective, MaskedLMObjective)
 }
 
-__all__ = ["OBJECTIVES", "BiLMObjective", "MaskedLMObjective", "Objective", "Targets"]
+__all__ = [
+    "OBJECTIVES",
+    "BiLMObjective",
+    "MaskedLMObjective",
+    "Objective",
+    "Targets",
+    "to_perplexity",
+]

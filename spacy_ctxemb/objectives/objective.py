@@ -1,5 +1,6 @@
 """The contract of every objective."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -27,6 +28,11 @@ class Targets(NamedTuple):
     ids: Ids
     targets: Ids
     boundaries: tuple[int, int]
+
+
+def to_perplexity(nats: float) -> float:
+    """exp of a mean negative log-likelihood; infinite where a float cannot hold it."""
+    return math.exp(nats) if nats < 709 else math.inf
 
 
 class Losses(NamedTuple):

@@ -17,12 +17,13 @@ from .token_store import META, TokenStore, write_json
 
 #: Digests of what checkpoints of a run depend on besides its config.
 BASIS = "basis.json"
+TEXT = "the text to learn from"
 
 #: What may differ between a run and its continuation.
 MAY_CHANGE = {
     *("max_steps", "eval_every", "checkpoint_every", "keep_checkpoints", "learn_rate"),
     *("neighbours", "n_workers", "tensorboard", "wandb_project", "compile", "parallel"),
-    *("accumulate", "held_out"),
+    *("grad_clip", "accumulate", "held_out"),
 }
 
 
@@ -52,19 +53,30 @@ def check_basis(
     store: of the text to learn from. output: the run's folder, where this is noted at the
     beginning. continues: whether there are checkpoints.
     """
-    path = output / BASIS
     now = {
-        "the text to learn from": read_digest(store),
+        TEXT: read_digest(store),
         "the pieces": compute_digest(pieces.to_json()),
         "what the objective predicts": compute_digest(objective.to_json()),
     }
-    if continues and path.exists():
-        before = json.loads(path.read_text(encoding="utf8"))
-        changed = [name for name, digest in now.items() if before.get(name) != digest]
-        if changed:
-            raise ValueError(Errors.E230.format(path=output, changed=", ".join(changed)))
+    if continues and (output / BASIS).exists():
+        compare(now, output)
     else:
-        write_json(path, now)
+        write_json(output / BASIS, now)
+
+
+def check_text(folder: Path, output: Path) -> None:
+    """Refuse another text to learn from before it takes the place of that of a run. folder: with
+    the arrays of its store."""
+    if (output / BASIS).exists():
+        compare({TEXT: digest_arrays(folder)}, output)
+
+
+def compare(now: dict[str, str], output: Path) -> None:
+    """Digests with those that a run was begun with."""
+    before = json.loads((output / BASIS).read_text(encoding="utf8"))
+    changed = [name for name, digest in now.items() if before.get(name) != digest]
+    if changed:
+        raise ValueError(Errors.E230.format(path=output, changed=", ".join(changed)))
 
 
 def read_digest(store: TokenStore) -> str:
@@ -72,11 +84,15 @@ def read_digest(store: TokenStore) -> str:
     path = store.folder / META
     meta = json.loads(path.read_text(encoding="utf8"))
     if "digest" not in meta:  # once, since a store may be large
-        paths = [store.folder / name for name in ARRAYS]
-        meta["digest"] = compute_digest([compute_checksum(p) for p in paths if p.exists()])
+        meta["digest"] = digest_arrays(store.folder)
         write_json(path, meta)
     digest: str = meta["digest"]
     return digest
+
+
+def digest_arrays(folder: Path) -> str:
+    paths = [folder / name for name in ARRAYS]
+    return compute_digest([compute_checksum(path) for path in paths if path.exists()])
 
 
 def compute_digest(data: object) -> str:

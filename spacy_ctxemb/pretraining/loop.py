@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 
 from ..errors import Errors
-from ..objectives.objective import Losses
+from ..objectives.objective import Losses, to_perplexity
 from .parallel import distribute, without_synchronisation
 from .processes import Processes
 from .settings import PretrainSettings
@@ -209,7 +209,7 @@ def summarise(sums: dict[str, tuple[float, float]]) -> dict[str, float]:
     """Perplexities of losses, their mean's where there are several, and accuracies."""
     means = {name: total / max(n, 1.0) for name, (total, n) in sums.items()}
     losses = {name: mean for name, mean in means.items() if not name.endswith("accuracy")}
-    scores = {f"perplexity_{name}": math.exp(mean) for name, mean in losses.items()}
+    scores = {f"perplexity_{name}": to_perplexity(mean) for name, mean in losses.items()}
     if len(losses) > 1:
-        scores["perplexity"] = math.exp(sum(losses.values()) / len(losses))
+        scores["perplexity"] = to_perplexity(sum(losses.values()) / len(losses))
     return scores | {name: mean for name, mean in means.items() if name.endswith("accuracy")}

@@ -1,7 +1,6 @@
 """What people watch: a progress bar, log.jsonl, TensorBoard, Weights & Biases, a plot."""
 
 import json
-import math
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from tqdm import tqdm
 
 from ..errors import Errors
 from ..files import replacing
+from ..objectives import to_perplexity
 from .loop import Report
 from .settings import PretrainSettings
 
@@ -71,7 +71,7 @@ def describe(report: Report) -> dict[str, Any]:
 def format_status(row: dict[str, Any]) -> str:
     loss = sum(row["losses"].values()) / max(len(row["losses"]), 1)
     speed = row["words_per_second"]
-    return f"loss {loss:.3f}, perplexity {math.exp(min(loss, 50)):.1f}, {speed:,.0f} words/s"
+    return f"loss {loss:.3f}, perplexity {to_perplexity(loss):.1f}, {speed:,.0f} words/s"
 
 
 def format_scores(scores: dict[str, float]) -> str:
@@ -112,7 +112,7 @@ def open_loggers(output: Path, settings: PretrainSettings, start: int) -> list[L
     if settings.tensorboard:
         loggers.append(open_tensorboard(output / "tensorboard", start))
     if settings.wandb_project:
-        loggers.append(open_wandb(output, settings.wandb_project))
+        loggers.append(open_wandb(output, settings.wandb_project, start))
     return loggers
 
 
@@ -131,14 +131,14 @@ def open_tensorboard(folder: Path, start: int) -> Logger:
     return Logger(log, writer.close)
 
 
-def open_wandb(output: Path, project: str) -> Logger:
+def open_wandb(output: Path, project: str, start: int) -> Logger:
     """A run that a resumed one goes on with: its id is kept in the folder."""
     try:
         import wandb
     except ImportError as error:
         raise ImportError(Errors.E206.format(name="wandb")) from error
     path = output / "wandb-id"
-    if not path.exists():
+    if start == 0 or not path.exists():  # a run that begins anew is another one there
         path.write_text(secrets.token_hex(4), encoding="utf8")
     run = wandb.init(project=project, id=path.read_text(encoding="utf8"), resume="allow")
     return Logger(lambda numbers, step: run.log(numbers, step=step), run.finish)

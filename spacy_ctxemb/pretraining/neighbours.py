@@ -69,10 +69,12 @@ class Neighbours:
 def find_nearest(unit: NDArray[np.float32], place: int, tokens: list[Token]) -> list[int]:
     """The most similar tokens in other texts, each text's best one only."""
     order = np.argsort(-(unit @ unit[place]))
-    own = tokens[place].doc
+    seen = [tokens[place].doc]
     nearest: list[int] = []
     for i in order.tolist():
-        if tokens[i].doc is not own and not tokens[i].is_space:
+        doc = tokens[i].doc
+        if not tokens[i].is_space and not any(doc is other for other in seen):
+            seen.append(doc)
             nearest.append(i)
         if len(nearest) == N_NEIGHBOURS:
             break

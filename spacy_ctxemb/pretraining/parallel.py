@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.nn.parallel import DistributedDataParallel
 
-from ..encoders.feedforward import FeedForward, GatedFeedForward
+from ..encoders.feedforward import FeedForward
 from ..encoders.lstm import LSTM
-from ..encoders.modern_transformer import ModernBlock
 from ..encoders.transformer import Block
 from ..errors import Errors
 from .processes import Processes
@@ -41,11 +40,16 @@ def compile_layers(module: nn.Module) -> None:
     They see rows alone. Whole blocks would be compiled anew for each set of lengths of windows,
     and loops over the steps of an LSTM come out as long as the longest text.
     """
-    layers = [m for m in module.modules() if isinstance(m, FeedForward | GatedFeedForward)]
+    for layer in list_compiled(module):
+        layer.compile(dynamic=True)
+
+
+def list_compiled(module: nn.Module) -> list[FeedForward]:
+    """What `compile` is for; an error where there is none."""
+    layers = [m for m in module.modules() if isinstance(m, FeedForward)]
     if not layers:
         raise ValueError(Errors.E213)
-    for layer in layers:
-        layer.compile(dynamic=True)
+    return layers
 
 
 def gather_weights(module: nn.Module) -> dict[str, Tensor]:
@@ -56,7 +60,7 @@ def gather_weights(module: nn.Module) -> dict[str, Tensor]:
 
 def find_blocks(module: nn.Module) -> list[nn.Module]:
     """What is held in parts by itself: modules that are called, and hold most parameters."""
-    return [m for m in module.modules() if isinstance(m, LSTM | Block | ModernBlock)]
+    return [m for m in module.modules() if isinstance(m, LSTM | Block)]
 
 
 def without_synchronisation(module: nn.Module) -> AbstractContextManager[Any]:

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..files import replacing
+from ..objectives import to_perplexity
 from .monitor import LOG, read_log
 
 
@@ -15,13 +16,18 @@ def plot_log(output: Path) -> None:
     from ..report.plots import plot_curves
 
     curves: dict[str, list[tuple[float, float]]] = {}
+
+    def add(label: str, words: float, perplexity: float) -> None:
+        if math.isfinite(perplexity):
+            curves.setdefault(label, []).append((words, perplexity))
+
     for row in read_log(output / LOG):
         for name, loss in row["losses"].items():
-            curves.setdefault(f"training, {name}", []).append((row["words"], math.exp(loss)))
+            add(f"training, {name}", row["words"], to_perplexity(loss))
         for name, score in row.get("scores", {}).items():
             if name.startswith("perplexity_"):
                 label = f"held out, {name.removeprefix('perplexity_')}"
-                curves.setdefault(label, []).append((row["words"], score))
+                add(label, row["words"], score)
     if curves:
         plot = plot_curves(
             curves, list(curves), x_label="words read", y_label="perplexity", log_y=True

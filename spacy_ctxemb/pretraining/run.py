@@ -1,6 +1,7 @@
 """One run of pretraining, from a config to weights."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -18,11 +19,11 @@ from ..pipeline import ContextualEmbedder
 from ..pretrained import AUTO
 from ..pretraining_objective import get_pretrained_shim
 from ..shim import EmbedderShim
-from .continuation import check_basis, check_continuation
+from .continuation import check_basis, check_continuation, check_text
 from .loop import Report, Trainer
 from .monitor import Monitor
 from .neighbours import Neighbours
-from .parallel import gather_weights
+from .parallel import gather_weights, list_compiled
 from .plot import plot_log
 from .processes import Processes, join_processes
 from .settings import SECTION, PretrainSettings, read_settings
@@ -43,6 +44,7 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     """
     settings = read_settings(config.interpolate())
     check_loggers(settings)
+    check_output(output, settings)
     with join_processes(get_torch_default_device().type) as processes:
         snapshots = Snapshots(
             output / "checkpoints",
@@ -57,7 +59,9 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
         nlp = build_pipeline(config, settings)
         shim = get_pretrained_shim(get_model(nlp, settings))
         settings.objective.check(shim.embedder.encoder, shim.pieces)
-        stores = build_stores(nlp, shim, settings, output, processes)
+        if settings.compile:
+            list_compiled(shim.embedder.encoder)
+        stores = build_stores(nlp, shim, settings, output, processes, continues=continues)
         task = build_task(shim, settings, *stores)
         if processes.is_first:
             check_basis(stores[0], shim.pieces, task.objective, output, continues=continues)
@@ -85,6 +89,13 @@ def check_loggers(settings: PretrainSettings) -> None:
     for name, is_wanted in wanted.items():
         if is_wanted and find_spec(name) is None:
             raise ImportError(Errors.E206.format(name=name))
+
+
+def check_output(output: Path, settings: PretrainSettings) -> None:
+    """Refuse to write where text is read."""
+    for path in [Path(path).resolve() for path in settings.train.paths + settings.held_out.paths]:
+        if path.is_dir() and output.resolve().is_relative_to(path):
+            raise ValueError(Errors.E214.format(output=output, path=path))
 
 
 def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
@@ -134,15 +145,18 @@ def build_stores(
     settings: PretrainSettings,
     output: Path,
     processes: Processes,
+    *,
+    continues: bool = False,
 ) -> list[TokenStore]:
     """The text to learn from and the held-out text. The first process tokenises for all."""
-    folders = {"train": settings.train, "held_out": settings.held_out}
+    folders = [output / "text" / name for name in ("train", "held_out")]
+    build = partial(build_token_store, nlp=nlp, pieces=shim.pieces, n_workers=settings.n_workers)
     if processes.is_first:
-        for name, corpus in folders.items():
-            folder = output / "text" / name
-            build_token_store(corpus, nlp, shim.pieces, folder, n_workers=settings.n_workers)
+        check = partial(check_text, output=output) if continues else None
+        build(settings.train, folder=folders[0], check=check)
+        build(settings.held_out, folder=folders[1])
     processes.wait()
-    return [TokenStore.open(output / "text" / name) for name in folders]
+    return [TokenStore.open(folder) for folder in folders]
 
 
 def build_task(

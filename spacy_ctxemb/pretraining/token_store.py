@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -80,6 +80,7 @@ def build_token_store(
     folder: str | Path,
     *,
     n_workers: int = 0,
+    check: Callable[[Path], None] | None = None,
 ) -> TokenStore:
     """Tokenise a corpus, unless that was done before; what an interruption left is gone on with.
 
@@ -87,13 +88,13 @@ def build_token_store(
         replaced.
     n_workers: processes that tokenise; 0 for none besides this one. The result is the same. A
         script that calls this with more than 0 needs `if __name__ == "__main__":`.
+    check: sees the arrays of a new store, in a folder, before they replace those of another one.
     """
     folder = Path(folder)
     recipe = make_recipe(nlp, pieces, split=corpus.split)
     key = compute_key(corpus, recipe)
     if read_key(folder / META) == key:
         return TokenStore.open(folder)
-    (folder / META).unlink(missing_ok=True)
     shards = folder / SHARDS
     if read_key(shards / KEY) != key:
         shutil.rmtree(shards, ignore_errors=True)
@@ -102,6 +103,9 @@ def build_token_store(
     paths = list(make_shards(corpus, recipe, shards, n_workers=n_workers))
     if not merge_shards(paths, shards, pieces):
         raise ValueError(Errors.E181.format(path=", ".join(corpus.paths)))
+    if check is not None:
+        check(shards)
+    (folder / META).unlink(missing_ok=True)
     for name in ARRAYS:
         if (shards / name).exists():
             (shards / name).replace(folder / name)

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +71,7 @@ def open_encoder(name: str, path: Path) -> Encoder:
     return Encoder(name, path, "source", pipeline, *read_widths(pipeline / "config.cfg"))
 
 
+@cache
 def in_language(encoder: Encoder, lang: str) -> Encoder:
     """The encoder for pipelines of a language, whatever text its weights are of: spaCy sources
     components from pipelines of the same language alone."""

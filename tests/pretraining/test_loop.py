@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from spacy_ctxemb.bridge import get_shim
+from spacy_ctxemb.encoders.feedforward import FeedForward
 from spacy_ctxemb.pretraining.loop import MAX_SKIPPED, Report, summarise
 from spacy_ctxemb.pretraining.parallel import gather_weights
 from spacy_ctxemb.pretraining.run import build_pipeline, pretrain
@@ -81,7 +82,24 @@ def test_compiled_layers_compute_the_same(text: Path, tmp_path: Path) -> None:
 
 def test_a_bilm_is_not_compiled(text: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="E213.*Set compile to false"):
-        build_trainer(tiny_run(text, pretrain__compile=True), tmp_path / "a")
+        pretrain(tiny_run(text, pretrain__compile=True), tmp_path / "a", resume=False)
+    assert not (tmp_path / "a").exists()  # nothing was tokenised
+
+
+@pytest.mark.filterwarnings("default")  # PyTorch's compiler meets warnings of PyTorch itself
+def test_compiled_layers_take_any_number_of_rows() -> None:
+    """In evaluation, too, where rows are many; each version takes half a minute to compile."""
+    layer, graphs = FeedForward(4, 8, "gelu"), []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(layer, backend=count, dynamic=True)
+    with torch.no_grad():
+        for n in (300, 1500, 2500, 3500, 4500):
+            torch.testing.assert_close(compiled(torch.ones(n, 4)), layer(torch.ones(n, 4)))
+    assert len(graphs) == 1
 
 
 def test_accumulation_adds_shards(text: Path, tmp_path: Path) -> None:
@@ -281,7 +299,8 @@ def test_a_run_is_not_written_over(text: Path, tmp_path: Path) -> None:
 
 def test_a_run_goes_on_with_its_own_settings_only(text: Path, tmp_path: Path) -> None:
     pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=False)
-    pretrain(tiny_run(text, pretrain__max_steps=3), tmp_path, resume=True)
+    other = {"pretrain__grad_clip": 0.1, "pretrain__learn_rate__initial_rate": 1e-4}
+    pretrain(tiny_run(text, pretrain__max_steps=3, **other), tmp_path, resume=True)  # as E205 says
     other = tiny_run(text, pretrain__max_steps=4, pretrain__objective__n_rows=2)
     with pytest.raises(ValueError, match=r"E209.*\['pretrain.objective'\]"):
         pretrain(other, tmp_path, resume=True)
@@ -296,13 +315,34 @@ def test_a_run_goes_on_with_its_own_text_only(text: Path, tmp_path: Path) -> Non
     before, log = text.read_text(), (tmp_path / "log.jsonl").read_text()
     config = tiny_run(text, pretrain__max_steps=4, **changes)
     text.write_text(before + "\nzebra yak zebra yak\n" * 60)
-    message = r"E230.*changed: the text to learn from, what the objective predicts\."
-    with pytest.raises(ValueError, match=message):
+    store = read_files(tmp_path / "text" / "train")
+    with pytest.raises(ValueError, match=r"E230.*changed: the text to learn from\."):
         pretrain(config, tmp_path, resume=True)
     assert (tmp_path / "log.jsonl").read_text() == log
+    files = read_files(tmp_path / "text" / "train")
+    assert {name: files[name] for name in store} == store
     text.write_text(before)  # with another time
     pretrain(config, tmp_path, resume=True)
     assert (tmp_path / "checkpoints" / "step-00000004").exists()
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_other_targets_are_refused(text: Path, tmp_path: Path) -> None:
+    pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=False)
+    basis = json.loads((tmp_path / "basis.json").read_text())
+    basis["what the objective predicts"] = "other words"
+    (tmp_path / "basis.json").write_text(json.dumps(basis))
+    with pytest.raises(ValueError, match=r"E230.*changed: what the objective predicts\."):
+        pretrain(tiny_run(text, pretrain__max_steps=4), tmp_path, resume=True)
+
+
+def test_text_is_not_read_from_where_a_run_writes(text: Path) -> None:
+    with pytest.raises(ValueError, match="E214.*Choose another folder"):
+        pretrain(tiny_run(text.parent), text.parent / "run", resume=False)
+    assert not (text.parent / "run").exists()
 
 
 def test_another_number_of_shards_is_refused(text: Path, tmp_path: Path) -> None:
