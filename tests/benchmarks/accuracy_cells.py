@@ -60,7 +60,9 @@ class Cell(NamedTuple):
         return self.find_recipe("finetuned" if self.row.how == "finetuned" else "frozen")
 
     def find_recipe(self, how: str) -> Recipe:
-        recipe = RECIPES[self.data_set.task][self.stem, how]
+        recipes = RECIPES[self.data_set.task]
+        own = (f"{self.row.encoder} {self.stem}", how)
+        recipe = recipes[own if own in recipes else (self.stem, how)]
         if self.limit:
             most = max(self.limit, FEWEST_STEPS)
             recipe = recipe._replace(steps=min(recipe.steps, most))

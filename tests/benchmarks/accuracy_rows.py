@@ -33,7 +33,8 @@ ROWS = {
     )
 }
 
-#: By the config, and how a row is trained. Steps of "head" come before those of "finetuned".
+#: By the config, and how a row is trained. Steps of "head" come before those of "finetuned". A biLM
+#: in a pipeline has a recipe of its own where it is fine-tuned: it stands a larger rate than BERT.
 NER = {
     ("hashembedcnn", "finetuned"): Recipe(2000, 400, 0.001),
     ("bilm", "finetuned"): Recipe(800, 400, 0.001),
@@ -43,6 +44,7 @@ NER = {
     ("source", "frozen"): Recipe(1500, 200, 0.003),
     ("source", "head"): Recipe(600, 200, 0.003),
     ("source", "finetuned"): Recipe(1000, 200, 0.00015),
+    ("bilm source", "finetuned"): Recipe(1000, 200, 0.0005),
 }
 #: Texts are longer than sentences, and have one label each.
 TEXTCAT = {
@@ -50,6 +52,7 @@ TEXTCAT = {
     ("source", "frozen"): Recipe(600, 800, 0.01),
     ("source", "head"): Recipe(300, 800, 0.01),
     ("source", "finetuned"): Recipe(500, 500, 0.0001),
+    ("bilm source", "finetuned"): Recipe(800, 500, 0.0005),
 }
 RECIPES = {"ner": NER, "textcat": TEXTCAT}
 #: Where training examples are few, a step for each, but not fewer than these.
