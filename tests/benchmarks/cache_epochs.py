@@ -143,8 +143,8 @@ def summarise(
         {
             "encoder": c.encoder,
             "cache": c.cache,
-            "first_epoch": round(first[c], 2),
-            "later_epochs": round(later[c], 2),
+            "first_epoch": round(first[c], 4),
+            "later_epochs": round(later[c], 4),
             "of_hashembedcnn": round(later[c] / later[Contestant(HASHEMBEDCNN)], 2),
             "times_faster": round(later[Contestant(c.encoder)] / later[c], 1),
             "megabytes": megabytes[c],
