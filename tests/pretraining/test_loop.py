@@ -11,6 +11,7 @@ from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.encoders.feedforward import FeedForward
 from spacy_ctxemb.pretraining.loop import MAX_SKIPPED, Report, summarise
 from spacy_ctxemb.pretraining.parallel import gather_weights
+from spacy_ctxemb.pretraining.plot import plot_log
 from spacy_ctxemb.pretraining.run import build_pipeline, pretrain
 from spacy_ctxemb.pretraining.settings import read_settings
 from spacy_ctxemb.pretraining.snapshots import is_whole
@@ -398,3 +399,10 @@ def test_summaries_name_perplexities_and_accuracies() -> None:
         }
     )
     assert summarise({"masked_accuracy": (1.0, 4.0)}) == {"masked_accuracy": 0.25}
+
+
+def test_a_loss_beyond_floats_is_an_infinite_perplexity(tmp_path: Path) -> None:
+    assert summarise({"forward": (800.0, 1.0)}) == {"perplexity_forward": math.inf}
+    row = {"step": 1, "words": 10, "losses": {"forward": 900.0}}
+    (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n")
+    plot_log(tmp_path)  # without that point
