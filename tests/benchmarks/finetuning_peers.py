@@ -18,8 +18,8 @@ and windows here of 510 pieces, which matters for texts of more than 128 tokens;
 padded there.
 
 For NER both programs begin with the same head, which was trained on the frozen encoder, one for
-each seed. With a new head and one rate for all, both programs find no entity at all in so few
-steps: the encoder comes to give every token one and the same vector.
+each seed. With a new head and one rate for all, both programs found no entity at all in so few
+steps.
 """
 
 import statistics
