@@ -6,13 +6,13 @@ Peters et al. 2018, "Deep contextualized word representations" (ELMo), section 3
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .linear import linear
+from .linear import get_product_dtype, linear, multiply, sum_outer
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 
@@ -90,15 +90,10 @@ class CharacterCNN(nn.Module):
     def convolve(self, ids: Tensor) -> Tensor:
         """The largest value of each filter over all positions, activated. (n, C) to (n, F)."""
         x = self.embedding(ids)  # (n, C, character_width)
-        pooled = []
-        for convolution in cast(Iterable[nn.Conv1d], self.convolutions):
-            # As a product with all stretches of text: much faster than PyTorch's convolution.
-            stretches = x.unfold(1, convolution.kernel_size[0], 1)  # (n, positions, width, size)
-            scores = linear(
-                stretches.flatten(2).flatten(0, 1), convolution.weight.flatten(1), convolution.bias
-            )
-            largest = scores.unflatten(0, stretches.shape[:2]).amax(dim=1)  # (n, count)
-            pooled.append(largest.to(x.dtype))  # under torch.autocast products have another
+        pooled = [
+            cast(Tensor, MaxOverTime.apply(x, convolution.weight, convolution.bias))  # type: ignore[no-untyped-call] # PyTorch's
+            for convolution in cast(Iterable[nn.Conv1d], self.convolutions)
+        ]
         return ACTIVATIONS[self.activation](torch.cat(pooled, dim=-1))
 
     def reset_parameters(self) -> None:
@@ -119,6 +114,45 @@ class CharacterCNN(nn.Module):
             fan_in = self.projection.in_features
             nn.init.normal_(self.projection.weight, 0.0, math.sqrt(1.0 / fan_in))
             nn.init.zeros_(self.projection.bias)
+
+
+class MaxOverTime(torch.autograd.Function):
+    """The largest value of each filter over all positions. (n, C, width) to (n, count)
+
+    As a product with all stretches of text, it takes a fraction of the time of PyTorch's
+    convolution and maximum, forward and backward. weight: (count, width, size), bias: (count,).
+    Of positions with equal values the first has the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        dtype, size = get_product_dtype(weight), weight.size(2)
+        flat = weight.to(dtype).transpose(1, 2).flatten(1)  # (count, size * width)
+        windows = x.to(dtype).unfold(1, size, 1).transpose(2, 3)  # (n, positions, size, width)
+        stretches = windows.flatten(2).flatten(0, 1)
+        scores = multiply(stretches, flat, bias).unflatten(0, windows.shape[:2])
+        largest = scores.amax(dim=1)
+        ctx.save_for_backward(flat, stretches, scores, largest)
+        ctx.x_shape = x.shape
+        return largest.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        flat, stretches, scores, largest = ctx.saved_tensors
+        n, C, width = ctx.x_shape
+        d_scores = torch.empty_like(scores)  # (n, positions, count)
+        rest, is_largest = dy.to(scores.dtype), torch.empty_like(largest)
+        for position, d in zip(scores.unbind(dim=1), d_scores.unbind(dim=1), strict=True):
+            torch.eq(position, largest, out=is_largest)  # as numbers: faster than with a mask
+            torch.mul(is_largest, rest, out=d)
+            rest = rest - d
+        d_scores = d_scores.flatten(0, 1)
+        d_weight = sum_outer(d_scores, stretches).unflatten(1, (-1, width)).transpose(1, 2)
+        d_windows = multiply(d_scores, flat.T).view(n, scores.size(1), -1, width)
+        dx = dy.new_zeros(n, C, width)
+        for i, d in enumerate(d_windows.unbind(dim=2)):
+            dx[:, i : i + d.size(1)] += d
+        return dx, d_weight.to(dy.dtype), dy.sum(dim=0)
 
 
 def find_lengths(ids: Tensor) -> Tensor:

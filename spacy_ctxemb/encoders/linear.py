@@ -2,8 +2,8 @@
 
 PyTorch sends fp32 products to its BLAS library, which on some CPUs (AMD's with AVX-512) reaches
 less than half of what oneDNN reaches. `torch.compile` calls oneDNN's linear operator where it
-wins; here it is called by its name. Under autograd, where the operator is missing, for other
-types and on other devices the product is PyTorch's ordinary one.
+wins; here it is called by its name. Where the operator is missing, for other types and on other
+devices the product is PyTorch's ordinary one.
 """
 
 from collections.abc import Callable
@@ -36,8 +36,7 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """(n, in) to (n, out)."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            y: Tensor = LinearFunction.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call] # PyTorch's
-            return y
+            return linear(x, self.weight, self.bias)
         return self._product.get(self)(x)
 
     def set_dtype(self, dtype: torch.dtype | None) -> None:
@@ -47,7 +46,7 @@ class Linear(nn.Linear):
 
 
 class LinearFunction(torch.autograd.Function):
-    """x W^T + b and its gradients, by the routine of `linear`. (n, in), (out, in), (out,)
+    """x W^T + b and its gradients, by the routine of `multiply`. (n, in), (out, in), (out,)
 
     Under torch.autocast factors and results of all products have its type; the gradients of W and
     b have theirs.
@@ -59,7 +58,7 @@ class LinearFunction(torch.autograd.Function):
         ctx.dtypes = x.dtype, weight.dtype
         x, weight = x.to(dtype), weight.to(dtype)
         ctx.save_for_backward(x, weight)
-        return linear(x, weight, bias)
+        return multiply(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -67,7 +66,7 @@ class LinearFunction(torch.autograd.Function):
         x_dtype, weight_dtype = ctx.dtypes
         needs_dx, needs_dw, needs_db = ctx.needs_input_grad
         return (
-            linear(dy, weight.T).to(x_dtype) if needs_dx else None,
+            multiply(dy, weight.T).to(x_dtype) if needs_dx else None,
             sum_outer(dy, x).to(weight_dtype) if needs_dw else None,
             sum_rows(dy).to(weight_dtype) if needs_db else None,
         )
@@ -100,8 +99,16 @@ def get_product_dtype(weight: Tensor) -> torch.dtype:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b. x: (n, in); weight: (out, in); bias: (out,), of any type. Returns (n, out)."""
-    if torch.is_grad_enabled() or not has_onednn_product(x):
+    """x W^T + b, which passes gradients on. x: (n, in); weight: (out, in). Returns (n, out)."""
+    if not torch.is_grad_enabled():
+        return multiply(x, weight, bias)
+    y: Tensor = LinearFunction.apply(x, weight, bias)  # type: ignore[no-untyped-call] # PyTorch's
+    return y
+
+
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b without gradients. x: (n, in); weight: (out, in); bias: (out,), of any type."""
+    if not has_onednn_product(x):
         return F.linear(x, weight, None if bias is None else bias.to(x.dtype))
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
@@ -109,7 +116,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def sum_outer(a: Tensor, b: Tensor) -> Tensor:
     """a^T b, the gradient of a weight. a: (n, out); b: (n, in). Returns (out, in)."""
     if a.dtype == torch.float32:
-        return linear(b.T, a.T).T  # this way round oneDNN has less to copy
+        return multiply(b.T, a.T).T  # this way round oneDNN has less to copy
     return torch.mm(a.T, b)
 
 
@@ -122,7 +129,7 @@ def sum_rows(a: Tensor) -> Tensor:
 
 def product_with(weight: Tensor) -> Product:
     """The product with a weight as it lies in memory. weight: (out, in)."""
-    return lambda x, bias: linear(x, weight, bias)
+    return lambda x, bias: multiply(x, weight, bias)
 
 
 def pack(weight: Tensor, dtype: torch.dtype) -> Product:
@@ -131,10 +138,8 @@ def pack(weight: Tensor, dtype: torch.dtype) -> Product:
     weight: (out, in). dtype: both factors are converted to it; bias and result stay as they are.
     """
     weight = weight.detach().to(dtype).contiguous()
-    multiply: Callable[[Tensor, Tensor, Tensor | None], Tensor] = F.linear
     if has_onednn_product(weight):
         weight = torch.ops.mkldnn._reorder_linear_weight(weight, TYPICAL_ROWS)
-        multiply = linear
 
     def product(x: Tensor, bias: Tensor | None) -> Tensor:
         with torch.no_grad():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .linear import get_product_dtype, pack, sum_outer
+from .linear import get_product_dtype, pack, sum_outer, sum_rows
 from .lstm_steps import Clips, State, fast_tanh_, find_last_rows, find_steps
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -82,7 +82,7 @@ class LSTMFunction(torch.autograd.Function):
             found.x.to(ctx.x_dtype) if needed[0] else None,
             d_input if needed[1] else None,
             d_hidden if needed[2] else None,
-            found.bias if needed[3] else None,
+            sum_rows(found.gates).to(y.dtype) if needed[3] else None,
             d_projection,
             None,
             None,
@@ -134,12 +134,10 @@ def run_steps(
 
 
 class Gradients(NamedTuple):
-    """x: (N, width). bias: (4 * hidden_width,). And the factors of those of the weights: those of
-    gates before their activations and of projected values before their clip, and what was
-    projected."""
+    """x: (N, width). And the factors of those of the weights: those of gates before their
+    activations and of projected values before their clip, and what was projected."""
 
     x: Tensor
-    bias: Tensor
     gates: Tensor
     projected: Tensor
     hidden: Tensor
@@ -162,7 +160,6 @@ def backprop_steps(
     to_m = None if projection is None else pack(projection.T, dtype)
     found = Gradients(
         x=torch.empty_like(y),
-        bias=y.new_zeros(4 * H),
         gates=y.new_empty(N, 4 * H, dtype=dtype),
         projected=y.new_empty(N, width, dtype=dtype),
         hidden=y.new_empty(N, H, dtype=dtype),
@@ -201,7 +198,6 @@ def backprop_steps(
         sigmoid_backward(torch.mul(d, c_before, out=t), f, grad_input=d_f)
         sigmoid_backward(torch.mul(d_m, m, out=t), o, grad_input=d_o)
         d *= f
-        found.bias.add_(z.sum(dim=0))
         found.gates[start:end] = z
         d_inputs = to_inputs(found.gates[start:end], None)
         found.x[start:end] = d_inputs[:, :width]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..encoders import BiLM, Encoder
+from ..encoders.linear import linear
 from ..errors import Errors
 from .objective import NO_TARGET, Ids, Ints, Losses, Objective, Targets
 
@@ -81,42 +82,42 @@ class BiLMObjective(Objective):
         to_preceding = has_next & (preceding != NO_TARGET)
         before = F.pad(to_following, (0, 1))[mask]  # (N,)
         after = F.pad(to_preceding, (1, 0))[mask]
-        nll = {
-            "forward": self.nll(forward[before], following[to_following]),
-            "backward": self.nll(backward[after], preceding[to_preceding]),
-        }
+        h = [forward[before], backward[after]]
+        nll = self.nll(h, [following[to_following], preceding[to_preceding]])
         n_targets = {"forward": int(to_following.sum()), "backward": int(to_preceding.sum())}
-        return Losses(nll, n_targets)
+        return Losses(dict(zip(n_targets, nll, strict=True)), n_targets)
 
-    def nll(self, h: Tensor, targets: Tensor) -> Tensor:
-        """The sum of negative log-likelihoods, in fp32. h: (n, D / 2); targets: (n,)."""
-        with torch.autocast(h.device.type, enabled=False):
-            return self._nll(h.to(self.weight.dtype), targets)
+    def nll(self, h: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
+        """The sum of negative log-likelihoods, in fp32, for each direction.
 
-    def _nll(self, h: Tensor, targets: Tensor) -> Tensor:
-        if self.training and self.n_samples is not None:
-            return self.sampled_nll(h, targets, self.n_samples)
+        h: (n, D / 2) each; targets: (n,) each.
+        """
+        with torch.autocast(self.weight.device.type, enabled=False):
+            h = [states.to(self.weight.dtype) for states in h]
+            if self.training and self.n_samples is not None:
+                return self.sampled_nll(h, targets, self.n_samples)
+            return [self.full_nll(*both) for both in zip(h, targets, strict=True)]
+
+    def full_nll(self, h: Tensor, targets: Tensor) -> Tensor:
+        """That of one direction, over the whole vocabulary."""
         total = h.new_zeros(())
         for rows, chosen in zip(h.split(CHUNK), targets.split(CHUNK), strict=True):
-            # Under torch.autocast products have another type, too coarse for a softmax.
-            logits = F.linear(rows, self.weight, self.bias).to(h.dtype)  # (CHUNK, V)
+            logits = linear(rows, self.weight, self.bias)  # (CHUNK, V)
             total = total + F.cross_entropy(logits, chosen.long(), reduction="sum")
         return total
 
-    def sampled_nll(self, h: Tensor, targets: Tensor, n_samples: int) -> Tensor:
-        """The same over the target and a sample of other words, corrected for its odds."""
+    def sampled_nll(
+        self, h: Sequence[Tensor], targets: Sequence[Tensor], n_samples: int
+    ) -> list[Tensor]:
+        """Those over the target and a sample of other words, corrected for their odds."""
         V = len(self.vocabulary)
-        uniform = torch.rand(n_samples, device=h.device)
-        sample = (torch.exp(uniform * math.log(V + 1)) - 1).long().clamp(max=V - 1).unique()
-        true_bias = self.bias[targets] - log_expected_count(targets, V, n_samples)
-        true = (h * self.weight[targets]).sum(dim=-1) + true_bias  # (n,)
-        bias = self.bias[sample] - log_expected_count(sample, V, n_samples)
-        others = F.linear(h, self.weight[sample], bias)  # (n, S)
-        # Where the sample has the target itself. The sample ascends, so the rest need not be read.
-        place = torch.searchsorted(sample, targets).clamp(max=len(sample) - 1)
-        rows = (sample[place] == targets).nonzero()[:, 0]
-        others = others.index_put((rows, place[rows]), others.new_tensor(-torch.inf))
-        return (torch.logaddexp(true, torch.logsumexp(others, dim=1)) - true).sum()
+        samples = [draw_sample(V, n_samples, ids.device) for ids in targets]
+        # Read once, since each reading gives the whole table a gradient.
+        ids, places = torch.cat([*targets, *samples]).unique(return_inverse=True)
+        weight, bias = self.weight[ids], self.bias[ids] - log_expected_count(ids, V, n_samples)
+        parts = places.split([len(part) for part in (*targets, *samples)])
+        n = len(targets)
+        return [sum_nll(*both, weight, bias) for both in zip(h, parts[:n], parts[n:], strict=True)]
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.weight, 0.0, 1.0 / math.sqrt(self.half_width))
@@ -128,6 +129,27 @@ class BiLMObjective(Objective):
     @classmethod
     def from_json(cls, data: dict[str, Any], encoder: Encoder) -> "BiLMObjective":
         return cls(encoder, data["vocabulary"], n_samples=data["n_samples"])
+
+
+def draw_sample(n_ids: int, n_samples: int, device: torch.device) -> Tensor:
+    """The distinct ids of n_samples log-uniform draws, ascending."""
+    uniform = torch.rand(n_samples, device=device)
+    ids = (torch.exp(uniform * math.log(n_ids + 1)) - 1).long()
+    return ids.clamp(max=n_ids - 1).unique()
+
+
+def sum_nll(h: Tensor, targets: Tensor, sample: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The sum of negative log-likelihoods of targets, each among itself and the sample.
+
+    h: (n, D / 2). weight, bias: a row for each id. targets: (n,), ids. sample: ids, ascending.
+    """
+    true = (h * F.embedding(targets, weight)).sum(dim=-1) + bias[targets]  # (n,)
+    others = linear(h, F.embedding(sample, weight), bias[sample])  # (n, S)
+    # Where the sample has the target itself. The sample ascends, so the rest need not be read.
+    place = torch.searchsorted(sample, targets).clamp(max=len(sample) - 1)
+    rows = (sample[place] == targets).nonzero()[:, 0]
+    others = others.index_put((rows, place[rows]), others.new_tensor(-torch.inf))
+    return (torch.logaddexp(true, torch.logsumexp(others, dim=1)) - true).sum()
 
 
 def log_expected_count(ids: Tensor, n_ids: int, n_samples: int) -> Tensor:

@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..encoders import BiLM
 from ..encoders.bilm_state import BiLMState
@@ -151,10 +151,8 @@ class BiLMModule(nn.Module):
         sizes = [n_rows] * (batch["words"].size(1) // n_rows)
         vectors = self.encoder.token_encoder(batch["characters"])  # (n, D / 2)
         continues = None if self.carries_state else 1.0 - batch["begins"].to(vectors.dtype)
-        nll: dict[str, Tensor] = {}
-        n_targets: dict[str, int] = {}
-        states = []
-        for name, direction in DIRECTIONS.items():
+        states, tops, predicted = [], [], []
+        for direction in DIRECTIONS.values():
             x = vectors[batch["words"][direction]]  # (T * B, D / 2)
             layers, last = self.encoder.run_direction(
                 direction,
@@ -167,9 +165,10 @@ class BiLMModule(nn.Module):
             states.append(last)
             targets = batch["targets"][direction]
             has_target = targets != NO_TARGET
-            top = self.encoder.dropout(layers[-1])[has_target]
-            nll[name] = self.objective.nll(top, targets[has_target])
-            n_targets[name] = len(top)
+            tops.append(self.encoder.dropout(layers[-1])[has_target])
+            predicted.append(targets[has_target])
+        nll = dict(zip(DIRECTIONS, self.objective.nll(tops, predicted), strict=True))
+        n_targets = {name: len(ids) for name, ids in zip(DIRECTIONS, predicted, strict=True)}
         return StepOutput(Losses(nll, n_targets), BiLMState.collect(states)._asdict())
 
     def start(self, n_rows: int) -> Carried:

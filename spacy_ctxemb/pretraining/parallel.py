@@ -31,7 +31,8 @@ def distribute(module: nn.Module, settings: PretrainSettings, processes: Process
             register_fsdp_forward_method(whole, "score")
         return whole
     devices = [processes.device.index] if processes.device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=devices)
+    # The views save two copies of all gradients a step.
+    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
 
 
 def compile_layers(module: nn.Module) -> None:
