@@ -147,12 +147,13 @@ class MaxOverTime(torch.autograd.Function):
             torch.mul(is_largest, rest, out=d)
             rest = rest - d
         d_scores = d_scores.flatten(0, 1)
-        d_weight = sum_outer(d_scores, stretches).unflatten(1, (-1, width)).transpose(1, 2)
+        d_flat = sum_outer(d_scores, stretches).to(dy.dtype)
+        d_weight = d_flat.unflatten(1, (-1, width)).transpose(1, 2)
         d_windows = multiply(d_scores, flat.T).view(n, scores.size(1), -1, width)
         dx = dy.new_zeros(n, C, width)
         for i, d in enumerate(d_windows.unbind(dim=2)):
             dx[:, i : i + d.size(1)] += d
-        return dx, d_weight.to(dy.dtype), dy.sum(dim=0)
+        return dx, d_weight.clone(memory_format=torch.contiguous_format), dy.sum(dim=0)
 
 
 def find_lengths(ids: Tensor) -> Tensor:
