@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import spacy
 from numpy.testing import assert_allclose, assert_array_equal
 from spacy.language import Language
 from spacy.tokens import DocBin
@@ -20,6 +21,7 @@ from .pipelines import (
     BILM,
     NER_DATA,
     TEXTS,
+    WIDTH,
     blank,
     examples,
     initialised,
@@ -31,6 +33,8 @@ from .pipelines import (
 from .pretraining import CONFIGS, TEXT, pretrain, start, tiny_config
 from .stacks import MEMBERS, STATIC, stack, stacked, with_vectors
 
+#: Sections that hold what an excerpt brings.
+ABOVE = ("components.ner", "components.ner.model")
 CACHE = "spacy-ctxemb.FeatureCache.v1"
 
 
@@ -306,3 +310,29 @@ def test_the_excerpt_of_the_readme_trains(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(set(shares.values())) == 3
     assert get_encoder(nlp, "transformer").pieces.n_trained == pieces.n_trained
     assert nlp("two words").tensor.shape == (2, 128)
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+@pytest.mark.parametrize("kind", ["spacy.Tok2VecListener.v1", "spacy-ctxemb.LayerMixListener.v1"])
+def test_an_encoder_beside_a_network_of_the_task(
+    kind: str, is_frozen: bool, tmp_path: Path
+) -> None:
+    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
+    excerpt = text.split("<!-- excerpt: beside a network of the task -->\n```ini\n")[1]
+    above = "".join(f"[{name}]\n" for name in ("components", *ABOVE))
+    config = Config().from_str(above + excerpt.split("```")[0], interpolate=False)
+    tok2vec = config["components"]["ner"]["model"]["tok2vec"]
+    tok2vec["members"]["context"] |= {"@architectures": kind, "width": WIDTH}
+    nlp = initialised(BILM)
+    nlp.add_pipe("ner", config=ner_config(tok2vec))
+    nlp.get_pipe("ner").initialize(lambda: examples(nlp, NER_DATA), nlp=nlp)
+    before = vectors(nlp)[0]
+    frozen = ["ctxemb"] if is_frozen else []
+    optimizer = nlp.resume_training()
+    for _ in range(30):
+        nlp.update(examples(nlp, NER_DATA), sgd=optimizer, exclude=frozen, annotates=frozen)
+    assert np.array_equal(before, vectors(nlp)[0]) == is_frozen
+    assert nlp.evaluate(examples(nlp, NER_DATA))["ents_f"] == 1.0
+    nlp.replace_listeners("ctxemb", "ner", ["model.tok2vec.members.context"])
+    nlp.to_disk(tmp_path)
+    assert spacy.load(tmp_path).evaluate(examples(nlp, NER_DATA))["ents_f"] == 1.0

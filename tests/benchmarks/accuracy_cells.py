@@ -18,6 +18,18 @@ from .accuracy_runs import Command, Job
 TRAINING = Path("training/benchmark")
 STEP_LOG = Path("tests/benchmarks/step_log.py")
 
+#: That of the configs with this name.
+HASH_EMBED_CNN = {
+    "@architectures": "spacy.HashEmbedCNN.v2",
+    "width": 96,
+    "depth": 4,
+    "embed_size": 2000,
+    "window_size": 1,
+    "maxout_pieces": 3,
+    "subword_features": True,
+    "pretrained_vectors": None,
+}
+
 #: Examples of the development data by which the best step is chosen.
 DEV_LIMIT = 1000
 #: Evaluations while a cell trains, besides the one after the first step.
@@ -57,7 +69,7 @@ class Cell(NamedTuple):
 
     @property
     def recipe(self) -> Recipe:
-        return self.find_recipe("finetuned" if self.row.how == "finetuned" else "frozen")
+        return self.find_recipe("frozen" if self.row.how == "cached" else self.row.how)
 
     def find_recipe(self, how: str) -> Recipe:
         recipes = RECIPES[self.data_set.task]
@@ -144,7 +156,9 @@ class Cell(NamedTuple):
 
     def set_encoder(self) -> dict[str, object]:
         """Where the encoder comes from."""
-        return dict(self.encoder.settings(self.listener)) if self.encoder else {}
+        if self.encoder is None:
+            return {}
+        return dict(self.encoder.settings(None if self.row.how == "stacked" else self.listener))
 
     def freeze(self) -> dict[str, object]:
         """The encoder stays as it is."""
@@ -153,16 +167,38 @@ class Cell(NamedTuple):
             "training.frozen_components": '["ctxemb"]',
             "training.annotating_components": '["ctxemb"]',
         }
-        if self.row.how == "cached":
+        if self.row.how in ("cached", "stacked"):
             settings["initialize.before_init"] = json.dumps(self.use_cache())
-        if (self.data_set.task, self.row.encoder) == ("textcat", "minilm"):
-            return settings  # its last layer was trained to make vectors of texts
-        # The mix of layers is all that a task can choose of a frozen encoder.
+        if self.row.how == "stacked":
+            settings[self.listener] = json.dumps(self.stack())
+        elif self.has_mix:
+            settings |= {f"{self.listener}.{key}": value for key, value in self.mix().items()}
+        return settings
+
+    @property
+    def has_mix(self) -> bool:
+        """Whether the task has a mix of layers of its own: all it can choose of a frozen encoder.
+        MiniLM's last layer was trained to make vectors of texts."""
+        return (self.data_set.task, self.row.encoder) != ("textcat", "minilm")
+
+    def mix(self) -> dict[str, object]:
+        """A listener that mixes layers."""
+        assert self.encoder is not None
         return {
-            **settings,
-            f"{self.listener}.@architectures": "spacy-ctxemb.LayerMixListener.v1",
-            f"{self.listener}.width": self.encoder.encoder_width,
-            f"{self.listener}.layer_norm": "document",
+            "@architectures": "spacy-ctxemb.LayerMixListener.v1",
+            "width": self.encoder.encoder_width,
+            "layer_norm": "document",
+        }
+
+    def stack(self) -> dict[str, object]:
+        """The encoder's vectors beside those of a network that the task trains."""
+        assert self.encoder is not None
+        plain = {"@architectures": "spacy.Tok2VecListener.v1", "width": self.encoder.width}
+        listener = {**(self.mix() if self.has_mix else plain), "upstream": "ctxemb"}
+        return {
+            "@architectures": "spacy-ctxemb.Stack.v1",
+            "combine": "concat",
+            "members": {"cnn": HASH_EMBED_CNN, "context": listener},
         }
 
     def use_cache(self) -> dict[str, object]:

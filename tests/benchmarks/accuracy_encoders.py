@@ -33,13 +33,14 @@ class Encoder(NamedTuple):
     width: int
     encoder_width: int
 
-    def settings(self, listener: str) -> Iterator[tuple[str, object]]:
-        """What a config must be told. listener: its section that listens."""
+    def settings(self, listener: str | None) -> Iterator[tuple[str, object]]:
+        """What a config must be told. listener: its section that listens, None if not its own."""
         if self.pipeline is None:
             yield "paths.init_tok2vec", self.path
         else:
             yield "paths.encoder", self.pipeline
-            yield f"{listener}.width", self.width
+            if listener is not None:
+                yield f"{listener}.width", self.width
 
 
 def find_minilm() -> Path | None:

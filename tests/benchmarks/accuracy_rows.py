@@ -12,7 +12,11 @@ class Recipe(NamedTuple):
 
 
 class Row(NamedTuple):
-    """encoder: which of the encoders given, or None. how: "frozen", "cached" or "finetuned"."""
+    """encoder: which of the encoders given, or None.
+
+    how: "frozen"; "cached", frozen too; "stacked", frozen, cached, and beside it a network of the
+        task's own, that of "hashembedcnn"; "finetuned".
+    """
 
     name: str
     encoder: str | None
@@ -26,9 +30,9 @@ ROWS = {
         *(
             Row(f"{encoder}-{how}", encoder, how)
             for encoder in ("bilm", "transformer", "minilm")
-            for how in ("frozen", "cached", "finetuned")
+            for how in ("frozen", "cached", "stacked", "finetuned")
             # The cache is the same for every encoder: once with a biLM, once with BERT.
-            if (encoder, how) != ("transformer", "cached")
+            if encoder != "transformer" or how in ("frozen", "finetuned")
         ),
     )
 }
@@ -41,7 +45,9 @@ NER = {
     ("transformer", "finetuned"): Recipe(800, 400, 0.001),
     ("bilm", "frozen"): Recipe(1500, 400, 0.003),
     ("transformer", "frozen"): Recipe(1500, 400, 0.003),
+    ("bilm", "stacked"): Recipe(2000, 400, 0.001),
     ("source", "frozen"): Recipe(1500, 200, 0.003),
+    ("source", "stacked"): Recipe(2000, 400, 0.001),
     ("source", "head"): Recipe(600, 200, 0.003),
     ("source", "finetuned"): Recipe(1000, 200, 0.00015),
     ("bilm source", "finetuned"): Recipe(1000, 200, 0.0005),

@@ -74,17 +74,18 @@ def run_in_process(cell: Cell) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "row", ["hashembedcnn", "minilm-finetuned", "minilm-frozen", "bilm-cached"]
+    "row",
+    ["hashembedcnn", "minilm-finetuned", "minilm-frozen", "bilm-cached", "minilm-stacked"],
 )
 def test_the_commands_of_a_cell(row: str, project: Path) -> None:
     cell = make_cell(row, limit=60, seed=3, steps=2)
     result = run_in_process(cell)
     assert 0 <= result["score"] <= 1
     assert [step for step, _ in result["dev"]] == [0, 1, 2]
-    assert (cell.folder / "cache").exists() == (row == "bilm-cached")
+    assert (cell.folder / "cache").exists() == (row in ("bilm-cached", "minilm-stacked"))
     config = load_config(cell.folder / "model-best" / "config.cfg").interpolate()
     assert config["training"]["seed"] == 3
-    is_frozen = row in ("minilm-frozen", "bilm-cached")
+    is_frozen = row in ("minilm-frozen", "bilm-cached", "minilm-stacked")
     assert config["training"]["frozen_components"] == (["ctxemb"] if is_frozen else [])
     if row == "hashembedcnn":
         return
