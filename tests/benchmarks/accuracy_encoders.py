@@ -7,12 +7,15 @@ package, or a model as transformers saves it, which is imported first.
 import configparser
 import importlib.util
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+from .accuracy_keys import make_digest
 
 PIPELINES = Path("training/benchmark/encoders")
 #: An installed package with the weights of all-MiniLM-L6-v2.
@@ -83,9 +86,14 @@ def in_language(encoder: Encoder, lang: str) -> Encoder:
     if changed == text:
         return encoder
     pipeline = PIPELINES / f"{encoder.name}-{lang}"
-    shutil.rmtree(pipeline, ignore_errors=True)
-    shutil.copytree(encoder.pipeline, pipeline)
-    (pipeline / "config.cfg").write_text(changed, encoding="utf8")
+    new = pipeline.with_name(f"{pipeline.name}.tmp{os.getpid()}")
+    shutil.copytree(encoder.pipeline, new)
+    (new / "config.cfg").write_text(changed, encoding="utf8")
+    if pipeline.exists() and make_digest(pipeline) == make_digest(new):
+        shutil.rmtree(new)  # another run may be reading the one that is there
+    else:
+        shutil.rmtree(pipeline, ignore_errors=True)
+        new.rename(pipeline)
     return encoder._replace(pipeline=pipeline)
 
 

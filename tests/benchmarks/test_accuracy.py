@@ -174,6 +174,16 @@ def test_an_encoder_serves_another_language(project: Path) -> None:
     assert in_language(encoder, "en") == encoder
     dutch = in_language(encoder, "nl")
     assert dutch.pipeline == Path("training/benchmark/encoders/minilm-nl")
+    (made,) = dutch.pipeline.parent.iterdir()
+    inode = made.stat().st_ino
+    in_language.cache_clear()
+    assert in_language(encoder, "nl") == dutch
+    assert made.stat().st_ino == inode  # it is left alone while it is right
+    with (encoder.pipeline / "meta.json").open("a") as file:
+        file.write(" ")
+    in_language.cache_clear()
+    assert in_language(encoder, "nl") == dutch
+    assert (made / "meta.json").read_bytes() == Path("encoder/meta.json").read_bytes()
     data_set = DATA_SETS["wnut17"]._replace(lang="nl")
     run_in_process(make_cell("minilm-frozen", encoder=dutch, data_set=data_set, steps=2))
     files = [p / "ctxemb/model/encoder.safetensors" for p in (Path("encoder"), dutch.pipeline)]
