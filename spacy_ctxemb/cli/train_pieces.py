@@ -16,19 +16,24 @@ class Kind(str, Enum):
 
 
 def train_pieces(
-    text_path: Path = typer.Argument(..., help="Plain text, UTF-8", exists=True, dir_okay=False),
+    text_path: Path = typer.Argument(
+        ...,
+        help="Text as for pretrain: .txt or .jsonl, also compressed, .spacy, .parquet; or a folder",
+    ),
     output_path: Path = typer.Argument(..., help="Vocabulary to write, tokenizer.json format"),
     kind: Kind = typer.Option(
         Kind.wordpiece, help="wordpiece for WordPieces in the config, bpe for BytePairPieces"
     ),
     vocab_size: int = typer.Option(8000, help="Pieces at most; that of the pieces in the config"),
+    text_field: str = typer.Option("text", help="Where the text is in .jsonl and .parquet"),
     lowercase: bool = typer.Option(False, "--lowercase", help="Fold case and accents"),
 ) -> None:
-    """Learn a vocabulary of pieces from a text file."""
+    """Learn a vocabulary of pieces from text."""
     from wasabi import msg
 
     from ..errors import Errors
-    from ..files import read_lines, replacing
+    from ..files import replacing
+    from ..pretraining.corpus import TextCorpus
     from ..subword_pieces import BytePairPieces, WordPieces
 
     if lowercase and kind is not Kind.wordpiece:
@@ -36,11 +41,8 @@ def train_pieces(
     pieces: WordPieces | BytePairPieces = WordPieces(vocab_size, lowercase=lowercase)
     if kind is Kind.bpe:
         pieces = BytePairPieces(vocab_size)
-    lines = read_lines(text_path)
-    if not lines:
-        msg.fail(Errors.E038.format(path=text_path), exits=1)
     with showing_errors():
-        pieces.train([lines], progress=True)
+        pieces.train(TextCorpus(str(text_path), text_field=text_field), progress=True)
     output_path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output_path) as temporary:
         temporary.write_text(pieces.tokenizer.to_str(), encoding="utf8")

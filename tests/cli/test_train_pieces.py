@@ -1,5 +1,7 @@
 """`python -m spacy ctxemb train-pieces`"""
 
+import bz2
+import json
 import re
 from pathlib import Path
 
@@ -80,7 +82,7 @@ def test_no_text(text, tmp_path):
     path.write_text(text, encoding="utf8")
     code, output = run("train-pieces", path, tmp_path / "pieces.json")
     assert code == 1
-    assert "[E038]" in output and "text.txt has no text" in output
+    assert "[E173]" in output and "all of it is blank" in output
     assert not (tmp_path / "pieces.json").exists()
 
 
@@ -93,13 +95,25 @@ def test_a_size_that_cannot_hold_the_alphabet(text_path, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
 
 
-@pytest.mark.parametrize(
-    "name, message", [("nothing.txt", "does not exist"), (".", "is a directory")]
-)
-def test_a_path_that_is_no_file(name, message, tmp_path):
+@pytest.mark.parametrize("name, message", [("nothing.txt", "E172"), (".", "E174")])
+def test_a_path_without_text(name, message, tmp_path):
     code, output = run("train-pieces", tmp_path / name, tmp_path / "pieces.json")
-    assert code == 2
+    assert code == 1
     assert message in output
+
+
+def test_text_of_several_kinds(text_path, tmp_path):
+    """As one file has it, in whatever files it lies."""
+    folder = tmp_path / "text"
+    folder.mkdir()
+    lines = text_path.read_text(encoding="utf8").splitlines()
+    with bz2.open(folder / "a.txt.bz2", "wt", encoding="utf8") as file:
+        file.write("\n".join(lines[:2]))
+    records = [json.dumps({"body": line}) for line in lines[2:] if line]
+    (folder / "b.jsonl").write_text("\n".join(records), encoding="utf8")
+    train(text_path, tmp_path / "one.json")
+    train(folder, tmp_path / "many.json", "--text-field", "body")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "many.json").read_bytes()
 
 
 def test_an_interrupted_write_leaves_the_old_vocabulary(text_path, tmp_path, monkeypatch):
