@@ -23,7 +23,7 @@ from .embedder import Embedder
 from .errors import Errors
 from .layer_training import LayerTraining
 from .pieces import Pieces
-from .shim import EmbedderShim
+from .shim import EmbedderShim, is_of_pretraining
 from .subword_pieces import BytePairPieces, WordPieces
 from .torch_shim import to_array
 from .windows import Windows, check_length
@@ -65,11 +65,16 @@ class Tok2VecModel(Model[list[Doc], list[Floats2d]]):
     """A Thinc model that says what is wrong with weights of another width."""
 
     def from_dict(self, msg: dict[str, Any]) -> "Tok2VecModel":
-        found, expected = msg["nodes"][0]["dims"].get("nO"), self.get_dim("nO")
-        if found != expected:
+        (node, *others), (attrs, *other_attrs) = msg["nodes"], msg["attrs"]
+        found, expected = node["dims"].get("nO"), self.get_dim("nO")
+        # Of pretraining only the encoder is taken: mix and projection, and so the width, are the
+        # task's own. So is whether the config has a rate of dropout.
+        if found != expected and not is_of_pretraining(msg["shims"][0][0]):
             differences = f"width of the vectors: expected {expected}, found {found}"
             raise ValueError(Errors.E020.format(differences=differences))
-        super().from_dict(msg)
+        node = {**node, "dims": {**node["dims"], "nO": expected}}
+        attrs = {name: value for name, value in attrs.items() if name in self.attrs}
+        super().from_dict({**msg, "nodes": [node, *others], "attrs": [attrs, *other_attrs]})
         return self
 
 

@@ -172,6 +172,8 @@ class DiskStore(Store):
             self.folder.mkdir(parents=True, exist_ok=True)
             with locking(self.folder / LOCK):
                 return self._append(records)
+        except BlockingIOError:  # others are writing: the next records may have more luck
+            return 0
         except OSError as error:  # a full disk, a file system without locks, another's directory
             self.is_writable = False
             warnings.warn(Errors.W007.format(path=self.folder, reason=error), stacklevel=2)

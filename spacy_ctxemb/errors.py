@@ -57,6 +57,14 @@ class Errors(metaclass=_Coded):
         "The token '{word}' of tokens_to_add has a `$`, which spaCy's configs do not keep as it "
         "is. Choose another word."
     )
+    E086 = (
+        "The listeners of one Stack can be replaced where all are of one kind, with one "
+        "layer_norm; these are {kinds}. Train the pipeline without replace_listeners."
+    )
+    E087 = (
+        "Training changes '{name}', so that its cache would hold vectors that are never read "
+        "again. Add it to training.frozen_components and training.annotating_components."
+    )
     E007 = (
         "{pieces} have no vocabulary yet. Take a tokenizer.json, or train one with `python -m "
         "spacy ctxemb train-pieces`, and load it with spacy-ctxemb.TokenizerFile.v1 as "
@@ -144,7 +152,7 @@ class Errors(metaclass=_Coded):
     E022 = (
         "'{component}' listens to '{upstream}', but a Doc of {n_tokens} tokens came without "
         "vectors: '{upstream}' is missing, disabled or comes later. Enable it, or put it "
-        "before '{component}'."
+        "before '{component}'. In training, add it to training.annotating_components as well."
     )
     E023 = (
         "'{other}' and '{name}' both write doc.tensor, and '{reader}' would read the wrong "
@@ -181,7 +189,8 @@ class Errors(metaclass=_Coded):
         "'{component}' mixes the layers of '{upstream}', but a Doc of {n_tokens} tokens came "
         "without them: '{upstream}' is missing, disabled or comes later, or the layers were "
         "dropped when they had been read once. Run the whole pipeline on the text, or set "
-        'components.{upstream}.keep to "layers".'
+        'components.{upstream}.keep to "layers". In training, add it to '
+        "training.annotating_components as well."
     )
     E071 = (
         "The mix of '{component}' has learned weights for {found} layers, the encoder of '{name}' "
@@ -619,6 +628,10 @@ class Errors(metaclass=_Coded):
         "A frozen encoder is not initialised: training needs the weights of an encoder of this "
         "shape, as `spacy pretrain` writes them, in --paths.init_tok2vec. Or pass --encoder "
         "PIPELINE."
+    )
+    W015 = (
+        "'{name}' has a cache, but is trained: its vectors change, so the cache is not used from "
+        "now on. Add it to training.frozen_components, or remove its cache."
     )
     W050 = (
         "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "

@@ -98,8 +98,9 @@ def fetch(
     listener: Tok2VecListener, docs: list[Doc], is_train: bool, carrier: Carrier
 ) -> tuple[list[Any], Backprop]:
     """What the upstream sent, while training, else what the Docs carry."""
-    if is_train and listener._batch_id is not None:
-        listener.verify_inputs(docs)
+    # What another batch has left behind is not meant: these Docs carry vectors, or it is an error.
+    batch_id = listener._batch_id
+    if is_train and batch_id is not None and batch_id == listener.get_batch_id(docs):
         outputs = cast(list[Any], listener._outputs)
         backprop_upstream = cast(Backprop, listener._backprop)
 

@@ -210,8 +210,13 @@ def replace_listener(
 
 def replace_listener_config(model: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]:
     """The config of what `replace_listener` returns, from those of the upstream's model and of
-    the listener."""
-    if listener.get("@architectures") != ARCHITECTURE:
+    the component's tok2vec: a listener, or a Stack with listeners among its members."""
+    listeners = [x for x in [listener, *listener.get("members", {}).values()] if "upstream" in x]
+    kinds = {(x["@architectures"], x.get("layer_norm")) for x in listeners}
+    if len(kinds) > 1:  # spaCy does not say which of them is meant
+        raise ValueError(Errors.E086.format(kinds=sorted(kinds, key=str)))
+    listener = listeners[0]
+    if listener["@architectures"] != ARCHITECTURE:
         return model
     mix = {
         "@architectures": "spacy-ctxemb.TokenMix.v1",

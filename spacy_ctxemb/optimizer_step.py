@@ -43,6 +43,8 @@ def take_step(optimizer: Optimizer, trained: Sequence[Trained], norm: float) -> 
         if scale < 1.0:
             grad *= scale
         if isinstance(optimizer, Optimizer):
+            if optimizer.averages is not None and key not in optimizer.averages:
+                optimizer.averages[key] = data.copy()  # Thinc begins with zeros
             changed = {
                 "learn_rate": rate * optimizer.learn_rate,  # RAdam ignores `lr_scale`
                 "L2": optimizer.L2 if parameter.dim() > 1 else 0.0,

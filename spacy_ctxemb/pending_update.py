@@ -1,6 +1,6 @@
 """A batch whose gradients are on their way back from the components that listen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from spacy.tokens import Doc
@@ -15,11 +15,15 @@ Backprop = Callable[[Gradients | None, Gradients | None], Any]
 class PendingUpdate:
     """Adds up what listeners send back.
 
+    docs: of the batch.
     losses, name: where the squares of all gradients are added, which spaCy shows as the loss of an
         encoder.
     """
 
-    def __init__(self, backprop: Backprop, losses: dict[str, float], name: str) -> None:
+    def __init__(
+        self, docs: Sequence[Doc], backprop: Backprop, losses: dict[str, float], name: str
+    ) -> None:
+        self.docs = docs
         self._backprop = backprop
         self._losses = losses
         self._name = name
@@ -30,6 +34,11 @@ class PendingUpdate:
     def arrived(self) -> bool:
         """Whether any gradient has come."""
         return self._d_vectors is not None or self._d_layers is not None
+
+    def is_of(self, docs: Iterable[Doc]) -> bool:
+        """Whether any of these Docs are in the batch."""
+        known = set(map(id, self.docs))
+        return any(id(doc) in known for doc in docs)
 
     def collect_vectors(self, d_vectors: Gradients) -> list[Doc]:
         """What a listener to vectors calls."""
@@ -56,5 +65,10 @@ class PendingUpdate:
         return total
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle or a copy of the component has no batch under way."""
-        return type(None), ()
+        """A pickle or a copy of the component has no batch under way, though its listeners may
+        still send gradients."""
+        return PendingUpdate, ((), ignore, {self._name: 0.0}, self._name)
+
+
+def ignore(d_vectors: Gradients | None, d_layers: Gradients | None) -> None:
+    """The backward pass of no batch."""

@@ -188,6 +188,8 @@ class ContextualEmbedder(Tok2Vec):
         self, docs: Sequence[Doc], predicted: list[Floats2d] | list[Outputs]
     ) -> None:
         """Write vectors to Docs, and what else is to be kept, in the place of earlier ones."""
+        if self._pending is not None and not self._pending.is_of(docs):
+            self._release_listeners()
         writes_tensor = self.keep != "none" or bool(self._vector_listeners)
         if writes_tensor:
             for doc in docs:
@@ -245,6 +247,9 @@ class ContextualEmbedder(Tok2Vec):
         losses.setdefault(self.name, 0.0)
         validate_examples(examples, "ContextualEmbedder.update")
         self.flush_gradient()
+        if self.cache is not None:
+            warnings.warn(Errors.W015.format(name=self.name), stacklevel=2)
+            self.cache = None
         docs = [eg.predicted for eg in examples]
         set_dropout_rate(self.model, drop)
         self._send(docs, losses)
@@ -256,7 +261,7 @@ class ContextualEmbedder(Tok2Vec):
         """Give each listener what it wants of a batch, and a callback for its gradient."""
         batch_id = Tok2VecListener.get_batch_id(docs)
         vectors, layers, backprop = self._begin_update(docs)
-        self._pending = pending = PendingUpdate(backprop, losses, self.name)
+        self._pending = pending = PendingUpdate(docs, backprop, losses, self.name)
         for listener in self._vector_listeners:
             listener.receive(batch_id, vectors, pending.collect_vectors)
         for listener in self._layer_listeners:
@@ -277,11 +282,20 @@ class ContextualEmbedder(Tok2Vec):
 
     def flush_gradient(self) -> None:
         """Backpropagate what listeners have sent, and end the batch for all of them."""
-        pending, self._pending = self._pending, None
-        for listener in self.listeners:
-            listener._batch_id = listener._outputs = listener._backprop = None
+        pending = self._pending
+        self._forget_batch()
         if pending is not None:
             pending.backpropagate()
+
+    def _forget_batch(self) -> None:
+        """Let nobody learn from the last batch any more."""
+        self._pending = None
+        self._release_listeners()
+
+    def _release_listeners(self) -> None:
+        """Let listeners that have not learned from the last batch read Docs again."""
+        for listener in self.listeners:
+            listener._batch_id = listener._outputs = listener._backprop = None
 
     def initialize(
         self,
@@ -307,6 +321,7 @@ class ContextualEmbedder(Tok2Vec):
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         if not sample:
             raise ValueError(Errors.E025.format(name=self.name))
+        self._forget_batch()
         members.initialise(self.model, self.name, sample, get_examples, loaders)
 
     def find_listeners(self, component: Any) -> None:
@@ -327,6 +342,9 @@ class ContextualEmbedder(Tok2Vec):
             if not is_own or self._later_writers:
                 other = upstream if not is_own else self._later_writers[-1]
                 raise ValueError(Errors.E023.format(other=other, name=self.name, reader=name))
+            # An earlier tok2vec takes a listener to "*" for its own whenever spaCy links
+            # components, and would wait in vain for its gradient.
+            listener.upstream_name = self.name
             self.add_listener(listener, name)
             self._link(listener, name)
 
@@ -355,6 +373,8 @@ class ContextualEmbedder(Tok2Vec):
 
     def remove_listener(self, listener: Tok2VecListener, component_name: str) -> bool:
         """Forget a listener, for instance one that was replaced."""
+        # spaCy goes over this list while it removes from it.
+        self.listener_map[component_name] = list(self.listener_map.get(component_name, []))
         is_removed = super().remove_listener(listener, component_name)
         self._choose_last_readers()
         return is_removed
@@ -423,5 +443,6 @@ class ContextualEmbedder(Tok2Vec):
         util.to_disk(path, {"model": lambda p: members.to_disk(self.model, p)}, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
+        self._forget_batch()
         util.from_disk(path, {"model": lambda p: members.from_disk(self.model, p)}, exclude)
         return self

@@ -374,6 +374,11 @@ class EmbedderShim(TorchShim):
                 self.materialise()
 
 
+def is_of_pretraining(data: bytes) -> bool:
+    """Whether the bytes of a shim hold an objective."""
+    return "objective" in srsly.msgpack_loads(data)
+
+
 def to_cpu(tensor: Tensor | None) -> Floats | None:
     """An array, of what there is."""
     return None if tensor is None else tensor.cpu().numpy()

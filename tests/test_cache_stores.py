@@ -228,9 +228,10 @@ class TestDisk:
         store.write(RECORDS[:3])
         with (tmp_path / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with pytest.warns(UserWarning, match="W007"):
-                store.write(RECORDS)
+            assert store.write(RECORDS) == 0
         assert store.read(KEYS)[:4] == [*VALUES[:3], None]
+        store.write(RECORDS)  # its next turn
+        assert store.read(KEYS) == VALUES
 
 
 def change(path: Path, place: int, byte: int) -> None:

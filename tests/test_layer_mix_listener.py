@@ -436,6 +436,30 @@ def test_replaced_listeners_predict_the_same(model, layer_norm, tmp_path):
     assert changed(before, nlp) == []
 
 
+@pytest.mark.parametrize("model", [BILM, HARD], ids=["bilm", "word pieces and projection"])
+def test_a_replaced_member_of_a_stack_predicts_the_same(model, tmp_path):
+    members = {"context": mixing(layer_norm="document"), "other": mixing(layer_norm="document")}
+    stack = {"@architectures": "spacy-ctxemb.Stack.v1", "combine": "concat", "members": members}
+    nlp = pipeline(model, textcat=stack)
+    update(nlp, steps=5)
+    expected = predictions(nlp)
+    paths = [f"model.tok2vec.members.{name}" for name in members]
+    nlp.replace_listeners("ctxemb", "textcat", paths)
+    assert_equal_predictions(predictions(nlp), expected, atol=1e-5)
+    nlp.to_disk(tmp_path)
+    assert_equal_predictions(predictions(spacy.load(tmp_path)), expected, atol=1e-5)
+
+
+def test_members_of_several_kinds_are_not_replaced():
+    members = {"context": mixing(layer_norm="document"), "plain": listener()}
+    stack = {"@architectures": "spacy-ctxemb.Stack.v1", "combine": "concat", "members": members}
+    nlp = pipeline(BILM, textcat=stack)
+    paths = [f"model.tok2vec.members.{name}" for name in members]
+    message = r"\[E086\] The listeners of one Stack .* all are of one kind.*Tok2VecListener"
+    with pytest.raises(ValueError, match=message):
+        nlp.replace_listeners("ctxemb", "textcat", paths)
+
+
 def test_replacing_the_last_reader_makes_another_the_last():
     nlp = pipeline()
     nlp.replace_listeners("ctxemb", "textcat", ["model.tok2vec"])

@@ -81,6 +81,18 @@ def test_clipping_leaves_the_pull_towards_zero_as_it_is() -> None:
     torch.testing.assert_close(module.matrix.detach(), before[0] * (1 - 0.1 * 10.0))
 
 
+def test_averages_begin_with_the_weights() -> None:
+    """Thinc's begin with zeros, too small for a layer that has just thawed."""
+    shim, module = build()
+    optimizer = Adam(0.0, use_averages=True)
+    before = copy_values(module)
+    step(shim, optimizer, 1.0, 1.0)
+    averages = [torch.from_numpy(value) for value in optimizer.averages.values()]
+    assert len(averages) == 2
+    for average, value in zip(averages, before, strict=True):
+        torch.testing.assert_close(average, value)
+
+
 def test_a_function_that_collects_gradients_is_no_optimizer() -> None:
     """`nlp.rehearse` passes one."""
     shim, module = build()

@@ -1,6 +1,7 @@
 """Training through listeners, frozen and fine-tuned, and copies of an encoder."""
 
 import copy
+import pickle
 from itertools import chain
 
 import numpy as np
@@ -9,7 +10,7 @@ import spacy
 import torch
 from thinc.api import Adam, get_current_ops
 
-from spacy_ctxemb.bridge import cut_docs, get_shim
+from spacy_ctxemb.bridge import cut_docs, find_shims, get_shim
 
 from .pipelines import (
     BILM,
@@ -121,6 +122,11 @@ def _inlined(nlp):
     return copy
 
 
+def tagger_model():
+    tok2vec = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "tok2vec"}
+    return {"@architectures": "spacy.Tagger.v2", "tok2vec": tok2vec}
+
+
 def test_frozen_and_annotating(model):
     nlp = with_ner(model)
     before = parameters(nlp)
@@ -136,6 +142,89 @@ def test_freezing_in_the_middle_does_not_reuse_old_outputs():
     shim = get_shim(nlp.get_pipe("ctxemb").model)
     update(nlp, NER_DATA, steps=1, exclude=["ctxemb"], annotates=["ctxemb"])
     assert all(parameter.grad is None for _, parameter in shim.named_parameters())
+
+
+def test_a_batch_that_nobody_learned_from_is_not_learned_from_later():
+    """NER reads what the Docs carry, not the vectors of an update that it took no part in."""
+    nlp = with_ner()
+    data, ctxemb = examples(nlp, NER_DATA), nlp.get_pipe("ctxemb")
+    nlp.update(data, sgd=Adam(0.001), exclude=["ner"], drop=0.5)
+    (listener,) = ctxemb.listeners
+    seen = []
+    predict = listener._func
+
+    def listen(model, docs, is_train):
+        outputs, backprop = predict(model, docs, is_train)
+        seen.append([(a, b.tensor) for a, b in zip(outputs, docs, strict=True)])
+        return outputs, backprop
+
+    listener._func = listen
+    nlp.update(data, sgd=Adam(0.001), exclude=["ctxemb"], annotates=["ctxemb"])
+    assert seen and all(np.array_equal(a, b) for batch in seen for a, b in batch)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda pipe: pickle.loads(pickle.dumps(pipe))]
+)
+def test_copies_in_the_midst_of_training(duplicate):
+    nlp = with_ner()
+    nlp.update(examples(nlp, NER_DATA), sgd=Adam(0.001), exclude=["ner"])
+    nlp.resume_training()
+    for name in nlp.pipe_names:
+        model = duplicate(nlp.get_pipe(name).model)
+        assert model.to_bytes() == nlp.get_pipe(name).model.to_bytes()
+        duplicate(nlp.get_pipe(name))
+
+
+@pytest.mark.parametrize("combine", ["concat", "mix"])
+def test_initialize_in_the_midst_of_training(combine):
+    """What the batch before has left is of other weights."""
+    nlp = spacy.blank("en")
+    members = {"one": inline_model(BILM), "two": inline_model(BILM)}
+    stack = {"@architectures": "spacy-ctxemb.Stack.v1", "combine": combine, "members": members}
+    width = {"concat": 2 * WIDTH, "mix": WIDTH}[combine]
+    nlp.add_pipe("ctxemb", config={"model": stack})
+    nlp.add_pipe("ner", config=ner_config(listener(width=width)))
+    shims = find_shims(nlp.get_pipe("ctxemb").model)
+    for _ in range(2):
+        nlp.initialize(lambda: examples(nlp, NER_DATA))
+        for _ in range(2):
+            nlp.update(examples(nlp, NER_DATA))  # its gradient waits for the next update
+    nlp.initialize(lambda: examples(nlp, NER_DATA))
+    nlp.update([], sgd=Adam(0.001))
+    assert all(p.grad is None for shim in shims for _, p in shim.named_parameters())
+
+
+def test_an_earlier_tok2vec_learns_from_its_own_listeners():
+    """A later listener to any component is no listener of it."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec")
+    tagger = nlp.add_pipe("tagger", config={"model": tagger_model()})
+    for label in ("A", "B"):
+        tagger.add_label(label)
+    nlp.add_pipe("ctxemb", config={"model": BILM})
+    nlp.add_pipe("ner", config=ner_config(listener(upstream="*")))
+    data = [(text, {**note, "tags": ["A"] * len(nlp.make_doc(text))}) for text, note in NER_DATA]
+    nlp.initialize(lambda: examples(nlp, data))
+    tok2vec = nlp.get_pipe("tok2vec")
+    before = tok2vec.model.to_bytes()
+    for _ in range(3):  # the first gradient of a new softmax is 0
+        nlp.update(examples(nlp, data), sgd=Adam(0.001))
+    assert tok2vec.model.to_bytes() != before
+    assert list(tok2vec.listener_map) == ["tagger"]
+    assert nlp.config["components"]["ner"]["model"]["tok2vec"]["upstream"] == "*"
+
+
+def test_a_trained_encoder_uses_no_cache():
+    nlp = with_ner(cache={"@misc": "spacy-ctxemb.FeatureCache.v1"})
+    ctxemb = nlp.get_pipe("ctxemb")
+    nlp(TEXTS[0])
+    assert ctxemb.counts["cache_misses"] == 1
+    with pytest.warns(UserWarning, match=r"\[W015\] 'ctxemb' has a cache, but is trained"):
+        update(nlp, NER_DATA, steps=2)
+    assert ctxemb.cache is None
+    nlp(TEXTS[0])
+    assert ctxemb.counts["cache_misses"] == 1
 
 
 def test_dropout_follows_the_config_of_training(model):

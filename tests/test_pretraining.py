@@ -9,7 +9,7 @@ import torch
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config, load_model_from_config, registry
-from thinc.api import SGD
+from thinc.api import SGD, Adam
 
 from spacy_ctxemb.bridge import cut_docs, find_shims
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
@@ -267,6 +267,24 @@ def test_shared(objective, pretrained):
     assert read_bin(directory / "model-last.bin")["pieces"] == shim.pieces.to_json()
     run(nlp)
     assert not torch.equal(tensors(shim)["mix.weights"], expected["mix.weights"])
+
+
+def test_the_task_has_a_width_and_dropout_of_its_own(objective, pretrained):
+    """What is pretrained is the encoder, whatever is made of its layers."""
+    config, directory, _ = pretrained[objective]
+    expected = tensors(load(config, directory / "model-last.bin"))
+    own = ner_config(objective, pretrained)
+    own["components"]["ctxemb"]["model"] |= {"width": 5, "dropout": 0.3}
+    own["components"]["ner"]["model"]["tok2vec"]["width"] = 5
+    nlp = init_nlp(own)
+    (shim,) = find_shims(nlp.get_pipe("ctxemb").model)
+    found = tensors(shim)
+    encoder = {name for name in expected if name.startswith("encoder.")}
+    assert encoder and all(torch.equal(found[name], expected[name]) for name in encoder)
+    nlp.update(examples(nlp, NER_DATA), sgd=Adam(0.001), drop=0.05)
+    rates = {m.p for m in shim.embedder.modules() if isinstance(m, torch.nn.Dropout)}
+    assert rates == {0.3}
+    assert nlp(TEXT[0]).tensor.shape == (len(nlp(TEXT[0])), 5)
 
 
 def test_frozen(objective, pretrained):

@@ -140,7 +140,8 @@ def test_a_cache_holds_the_vectors_of_each_encoder(settings: dict[str, Any], tmp
         assert_array_equal(a, b)
         assert_allclose(a, c, atol=1e-5)
     with_labels = [(text, {"entities": []}) for text in TEXTS]
-    pipe.update(examples(nlp, with_labels))  # trains without it
+    with pytest.warns(UserWarning, match="W015"):
+        pipe.update(examples(nlp, with_labels))  # trains without it
     assert pipe.counts["elmo.cache_hits"] == len(TEXTS)
     assert pipe.predict([nlp.make_doc("")])[0].shape == (0, pipe.model.get_dim("nO"))
 

@@ -42,6 +42,8 @@ def cache(
     from tqdm import tqdm
     from wasabi import msg
 
+    from ..errors import Errors
+
     given = arguments or []
     paths = [Path(x) for x in takewhile(lambda x: not x.startswith("--"), given)]
     with showing_errors():
@@ -50,6 +52,8 @@ def cache(
         if Path(pipeline).suffix == ".cfg":
             nlp = load_config_pipeline(Path(pipeline), given[len(paths) :], gpu_id)
             pipe = find_component(nlp, component)
+            if component not in nlp.config["training"]["frozen_components"]:
+                raise ValueError(Errors.E087.format(name=component))
             corpora = read_corpora(nlp, component, paths)
         else:
             nlp = util.load_model(pipeline)

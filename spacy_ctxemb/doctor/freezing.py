@@ -22,10 +22,12 @@ def check_freezing(plan: Plan) -> Iterator[Finding]:
             yield warning(f"training.{key} has {unknown}, which are not there.", advice)
     for part in plan.embedders:
         readers = find_readers(part, plan.parts)
+        yield from check_annotating(part, readers)
         if part.is_frozen:
             yield from check_frozen(part, readers, plan)
         elif isinstance_embedder(part):
             yield from check_trained(part, readers)
+            yield from check_cache(part, plan)
             yield from check_grad_factors(part, plan)
         yield from check_weights(part, plan)
 
@@ -48,6 +50,17 @@ def find_listeners(part: Part, parts: list[Part]) -> list[tuple[Part, Tok2VecLis
         for listener in other.listeners
         if (j := find_upstream(listener.upstream_name, i, parts)) is not None and parts[j] is part
     ]
+
+
+def check_annotating(part: Part, readers: list[Part]) -> Iterator[Finding]:
+    """Whether those that annotate while others learn have vectors to read."""
+    annotating = [reader.name for reader in readers if reader.annotates]
+    if annotating and not part.annotates and not part.is_frozen:
+        yield error(
+            f"{annotating} annotate in training, but '{part.name}', which they read, does not, so "
+            "they would have no vectors.",
+            f'Add "{part.name}" to training.annotating_components.',
+        )
 
 
 def check_frozen(part: Part, readers: list[Part], plan: Plan) -> Iterator[Finding]:
@@ -85,6 +98,17 @@ def check_trained(part: Part, readers: list[Part]) -> Iterator[Finding]:
         )
     else:
         yield ok(f"'{part.name}' is trained by {[reader.name for reader in readers]}")
+
+
+def check_cache(part: Part, plan: Plan) -> Iterator[Finding]:
+    """Whether one that learns has a cache."""
+    callback = plan.initialize.get("before_init") or {}
+    has_callback = callback.get("component") == part.name and "cache" in callback
+    if has_callback or part.pipe.cache is not None:
+        yield warning(
+            f"'{part.name}' has a cache but is trained: its vectors change, so none is used.",
+            f'Add "{part.name}" to training.frozen_components and annotating_components.',
+        )
 
 
 def check_grad_factors(part: Part, plan: Plan) -> Iterator[Finding]:

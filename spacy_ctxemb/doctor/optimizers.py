@@ -51,6 +51,9 @@ def read_rates(optimizer: dict[str, Any], n_steps: int) -> Rates:
 def check_optimizer(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
     """All settings. n_steps: of the training; None where it has no end."""
     optimizer = plan.training["optimizer"]
+    if "learn_rate" not in optimizer:  # not one of Thinc's
+        yield ok(f"The optimizer is {optimizer.get('@optimizers')}, with rates of its own")
+        return
     known = n_steps or N_STEPS
     rates = read_rates(optimizer, known)
     yield ok(describe(rates, known))

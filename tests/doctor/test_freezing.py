@@ -40,6 +40,24 @@ def test_a_frozen_encoder_that_does_not_annotate(sourced: dict[str, Any]) -> Non
     ]
 
 
+def test_those_that_annotate_want_vectors(sourced: dict[str, Any]) -> None:
+    plan = build_plan(sourced, training={"annotating_components": ["textcat"]})
+    (found,) = errors(check_freezing(plan))
+    assert found.startswith("['textcat'] annotate in training, but 'ctxemb', which they read")
+    plan = build_plan(sourced, training={"annotating_components": ["ctxemb", "textcat"]})
+    assert not errors(check_freezing(plan))
+
+
+def test_a_cache_of_what_is_trained(sourced: dict[str, Any]) -> None:
+    cache = {"@misc": "spacy-ctxemb.FeatureCache.v1"}
+    callback = {"@callbacks": "spacy-ctxemb.UseCache.v1", "component": "ctxemb", "cache": cache}
+    initialize = {"before_init": callback}
+    (found,) = warnings(check_freezing(build_plan(sourced, initialize=initialize)))
+    assert found.startswith("'ctxemb' has a cache but is trained")
+    plan = build_plan(sourced, training=FROZEN, initialize=initialize)
+    assert not warnings(check_freezing(plan))
+
+
 def test_a_frozen_encoder_without_weights() -> None:
     (found,) = errors(check_freezing(build_plan(training=FROZEN)))
     assert found.startswith("'ctxemb' is frozen, but nothing gives it weights")

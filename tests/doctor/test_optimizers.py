@@ -51,6 +51,15 @@ def test_a_warmup_that_is_longer_than_training() -> None:
     assert find({**WARMUP, "initial_rate": 0.001}, 11 + 1) == []
 
 
+def test_an_optimizer_of_ones_own() -> None:
+    plan = build_plan(training=optimizer())
+    plan.training["optimizer"] = {"@optimizers": "mine.v1", "speed": 3}
+    assert messages(check_optimizer(plan, 100), Level.ok) == [
+        "The optimizer is mine.v1, with rates of its own"
+    ]
+    assert not errors(check_optimizer(plan, 100)) and not warnings(check_optimizer(plan, 100))
+
+
 def test_no_rate_at_all() -> None:
     plan = build_plan(training=optimizer(0.0))
     assert errors(check_optimizer(plan, 10)) == ["The learning rate is 0 in all steps."]
