@@ -65,6 +65,10 @@ class Errors(metaclass=_Coded):
         "Training changes '{name}', so that its cache would hold vectors that are never read "
         "again. Add it to training.frozen_components and training.annotating_components."
     )
+    E088 = (
+        "No word of the text occurs {min_count} times, so there is none to predict. Lower "
+        "min_count in [pretrain.objective], or pretrain on more text."
+    )
     E007 = (
         "{pieces} have no vocabulary yet. Take a tokenizer.json, or train one with `python -m "
         "spacy ctxemb train-pieces`, and load it with spacy-ctxemb.TokenizerFile.v1 as "
@@ -261,7 +265,10 @@ class Errors(metaclass=_Coded):
         "with `python -m spacy ctxemb train-pieces`."
     )
     E048 = "Nothing in {path} is there to predict: the text is too short. Pass more of it."
-    E049 = "{path} has no [pretraining] section. Pass the config that `spacy pretrain` ran with."
+    E049 = (
+        "{path} has no section [pretraining] or [pretrain] with a component. Pass the config that "
+        "the weights were pretrained with; `ctxemb pretrain` writes it into the folder of its run."
+    )
 
     # published models
     E050 = (

@@ -1,5 +1,6 @@
-"""Reading text, and writing files so that nothing is lost."""
+"""Reading text, checksums, and writing files so that nothing is lost."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -44,3 +45,12 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 file that are not blank, without white space around them."""
     with path.open(encoding="utf8") as lines:
         return [line.strip() for line in lines if not line.isspace()]
+
+
+def compute_checksum(path: Path) -> str:
+    """Of what is in a file."""
+    found = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            found.update(block)
+    return found.hexdigest()

@@ -12,7 +12,7 @@ from .subword_pieces import BytePairPieces, SubwordPieces, WordPieces
 PiecesLoader = Callable[[Pieces, str], None]
 
 
-def build_tokenizer_file(*, path: str) -> PiecesLoader:
+def build_tokenizer_file(*, path: str | None) -> PiecesLoader:
     """`spacy-ctxemb.TokenizerFile.v1`: the vocabulary of a tokenizer.json.
 
     path: a file that `python -m spacy ctxemb train-pieces` wrote, or any tokenizer.json of the
@@ -23,7 +23,7 @@ def build_tokenizer_file(*, path: str) -> PiecesLoader:
         if not isinstance(pieces, SubwordPieces):
             options = "SubwordPieces, WordPieces or BytePairPieces"
             raise ValueError(describe("TokenizerFile", pieces, section, options))
-        if not Path(path).is_file():
+        if path is None or not Path(path).is_file():
             raise ValueError(Errors.E036.format(path=path))
         pieces.load(Path(path).read_text(encoding="utf8"), source=path)
 

@@ -16,6 +16,7 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training.pretrain import get_tok2vec_ref
+from spacy.util import load_config, load_model_from_config
 from thinc.api import Model, Ops
 from torch import Tensor
 
@@ -155,11 +156,20 @@ def find_owned_steps(batch: PieceBatch) -> Tensor:
     return owned
 
 
-def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> EmbedderShim:
-    """The embedder and the objective that `spacy pretrain` saved.
+def read_pretraining(config_path: Path) -> tuple[Language, dict[str, Any]]:
+    """The pipeline of a config of `spacy pretrain` or of `ctxemb pretrain`, and what says which
+    model of it is pretrained."""
+    config = load_config(config_path)
+    section = config.pop("pretrain", {}) or config.get("pretraining", {})
+    if "component" not in section:
+        raise ValueError(Errors.E049.format(path=config_path))
+    return load_model_from_config(config, auto_fill=True), {"layer": "", **section}
 
-    nlp: made from the config of pretraining. pretraining: its [pretraining] section.
-    path: one of the model*.bin files.
+
+def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> EmbedderShim:
+    """The embedder and the objective that pretraining saved.
+
+    nlp, pretraining: see read_pretraining. path: one of the model*.bin files.
     """
     tok2vec = get_tok2vec_ref(nlp, pretraining)
     shim = get_pretrained_shim(tok2vec)

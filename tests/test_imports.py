@@ -143,7 +143,7 @@ MAY_IMPORT = {
     "pretraining.optimizers": {"torch", ".pretraining"},
     "pretraining.processes": {"torch"},
     "pretraining.parallel": {"torch", ".encoders", ".pretraining"},
-    "pretraining.snapshots": {"numpy", "safetensors", "torch", ".pretraining"},
+    "pretraining.snapshots": {"numpy", "safetensors", "torch", ".files", ".pretraining"},
     "pretraining.loop": {"numpy", "torch", ".objectives", ".pretraining"},
     "pretraining.monitor": {"torch", "tqdm", "wandb", ".files", ".objectives", ".pretraining"},
     "pretraining.plot": {".files", ".objectives", ".pretraining", ".report"},

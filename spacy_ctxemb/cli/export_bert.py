@@ -26,7 +26,7 @@ def export_bert(
         "have one",
     ),
     weights: Path | None = typer.Option(
-        None, help="A model*.bin of `spacy pretrain`, to write its head as well", exists=True
+        None, help="A model*.bin of pretraining, to write its head as well", exists=True
     ),
 ) -> None:
     """Write a pipeline's encoder of pieces for transformers, with its tokenizer.
@@ -67,18 +67,11 @@ def find_encoder(nlp: "Language", component: str | None) -> "EmbedderShim":
 
 
 def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Head]":
-    """What `spacy pretrain` has trained, and its head."""
-    from spacy.util import load_config, load_model_from_config
-
+    """What pretraining has trained, and its head."""
     from ..checkpoints.bert_head import build_head
-    from ..errors import Errors
-    from ..pretraining_objective import load_pretrained
+    from ..pretraining_objective import load_pretrained, read_pretraining
 
-    config = load_config(config_path)
-    if "component" not in config.get("pretraining", {}):
-        raise ValueError(Errors.E049.format(path=config_path))
-    nlp = load_model_from_config(config, auto_fill=True)
-    shim = load_pretrained(nlp, config["pretraining"], weights)
+    shim = load_pretrained(*read_pretraining(config_path), weights)
     return shim, build_head(cast(Any, shim.objective), shim.embedder.encoder)
 
 

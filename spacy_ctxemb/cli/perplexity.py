@@ -14,7 +14,7 @@ BATCH_SIZE = 64
 
 def perplexity(
     config_path: Path = typer.Argument(..., help="Pretraining config", exists=True),
-    weights_path: Path = typer.Argument(..., help="A model*.bin of `spacy pretrain`", exists=True),
+    weights_path: Path = typer.Argument(..., help="A model*.bin of pretraining", exists=True),
     text_path: Path = typer.Argument(..., help="Held-out text, one document a line", exists=True),
     output: Path | None = typer.Option(None, help="JSON file to write"),
 ) -> None:
@@ -24,20 +24,17 @@ def perplexity(
     masked language modelling: of the hidden pieces, which are chosen at random, always the same.
     """
     import numpy as np
-    from spacy.util import load_config, load_model_from_config, minibatch
+    from spacy.util import minibatch
     from tqdm import tqdm
     from wasabi import msg
 
     from ..errors import Errors
     from ..files import read_lines, replacing
-    from ..pretraining_objective import evaluate, load_pretrained
+    from ..pretraining_objective import evaluate, load_pretrained, read_pretraining
 
-    config = load_config(config_path)
-    if "component" not in config.get("pretraining", {}):
-        msg.fail(Errors.E049.format(path=config_path), exits=1)
     with showing_errors():
-        nlp = load_model_from_config(config, auto_fill=True)
-        shim = load_pretrained(nlp, config["pretraining"], weights_path)
+        nlp, section = read_pretraining(config_path)
+        shim = load_pretrained(nlp, section, weights_path)
     lines = read_lines(text_path)
     if not lines:
         msg.fail(Errors.E038.format(path=text_path), exits=1)

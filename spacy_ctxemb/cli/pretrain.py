@@ -34,6 +34,8 @@ def pretrain(
     from ..pretraining.run import pretrain as run
 
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
+    if gpu_id >= 0:  # with torchrun each process has a GPU of its own
+        gpu_id = int(os.environ.get("LOCAL_RANK", gpu_id))
     setup_gpu(gpu_id, silent=True)
     overrides = parse_config_overrides(ctx.args)
     with showing_errors():

@@ -1,8 +1,8 @@
 """Whether a run may go on: with the config, the text and the pieces that it was begun with."""
 
-import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from spacy.util import load_config
 from thinc.api import Config
@@ -10,10 +10,8 @@ from thinc.api import Config
 from ..errors import Errors
 from ..objectives import Objective
 from ..pieces import Pieces
-from .merging import ARRAYS
 from .settings import SECTION
-from .snapshots import compute_checksum
-from .token_store import META, TokenStore, write_json
+from .token_store import TokenStore, compute_digest, digest_arrays, read_digest, write_json
 
 #: Digests of what checkpoints of a run depend on besides its config.
 BASIS = "basis.json"
@@ -34,7 +32,7 @@ def check_continuation(config: Config, output: Path, *, resume: bool) -> None:
     before = load_config(output / "config.cfg", interpolate=True)
     now = config.interpolate()
     names = [name for name in ("nlp", "components") if before.get(name) != now.get(name)]
-    sections = before.get(SECTION, {}), now[SECTION]
+    sections = [leave_out_path(config.get(SECTION, {})) for config in (before, now)]
     changed = {
         name
         for name in {**sections[0], **sections[1]}
@@ -43,6 +41,14 @@ def check_continuation(config: Config, output: Path, *, resume: bool) -> None:
     names += [f"{SECTION}.{name}" for name in sorted(changed - MAY_CHANGE)]
     if names:
         raise ValueError(Errors.E209.format(path=output / "config.cfg", names=names))
+
+
+def leave_out_path(section: dict[str, Any]) -> dict[str, Any]:
+    """The section without the place of its text, whose contents are compared with BASIS."""
+    train = section.get("train")
+    if not isinstance(train, dict):
+        return section
+    return {**section, "train": {key: value for key, value in train.items() if key != "path"}}
 
 
 def check_basis(
@@ -54,7 +60,7 @@ def check_basis(
     beginning. continues: whether there are checkpoints.
     """
     now = {
-        TEXT: read_digest(store),
+        TEXT: read_digest(store.folder),
         "the pieces": compute_digest(pieces.to_json()),
         "what the objective predicts": compute_digest(objective.to_json()),
     }
@@ -77,24 +83,3 @@ def compare(now: dict[str, str], output: Path) -> None:
     changed = [name for name, digest in now.items() if before.get(name) != digest]
     if changed:
         raise ValueError(Errors.E230.format(path=output, changed=", ".join(changed)))
-
-
-def read_digest(store: TokenStore) -> str:
-    """Changes with what a store holds, not with the files that it was made of."""
-    path = store.folder / META
-    meta = json.loads(path.read_text(encoding="utf8"))
-    if "digest" not in meta:  # once, since a store may be large
-        meta["digest"] = digest_arrays(store.folder)
-        write_json(path, meta)
-    digest: str = meta["digest"]
-    return digest
-
-
-def digest_arrays(folder: Path) -> str:
-    paths = [folder / name for name in ARRAYS]
-    return compute_digest([compute_checksum(path) for path in paths if path.exists()])
-
-
-def compute_digest(data: object) -> str:
-    text = json.dumps(data, sort_keys=True)
-    return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()

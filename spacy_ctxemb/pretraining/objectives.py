@@ -79,6 +79,8 @@ class PretrainBiLM:
     ) -> Task:
         encoder, pieces = require_bilm(encoder, pieces)
         vocabulary = choose_vocabulary(store, size=self.vocab_size, min_count=self.min_count)
+        if len(vocabulary) == N_SPECIAL:
+            raise ValueError(Errors.E088.format(min_count=self.min_count))
         n_samples = self.n_samples
         sampled = n_samples if n_samples is not None and n_samples < len(vocabulary) else None
         return BiLMTask(

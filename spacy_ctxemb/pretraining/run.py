@@ -34,6 +34,9 @@ from .token_store import TokenStore, build_token_store
 #: Texts that components see when they are initialised.
 N_SAMPLE = 10
 
+#: What is read of each, since spaCy refuses long texts.
+N_CHARACTERS = 1000
+
 
 def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     """Train the encoder of a config. Returns the pipeline, in the first process.
@@ -99,17 +102,19 @@ def check_output(output: Path, settings: PretrainSettings) -> None:
 
 
 def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
-    """The pipeline of a config, with random weights, or those that its loaders read or that
-    `pretrained` names."""
+    """The component that is pretrained, alone in its pipeline, with random weights, or those that
+    its loaders read or that `pretrained` names."""
     fix_random_seed(settings.seed)
     pipeline = Config({name: config[name] for name in config if name != SECTION}).copy()
     section = pipeline["components"].get(settings.component, {})
     if section.get("factory") == "ctxemb" and section.get("pretrained", AUTO) == AUTO:
         section["pretrained"] = None
+    if settings.component in pipeline["nlp"]["pipeline"]:
+        pipeline["nlp"]["pipeline"] = [settings.component]
     nlp = load_model_from_config(pipeline, auto_fill=True)
     check_vocabulary(nlp, settings)
     texts = list(islice((text for texts in settings.held_out for text in texts), N_SAMPLE))
-    examples = [Example.from_dict(nlp.make_doc(text), {}) for text in texts]
+    examples = [Example.from_dict(nlp.make_doc(text[:N_CHARACTERS]), {}) for text in texts]
     nlp.initialize(lambda: examples)
     return nlp
 

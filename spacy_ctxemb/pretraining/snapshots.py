@@ -5,7 +5,6 @@ shard of the data, `progress.json`, and the checksums of all of these. It is wri
 name and renamed, so a folder that has its name is whole, unless a disk has damaged it.
 """
 
-import hashlib
 import json
 import shutil
 import warnings
@@ -24,6 +23,7 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_states
 from torch.optim import Optimizer
 
 from ..errors import Errors
+from ..files import compute_checksum
 from .processes import Processes
 from .task import Carried, Stream
 
@@ -70,11 +70,8 @@ class Snapshots:
         self.processes.wait()
         model, optimizer_state = get_state_dict(module, optimizer)
         with expecting_one_process():
-            save_states(
-                {"model": model, "optimizer": optimizer_state},
-                checkpoint_id=temporary / "model",
-                no_dist=self.processes.n == 1,
-            )
+            state = {"model": model, "optimizer": optimizer_state}
+            save_states(state, checkpoint_id=temporary / "model")
         for shard in shards:
             save_file(pack_shard(shard), temporary / shard_name(shard.number))
         self.processes.wait()
@@ -144,7 +141,7 @@ class Snapshots:
         model, optimizer_state = get_state_dict(module, optimizer)
         state = {"model": model, "optimizer": optimizer_state}
         with expecting_one_process():
-            load_states(state, checkpoint_id=path / "model", no_dist=self.processes.n == 1)
+            load_states(state, checkpoint_id=path / "model")
         set_state_dict(module, optimizer, model_state_dict=model, optim_state_dict=optimizer_state)
         loaded = [unpack_shard(path, shard, self.processes.device) for shard in shards]
         return Progress(**found), loaded
@@ -184,12 +181,12 @@ def unpack_shard(path: Path, shard: Shard, device: torch.device) -> Shard:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether all files of a checkpoint are as they were written."""
+    """Whether all files of a checkpoint are as they were written; others are no part of it."""
     try:
         expected = json.loads((path / CHECKSUMS).read_text(encoding="utf8"))
+        return all(compute_checksum(path / name) == found for name, found in expected.items())
     except (OSError, ValueError):
         return False
-    return compute_checksums(path) == expected
 
 
 def compute_checksums(folder: Path) -> dict[str, str]:
@@ -199,11 +196,3 @@ def compute_checksums(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != CHECKSUMS
     }
-
-
-def compute_checksum(path: Path) -> str:
-    found = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()

@@ -15,7 +15,7 @@ from spacy import about
 from spacy.language import Language
 
 from ..errors import Errors
-from ..files import replacing
+from ..files import compute_checksum, replacing
 from ..pieces import CharacterPieces, Ids, Ints, Pieces
 from .corpus import Text, TextCorpus
 from .merging import ARRAYS, merge_shards
@@ -93,7 +93,7 @@ def build_token_store(
     folder = Path(folder)
     recipe = make_recipe(nlp, pieces, split=corpus.split)
     key = compute_key(corpus, recipe)
-    if read_key(folder / META) == key:
+    if read_key(folder / META) == key and is_whole(folder):
         return TokenStore.open(folder)
     shards = folder / SHARDS
     if read_key(shards / KEY) != key:
@@ -109,7 +109,8 @@ def build_token_store(
     for name in ARRAYS:
         if (shards / name).exists():
             (shards / name).replace(folder / name)
-    write_json(folder / META, {"key": key, "has_types": isinstance(pieces, CharacterPieces)})
+    meta = {"key": key, "has_types": isinstance(pieces, CharacterPieces)}
+    write_json(folder / META, {**meta, "digest": digest_arrays(folder)})
     shutil.rmtree(shards)
     return TokenStore.open(folder)
 
@@ -126,8 +127,36 @@ def compute_key(corpus: TextCorpus, recipe: Recipe) -> str:
 
 
 def read_key(path: Path) -> str | None:
-    """The key in a JSON file, None if there is no such file."""
-    return json.loads(path.read_text(encoding="utf8"))["key"] if path.is_file() else None
+    """The key in a JSON file, None where it cannot be read."""
+    try:
+        key: str = json.loads(path.read_text(encoding="utf8"))["key"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return key
+
+
+def read_digest(folder: Path) -> str:
+    """Changes with what a store holds, not with the files that it was made of."""
+    digest: str = json.loads((folder / META).read_text(encoding="utf8"))["digest"]
+    return digest
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the arrays of a store are as they were written."""
+    try:
+        return read_digest(folder) == digest_arrays(folder)
+    except (OSError, KeyError):
+        return False
+
+
+def digest_arrays(folder: Path) -> str:
+    paths = [folder / name for name in ARRAYS]
+    return compute_digest([compute_checksum(path) for path in paths if path.exists()])
+
+
+def compute_digest(data: object) -> str:
+    text = json.dumps(data, sort_keys=True)
+    return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
 
 
 def write_json(path: Path, data: object) -> None:

@@ -36,9 +36,10 @@ def test_products_equal_pytorchs(n: int, has_bias: bool) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_sums_over_rows(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("n", [0, 9])
+def test_sums_over_rows(n: int, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    a, b = torch.randn(9, 5).to(dtype), torch.randn(9, 4).to(dtype)
+    a, b = torch.randn(n, 5).to(dtype), torch.randn(n, 4).to(dtype)
     with torch.no_grad():
         outer, rows = sum_outer(a, b), sum_rows(a)
     torch.testing.assert_close(outer, (a.double().T @ b.double()).to(dtype))

@@ -118,6 +118,16 @@ def test_sampled_gradient_equals_finite_differences() -> None:
     check_gradient(compute_loss, [("h", h), *objective.named_parameters()])
 
 
+@pytest.mark.parametrize("n_samples", [None, 15])
+def test_a_direction_without_targets(n_samples: int | None) -> None:
+    objective = build_objective(n_samples=n_samples).train()
+    h, targets = torch.randn(6, 4, requires_grad=True), torch.tensor([3, 0, 39, 10, 3, 20])
+    forward, backward = objective.nll([h, h[:0]], [targets, targets[:0]])
+    (forward + backward).backward()
+    assert backward == 0 and forward > 0
+    assert h.grad is not None and h.grad.any(dim=1).all()
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_only_training_samples(training: bool) -> None:
     objective = build_objective(n_samples=5).train(training)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from thinc.api import Config
 
 from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.encoders.feedforward import FeedForward
@@ -13,10 +14,17 @@ from spacy_ctxemb.pretraining.loop import MAX_SKIPPED, Report, summarise
 from spacy_ctxemb.pretraining.parallel import gather_weights
 from spacy_ctxemb.pretraining.plot import plot_log
 from spacy_ctxemb.pretraining.run import build_pipeline, pretrain
-from spacy_ctxemb.pretraining.settings import read_settings
+from spacy_ctxemb.pretraining.settings import PretrainSettings, read_settings
 from spacy_ctxemb.pretraining.snapshots import is_whole
 
-from .runs import build_trainer, read_state, tiny_masked_lm_run, tiny_run, write_documents
+from .runs import (
+    build_trainer,
+    read_state,
+    read_weights,
+    tiny_masked_lm_run,
+    tiny_run,
+    write_documents,
+)
 
 
 @pytest.fixture
@@ -240,6 +248,17 @@ def test_damaged_checkpoints_are_passed_over(
     assert (output / "model-last.bin").read_bytes() == weights
 
 
+def test_what_damage_is(text: Path, tmp_path: Path) -> None:
+    build_trainer(tiny_run(text, pretrain__max_steps=2), tmp_path).run()
+    path = tmp_path / "checkpoints" / "step-00000002"
+    (path / ".DS_Store").touch()
+    assert is_whole(path)  # what others have put there is no part of it
+    (path / "progress.json").unlink()
+    assert not is_whole(path)
+    (path / "progress.json").mkdir()  # an error when it is read
+    assert not is_whole(path)
+
+
 def test_damaged_checkpoints_are_never_kept_in_place_of_new_ones(
     text: Path, tmp_path: Path
 ) -> None:
@@ -325,6 +344,58 @@ def test_a_run_goes_on_with_its_own_text_only(text: Path, tmp_path: Path) -> Non
     text.write_text(before)  # with another time
     pretrain(config, tmp_path, resume=True)
     assert (tmp_path / "checkpoints" / "step-00000004").exists()
+
+
+def test_a_run_goes_on_with_its_text_elsewhere(text: Path, tmp_path: Path) -> None:
+    changes = {"pretrain__held_out__path": str(text)}
+    pretrain(tiny_run(text, pretrain__max_steps=2, **changes), tmp_path / "a", resume=False)
+    moved = tmp_path / "moved.txt"
+    moved.write_bytes(text.read_bytes())
+    pretrain(tiny_run(moved, pretrain__max_steps=4, **changes), tmp_path / "a", resume=True)
+    assert (tmp_path / "a" / "checkpoints" / "step-00000004").exists()
+
+
+@pytest.mark.parametrize("name", ["ids.npy", "meta.json"])
+def test_damaged_text_is_made_anew(name: str, text: Path, tmp_path: Path) -> None:
+    for folder, max_steps in (("a", 4), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        config = tiny_run(text, pretrain__max_steps=max_steps)
+        pretrain(config, tmp_path / folder, resume=False)
+    file = tmp_path / "b" / "text" / "train" / name
+    file.write_bytes(file.read_bytes()[:-9])
+    pretrain(tiny_run(text, pretrain__max_steps=4), tmp_path / "b", resume=True)
+    a, b = (read_weights(tmp_path / folder) for folder in "ab")
+    assert a and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_long_documents_of_held_out_text(text: Path, tmp_path: Path) -> None:
+    """spaCy refuses to tokenise 1,000,000 characters at once."""
+    path = tmp_path / "long.jsonl"
+    lines = text.read_text().split("\n")
+    long = " ".join([line for line in lines if line] * 700)
+    assert len(long) > 1_000_000
+    path.write_text(json.dumps({"text": long}))
+    nlp = build_pipeline(*read(tiny_run(text, pretrain__held_out__path=str(path))))
+    assert nlp.pipe_names == ["ctxemb"]
+
+
+def read(config: Config) -> tuple[Config, PretrainSettings]:
+    return config, read_settings(config.interpolate())
+
+
+def test_other_components_are_left_out(text: Path, tmp_path: Path) -> None:
+    """They have no labels to be initialised with."""
+    config = tiny_run(text, pretrain__max_steps=1)
+    config["nlp"]["pipeline"] = ["ctxemb", "textcat"]
+    config["components"]["textcat"] = {"factory": "textcat"}
+    nlp = pretrain(config, tmp_path / "a", resume=False)
+    assert nlp is not None and nlp.pipe_names == ["ctxemb"]
+
+
+def test_text_of_rare_words_alone(text: Path, tmp_path: Path) -> None:
+    config = tiny_run(text, pretrain__objective__min_count=1000)
+    with pytest.raises(ValueError, match=r"E088.*No word of the text occurs 1000 times"):
+        pretrain(config, tmp_path / "a", resume=False)
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

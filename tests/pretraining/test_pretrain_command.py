@@ -14,6 +14,7 @@ import spacy
 import torch
 from spacy.util import load_config
 
+from ..cli.command import run_well
 from .runs import read_weights, tiny_masked_lm_run, tiny_run, write_documents
 
 
@@ -112,6 +113,16 @@ def test_weights_reach_pipelines(config: Path, tmp_path: Path) -> None:
     for name, value in read_weights(output).items():
         assert torch.equal(loaded[name], value)
     assert load_config(output / "config.cfg")["pretrain"]["max_steps"] == 6
+
+
+def test_its_weights_are_scored(config: Path, tmp_path: Path) -> None:
+    output, scores = tmp_path / "run", tmp_path / "scores.json"
+    run(config, output)
+    text = load_config(config).interpolate()["paths"]["held_out"]
+    weights = output / "model-last.bin"
+    run_well("perplexity", output / "config.cfg", weights, text, "--output", scores)
+    found = json.loads(scores.read_text())["perplexity"]
+    assert found.keys() == {"forward", "backward", "mean"} and found["mean"] > 1
 
 
 def test_errors_are_messages(config: Path, tmp_path: Path) -> None:
