@@ -62,7 +62,7 @@ EXCERPTS = re.findall(
 #: Sections that stand in every config, or in that of the component which an excerpt changes.
 ABOVE = (
     "training",
-    *("corpora", "components", "components.ctxemb", "components.ctxemb.model"),
+    *("pretrain", "components", "components.ctxemb", "components.ctxemb.model"),
     *("components.ner", "components.ner.model"),
     *("initialize", "initialize.components"),
 )

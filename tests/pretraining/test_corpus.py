@@ -140,8 +140,8 @@ def test_the_excerpt_of_the_readme_reads(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "more").mkdir()
     write(tmp_path / "text.txt", join_sentences())
     write(tmp_path / "more" / "a.jsonl.gz", '{"text": "More."}')
-    config = Config().from_str(f"[corpora]\n{excerpt}")
-    assert list(registry.resolve(config["corpora"])["text"]) == [*DOCUMENTS, ["More."]]
+    config = Config().from_str(f"[pretrain]\n{excerpt}")
+    assert list(registry.resolve(config["pretrain"])["train"]) == [*DOCUMENTS, ["More."]]
 
 
 def test_settings_are_checked() -> None:
