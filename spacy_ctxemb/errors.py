@@ -69,6 +69,10 @@ class Errors(metaclass=_Coded):
         "No word of the text occurs {min_count} times, so there is none to predict. Lower "
         "min_count in [pretrain.objective], or pretrain on more text."
     )
+    E089 = (
+        "--cnn puts a network of the task beside a frozen encoder. Add --freeze, or leave it "
+        "out: an encoder that is trained learns the task itself."
+    )
     E007 = (
         "{pieces} have no vocabulary yet. Take a tokenizer.json, or train one with `python -m "
         "spacy ctxemb train-pieces`, and load it with spacy-ctxemb.TokenizerFile.v1 as "

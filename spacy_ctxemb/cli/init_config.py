@@ -50,6 +50,12 @@ def init_config(
         "--cache/--no-cache",
         help="Whether a frozen encoder runs in the first epoch only; by default for efficiency",
     ),
+    cnn: bool | None = typer.Option(
+        None,
+        "--cnn/--no-cnn",
+        help="Whether each task has a network of its own beside a frozen encoder; by default for "
+        "accuracy",
+    ),
     force: bool = typer.Option(False, "--force", "-F", help="Replace a file that is there"),
 ) -> None:
     """Write a complete config for `spacy train`, with an encoder and the tasks on top of it."""
@@ -72,6 +78,7 @@ def init_config(
             vectors=vectors,
             listener_mix=listener_mix,
             cache=cache,
+            cnn=cnn,
         )
         written = build_config(choices)
         if is_stdout:

@@ -8,7 +8,8 @@ from ..errors import Errors
 
 
 class Optimize(str, Enum):
-    """efficiency: small and fast. accuracy: larger, with a mix of layers for each task."""
+    """efficiency: small and fast. accuracy: larger, with a mix of layers for each task, and beside
+    a frozen encoder a network for each."""
 
     efficiency = "efficiency"
     accuracy = "accuracy"
@@ -34,6 +35,8 @@ class Choices:
     gpu: whether to train on one. vectors: static vectors for the vocabulary.
     listener_mix: whether each task mixes the layers its own way; None for as optimize says.
     cache: whether a frozen encoder runs in the first epoch only; None for as optimize says.
+    cnn: whether each task has a network of its own beside a frozen encoder; None for as optimize
+        says.
     """
 
     tasks: Sequence[str]
@@ -45,6 +48,7 @@ class Choices:
     vectors: str | None = None
     listener_mix: bool | None = None
     cache: bool | None = None
+    cnn: bool | None = None
 
     @property
     def is_small(self) -> bool:
@@ -57,6 +61,10 @@ class Choices:
     @property
     def wants_cache(self) -> bool:
         return self.freeze and self.is_small if self.cache is None else self.cache
+
+    @property
+    def wants_cnn(self) -> bool:
+        return self.freeze and not self.is_small if self.cnn is None else self.cnn
 
 
 def read_tasks(text: str, known: Sequence[str]) -> list[str]:
@@ -77,3 +85,5 @@ def check(choices: Choices) -> None:
     """Refuse choices that contradict each other."""
     if choices.cache and not choices.freeze:
         raise ValueError(Errors.E191)
+    if choices.cnn and not choices.freeze:
+        raise ValueError(Errors.E089)

@@ -1,5 +1,6 @@
 """From a user's choices to a complete config."""
 
+import copy
 import math
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from .encoders import (
     build_shipped,
     build_sourced,
 )
-from .heads import HEADS
+from .heads import HEADS, stack_cnn
 from .sources import Source, read_source
 from .training import Weights, build_cache, build_training, is_slow
 
@@ -53,7 +54,8 @@ def build_config(choices: Choices) -> Written:
 def build_sections(choices: Choices, source: Source | None) -> Section:
     """What differs from spaCy's defaults."""
     upstream = take(source, choices) if source else build_upstream(choices)
-    heads = {task: HEADS[task](dict(upstream.listener), choices.is_small) for task in choices.tasks}
+    tok2vec = stack_cnn(upstream.listener) if choices.wants_cnn else upstream.listener
+    heads = {task: HEADS[task](copy.deepcopy(tok2vec), choices.is_small) for task in choices.tasks}
     paths: Section = {
         "train": None,
         "dev": None,

@@ -1,6 +1,7 @@
 """Models of components on top of contextual vectors: sections of a config.
 
-Context is in the vectors already, so no head has an encoder of its own.
+Context is in the vectors already, so a head has no encoder of its own, unless it is to learn what a
+frozen one does not know.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,28 @@ Section = dict[str, Any]
 
 #: From the section of a listener, and whether the head is to be small, to that of a component.
 BuildHead = Callable[[Section, bool], Section]
+
+
+#: A small one of spaCy's.
+CNN: Section = {
+    "@architectures": "spacy.HashEmbedCNN.v2",
+    "width": 96,
+    "depth": 4,
+    "embed_size": 2000,
+    "window_size": 1,
+    "maxout_pieces": 3,
+    "subword_features": True,
+    "pretrained_vectors": None,
+}
+
+
+def stack_cnn(listener: Section) -> Section:
+    """What a listener reads, and beside it the vectors of a network that the task trains."""
+    return {
+        "@architectures": "spacy-ctxemb.Stack.v1",
+        "combine": "concat",
+        "members": {"cnn": CNN, "context": listener},
+    }
 
 
 def transition_parser(state_type: str) -> BuildHead:

@@ -12,7 +12,7 @@ LARGE = 10_000_000
 #: Where only the heads learn.
 FROZEN_RATE = 0.005
 
-#: What a head bears that learns along with an encoder.
+#: What a head bears that learns along with an encoder, or with a network of its own.
 HEAD_RATE = 1e-3
 
 #: Share of all steps in which the rate rises.
@@ -48,7 +48,7 @@ def choose_rate(choices: Choices, weights: Weights | None) -> float | Section:
     weights: None for a new encoder.
     """
     if choices.freeze:
-        return FROZEN_RATE
+        return HEAD_RATE if choices.wants_cnn else FROZEN_RATE
     steps = count_steps(choices)
     return {
         "@schedules": "warmup_linear.v1",

@@ -73,9 +73,15 @@ def test_what_is_chosen(encoder: str, freeze: bool, optimize: Optimize, folder: 
     components, training = config["components"], config["training"]
     assert config["nlp"]["pipeline"] == ["ctxemb", *ALL]
     mixes = optimize is Optimize.accuracy
+    has_cnn = mixes and freeze
     for task in ALL:
         assert components[task]["factory"] == task
         listener = components[task]["model"]["tok2vec"]
+        if has_cnn:
+            assert listener["@architectures"] == "spacy-ctxemb.Stack.v1"
+            members = listener["members"]
+            assert members["cnn"]["@architectures"] == "spacy.HashEmbedCNN.v2"
+            listener = members["context"]
         assert ("LayerMixListener" in listener["@architectures"]) == mixes
         assert listener["upstream"] == "ctxemb"
         sourced = "pipeline" in encoder
@@ -84,7 +90,10 @@ def test_what_is_chosen(encoder: str, freeze: bool, optimize: Optimize, folder: 
     frozen = ["ctxemb"] if freeze else []
     assert training["frozen_components"] == training["annotating_components"] == frozen
     rate = training["optimizer"]["learn_rate"]
-    assert (rate == 0.005) if freeze else (rate["total_steps"] == training["max_steps"])
+    if freeze:
+        assert rate == (0.001 if has_cnn else 0.005)
+    else:
+        assert rate["total_steps"] == training["max_steps"]
 
 
 @pytest.mark.slow
@@ -174,6 +183,20 @@ def test_a_frozen_encoder_has_a_cache_for_training_alone(folder: Path) -> None:
     assert read(freeze=True, optimize=Optimize.accuracy) is None
     assert read(freeze=True, optimize=Optimize.accuracy, cache=True)["component"] == "ctxemb"
     assert read(freeze=True, cache=False) is read() is None
+
+
+def test_a_network_beside_the_encoder_is_a_choice(folder: Path) -> None:
+    def read(**changes: Any) -> str:
+        choices = choose(folder, "bilm pipeline", **changes)
+        model = build_config(choices).config["components"]["ner"]["model"]
+        kind: str = model["tok2vec"]["@architectures"]
+        return kind
+
+    assert read(freeze=True, cnn=True) == "spacy-ctxemb.Stack.v1"
+    assert read(freeze=True) == "spacy.Tok2VecListener.v1"
+    assert "Mix" in read(freeze=True, optimize=Optimize.accuracy, cnn=False)
+    with pytest.raises(ValueError, match=r"E089\].*beside a frozen encoder\. Add --freeze"):
+        read(cnn=True)
 
 
 def test_what_a_cache_cannot_hold(folder: Path, tmp_path: Path) -> None:
