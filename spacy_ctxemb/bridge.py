@@ -69,7 +69,8 @@ class Tok2VecModel(Model[list[Doc], list[Floats2d]]):
         found, expected = node["dims"].get("nO"), self.get_dim("nO")
         # Of pretraining only the encoder is taken: mix and projection, and so the width, are the
         # task's own. So is whether the config has a rate of dropout.
-        if found != expected and not is_of_pretraining(msg["shims"][0][0]):
+        shims = msg["shims"][0]  # none, where something else was stored
+        if found != expected and not (shims and is_of_pretraining(shims[0])):
             differences = f"width of the vectors: expected {expected}, found {found}"
             raise ValueError(Errors.E020.format(differences=differences))
         node = {**node, "dims": {**node["dims"], "nO": expected}}
