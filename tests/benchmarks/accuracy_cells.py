@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from spacy_ctxemb.quickstart.heads import stack_cnn
+
 from .accuracy_data import DataSet
 from .accuracy_encoders import Encoder, in_language
 from .accuracy_rows import FEWEST_STEPS, RECIPES, Recipe, Row
@@ -17,18 +19,6 @@ from .accuracy_runs import Command, Job
 #: Where cells are trained.
 TRAINING = Path("training/benchmark")
 STEP_LOG = Path("tests/benchmarks/step_log.py")
-
-#: That of the configs with this name.
-HASH_EMBED_CNN = {
-    "@architectures": "spacy.HashEmbedCNN.v2",
-    "width": 96,
-    "depth": 4,
-    "embed_size": 2000,
-    "window_size": 1,
-    "maxout_pieces": 3,
-    "subword_features": True,
-    "pretrained_vectors": None,
-}
 
 #: Examples of the development data by which the best step is chosen.
 DEV_LIMIT = 1000
@@ -194,12 +184,7 @@ class Cell(NamedTuple):
         """The encoder's vectors beside those of a network that the task trains."""
         assert self.encoder is not None
         plain = {"@architectures": "spacy.Tok2VecListener.v1", "width": self.encoder.width}
-        listener = {**(self.mix() if self.has_mix else plain), "upstream": "ctxemb"}
-        return {
-            "@architectures": "spacy-ctxemb.Stack.v1",
-            "combine": "concat",
-            "members": {"cnn": HASH_EMBED_CNN, "context": listener},
-        }
+        return stack_cnn({**(self.mix() if self.has_mix else plain), "upstream": "ctxemb"})
 
     def use_cache(self) -> dict[str, object]:
         """A cache for training alone; in 16 bits, since it may hold all layers of a corpus."""
