@@ -125,8 +125,8 @@ def measure(
         "words/s": round(statistics.median(speeds)),
         "range": [round(min(speeds)), round(max(speeds))],
         "GFLOP/word": round(rate / statistics.median(speeds), 5),
-        "GFLOP/s": round(rate, 1),
-        "limit GFLOP/s": round(limit, 1),
+        "GFLOP/s": round(rate, 3),
+        "limit GFLOP/s": round(limit, 3),
         "of limit": round(rate / limit, 3),
         "parameters": sum(p.numel() for p in trainer.module.parameters()),
     }

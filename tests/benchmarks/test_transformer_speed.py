@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from ..pipelines import TRANSFORMER, initialised
-from .transformer_peers import Ctxemb, count_lengths
+from .transformer_peers import Ctxemb, Limit, count_lengths
 from .transformer_texts import read_sets
 
 TEXTS = ["Ada Lovelace lives in Oslo.", "We met Grace yesterday."]
@@ -45,3 +46,16 @@ def test_a_text_without_long_documents_is_refused(tmp_path):
     (tmp_path / "text.txt").write_text("One sentence.\n", encoding="utf8")
     with pytest.raises(SystemExit, match="no long documents in .*text.txt"):
         read_sets(tmp_path / "text.txt", words=100)
+
+
+def test_limits_are_measured_on_cpus_without_bf16_instructions(monkeypatch):
+    def refuse(*args):
+        raise RuntimeError("bf16 path needs the cpu support")
+
+    # oneDNN says so, and refuses the product, on CPUs that have AVX2 alone.
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", refuse)
+    limit = Limit("", [(8, 16)])
+    assert limit.measure_type(torch.bfloat16) > 0
+    with pytest.raises(RuntimeError, match="bf16 path"):  # fp32 is not spared from oneDNN's
+        limit.measure_type(torch.float32)
