@@ -523,6 +523,10 @@ class Errors(metaclass=_Coded):
         "where fp16 has no use. Train on a GPU (--gpu-id 0), or set training_precision to 'bf16' "
         "or 'fp32'."
     )
+    E156 = (
+        "unfreeze.v1 of freeze_layers has n_layers = {found}, but the encoder has {n_layers} "
+        "layers with the context-free one, and all take their turn. Set n_layers to {n_layers}."
+    )
 
     # the cache of features
     E160 = "There is no dtype '{dtype}' for FeatureCache. Use one of {options}."
@@ -733,6 +737,11 @@ class Errors(metaclass=_Coded):
     W020 = (
         "The checkpoint {name} is damaged; the one before it is used. It was renamed to "
         "damaged-{name}, and may be deleted."
+    )
+
+    W021 = (
+        "precision is 'bf16', but this CPU has no bf16 instructions, so that it is slower than "
+        "'fp32'. Set --pretrain.precision fp32."
     )
 
     # vectors of documents, attention

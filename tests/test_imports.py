@@ -150,8 +150,8 @@ MAY_IMPORT = {
     "pretraining.neighbours": {"numpy", "spacy", ".bridge", ".pretraining"},
     "pretraining.continuation": {"spacy", "thinc", ".objectives", ".pieces", ".pretraining"},
     "pretraining.run": {
-        *("spacy", "thinc", ".bridge", ".files", ".pipeline", ".pretrained", ".pretraining"),
-        *(".pretraining_objective", ".shim"),
+        *("spacy", "thinc", ".bridge", ".encoders", ".files", ".pipeline", ".pretrained"),
+        *(".pretraining", ".pretraining_objective", ".shim"),
     },
     "pretrained.__init__": {"safetensors", "torch", ".encoders"},
     "pretrained.make": {

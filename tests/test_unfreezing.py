@@ -199,6 +199,13 @@ def test_a_number_of_layers_that_there_are_not() -> None:
         step(nlp, Adam(0.01))
 
 
+@pytest.mark.parametrize("n_layers", [N_LAYERS - 1, N_LAYERS + 1])
+def test_unfreezing_other_layers_than_there_are(model: dict[str, Any], n_layers: int) -> None:
+    message = rf"\[E156\].* n_layers = {n_layers}, but the encoder has {N_LAYERS} layers .* to 3\."
+    with pytest.raises(ValueError, match=message):
+        blank({**model, "freeze_layers": {**UNFREEZE, "n_layers": n_layers}})
+
+
 def test_the_excerpt_of_the_readme() -> None:
     text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
     excerpt = text.split("<!-- excerpt: layer by layer -->\n```ini\n")[1].split("```")[0]

@@ -1,11 +1,13 @@
-"""What learns, what does not, and where weights come from."""
+"""What learns, what does not, in which precision, and where weights come from."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from spacy.pipeline.tok2vec import Tok2VecListener
 
 from ..bridge import find_shims
+from ..encoders.linear import has_bf16_products
 from ..shim import EmbedderShim
 from .findings import Finding, error, ok, warning
 from .parts import Part, Plan
@@ -30,6 +32,7 @@ def check_freezing(plan: Plan) -> Iterator[Finding]:
             yield from check_cache(part, plan)
             yield from check_grad_factors(part, plan)
         yield from check_weights(part, plan)
+        yield from check_precision(part, plan)
 
 
 def isinstance_embedder(part: Part) -> bool:
@@ -146,6 +149,19 @@ def keeps_all_layers(shim: EmbedderShim) -> bool:
     encoder = shim.embedder.encoder
     frozen = shim.layer_training.list_always_frozen(encoder)
     return frozen == {name for name, _ in encoder.named_parameters()}
+
+
+def check_precision(part: Part, plan: Plan) -> Iterator[Finding]:
+    """Whether bf16 is faster where this runs: it is on GPUs, and not on every CPU."""
+    if torch.cuda.is_available() or has_bf16_products():
+        return
+    for name, shim in list_trained(part, plan).items():
+        if shim.embedder.training_precision == "bf16":
+            yield warning(
+                f"training_precision of '{name}' is 'bf16', but this CPU has no bf16 instructions, "
+                "so that it is slower than 'fp32'.",
+                "Set it to 'fp32', unless you train on another machine.",
+            )
 
 
 def check_weights(part: Part, plan: Plan) -> Iterator[Finding]:

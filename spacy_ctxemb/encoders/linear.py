@@ -178,5 +178,11 @@ def has_onednn_product(x: Tensor) -> bool:
     if torch.compiler.is_compiling():  # its compiler does not know the operator, and chooses itself
         return False
     if x.dtype == torch.bfloat16:
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return has_bf16_products()
     return x.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+
+
+def has_bf16_products() -> bool:
+    """Whether oneDNN multiplies in bf16 on this CPU; where not, fp32 is faster."""
+    supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return supported

@@ -13,6 +13,7 @@ from spacy.util import load_model_from_config
 from thinc.api import Config, fix_random_seed, get_torch_default_device
 
 from ..bridge import ContextualModel, needs_vocabulary
+from ..encoders.linear import has_bf16_products
 from ..errors import Errors
 from ..files import replacing
 from ..pipeline import ContextualEmbedder
@@ -212,6 +213,9 @@ def train(
                     monitor.show(line)
 
         listeners.append(show)
+    on_cpu = processes.device.type == "cpu"
+    if settings.precision == "bf16" and on_cpu and not has_bf16_products():
+        monitor.show(Errors.W021)
     for name in damaged:
         monitor.show(Errors.W020.format(name=name))
     if trainer.progress.steps:

@@ -1,9 +1,10 @@
-"""What learns, and where weights come from."""
+"""What learns, in which precision, and where weights come from."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from spacy_ctxemb.doctor.findings import Level
 from spacy_ctxemb.doctor.freezing import check_freezing, find_weights, list_trained
@@ -171,6 +172,25 @@ def test_listeners_that_send_no_gradient() -> None:
     mixed = plan(0.0, 0.5)
     assert message not in warnings(check_freezing(mixed))
     assert list(list_trained(mixed.parts[0], mixed)) == ["ctxemb"]
+
+
+def test_bf16_where_it_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU without its instructions trains faster in fp32; what is frozen does not care."""
+    components = {"ctxemb": embedder(training_precision="bf16"), "textcat": classifier()}
+    message = "training_precision of 'ctxemb' is 'bf16', but this CPU has no bf16 instructions"
+
+    def is_found(*, on_gpu: bool = False, supported: bool = False, **sections: Any) -> bool:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: on_gpu)
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+        found = warnings(check_freezing(build_plan(components, **sections)))
+        return any(one.startswith(message) for one in found)
+
+    assert is_found()
+    assert not is_found(supported=True)
+    assert not is_found(on_gpu=True)
+    assert not is_found(training=FROZEN)
+    components["ctxemb"] = embedder()
+    assert not is_found()
 
 
 def test_each_member_of_a_stack() -> None:

@@ -248,6 +248,24 @@ def test_damaged_checkpoints_are_passed_over(
     assert (output / "model-last.bin").read_bytes() == weights
 
 
+def test_bf16_where_it_is_slower(
+    text: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for precision, is_supported in (("bf16", False), ("bf16", True), ("fp32", False)):
+        monkeypatch.setattr(
+            "spacy_ctxemb.pretraining.run.has_bf16_products", lambda found=is_supported: found
+        )
+        config = tiny_run(text, pretrain__max_steps=1, pretrain__precision=precision)
+        output = tmp_path / f"{precision}-{is_supported}"
+        output.mkdir()
+        pretrain(config, output, resume=False)
+        is_told = "[W021] precision is 'bf16', but this CPU" in capsys.readouterr().out
+        assert is_told == (precision == "bf16" and not is_supported)
+
+
 def test_what_damage_is(text: Path, tmp_path: Path) -> None:
     build_trainer(tiny_run(text, pretrain__max_steps=2), tmp_path).run()
     path = tmp_path / "checkpoints" / "step-00000002"
