@@ -525,7 +525,8 @@ class Errors(metaclass=_Coded):
     )
     E156 = (
         "unfreeze.v1 of freeze_layers has n_layers = {found}, but the encoder has {n_layers} "
-        "layers with the context-free one, and all take their turn. Set n_layers to {n_layers}."
+        "layers with the context-free one. Each of them thaws in turn, so set n_layers to "
+        "{n_layers} in the config of ContextualTok2Vec."
     )
 
     # the cache of features
@@ -740,8 +741,8 @@ class Errors(metaclass=_Coded):
     )
 
     W021 = (
-        "precision is 'bf16', but this CPU has no bf16 instructions, so that it is slower than "
-        "'fp32'. Set --pretrain.precision fp32."
+        "precision is 'bf16', but PyTorch has no fast products in bf16 on this CPU, so that it is "
+        "slower than 'fp32'. Begin again with --pretrain.precision fp32."
     )
 
     # vectors of documents, attention

@@ -33,11 +33,11 @@ class LayerTraining:
                     Errors.E150.format(freeze_layers=self.freeze_layers, n_layers=encoder.n_layers)
                 )
         else:
+            encoder.parameter_layers()  # wanted at a later step, if not at the first one
             if isinstance(self.freeze_layers, Unfreeze):
                 found = self.freeze_layers.n_layers
                 if found != encoder.n_layers:
                     raise ValueError(Errors.E156.format(found=found, n_layers=encoder.n_layers))
-            encoder.parameter_layers()  # wanted at a later step, if not at the first one
         if not 0.0 < self.layer_decay <= 1.0:
             raise ValueError(Errors.E151.format(layer_decay=self.layer_decay))
         if not 0.0 < self.learn_rate_factor < math.inf:

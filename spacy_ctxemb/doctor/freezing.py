@@ -32,7 +32,7 @@ def check_freezing(plan: Plan) -> Iterator[Finding]:
             yield from check_cache(part, plan)
             yield from check_grad_factors(part, plan)
         yield from check_weights(part, plan)
-        yield from check_precision(part, plan)
+        yield from check_training_precision(part, plan)
 
 
 def isinstance_embedder(part: Part) -> bool:
@@ -151,15 +151,14 @@ def keeps_all_layers(shim: EmbedderShim) -> bool:
     return frozen == {name for name, _ in encoder.named_parameters()}
 
 
-def check_precision(part: Part, plan: Plan) -> Iterator[Finding]:
-    """Whether bf16 is faster where this runs: it is on GPUs, and not on every CPU."""
-    if torch.cuda.is_available() or has_bf16_products():
-        return
+def check_training_precision(part: Part, plan: Plan) -> Iterator[Finding]:
+    """Whether bf16 is faster, where no GPU is seen: it is not on every CPU."""
     for name, shim in list_trained(part, plan).items():
-        if shim.embedder.training_precision == "bf16":
+        is_low = shim.embedder.training_precision == "bf16"
+        if is_low and not torch.cuda.is_available() and not has_bf16_products():
             yield warning(
-                f"training_precision of '{name}' is 'bf16', but this CPU has no bf16 instructions, "
-                "so that it is slower than 'fp32'.",
+                f"training_precision of '{name}' is 'bf16', but PyTorch has no fast products in "
+                "bf16 on this CPU, so that it is slower than 'fp32'.",
                 "Set it to 'fp32', unless you train on another machine.",
             )
 

@@ -183,6 +183,7 @@ def has_onednn_product(x: Tensor) -> bool:
 
 
 def has_bf16_products() -> bool:
-    """Whether oneDNN multiplies in bf16 on this CPU; where not, fp32 is faster."""
-    supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return supported
+    """Whether oneDNN multiplies in bf16 on this CPU; without, it is slower than fp32."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

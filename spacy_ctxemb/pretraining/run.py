@@ -213,15 +213,16 @@ def train(
                     monitor.show(line)
 
         listeners.append(show)
-    on_cpu = processes.device.type == "cpu"
-    if settings.precision == "bf16" and on_cpu and not has_bf16_products():
-        monitor.show(Errors.W021)
     for name in damaged:
         monitor.show(Errors.W020.format(name=name))
     if trainer.progress.steps:
         monitor.show(f"resumed after step {trainer.progress.steps}")
-    elif resume:
-        monitor.show(f"no checkpoint in {snapshots.folder}: begins anew")
+    else:
+        if resume:
+            monitor.show(f"no checkpoint in {snapshots.folder}: begins anew")
+        on_cpu = processes.device.type == "cpu"
+        if settings.precision == "bf16" and on_cpu and not has_bf16_products():
+            monitor.show(Errors.W021)
     try:
         trainer.run()
     finally:

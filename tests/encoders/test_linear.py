@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from spacy_ctxemb.encoders.linear import (
     Linear,
+    has_bf16_products,
     has_onednn_product,
     linear,
     pack,
@@ -150,3 +151,11 @@ def test_gradients_equal_pytorchs(has_bias: bool, frozen: str) -> None:
         assert (found is None) == (expected is None)
         if found is not None:
             torch.testing.assert_close(found, expected)
+
+
+def test_a_build_without_onednn_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its operators are not there then."""
+    assert isinstance(has_bf16_products(), bool)
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", pytest.fail)
+    assert has_bf16_products() is False
