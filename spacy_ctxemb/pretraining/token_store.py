@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def build_token_store(
 
     folder: its own, created if need be. A store of another corpus, tokenizer or pieces is
         replaced.
-    n_workers: processes that tokenise; 0 for none besides this one. The result is the same. A
-        script that calls this with more than 0 needs `if __name__ == "__main__":`.
+    n_workers: processes that tokenise; 0 for none besides this one, which one chunk does not want
+        either. The result is the same. A script that calls this with more than 0 needs
+        `if __name__ == "__main__":`.
     check: sees the arrays of a new store, in a folder, before they replace those of another one.
     """
     folder = Path(folder)
@@ -169,7 +171,9 @@ def make_shards(
 ) -> Iterator[Path]:
     """Tokenise each chunk of a corpus into its file; files that are there are whole."""
     chunks = ((folder / f"{i:06}.npz", chunk) for i, chunk in enumerate(cut_chunks(corpus)))
-    if n_workers == 0:
+    first = list(islice(chunks, 2))
+    chunks = chain(first, chunks)
+    if n_workers == 0 or len(first) < 2:  # to start a process takes longer than one chunk
         worker = Worker(recipe)
         for path, chunk in chunks:
             if not path.exists():

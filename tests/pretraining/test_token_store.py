@@ -261,6 +261,21 @@ def test_shards_of_another_corpus_are_not_used(
     assert read_words(store) == tokenize(nlp, other)
 
 
+def test_a_small_corpus_starts_no_process(
+    nlp: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **settings: object) -> None:
+        raise RuntimeError("a process")
+
+    monkeypatch.setattr(token_store, "ProcessPoolExecutor", refuse)
+    corpus, pieces = write_sentences(tmp_path / "a.txt"), CharacterPieces(12)
+    store = build_token_store(corpus, nlp, pieces, tmp_path / "store", n_workers=2)
+    assert read_words(store) == tokenize(nlp, DOCUMENTS)
+    monkeypatch.setattr(token_store, "CHUNK", 6)
+    with pytest.raises(RuntimeError, match="a process"):
+        build_token_store(corpus, nlp, pieces, tmp_path / "chunks", n_workers=2)
+
+
 #: Prints its worker's id, and waits for it.
 WAITING = """
 import os, time
