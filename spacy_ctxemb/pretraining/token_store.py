@@ -170,9 +170,9 @@ def make_shards(
     corpus: TextCorpus, recipe: Recipe, folder: Path, *, n_workers: int
 ) -> Iterator[Path]:
     """Tokenise each chunk of a corpus into its file; files that are there are whole."""
-    chunks = ((folder / f"{i:06}.npz", chunk) for i, chunk in enumerate(cut_chunks(corpus)))
-    first = list(islice(chunks, 2))
-    chunks = chain(first, chunks)
+    rest = ((folder / f"{i:06}.npz", chunk) for i, chunk in enumerate(cut_chunks(corpus)))
+    first = list(islice(rest, 2))
+    chunks = chain(first, rest)
     if n_workers == 0 or len(first) < 2:  # to start a process takes longer than one chunk
         worker = Worker(recipe)
         for path, chunk in chunks:
