@@ -253,7 +253,7 @@ class Limit:
         import torch
 
         seconds, flop = 0.0, 0.0
-        # oneDNN refuses bf16 on CPUs without instructions for it. (linear.has_onednn_product knows,
+        # oneDNN refuses bf16 on CPUs without instructions for it. (linear.has_bf16_products knows,
         # but this also runs in environments without the package.)
         has_onednn = dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         with torch.inference_mode():
