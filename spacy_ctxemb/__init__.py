@@ -12,9 +12,9 @@ __all__ = ["__version__", "attach", "elmo_outputs"]
 
 def __getattr__(name: str) -> Any:
     if name in ("attach", "elmo_outputs"):
-        from . import vectors
+        from . import doc_vectors
 
-        return getattr(vectors, name)
+        return getattr(doc_vectors, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from spacy.language import Language
 from thinc.api import Model
 
-from .bridge import find_shims
+from .cache.feature_cache import FeatureCache
+from .component import ContextualEmbedder
 from .errors import Errors
-from .feature_cache import FeatureCache
-from .pipeline import ContextualEmbedder
-from .subword_pieces import SubwordPieces
+from .pieces.subwords import SubwordPieces
+from .thinc_model.model import find_shims
 
 
 def build_use_cache(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from spacy.language import Language
 
 if TYPE_CHECKING:
-    from .pipeline import ContextualEmbedder
+    from .component import ContextualEmbedder
 
 DEFAULT_MODEL: dict[str, Any] = {
     "@architectures": "spacy-ctxemb.ContextualTok2Vec.v1",
@@ -76,7 +76,7 @@ def build_ctxemb(
         brings weights: a name; "auto" for those of the default model, where this is it and the
         pipeline is English; null for none, so that nlp.initialize() draws random ones.
     """
-    from .pipeline import ContextualEmbedder
+    from .component import ContextualEmbedder
 
     return ContextualEmbedder(
         nlp.vocab,

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from spacy_ctxemb.checkpoints.bert import BertModel, Tokens, read_bert
-from spacy_ctxemb.checkpoints.bert_weights import build_encoder
+from spacy_ctxemb.checkpoints.bert.checkpoint import BertModel, Tokens, read_bert
+from spacy_ctxemb.checkpoints.bert.weights import build_encoder
 from spacy_ctxemb.encoders import Encoder
 
 from .tiny import pad

@@ -9,7 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spacy_ctxemb.windows import N_BOUNDARIES, Windowing
+from spacy_ctxemb.windows.cut import N_BOUNDARIES, Windowing
 
 Ints = NDArray[np.int64]
 

@@ -16,7 +16,7 @@ from spacy.training.pretrain import pretrain
 from spacy.util import load_config
 from thinc.api import Adam, Config
 
-from spacy_ctxemb.subword_pieces import WordPieces
+from spacy_ctxemb.pieces.subwords import WordPieces
 
 from .cli.command import run_well
 from .pipelines import (

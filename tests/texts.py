@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spacy_ctxemb.pieces import Pieces, TextPieces, Texts
+from spacy_ctxemb.pieces.base import Pieces, TextPieces, Texts
 
 
 def join_words(*documents: Sequence[str], space: str = " ") -> Texts:

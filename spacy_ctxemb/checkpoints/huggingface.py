@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..encoders.huggingface import HuggingFaceEncoder, build_sizes
 from ..errors import Errors
-from .bert import Tokens, save
-from .bert_config import read_json
-from .bert_files import check_folder
-from .bert_tokenizer import finish
-from .sentence_bert import Sentences, read_sentences
+from .bert.checkpoint import Tokens, save
+from .bert.config import read_json
+from .bert.read_tokenizer import finish
+from .bert.tensor_files import check_folder
+from .sentence_transformers import Sentences, read_sentences
 
 #: Keys of config.json that the encoder does not need; names of labels do not fit into a config.
 OTHERS = {

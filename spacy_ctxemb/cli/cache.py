@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
     from spacy.training import Example
 
-    from ..pipeline import ContextualEmbedder
+    from ..component import ContextualEmbedder
 
 Corpus = Callable[["Language"], Iterable["Example"]]
 
@@ -86,8 +86,8 @@ def load_config_pipeline(path: Path, overrides: Sequence[str], gpu_id: int) -> "
 
 def find_component(nlp: "Language", name: str) -> "ContextualEmbedder":
     """The component of a pipeline, which must have a cache on disk."""
+    from ..component import ContextualEmbedder
     from ..errors import Errors
-    from ..pipeline import ContextualEmbedder
 
     names = [n for n, pipe in nlp.components if isinstance(pipe, ContextualEmbedder)]
     if name not in names:

@@ -26,8 +26,8 @@ def doctor(
     import srsly
     from spacy.cli._util import parse_config_overrides
 
-    from ..doctor.examination import examine
-    from ..doctor.show import show
+    from ..doctor.all_checks import examine
+    from ..doctor.print_report import show
     from ..files import replacing
 
     with showing_errors():

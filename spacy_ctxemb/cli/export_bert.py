@@ -11,8 +11,8 @@ from .messages import showing_errors
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..checkpoints.bert import Head, Tokens
-    from ..shim import EmbedderShim
+    from ..checkpoints.bert.checkpoint import Head, Tokens
+    from ..thinc_model.embedder_shim import EmbedderShim
 
 
 def export_bert(
@@ -52,7 +52,7 @@ def export_bert(
 def find_encoder(nlp: "Language", component: str | None) -> "EmbedderShim":
     """The one encoder of pieces of a pipeline, or of one of its components."""
     from ..errors import Errors
-    from ..stack import is_of, list_encoders
+    from ..stack.stack import is_of, list_encoders
 
     found = [
         (name, shim)
@@ -68,8 +68,8 @@ def find_encoder(nlp: "Language", component: str | None) -> "EmbedderShim":
 
 def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Head]":
     """What pretraining has trained, and its head."""
-    from ..checkpoints.bert_head import build_head
-    from ..pretraining_objective import load_pretrained, read_pretraining
+    from ..checkpoints.bert.masked_lm_head import build_head
+    from ..pretraining.spacy_pretrain import load_pretrained, read_pretraining
 
     shim = load_pretrained(*read_pretraining(config_path), weights)
     return shim, build_head(cast(Any, shim.objective), shim.embedder.encoder)
@@ -77,7 +77,7 @@ def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Hea
 
 def write(shim: "EmbedderShim", output_dir: Path, head: "Head | None") -> str:
     """Write the directory; returns the model_type."""
-    from ..checkpoints.bert import write_bert
+    from ..checkpoints.bert.checkpoint import write_bert
     from ..checkpoints.huggingface import write_huggingface
     from ..encoders.huggingface import HuggingFaceEncoder
 
@@ -89,8 +89,8 @@ def write(shim: "EmbedderShim", output_dir: Path, head: "Head | None") -> str:
 
 def find_tokens(shim: "EmbedderShim") -> "Tokens":
     """The tokenizer, and the pieces before and after a text."""
-    from ..checkpoints.bert import Tokens
-    from ..subword_pieces import SubwordPieces
+    from ..checkpoints.bert.checkpoint import Tokens
+    from ..pieces.subwords import SubwordPieces
 
     shim.check_materialised()
     pieces = cast(SubwordPieces, shim.pieces)

@@ -26,7 +26,7 @@ def export_elmo(
     import spacy
     from wasabi import msg
 
-    from ..checkpoints.elmo import find_obstacles, write_elmo
+    from ..checkpoints.elmo.checkpoint import find_obstacles, write_elmo
 
     with showing_errors():
         check_output(output_dir)
@@ -54,7 +54,7 @@ def find_bilm(nlp: "Language", component: str | None) -> "BiLM":
     """The one biLM of a pipeline, or of one of its components."""
     from ..encoders import BiLM
     from ..errors import Errors
-    from ..stack import is_of, list_encoders
+    from ..stack.stack import is_of, list_encoders
 
     found = [
         (name, shim.embedder.encoder)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from torch import Tensor
 
-    from ..checkpoints.sentence_bert import Sentences
+    from ..checkpoints.sentence_transformers import Sentences
 
 #: Pieces of the longest window that is encoded at once.
 LONGEST = 4096
@@ -92,7 +92,7 @@ def import_bert(
 
 def read(checkpoint: Path) -> Model:
     """A model for this package's own encoders."""
-    from ..checkpoints.bert import read_bert
+    from ..checkpoints.bert.checkpoint import read_bert
     from ..encoders import TransformerEncoder
 
     model = read_bert(checkpoint)
@@ -119,8 +119,8 @@ def build_pipeline(
     import spacy
     from spacy.util import registry
 
-    from ..bridge import get_shim
-    from ..windows import N_BOUNDARIES
+    from ..thinc_model.model import get_shim
+    from ..windows.cut import N_BOUNDARIES
 
     nlp = spacy.blank(lang)
     encoder = registry.resolve({"encoder": model.encoder})["encoder"]
@@ -150,7 +150,7 @@ def build_pipeline(
 
 def describe(nlp: "Language", model: Model) -> str:
     """Family and sizes of the encoder."""
-    from ..bridge import get_shim
+    from ..thinc_model.model import get_shim
 
     component = nlp.get_pipe("ctxemb")
     encoder = get_shim(component.model).embedder.encoder  # type: ignore[attr-defined] # a PipeCallable

@@ -13,7 +13,7 @@ from .messages import showing_errors
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..checkpoints.elmo import ElmoModel
+    from ..checkpoints.elmo.checkpoint import ElmoModel
 
 
 class Layers(str, Enum):
@@ -52,7 +52,7 @@ def import_elmo(
     """
     from wasabi import msg
 
-    from ..checkpoints.elmo import read_elmo
+    from ..checkpoints.elmo.checkpoint import read_elmo
     from ..files import replacing_folder
 
     if len(paths) not in (2, 3):
@@ -84,7 +84,7 @@ def import_elmo(
 
 def has_projection(nlp: "Language") -> bool:
     """Whether `ctxemb` has a linear layer of its own."""
-    from ..bridge import get_shim
+    from ..thinc_model.model import get_shim
 
     model = nlp.get_pipe("ctxemb").model  # type: ignore[attr-defined] # a PipeCallable
     return get_shim(model).embedder.projection is not None
@@ -122,7 +122,7 @@ def build_pipeline(
     """A blank language and `ctxemb` with the model's weights."""
     import spacy
 
-    from ..bridge import get_shim
+    from ..thinc_model.model import get_shim
 
     nlp = spacy.blank(lang)
     settings = {

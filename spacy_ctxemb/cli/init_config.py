@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..quickstart.choices import Choices, Optimize, read_tasks
+from ..config_writer.choices import Choices, Optimize, read_tasks
 from .messages import showing_errors
 
 if TYPE_CHECKING:
-    from ..quickstart.config import Written
+    from ..config_writer.config import Written
 
 
 def init_config(
@@ -59,10 +59,10 @@ def init_config(
     force: bool = typer.Option(False, "--force", "-F", help="Replace a file that is there"),
 ) -> None:
     """Write a complete config for `spacy train`, with an encoder and the tasks on top of it."""
+    from ..config_writer.config import build_config
+    from ..config_writer.heads import HEADS
     from ..errors import Errors
     from ..files import replacing
-    from ..quickstart.config import build_config
-    from ..quickstart.heads import HEADS
 
     is_stdout = str(output) == "-"
     with showing_errors():

@@ -30,7 +30,7 @@ def perplexity(
 
     from ..errors import Errors
     from ..files import read_lines, replacing
-    from ..pretraining_objective import evaluate, load_pretrained, read_pretraining
+    from ..pretraining.spacy_pretrain import evaluate, load_pretrained, read_pretraining
 
     with showing_errors():
         nlp, section = read_pretraining(config_path)

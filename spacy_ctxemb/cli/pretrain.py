@@ -31,7 +31,7 @@ def pretrain(
     from spacy.util import load_config
     from wasabi import msg
 
-    from ..pretraining.run import pretrain as run
+    from ..pretraining.pretrain import pretrain as run
 
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     if gpu_id >= 0:  # with torchrun each process has a GPU of its own

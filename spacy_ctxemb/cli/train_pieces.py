@@ -33,8 +33,8 @@ def train_pieces(
 
     from ..errors import Errors
     from ..files import replacing
-    from ..pretraining.corpus import TextCorpus
-    from ..subword_pieces import BytePairPieces, WordPieces
+    from ..pieces.subwords import BytePairPieces, WordPieces
+    from ..pretraining.text.corpus import TextCorpus
 
     if lowercase and kind is not Kind.wordpiece:
         msg.fail(Errors.E143.format(kind=kind.value), exits=1)

@@ -12,7 +12,7 @@ from torch import nn
 from ..encoders import Encoder, TransformerEncoder
 from ..encoders.char_cnn import CHUNK_WORDS, CharacterCNN
 from ..encoders.lstm import LSTM
-from ..shim import EmbedderShim
+from ..thinc_model.embedder_shim import EmbedderShim
 
 
 class Kept(NamedTuple):

@@ -10,9 +10,9 @@ from spacy.training import Example
 from spacy.training.corpus import walk_corpus
 from spacy.util import dot_to_object, registry
 
+from .build_parts import Plan
+from .check_lengths import check_lengths
 from .findings import Finding, error, ok, warning
-from .lengths import check_lengths
-from .parts import Plan
 
 #: Rule-based components that set sentences, and need nothing learned for it.
 SENTENCE_RULES = ("sentencizer",)

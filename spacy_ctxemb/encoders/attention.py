@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .linear import Linear, linear
-from .steps import Steps
+from .kernels.linear import Linear, linear
+from .packed_steps import Steps
 
 #: T -> what is added to the scores of windows of T steps: (n_heads or 1, T, T).
 Bias = Callable[[int], Tensor]

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ..errors import Errors
 from .bilm_state import BiLMState
 from .char_cnn import CharacterCNN
-from .derived import Derived
+from .derived_weights import Derived
 from .encoder import Encoder, assign_layers
+from .kernels.lstm_inference import State
 from .lstm import LSTM
-from .lstm_steps import State
 from .word_cache import WordCache, find_distinct
 
 FORWARD, BACKWARD = 0, 1

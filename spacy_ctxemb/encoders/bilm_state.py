@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .lstm_steps import State
+from .kernels.lstm_inference import State
 
 
 class BiLMState(NamedTuple):

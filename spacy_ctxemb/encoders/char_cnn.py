@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .linear import get_product_dtype, linear, multiply, sum_outer
+from .kernels.linear import get_product_dtype, linear, multiply, sum_outer
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 

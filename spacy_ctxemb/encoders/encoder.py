@@ -19,7 +19,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .derived import Derived
+from .derived_weights import Derived
 
 
 class Encoder(nn.Module, ABC):

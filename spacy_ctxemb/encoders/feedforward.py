@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import Errors
-from .linear import Linear
+from .kernels.linear import Linear
 
 Activation = Callable[[Tensor], Tensor]
 

@@ -11,17 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .derived import Derived
-from .linear import pack, product_with
-from .lstm_steps import (
-    Clips,
-    Kernels,
-    State,
-    fast_tanh_,
-    find_last_rows,
-    infer_steps,
-)
-from .lstm_training import LSTMFunction
+from .derived_weights import Derived
+from .kernels.linear import pack, product_with
+from .kernels.lstm_inference import Clips, Kernels, State, fast_tanh_, find_last_rows, infer_steps
+from .kernels.lstm_training import LSTMFunction
 from .recomputation import Part
 
 #: Added to the forget gate. TensorFlow adds it at run time, so published weights do without.

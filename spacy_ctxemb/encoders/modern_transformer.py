@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from .attention import Bias, Rotation, SelfAttention
 from .encoder import Encoder, assign_layers
 from .feedforward import GatedFeedForward
-from .norm import LayerNorm
+from .layer_norm import LayerNorm
+from .packed_steps import Steps
 from .positions import build_local_mask, build_rotation
 from .recomputation import Part
-from .steps import Steps
 from .transformer import (
     check_heads,
     check_length,

@@ -15,11 +15,11 @@ from ..errors import Errors
 from .attention import Bias, SelfAttention
 from .encoder import Encoder, assign_layers
 from .feedforward import FeedForward
-from .linear import Linear
-from .norm import LayerNorm
+from .kernels.linear import Linear
+from .layer_norm import LayerNorm
+from .packed_steps import Steps
 from .positions import RelativeBias
 from .recomputation import Part
-from .steps import Steps
 
 #: Kinds of segment in a pair of texts.
 N_SEGMENTS = 2

@@ -1,7 +1,7 @@
 """Objectives of language modelling: heads and losses in pure PyTorch."""
 
-from .bilm import BiLMObjective
-from .masked_lm import MaskedLMObjective
+from .bilm_loss import BiLMObjective
+from .masked_lm_loss import MaskedLMObjective
 from .objective import Objective, Targets, to_perplexity
 
 #: By their name in stored weights.

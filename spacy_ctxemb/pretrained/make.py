@@ -12,9 +12,9 @@ import typer
 from safetensors.torch import save_file
 from spacy.util import load_config, load_model_from_config
 
-from ..bridge import find_shims
+from ..component import ContextualEmbedder
 from ..files import replacing
-from ..pipeline import ContextualEmbedder
+from ..thinc_model.model import find_shims
 from . import MODEL, WEIGHTS
 
 

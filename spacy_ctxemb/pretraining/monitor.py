@@ -11,8 +11,8 @@ from tqdm import tqdm
 from ..errors import Errors
 from ..files import replacing
 from ..objectives import to_perplexity
-from .loop import Report
 from .settings import PretrainSettings
+from .trainer import Report
 
 LOG = "log.jsonl"
 

@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 
 from ..encoders import Encoder
 from ..errors import Errors
-from ..pieces import Pieces
-from .corpus import TextCorpus
-from .task import Task
-from .token_store import TokenStore
+from ..pieces.base import Pieces
+from .tasks.task import Task
+from .text.corpus import TextCorpus
+from .text.token_store import TokenStore
 
 SECTION = "pretrain"
 PRECISIONS = ("fp32", "bf16", "fp16")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from spacy_ctxemb.quickstart.heads import stack_cnn
+from spacy_ctxemb.config_writer.heads import stack_cnn
 
 from .accuracy_data import DataSet
 from .accuracy_encoders import Encoder, in_language

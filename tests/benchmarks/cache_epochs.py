@@ -29,7 +29,7 @@ from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 from thinc.api import Adam, fix_random_seed
 
-from spacy_ctxemb.feature_cache import FeatureCache
+from spacy_ctxemb.cache.feature_cache import FeatureCache
 
 from .accuracy import pick, prepare_data, prepare_encoders, say
 from .accuracy_data import DATA_SETS, DataSet

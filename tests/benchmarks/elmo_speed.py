@@ -29,9 +29,9 @@ from spacy.tokens import Doc
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from spacy_ctxemb.bridge import get_shim
 from spacy_ctxemb.encoders import BiLM
-from spacy_ctxemb.encoders.linear import pack
+from spacy_ctxemb.encoders.kernels.linear import pack
+from spacy_ctxemb.thinc_model.model import get_shim
 
 sys.path.insert(0, str(Path(__file__).parent))
 from elmo_baseline import run_baseline  # noqa: E402

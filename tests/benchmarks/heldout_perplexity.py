@@ -22,8 +22,8 @@ from typing import Any
 
 import typer
 
-from spacy_ctxemb.pretraining.bilm_task import BiLMTask
-from spacy_ctxemb.pretraining.loop import summarise
+from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMTask
+from spacy_ctxemb.pretraining.trainer import summarise
 
 from .pretrained_runs import Loaded, Run, load_bilm
 

@@ -14,19 +14,19 @@ from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
 from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 
-from spacy_ctxemb.bridge import find_shims
 from spacy_ctxemb.encoders import BiLM
 from spacy_ctxemb.objectives import BiLMObjective
-from spacy_ctxemb.objectives.bilm import UNKNOWN
-from spacy_ctxemb.pieces import CharacterPieces
-from spacy_ctxemb.pretraining.bilm_task import BiLMModule
-from spacy_ctxemb.pretraining.bilm_text import BiLMText, choose_vocabulary
-from spacy_ctxemb.pretraining.corpus import TextCorpus
-from spacy_ctxemb.pretraining.objectives import build_pretrain_bilm
+from spacy_ctxemb.objectives.bilm_loss import UNKNOWN
+from spacy_ctxemb.pieces.characters import CharacterPieces
+from spacy_ctxemb.pretraining.run_checkpoints import expecting_one_process
 from spacy_ctxemb.pretraining.settings import SECTION
-from spacy_ctxemb.pretraining.snapshots import expecting_one_process
-from spacy_ctxemb.pretraining.token_store import TokenStore, build_token_store
-from spacy_ctxemb.shim import EmbedderShim
+from spacy_ctxemb.pretraining.tasks.bilm_batches import BiLMText, choose_vocabulary
+from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMModule
+from spacy_ctxemb.pretraining.tasks.registered import build_pretrain_bilm
+from spacy_ctxemb.pretraining.text.corpus import TextCorpus
+from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
+from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim
+from spacy_ctxemb.thinc_model.model import find_shims
 
 Ints = NDArray[np.int64]
 

@@ -26,16 +26,16 @@ from spacy.util import load_config, registry
 
 from spacy_ctxemb.encoders import BiLM, TransformerEncoder
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
-from spacy_ctxemb.pieces import CharacterPieces
-from spacy_ctxemb.pretraining.corpus import TextCorpus
-from spacy_ctxemb.pretraining.loop import Trainer
-from spacy_ctxemb.pretraining.masked_lm_task import MaskedLMTask
+from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.optimizers import build_adamw
-from spacy_ctxemb.pretraining.processes import Processes
+from spacy_ctxemb.pretraining.process_group import Processes
+from spacy_ctxemb.pretraining.run_checkpoints import Snapshots
 from spacy_ctxemb.pretraining.settings import SECTION, LearningRates, PretrainSettings
-from spacy_ctxemb.pretraining.snapshots import Snapshots
-from spacy_ctxemb.pretraining.task import Batch, Task
-from spacy_ctxemb.pretraining.token_store import TokenStore
+from spacy_ctxemb.pretraining.tasks.masked_lm_task import MaskedLMTask
+from spacy_ctxemb.pretraining.tasks.task import Batch, Task
+from spacy_ctxemb.pretraining.text.corpus import TextCorpus
+from spacy_ctxemb.pretraining.text.token_store import TokenStore
+from spacy_ctxemb.pretraining.trainer import Trainer
 
 from .model_flop import (
     Shape,

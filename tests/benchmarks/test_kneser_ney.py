@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_ctxemb.objectives.bilm import BEGIN, END
-from spacy_ctxemb.pretraining.bilm_streams import Units, lay_rows
-from spacy_ctxemb.pretraining.bilm_task import BiLMTask
+from spacy_ctxemb.objectives.bilm_loss import BEGIN, END
+from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMTask
+from spacy_ctxemb.pretraining.text.word_streams import Units, lay_rows
 
 from ..pretraining.runs import build_trainer, tiny_run, write_documents
 from .kneser_ney import choose_units, find_seed, lay_out

@@ -63,7 +63,7 @@ class Ctxemb(Pipeline):
     def __init__(self, folder: str, **options: Any) -> None:
         means = {"doc_pooling": "mean", "normalize": False}
         super().__init__(folder, {"components": {"ctxemb": {"model": options, **means}}})
-        from spacy_ctxemb.bridge import get_shim
+        from spacy_ctxemb.thinc_model.model import get_shim
 
         shim = get_shim(self.nlp.get_pipe("ctxemb").model)
         self.pieces, self.network = shim.pieces, shim.embedder.encoder
@@ -74,7 +74,7 @@ class Ctxemb(Pipeline):
         sys.exit(subprocess.run(command, stdout=sys.stderr).returncode)
 
     def pool(self, texts: Sequence[str]) -> Pooled:
-        from spacy_ctxemb.doc_windows import read_texts
+        from spacy_ctxemb.windows.docs import read_texts
 
         docs = list(self.nlp.pipe(texts))
         numbers = self.pieces.encode(read_texts(docs)).document_lengths

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from spacy.language import Language
 from spacy.util import load_config
 
-from spacy_ctxemb.bridge import get_shim
-from spacy_ctxemb.checkpoints.bert import read_bert
+from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
+from spacy_ctxemb.thinc_model.model import get_shim
 
 from ..bert_models import (
     FAMILIES,

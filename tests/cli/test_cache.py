@@ -104,7 +104,7 @@ class Spy:
     """Counts what components find in their caches, also those that others build."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from spacy_ctxemb.feature_cache import FeatureCache
+        from spacy_ctxemb.cache.feature_cache import FeatureCache
 
         self.hits, self.misses = 0, 0
         predict = FeatureCache.predict
@@ -208,7 +208,7 @@ def test_only_what_annotates_runs_in_training(
 def test_too_small_a_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nlp = initialised(cache={**cache_settings(folder), "max_megabytes": 1})
     nlp.to_disk(folder / "small")
-    monkeypatch.setattr("spacy_ctxemb.feature_cache.MEGABYTE", 2000)
+    monkeypatch.setattr("spacy_ctxemb.cache.feature_cache.MEGABYTE", 2000)
     hits, misses, full = read_counts(run_well("cache", folder / "small", folder / "train.spacy"))
     assert (hits, misses) == (0, 12) and 8 < full < 12
 

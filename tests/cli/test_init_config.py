@@ -7,10 +7,10 @@ import pytest
 import spacy
 from thinc.api import Config
 
-from spacy_ctxemb.quickstart.choices import Choices, Optimize
-from spacy_ctxemb.quickstart.config import take
-from spacy_ctxemb.quickstart.sources import Source
-from spacy_ctxemb.quickstart.training import Weights
+from spacy_ctxemb.config_writer.choices import Choices, Optimize
+from spacy_ctxemb.config_writer.config import take
+from spacy_ctxemb.config_writer.sources import Source
+from spacy_ctxemb.config_writer.training import Weights
 
 from ..bert_models import FAMILIES
 from ..pipelines import BILM, TRANSFORMER, initialised
@@ -63,7 +63,7 @@ def test_advice_on_large_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     arguments = ["--encoder", tmp_path / "pipeline", "--force", tmp_path / "out.cfg"]
     advice = "on the frozen encoder first: pass --freeze"
     assert advice not in " ".join(run_well("init-config", *arguments).split())
-    monkeypatch.setattr("spacy_ctxemb.quickstart.training.LARGE", 100)
+    monkeypatch.setattr("spacy_ctxemb.config_writer.training.LARGE", 100)
     assert advice in " ".join(run_well("init-config", *arguments).split())
     output = run_well("init-config", "--freeze", *arguments)
     assert advice not in " ".join(output.split())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from spacy_ctxemb.subword_pieces import BytePairPieces, WordPieces
+from spacy_ctxemb.pieces.subwords import BytePairPieces, WordPieces
 
 from ..pretraining import TEXT, write_text
 from ..texts import encode

@@ -7,8 +7,8 @@ import spacy
 from spacy.tokens import DocBin
 from thinc.api import Config
 
+from spacy_ctxemb.doctor.build_parts import Plan, read_plan
 from spacy_ctxemb.doctor.findings import Finding, Level
-from spacy_ctxemb.doctor.parts import Plan, read_plan
 
 from ..pipelines import BILM, TEXTCAT_DATA, listener, textcat_config
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from torch import Tensor
 
 from spacy_ctxemb.encoders import BiLM
-from spacy_ctxemb.pieces import CharacterPieces
+from spacy_ctxemb.pieces.characters import CharacterPieces
 
 from ..tiny import build_bilm, draw_ids, pad, unpack
 from .bilm_loop import Options, run_sentence

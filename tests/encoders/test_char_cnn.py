@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
 from spacy_ctxemb.encoders.char_cnn import CharacterCNN, Highway, MaxOverTime
-from spacy_ctxemb.pieces import CharacterPieces
+from spacy_ctxemb.pieces.characters import CharacterPieces
 
 from ..tiny import check_gradient, randomise
 from .bilm_loop import Options, encode_token

@@ -6,8 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from spacy_ctxemb.encoders.kernels.lstm_inference import (
+    State,
+    chunk_steps,
+    find_last_rows,
+    find_steps,
+)
 from spacy_ctxemb.encoders.lstm import LSTM
-from spacy_ctxemb.encoders.lstm_steps import State, chunk_steps, find_last_rows, find_steps
 
 from ..tiny import check_gradient, randomise
 

@@ -13,9 +13,9 @@ from spacy.training.pretrain import pretrain as spacy_pretrain
 from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import Config, Optimizer, fix_random_seed
 
-from spacy_ctxemb.pretraining_objective import ObjectiveModel, load_pretrained
-from spacy_ctxemb.shim import EmbedderShim
-from spacy_ctxemb.subword_pieces import WordPieces
+from spacy_ctxemb.pieces.subwords import WordPieces
+from spacy_ctxemb.pretraining.spacy_pretrain import ObjectiveModel, load_pretrained
+from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

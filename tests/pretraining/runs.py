@@ -9,13 +9,13 @@ import torch
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
 
-from spacy_ctxemb.pretraining.loop import Report, Trainer
-from spacy_ctxemb.pretraining.processes import Processes
-from spacy_ctxemb.pretraining.run import build_pipeline, build_stores, build_task, get_model
+from spacy_ctxemb.pieces.subwords import WordPieces
+from spacy_ctxemb.pretraining.pretrain import build_pipeline, build_stores, build_task, get_model
+from spacy_ctxemb.pretraining.process_group import Processes
+from spacy_ctxemb.pretraining.run_checkpoints import Snapshots
 from spacy_ctxemb.pretraining.settings import read_settings
-from spacy_ctxemb.pretraining.snapshots import Snapshots
-from spacy_ctxemb.pretraining_objective import get_pretrained_shim
-from spacy_ctxemb.subword_pieces import WordPieces
+from spacy_ctxemb.pretraining.spacy_pretrain import get_pretrained_shim
+from spacy_ctxemb.pretraining.trainer import Report, Trainer
 
 from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS, VOCAB_SIZE
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from spacy_ctxemb.pretraining.token_store import TokenStore
+from spacy_ctxemb.pretraining.text.token_store import TokenStore
 
 
 def make_store(lengths: Sequence[Sequence[int]], *, n_ids: int = 30, seed: int = 0) -> TokenStore:

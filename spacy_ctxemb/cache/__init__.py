@@ -1,0 +1,1 @@
+"""What a frozen encoder made of a Doc, kept for later epochs."""

@@ -1,0 +1,1 @@
+"""Hugging Face checkpoints of BERT and its family."""

@@ -1,0 +1,169 @@
+"""Hugging Face checkpoints of BERT and its family: directories with config.json, weights and
+tokenizer, also those of sentence-transformers.
+
+What is read and written again has equal values, bit for bit. Heads and poolers are not read.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ...encoders import Encoder
+from ...errors import Errors
+from ...files import replacing, replacing_folder
+from ..sentence_transformers import Sentences, read_sentences
+from .config import describe, read_config, to_config
+from .families import FAMILIES, Family
+from .read_tokenizer import read_tokenizer
+from .tensor_files import check_folder
+from .weights import read_weights, to_tensors
+from .write_tokenizer import find_padding, write_tokenizer
+
+
+class BertModel(NamedTuple):
+    """What the files of a model hold.
+
+    settings: of the builder of `family.encoder`, ready for a config.
+    tensors: by the names of the encoder's parameters.
+    tokenizer: JSON of the `tokenizers` library.
+    sentences: how vectors become one of a text, where sentence-transformers' files say so.
+    """
+
+    model_type: str
+    family: Family
+    settings: dict[str, Any]
+    tensors: dict[str, Tensor]
+    tokenizer: str
+    sentences: Sentences
+
+
+class Tokens(NamedTuple):
+    """A tokenizer as JSON, and the ids of the pieces before and after a text."""
+
+    tokenizer: str
+    boundaries: tuple[int, int]
+
+
+class Head(NamedTuple):
+    """What stands on an encoder: the name of the whole in transformers, and the head's tensors.
+
+    n_ids: rows of the table of pieces that are kept.
+    """
+
+    model_type: str
+    architecture: str
+    tensors: dict[str, Tensor]
+    n_ids: int
+
+
+def read_bert(folder: Path) -> BertModel:
+    """Read a model from the directory that transformers or sentence-transformers saved."""
+    sentences = read_sentences(folder)
+    place = sentences.folder
+    check_folder(place)
+    config = read_config(place / "config.json")
+    tokenizer = read_tokenizer(
+        place,
+        model_type=config.model_type,
+        n_ids=config.settings["vocab_size"],
+        lowercase=sentences.lowercase,
+    )
+    tensors = read_weights(place, config)
+    return BertModel(
+        config.model_type, config.family, config.settings, tensors, tokenizer, sentences
+    )
+
+
+def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | None = None) -> str:
+    """Write a directory that transformers loads; returns the model_type.
+
+    Equal encoders give equal bytes.
+    """
+    if any(parameter.is_meta for parameter in encoder.parameters()):
+        raise RuntimeError(Errors.E017)
+    settings = describe(encoder)
+    padding = find_padding(tokens.tokenizer)
+    known = list(FAMILIES) if head is None else [head.model_type]
+    model_type = choose_family(encoder, settings, padding, known)
+    family = FAMILIES[model_type]
+    n_skipped = (padding or 0) + 1 if family.first_position is None else family.first_position
+    parameters = dict(encoder.state_dict())
+    if head is not None:
+        settings["vocab_size"] = head.n_ids
+        parameters["piece_embedding.weight"] = parameters["piece_embedding.weight"][: head.n_ids]
+    tensors = to_tensors(parameters, family, settings, n_skipped)
+    config = to_config(model_type, settings, n_skipped)
+    if head is not None:
+        tensors = {family.names.prefix + name: value for name, value in tensors.items()}
+        tensors |= head.tensors
+        config["architectures"] = [head.architecture]
+    save(folder, config, tensors, tokens, settings)
+    return model_type
+
+
+def save(
+    folder: Path,
+    config: dict[str, Any],
+    tensors: dict[str, Tensor],
+    tokens: Tokens,
+    settings: dict[str, Any],
+) -> None:
+    """Write all files of a model. settings: of the encoder."""
+    from safetensors.torch import save_file
+
+    with replacing_folder(folder) as temporary:
+        ids = write_tokenizer(
+            tokens.tokenizer, temporary, boundaries=tokens.boundaries, settings=settings
+        )
+        text = json.dumps(name_ids(ids) | config, indent=2)
+        (temporary / "config.json").write_text(text + "\n", encoding="utf8")
+        with replacing(temporary / "model.safetensors") as path:
+            save_file(tensors, path, metadata={"format": "pt"})
+
+
+def name_ids(ids: dict[str, int]) -> dict[str, int | None]:
+    """The ids of special pieces under the names that config.json has for them."""
+    begin, end = ids["cls_token"], ids["sep_token"]
+    return {
+        "pad_token_id": ids.get("pad_token"),
+        "bos_token_id": begin,
+        "eos_token_id": end,
+        "cls_token_id": begin,
+        "sep_token_id": end,
+    }
+
+
+def choose_family(
+    encoder: Encoder, settings: dict[str, Any], padding: int | None, known: list[str]
+) -> str:
+    """The first model_type of some that an encoder can be written as."""
+    obstacles = {
+        model_type: list(find_obstacles(settings, family, padding))
+        for model_type, family in FAMILIES.items()
+        if model_type in known
+        and family.architecture is not None
+        and type(encoder) is family.encoder
+    }
+    if not obstacles:
+        raise ValueError(Errors.E117.format(reasons=f"it is a {type(encoder).__name__}"))
+    n = min(map(len, obstacles.values()))
+    nearest = {name: reasons for name, reasons in obstacles.items() if len(reasons) == n}
+    if n:
+        lines = [f"as {name}, {', '.join(reasons)}" for name, reasons in nearest.items()]
+        raise ValueError(Errors.E117.format(reasons="; ".join(lines)))
+    return next(iter(nearest))
+
+
+def find_obstacles(settings: dict[str, Any], family: Family, padding: int | None) -> Iterator[str]:
+    """Why an encoder would not be the same in a family. padding: the id of its piece."""
+    for name, value in family.constants.items():
+        if settings[name] != value:
+            yield f"{name} is {settings[name]} where it has {value}"
+    needed = family.fixed.get("pad_token_id", padding)
+    if padding != needed:
+        yield f"the id of padding is {padding} where it has {needed}"
+    if padding is None and family.first_position is None:
+        yield "the vocabulary has no piece for padding, from which it counts positions"

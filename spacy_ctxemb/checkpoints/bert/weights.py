@@ -1,0 +1,141 @@
+"""The tensors of a Hugging Face checkpoint, and the parameters of an encoder: both ways."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...encoders import Encoder
+from ...errors import Errors
+from .config import Config
+from .families import Family
+from .tensor_files import Stored, read_tensors
+from .tensor_names import is_ignored, standardise, translate
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+POSITIONS = "position_embedding.weight"
+
+
+class Part(NamedTuple):
+    """A tensor of a family that holds values of a parameter of ours, and its shape."""
+
+    parameter: str
+    name: str
+    shape: tuple[int, ...]
+
+
+def build_encoder(family: Family, settings: dict[str, Any]) -> Encoder:
+    """An encoder without values. settings: of its builder."""
+    arguments = {"n_ids" if k == "vocab_size" else k: v for k, v in settings.items()}
+    with torch.device("meta"):
+        return family.encoder(**arguments)
+
+
+def find_parts(tensors: Mapping[str, Tensor], family: Family, n_skipped: int) -> Iterator[Part]:
+    """What a family's files hold of the parameters of an encoder. tensors: by parameter."""
+    for parameter, tensor in tensors.items():
+        names = translate(parameter, family.names)
+        rows = len(tensor) // len(names) + (n_skipped if parameter == POSITIONS else 0)
+        for name in names:
+            yield Part(parameter, name, (rows, *tensor.shape[1:]))
+
+
+def read_weights(folder: Path, config: Config) -> dict[str, Tensor]:
+    """The values of an encoder's parameters, in fp32."""
+    family = config.family
+    found = {standardise(name, family.names): v for name, v in read_tensors(folder).items()}
+    parameters = build_encoder(family, config.settings).state_dict()
+    parts = list(find_parts(parameters, family, config.n_skipped))
+    check_names(found, parts, config, folder)
+    values: dict[str, list[Tensor]] = {}
+    for part in parts:
+        value = check_values(found[part.name], part)
+        if part.parameter == POSITIONS:
+            value = value[config.n_skipped :]
+        values.setdefault(part.parameter, []).append(value)
+    return {name: v[0] if len(v) == 1 else torch.cat(v) for name, v in values.items()}
+
+
+def check_names(
+    found: Mapping[str, Stored], parts: list[Part], config: Config, folder: Path
+) -> None:
+    """Refuse weights with less, or more, than the family has."""
+    names = {part.name for part in parts}
+    missing = [part.name for part in parts if part.name not in found]
+    if missing:
+        listed = ", ".join(missing[:3])
+        raise ValueError(Errors.E105.format(path=folder, names=listed, n=len(missing)))
+    constants = dict(find_constants(config.family, config.settings))
+    others = [
+        name
+        for name, stored in found.items()
+        if name not in names
+        and not is_ignored(name, config.family.names)
+        and not (name in constants and torch.equal(stored.value.float(), constants[name]))
+    ]
+    if others:
+        listed = ", ".join(sorted(others)[:3])
+        raise ValueError(
+            Errors.E107.format(
+                path=folder, model_type=config.model_type, names=listed, n=len(others)
+            )
+        )
+
+
+def check_values(stored: Stored, part: Part) -> Tensor:
+    """A tensor of the right shape and type with finite values, in fp32."""
+    value, path = stored
+    if value.shape != part.shape or value.dtype not in FLOATS:
+        dtype = str(value.dtype).removeprefix("torch.")
+        raise ValueError(
+            Errors.E106.format(
+                path=path,
+                name=part.name,
+                dtype=dtype,
+                found=tuple(value.shape),
+                expected=part.shape,
+            )
+        )
+    check_finite(value := value.float(), name=part.name, path=str(path))
+    return value
+
+
+def check_finite(value: Tensor, *, name: str, path: str) -> None:
+    """Refuse what a diverged training has left."""
+    n = int((~torch.isfinite(value)).sum())
+    if n:
+        raise ValueError(Errors.E060.format(n=n, name=name, path=path))
+
+
+def find_constants(family: Family, settings: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Tensors that a family demands where an encoder has no such step: they change nothing."""
+    E = settings.get("embedding_width") or settings["width"]
+    settings_of_family = {key.setting for key in family.keys}
+    if "n_segments" in settings_of_family and settings["n_segments"] == 0:
+        yield translate("segment_embedding.weight", family.names)[0], torch.zeros(1, E)
+    if "n_groups" in settings_of_family and settings["embedding_width"] is None:
+        yield translate("embedding_projection.weight", family.names)[0], torch.eye(E)
+        yield translate("embedding_projection.bias", family.names)[0], torch.zeros(E)
+
+
+def to_tensors(
+    parameters: Mapping[str, Tensor], family: Family, settings: dict[str, Any], n_skipped: int
+) -> dict[str, Tensor]:
+    """A family's tensors of the parameters of an encoder.
+
+    settings: of the encoder. n_skipped: rows of the position table before the first piece's.
+    """
+    result = dict(find_constants(family, settings))
+    parts: dict[str, list[str]] = {}
+    for part in find_parts(parameters, family, n_skipped):
+        parts.setdefault(part.parameter, []).append(part.name)
+    for parameter, names in parts.items():
+        value = parameters[parameter].detach().float().cpu()
+        check_finite(value, name=parameter, path="the encoder")
+        if parameter == POSITIONS:
+            value = torch.cat([value.new_zeros(n_skipped, value.size(1)), value])
+        result.update(zip(names, value.chunk(len(names)), strict=True))
+    return {name: value.contiguous() for name, value in result.items()}

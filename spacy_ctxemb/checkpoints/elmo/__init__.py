@@ -1,0 +1,1 @@
+"""ELMo's published format."""

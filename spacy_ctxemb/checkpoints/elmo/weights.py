@@ -1,0 +1,214 @@
+"""The HDF5 file of an ELMo model: one table of its datasets, to read and to write them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...encoders import BiLM
+from ...errors import Errors
+from .locate_files import Source
+
+if TYPE_CHECKING:
+    import h5py
+
+
+class Dataset(NamedTuple):
+    """A dataset: its values are those of one or two tensors, one above the other.
+
+    shape: in the file. values: views of our parameters, with the file's axes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    values: tuple[Tensor, ...]
+
+
+def find_datasets(tensors: Mapping[str, Tensor]) -> Iterator[Dataset]:
+    """The datasets of a BiLM. tensors: by parameter; they also tell which layers there are.
+
+    Matrices of the file are for row vectors, y = x W. Its `carry` gate is our gate.
+    """
+    for name, values in find_values(tensors):
+        rows = sum(len(value) for value in values)
+        yield Dataset(name, (rows, *values[0].shape[1:]), values)
+
+
+def find_values(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
+    cnn = {
+        name.removeprefix("token_encoder."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("token_encoder.")
+    }
+    yield "char_embed", (cnn["embedding.weight"][1:],)  # without the mask
+    for i in range(count(cnn, "convolutions")):
+        weight = cnn[f"convolutions.{i}.weight"]  # (count, character width, size)
+        yield f"CNN/W_cnn_{i}", (weight.permute(2, 1, 0)[None],)
+        yield f"CNN/b_cnn_{i}", (cnn[f"convolutions.{i}.bias"],)
+    for k in range(count(cnn, "highways")):
+        for theirs, ours in (("carry", "gate"), ("transform", "transform")):
+            yield f"CNN_high_{k}/W_{theirs}", (cnn[f"highways.{k}.{ours}.weight"].T,)
+            yield f"CNN_high_{k}/b_{theirs}", (cnn[f"highways.{k}.{ours}.bias"],)
+    if "projection.weight" in cnn:
+        yield "CNN_proj/W_proj", (cnn["projection.weight"].T,)
+        yield "CNN_proj/b_proj", (cnn["projection.bias"],)
+    for direction in (0, 1):
+        stack = f"directions.{direction}"
+        lstms = {k.removeprefix(f"{stack}."): v for k, v in tensors.items() if k.startswith(stack)}
+        for i in range(len({name.split(".")[0] for name in lstms})):
+            cell = cell_name(direction, i)
+            parts = ("weight_input", "weight_hidden")
+            yield f"{cell}/W_0", tuple(lstms[f"{i}.{part}"].T for part in parts)
+            yield f"{cell}/B", (lstms[f"{i}.bias"],)
+            if f"{i}.projection" in lstms:
+                yield f"{cell}/W_P_0", (lstms[f"{i}.projection"].T,)
+
+
+def count(tensors: Mapping[str, Tensor], name: str) -> int:
+    """The modules in a list of modules."""
+    return len({key.split(".")[1] for key in tensors if key.startswith(f"{name}.")})
+
+
+def cell_name(direction: int, layer: int) -> str:
+    return f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
+
+
+def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write all datasets as float32, without times, so that equal values give equal bytes."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, _, values in find_datasets(tensors):
+            data = torch.cat([value.detach().float().cpu() for value in values]).numpy()
+            file.create_dataset(name, data=data, track_times=False)
+
+
+def read_weights(
+    source: Source, settings: dict[str, Any], *, options: Source
+) -> tuple[dict[str, bool], dict[str, Tensor]]:
+    """Which projections there are, as settings of a BiLM, and the values of its parameters.
+
+    settings: of the BiLM, from the file `options`.
+    """
+    with open_hdf5(source) as file:
+        found = list_datasets(file)
+        if "char_embed" not in found and "embedding" in found:
+            raise ValueError(Errors.E063.format(path=source.name, found="a dataset `embedding`"))
+        projections = find_projections(found, settings)
+        with torch.device("meta"):
+            encoder = BiLM(**settings | projections)
+        tensors = {name: torch.zeros(t.shape) for name, t in encoder.state_dict().items()}
+        datasets = list(find_datasets(tensors))
+        check_names(found, datasets, settings, source, options)
+        for dataset in datasets:
+            check_shape(found[dataset.name], dataset, source, options)
+        for dataset in datasets:
+            copy_values(found[dataset.name], dataset, source)
+    return projections, tensors
+
+
+@contextmanager
+def open_hdf5(source: Source) -> "Iterator[h5py.File]":
+    """An HDF5 file; what is wrong with it may only show when it is read."""
+    import h5py
+
+    try:
+        with h5py.File(source.path, "r") as file:
+            yield file
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ValueError(Errors.E055.format(path=source.name, reason=error)) from error
+
+
+def list_datasets(file: "h5py.File") -> "dict[str, h5py.Dataset]":
+    """All datasets by their paths."""
+    import h5py
+
+    found: dict[str, h5py.Dataset] = {}
+
+    def collect(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+
+    file.visititems(collect)
+    return found
+
+
+def find_projections(found: Mapping[str, Any], settings: dict[str, Any]) -> dict[str, bool]:
+    """Where widths are equal, the file tells whether there is a projection."""
+    width, n_filters = settings["width"] // 2, sum(n for _, n in settings["filters"])
+    return {
+        "project_filters": n_filters != width or "CNN_proj/W_proj" in found,
+        "project_hidden": settings["hidden_width"] != width or f"{cell_name(0, 0)}/W_P_0" in found,
+    }
+
+
+#: What the options say about a dataset that is one too many.
+LIMITS = (
+    (r"CNN/[Wb]_cnn_\d+$", "`filters` has {n_filters} entries"),
+    (r"CNN_high_\d+/", "`n_highway` is {n_highways}"),
+    (r"RNN_[01]/RNN/MultiRNNCell/Cell\d+/LSTMCell/(W_0|B)$", "`n_layers` is {n_lstm_layers}"),
+    (r"RNN_[01]/.*/W_P_0$", "`n_layers` is {n_lstm_layers}, or other cells have no such matrix"),
+    (r"RNN_\d+/", "there are two directions, RNN_0 and RNN_1"),
+    (r"CNN", "the format has no such dataset, or not without its fellow"),
+)
+
+
+def check_names(
+    found: Mapping[str, Any],
+    datasets: list[Dataset],
+    settings: dict[str, Any],
+    source: Source,
+    options: Source,
+) -> None:
+    """Refuse weights with less, or more, than the options say. Other datasets are ignored."""
+    names = {dataset.name for dataset in datasets}
+    for name in sorted(found.keys() - names):
+        for pattern, reason in LIMITS:
+            if re.match(pattern, name):
+                said = reason.format(n_filters=len(settings["filters"]), **settings)
+                message = Errors.E059.format(
+                    path=source.name, name=name, options=options.name, reason=said
+                )
+                raise ValueError(message)
+    missing = [dataset for dataset in datasets if dataset.name not in found]
+    if missing:
+        name, shape, _ = missing[0]
+        message = Errors.E056.format(
+            path=source.name, name=name, shape=shape, n=len(missing), options=options.name
+        )
+        raise ValueError(message)
+
+
+def check_shape(found: "h5py.Dataset", dataset: Dataset, source: Source, options: Source) -> None:
+    """Refuse a dataset of another shape, or one that holds no floating-point numbers."""
+    if found.shape == dataset.shape and found.dtype.kind == "f":
+        return
+    hint = f"Pass the weights that belong to {options.name}, or correct it."
+    rows, *rest = dataset.shape
+    if dataset.name == "char_embed" and found.shape == (rows + 1, *rest):
+        hint = "The first row, for padding, does not belong into the file: remove it."
+    raise ValueError(
+        Errors.E057.format(
+            path=source.name,
+            name=dataset.name,
+            dtype=found.dtype,
+            found=found.shape,
+            expected=dataset.shape,
+            hint=hint,
+        )
+    )
+
+
+def copy_values(found: "h5py.Dataset", dataset: Dataset, source: Source) -> None:
+    """Copy a dataset into its tensors."""
+    data = torch.from_numpy(found.astype("f4")[...])
+    n = int((~torch.isfinite(data)).sum())
+    if n:
+        raise ValueError(Errors.E060.format(n=n, name=dataset.name, path=source.name))
+    parts = data.split([len(value) for value in dataset.values])
+    for value, part in zip(dataset.values, parts, strict=True):
+        value.copy_(part)

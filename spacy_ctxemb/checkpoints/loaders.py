@@ -1,0 +1,115 @@
+"""Loaders for [initialize.components.ctxemb.encoder_loader]: weights of published models."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor
+
+from ..encoders import BiLM, Encoder
+from ..encoders.huggingface import HuggingFaceEncoder
+from ..errors import Errors
+from ..pieces.base import Pieces
+from ..pieces.subwords import SubwordPieces
+from .bert.checkpoint import BertModel, read_bert
+from .bert.config import describe as describe_bert
+from .elmo.checkpoint import read_elmo
+from .elmo.options import describe
+from .huggingface import WrappedModel, describe_sizes, read_huggingface
+
+#: Reads weights for an encoder, by the names of its parameters, and checks that they fit.
+#: Arguments: the encoder; its pieces; the section of the config in which both stand.
+EncoderLoader = Callable[[Encoder, Pieces, str], dict[str, Tensor]]
+
+
+def build_elmo_weights(*, options: str, weights: str | None = None) -> EncoderLoader:
+    """`spacy-ctxemb.ElmoWeights.v1`: the weights of a model in the format of AllenNLP and bilm-tf.
+
+    options: path of its options.json; or of a ZIP file with options and weights.
+    weights: path of its HDF5 file; null where `options` is a ZIP file.
+    """
+
+    def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
+        model = read_elmo(Path(options), None if weights is None else Path(weights))
+        differences = find_differences(model.settings, encoder, pieces, section)
+        if differences:
+            raise ValueError(Errors.E064.format(path=options, differences="; ".join(differences)))
+        return model.tensors
+
+    return load
+
+
+def find_differences(
+    settings: dict[str, Any], encoder: Encoder, pieces: Pieces, section: str
+) -> list[str]:
+    """Where an encoder and its pieces are not as a published model wants them."""
+    place = f"[{section}.encoder]"
+    if not isinstance(encoder, BiLM):
+        return [f"{place} has a {type(encoder).__name__} where spacy-ctxemb.BiLM.v1 is needed"]
+    own = describe(encoder)
+    lines = [
+        f"{place} {name} is {own[name]}, the model has {value}"
+        for name, value in sorted(settings.items())
+        if own[name] != value
+    ]
+    if pieces.n_characters != settings["max_characters"]:
+        found, value = pieces.n_characters, settings["max_characters"]
+        lines.append(f"[{section}.pieces] max_characters is {found}, the model has {value}")
+    return lines
+
+
+def build_bert_weights(*, path: str) -> EncoderLoader:
+    """`spacy-ctxemb.BertWeights.v1`: the weights and the vocabulary of a model of BERT's family.
+
+    path: a directory as transformers or sentence-transformers saves it. A `HuggingFace.v1` gets
+        the weights of any model that transformers knows.
+    """
+
+    def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
+        is_wrapped = isinstance(encoder, HuggingFaceEncoder)
+        model = read_huggingface(Path(path)) if is_wrapped else read_bert(Path(path))
+        differences = list(find_bert_differences(model, encoder, pieces, section))
+        if differences:
+            raise ValueError(Errors.E121.format(path=path, differences="; ".join(differences)))
+        load_vocabulary(cast(SubwordPieces, pieces), model.tokenizer, path, section)
+        return model.tensors
+
+    return load
+
+
+def find_bert_differences(
+    model: BertModel | WrappedModel, encoder: Encoder, pieces: Pieces, section: str
+) -> Iterator[str]:
+    """Where an encoder and its pieces are not as a published model wants them."""
+    place = f"[{section}.encoder]"
+    if isinstance(model, WrappedModel):
+        place = f"[{section}.encoder.config]"
+        own = describe_sizes(cast(HuggingFaceEncoder, encoder).config)
+        settings = describe_sizes(model.config)
+    elif type(encoder) is model.family.encoder:
+        own, settings = describe_bert(encoder), model.settings
+    else:
+        found, needed = type(encoder).__name__, model.family.encoder.__name__
+        yield f"{place} has a {found} where a {needed} is needed"
+        return
+    for name, value in sorted(settings.items()):
+        if own.get(name) != value:
+            yield f"{place} {name} is {own.get(name)}, the model has {value}"
+    if not isinstance(pieces, SubwordPieces):
+        yield f"[{section}.pieces] has {type(pieces).__name__} where SubwordPieces.v1 is needed"
+
+
+def load_vocabulary(pieces: SubwordPieces, tokenizer: str, path: str, section: str) -> None:
+    """Give pieces the vocabulary of a published model, unless they have another one."""
+    from tokenizers import Tokenizer
+
+    vocabulary = Tokenizer.from_str(tokenizer).get_vocab()
+    if pieces.is_trained:
+        own = pieces.tokenizer.get_vocab()
+        if own != vocabulary:
+            raise ValueError(
+                Errors.E122.format(
+                    section=section, found=len(own), expected=len(vocabulary), path=path
+                )
+            )
+    pieces.load(tokenizer, source=path)

@@ -1,0 +1,81 @@
+"""How many steps training takes, and how large they are."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from spacy.training import Example
+from spacy.util import registry
+
+from .build_parts import Plan
+from .findings import Finding, error, ok, warning
+from .samples import Sample
+
+
+class Steps(NamedTuple):
+    """batches: of the sample. per_epoch, total: about; total None without a bound."""
+
+    batches: list[list[Example]]
+    per_epoch: int
+    total: int | None
+
+
+def plan_steps(plan: Plan, sample: Sample) -> Steps:
+    """Batch a sample as training does."""
+    batcher = registry.resolve({"batcher": plan.training["batcher"]})["batcher"]
+    batches: list[list[Example]] = [list(batch) for batch in batcher(sample.examples)]
+    per_epoch = round(len(batches) * sample.n_docs / len(sample.examples))
+    return Steps(batches, per_epoch, count_total(plan.training, per_epoch))
+
+
+def count_total(training: dict[str, Any], per_epoch: int) -> int | None:
+    """Steps until max_steps or max_epochs is reached, 0 being no bound; patience may end before."""
+    bounds = []
+    if training["max_steps"]:
+        bounds.append(training["max_steps"])
+    if training["max_epochs"] > 0:
+        bounds.append(training["max_epochs"] * per_epoch)
+    return min(bounds) if bounds else None
+
+
+def check_steps(plan: Plan, steps: Steps, sample: Sample) -> Iterator[Finding]:
+    """How long training is."""
+    if not steps.batches:
+        advice = "Raise size of training.batcher, or set discard_oversize = false."
+        yield error("The batcher makes no batch of the training texts.", advice)
+        return
+    words = [sum(len(eg.predicted) for eg in batch) for batch in steps.batches]
+    n_used = sum(map(len, steps.batches))
+    if n_used < len(sample.examples):
+        yield warning(
+            f"The batcher leaves out {len(sample.examples) - n_used} of {len(sample.examples)} "
+            "documents of train, which are too long.",
+            "Set discard_oversize = false, or raise its size.",
+        )
+    total = "without an end" if steps.total is None else f"{steps.total:,} at most"
+    epochs = "" if not steps.total else f", {steps.total / max(steps.per_epoch, 1):.1f} epochs"
+    yield ok(
+        f"About {steps.per_epoch:,} steps an epoch, {total}{epochs}; batches of "
+        f"{sum(words) / len(words):.0f} tokens, the largest {max(words):,}"
+    )
+    yield from check_patience(plan.training, steps)
+
+
+def check_patience(training: dict[str, Any], steps: Steps) -> Iterator[Finding]:
+    """What ends training, and how often it is scored."""
+    patience, frequency = training["patience"], training["eval_frequency"]
+    if steps.total is None and not patience:
+        advice = "Set one of them, or stop training by hand."
+        yield warning("max_steps, max_epochs and patience are 0: training has no end.", advice)
+    if 0 < patience < 2 * frequency:
+        yield warning(
+            f"patience is {patience} steps and a score comes every {frequency}: one bad score may "
+            "end training.",
+            f"Raise patience to {5 * frequency}, or lower eval_frequency.",
+        )
+    if steps.total is not None and frequency > steps.total:
+        yield warning(
+            f"eval_frequency is {frequency}, but there are {math.floor(steps.total)} steps: only "
+            "the first and the last model are scored.",
+            "Lower training.eval_frequency.",
+        )

@@ -1,0 +1,109 @@
+"""How an encoder's pieces spell a corpus, and how windows cut it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from spacy.tokens import Doc
+
+from ..pieces.base import Ints
+from ..thinc_model.embedder_shim import EmbedderShim
+from ..thinc_model.model import group_docs
+from ..windows.cut import lay_windows
+from ..windows.docs import DocPieces, encode_docs
+
+
+@dataclass
+class PieceCounts:
+    """Of some documents.
+
+    tokens: those that are not white space. without_pieces: of these, tokens that have none; gaps:
+    tokens some characters of which lie in no piece; lossy: pieces that do not spell their text. The
+    counters hold the texts of these tokens and pieces.
+    document_pieces, document_windows: of each document. sequences, split: stretches that windows do
+    not reach beyond, and those that are longer than a window. distinct: different words.
+    word_characters: bytes of all distinct words.
+    """
+
+    tokens: int = 0
+    white_space: int = 0
+    pieces: int = 0
+    without_pieces: Counter[str] = field(default_factory=Counter)
+    gaps: Counter[str] = field(default_factory=Counter)
+    lossy: Counter[str] = field(default_factory=Counter)
+    document_tokens: list[int] = field(default_factory=list)
+    document_pieces: list[int] = field(default_factory=list)
+    document_windows: list[int] = field(default_factory=list)
+    sequences: int = 0
+    split: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers alone."""
+        return {
+            "documents": len(self.document_pieces),
+            "tokens": self.tokens,
+            "white_space": self.white_space,
+            "pieces": self.pieces,
+            "tokens_without_pieces": self.without_pieces.total(),
+            "tokens_with_gaps": self.gaps.total(),
+            "lossy_pieces": self.lossy.total(),
+            "windows": sum(self.document_windows),
+            "sequences": self.sequences,
+            "split_sequences": self.split,
+            "longest_document": max(self.document_pieces, default=0),
+        }
+
+
+def count_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> PieceCounts:
+    """Encode documents as training does, without running the encoder."""
+    counts = PieceCounts()
+    for group in group_docs(shim, docs):
+        split = shim.windowing.split_sentences
+        encoded = encode_docs(group, shim.pieces, split_sentences=split)
+        add_tokens(counts, encoded, shim)
+        add_windows(counts, encoded, shim)
+    return counts
+
+
+def add_tokens(counts: PieceCounts, encoded: DocPieces, shim: EmbedderShim) -> None:
+    """Tokens and pieces of some documents."""
+    texts, pieces = encoded.texts, encoded.pieces
+    is_word = ~texts.is_space
+    counts.tokens += int(is_word.sum())
+    counts.white_space += int(texts.is_space.sum())
+    counts.pieces += len(pieces.ids)
+    has_none = is_word & (pieces.lengths == 0)
+    n_covered = count_covered(pieces.offsets, texts.starts, texts.ends)
+    has_gap = is_word & ~has_none & (n_covered < texts.ends - texts.starts)
+    words = texts.words
+    counts.without_pieces.update(words[i] for i in np.flatnonzero(has_none).tolist())
+    counts.gaps.update(words[i] for i in np.flatnonzero(has_gap).tolist())
+    text = "".join(texts.texts)
+    is_lossy = shim.pieces.is_lossy(pieces.ids)
+    counts.lossy.update(text[a:b] for a, b in pieces.offsets[is_lossy].tolist())
+
+
+def count_covered(pieces: Ints, starts: Ints, ends: Ints) -> Ints:
+    """How many characters of each token lie in any piece. pieces: (P, 2); starts, ends: (W,)."""
+    size = int(max(pieces.max(initial=0), ends.max(initial=0))) + 1
+    change = np.bincount(pieces[:, 0], minlength=size) - np.bincount(pieces[:, 1], minlength=size)
+    covered = np.concatenate([[0], np.cumsum(np.cumsum(change) > 0)])  # before each character
+    found: Ints = covered[ends] - covered[starts]
+    return found
+
+
+def add_windows(counts: PieceCounts, encoded: DocPieces, shim: EmbedderShim) -> None:
+    """Windows of some documents."""
+    windowing = shim.windowing.windowing
+    lengths = encoded.sequence_lengths.tolist()
+    n_windows = [len(lay_windows(n, windowing)[0]) if n else 0 for n in lengths]
+    counts.sequences += sum(n > 0 for n in lengths)
+    counts.split += sum(n > 1 for n in n_windows)
+    counts.document_tokens += encoded.texts.n_tokens.tolist()
+    counts.document_pieces += encoded.pieces.document_lengths.tolist()
+    first = 0
+    for starts in encoded.sequence_starts:
+        counts.document_windows.append(sum(n_windows[first : first + len(starts)]))
+        first += len(starts)

@@ -1,0 +1,1 @@
+"""From windows to token vectors: encoder, layer mix, pooling, projection."""

@@ -1,0 +1,54 @@
+"""Vectors of documents and sentences, from their pieces and the boundaries of their windows.
+
+Source: Reimers and Gurevych 2019, "Sentence-BERT: Sentence Embeddings using Siamese
+BERT-Networks", section 3; boundary pieces count as pieces, as there.
+"""
+
+import torch
+from torch import Tensor
+
+from ..errors import Errors
+
+DOC_POOLINGS = ("mean", "cls", "max")
+
+
+def check_doc_pooling(name: str | None, *, normalize: bool, component: str) -> None:
+    """Refuse a name there is not, and `normalize` of nothing."""
+    options = list(DOC_POOLINGS)
+    if name is not None and name not in DOC_POOLINGS:
+        raise ValueError(Errors.E092.format(name=name, options=options))
+    if normalize and name is None:
+        raise ValueError(Errors.E095.format(name=component, options=options))
+
+
+def pool_groups(
+    pieces: Tensor, boundaries: Tensor, n_pieces: Tensor, n_windows: Tensor, how: str
+) -> Tensor:
+    """One vector for each of G groups of neighbouring windows: sentences, or documents.
+
+    pieces: (P, D). boundaries: (N, 2, D), of each window. n_pieces, n_windows: (G,), of each
+    group; at least one window each.
+    how: "mean" or "max" of pieces and boundaries; "cls", the begin of a window, or the mean of
+        them where there are several.
+    Returns (G, D).
+    """
+    if how == "cls":
+        return sum_groups(boundaries[:, 0], n_windows) / n_windows[:, None]
+    ends, n_ends = boundaries.flatten(0, 1), 2 * n_windows
+    if how == "mean":
+        total = sum_groups(pieces, n_pieces) + sum_groups(ends, n_ends)
+        return total / (n_pieces + n_ends)[:, None]
+    rows, owners = torch.cat([pieces, ends]), torch.cat([own(n_pieces), own(n_ends)])
+    out = rows.new_empty(len(n_pieces), rows.size(1))
+    owners = owners[:, None].expand_as(rows)
+    return out.scatter_reduce(0, owners, rows, "amax", include_self=False)
+
+
+def sum_groups(rows: Tensor, sizes: Tensor) -> Tensor:
+    """Sums of stretches of rows, one after the other. (n, D); (G,). Returns (G, D)."""
+    return rows.new_zeros(len(sizes), rows.size(1)).index_add(0, own(sizes), rows)
+
+
+def own(sizes: Tensor) -> Tensor:
+    """The group of each row."""
+    return torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)

@@ -1,0 +1,1 @@
+"""Matrix products and recurrences whose gradients are written by hand."""

@@ -1,0 +1,1 @@
+"""Which layers of an encoder learn, when, and how fast."""

@@ -1,0 +1,1 @@
+"""Components that read the vectors of an encoder which they share."""

@@ -1,0 +1,225 @@
+"""A listener that mixes the layers of the encoder for its own component.
+
+ELMo's `num_output_representations`: K tasks on top of one encoder, each with weights of its own
+(Peters et al. 2018, "Deep contextualized word representations", equation 1).
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, cast
+
+import safetensors.torch
+import torch
+from spacy.pipeline.tok2vec import Tok2VecListener
+from spacy.tokens import Doc
+from thinc.api import get_torch_default_device, xp2torch
+from thinc.types import Floats2d, Floats3d
+
+from .. import doc_vectors
+from ..embedder.layer_mix import TokenMix, mix_tokens
+from ..errors import Errors
+from ..thinc_model.model import ContextualModel, get_shim, split_docs, split_layers
+from ..thinc_model.torch_shim import TorchShim, backpropagate, to_array
+from .guarded import (
+    Backprop,
+    Carrier,
+    Guard,
+    fetch,
+    get_guard,
+    no_backprop,
+    remember_sample,
+    set_grad_factor,
+    set_guard,
+)
+
+ARCHITECTURE = "spacy-ctxemb.LayerMixListener.v1"
+
+
+class LayerMixListener(Tok2VecListener):
+    """Gets all layers of the encoder, and makes of them a vector for each token.
+
+    Its weights are as many as the encoder has layers: there are none before it is linked to
+    one, or loaded.
+    """
+
+    name = "layer-mix-listener"
+
+    def __init__(
+        self,
+        upstream_name: str,
+        width: int,
+        *,
+        layer_norm: str | None,
+        grad_factor: float = 1.0,
+    ) -> None:
+        super().__init__(upstream_name, width)
+        set_grad_factor(self, grad_factor)
+        self._func = listen_to_layers
+        self.init = init
+        self.shims.append(MixShim(width, layer_norm))
+        set_guard(self, Guard(upstream_name, component=""))
+
+    @property
+    def shim(self) -> "MixShim":
+        return cast(MixShim, self.shims[0])
+
+    @property
+    def mix(self) -> TokenMix:
+        return self.shim.mix
+
+    def link(self, guard: Guard, *, n_layers: int, width: int) -> None:
+        """Fit the encoder of an upstream component."""
+        if self.get_dim("nO") != width:
+            raise ValueError(
+                Errors.E075.format(
+                    component=guard.component,
+                    found=self.get_dim("nO"),
+                    name=guard.upstream,
+                    width=width,
+                )
+            )
+        if self.mix.n_layers != n_layers:
+            if self.shim.is_trained:
+                raise ValueError(
+                    Errors.E071.format(
+                        component=guard.component,
+                        found=self.mix.n_layers,
+                        name=guard.upstream,
+                        n_layers=n_layers,
+                    )
+                )
+            self.shim.build_mix(n_layers)
+        set_guard(self, guard)
+
+
+class MixShim(TorchShim):
+    """Holds the mix of a listener; one of no layers until their number is known."""
+
+    def __init__(self, width: int, layer_norm: str | None) -> None:
+        super().__init__(TokenMix(0, width, layer_norm=layer_norm))
+        self.mix.reset_parameters()
+
+    @property
+    def mix(self) -> TokenMix:
+        return cast(TokenMix, self.module)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the weights are others than those it begins with."""
+        return bool((self.mix.weights != 0).any() or (self.mix.gamma != 1).any())
+
+    def build_mix(self, n_layers: int) -> None:
+        """Begin with a plain average of so many layers."""
+        mix = TokenMix(n_layers, self.mix.width, layer_norm=self.mix.layer_norm)
+        mix.reset_parameters()
+        self._model = mix.to(get_torch_default_device()).eval()
+
+    def from_bytes(self, data: bytes) -> "MixShim":
+        self.build_mix(len(safetensors.torch.load(data)["weights"]))
+        return super().from_bytes(data)
+
+
+def init(
+    listener: LayerMixListener, X: Sequence[Doc] | None = None, Y: list[Floats2d] | None = None
+) -> None:
+    """Begin with a plain average."""
+    remember_sample(listener, X, Y)
+    listener.mix.reset_parameters()
+
+
+def listen_to_layers(
+    listener: LayerMixListener, docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Backprop]:
+    """The mixed vectors of each Doc, (n_tokens, D)."""
+    if not listener.mix.n_layers:  # neither linked nor loaded
+        raise RuntimeError(Errors.E073.format(upstream=listener.upstream_name))
+    by_doc, backprop_layers = fetch(listener, docs, is_train, LAYERS)
+    if not docs:
+        return [], no_backprop
+    joined = listener.ops.xp.concatenate(by_doc, axis=1)
+    layers = xp2torch(joined, device=listener.shim.device)  # (L, W, D)
+    has_vector = layers.ne(0).any(dim=2).any(dim=0)  # (W,)
+    n_tokens = torch.stack([part.sum() for part in has_vector.split([len(doc) for doc in docs])])
+    if not is_train:
+        with torch.inference_mode():
+            mixed = mix_tokens(listener.mix, layers, has_vector, n_tokens)
+        return split_docs(to_array(mixed, listener.ops), docs), no_backprop
+    layers.requires_grad_(backprop_layers is not no_backprop)
+    with torch.enable_grad():
+        mixed = mix_tokens(listener.mix, layers, has_vector, n_tokens)
+
+    def backprop(d_mixed: list[Floats2d]) -> list[Doc]:
+        gradient = listener.ops.xp.concatenate(d_mixed)
+        backpropagate((mixed, xp2torch(gradient, device=layers.device)))
+        if layers.grad is not None:
+            d_layers = cast(Floats3d, to_array(layers.grad, listener.ops))
+            backprop_layers(split_layers(d_layers, docs))
+        return []
+
+    return split_docs(to_array(mixed.detach(), listener.ops), docs), backprop
+
+
+def read_layers(listener: LayerMixListener, doc: Doc, is_train: bool) -> Floats3d:
+    """doc._.ctxemb, or an error where it is missing or of another shape. (L, n_tokens, D)"""
+    known = get_guard(listener)
+    expected = (listener.mix.n_layers, len(doc), listener.get_dim("nO"))
+    layers = doc._.get(doc_vectors.LAYERS)
+    if layers is None:
+        if len(doc) and not any(doc is sample for sample in known.sample):
+            if not known.component:
+                raise RuntimeError(Errors.E073.format(upstream=known.upstream))
+            message = Errors.E045 if is_train else Errors.E070
+            raise ValueError(
+                message.format(
+                    component=known.component, upstream=known.upstream, n_tokens=len(doc)
+                )
+            )
+        return listener.ops.alloc3f(*expected)
+    if layers.shape != expected:
+        raise ValueError(
+            Errors.E072.format(
+                found=layers.shape,
+                component=known.component,
+                expected=expected,
+                upstream=known.upstream,
+            )
+        )
+    return listener.ops.asarray3f(layers)
+
+
+def drop_layers(doc: Doc) -> None:
+    """Leave a Doc without doc._.ctxemb."""
+    doc.user_data.pop(doc_vectors.LAYERS_KEY, None)
+
+
+LAYERS = Carrier(read_layers, drop_layers, "ctxemb_layers_readers")
+
+
+def replace_listener(
+    model: ContextualModel, listener: Tok2VecListener, upstream: Any
+) -> ContextualModel:
+    """What `nlp.replace_listeners` puts in a listener's place.
+
+    model: a copy of the upstream's, which then mixes as the listener does.
+    """
+    if isinstance(listener, LayerMixListener):
+        get_shim(model).embedder.take_mix(copy.deepcopy(listener.mix))
+        model.set_dim("nO", listener.get_dim("nO"), force=True)
+    return model
+
+
+def replace_listener_config(model: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]:
+    """The config of what `replace_listener` returns, from those of the upstream's model and of
+    the component's tok2vec: a listener, or a Stack with listeners among its members."""
+    listeners = [x for x in [listener, *listener.get("members", {}).values()] if "upstream" in x]
+    kinds = {(x["@architectures"], x.get("layer_norm")) for x in listeners}
+    if len(kinds) > 1:  # spaCy does not say which of them is meant
+        raise ValueError(Errors.E086.format(kinds=sorted(kinds, key=str)))
+    listener = listeners[0]
+    if listener["@architectures"] != ARCHITECTURE:
+        return model
+    mix = {
+        "@architectures": "spacy-ctxemb.TokenMix.v1",
+        "layer_norm": listener.get("layer_norm"),
+    }
+    return {**copy.deepcopy(model), "mix": mix, "width": None}

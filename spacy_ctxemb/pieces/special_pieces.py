@@ -1,0 +1,94 @@
+"""Reading tokenizer.json files: what a tokenizer's special pieces are for."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import Errors
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+#: Begin and end of a text, as BERT and RoBERTa name them.
+BOUNDARIES = (("[CLS]", "[SEP]"), ("<s>", "</s>"))
+MASKS = ("[MASK]", "<mask>")
+UNKNOWN = ("[UNK]", "<unk>")
+PADDING = ("[PAD]", "<pad>")
+
+
+class SpecialPieces(NamedTuple):
+    """Ids of special pieces by what they are for.
+
+    begin, end: put around a text. mask: hides a piece; unknown: for what has no other piece;
+    None where there is none. ids: of all special pieces, in order. n_ids: all ids are below.
+    """
+
+    begin: int
+    end: int
+    mask: int | None
+    unknown: int | None
+    ids: list[int]
+    n_ids: int
+
+
+def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
+    """The tokenizer, which pads and cuts nothing and puts a piece before and after a text."""
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(tokenizer_json)
+    except Exception as error:  # the library raises bare Exception
+        raise ValueError(Errors.E008.format(source=source, reason=error)) from error
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    if unknown and tokenizer.token_to_id(unknown) is None:
+        raise ValueError(Errors.E009.format(source=source, missing=[unknown]))
+    # Both would change how many pieces a text has.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    if not tokenizer.num_special_tokens_to_add(is_pair=False):
+        add_boundaries(tokenizer)
+    return tokenizer
+
+
+def add_boundaries(tokenizer: "Tokenizer") -> None:
+    """Let a tokenizer put the pieces of known names around a text, if it has them."""
+    from tokenizers import processors
+
+    for begin, end in BOUNDARIES:
+        ids = tokenizer.token_to_id(begin), tokenizer.token_to_id(end)
+        if None in ids:
+            continue
+        template = processors.TemplateProcessing(
+            single=f"{begin} $A {end}",
+            pair=f"{begin} $A {end} $B:1 {end}:1",
+            special_tokens=list(zip((begin, end), ids, strict=True)),
+        )
+        own = tokenizer.post_processor
+        tokenizer.post_processor = processors.Sequence([own, template]) if own else template
+        return
+
+
+def find_special_pieces(tokenizer: "Tokenizer", source: str) -> SpecialPieces:
+    """The special pieces of a tokenizer."""
+    begin, end = find_boundaries(tokenizer, source)
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    own_unknown = getattr(tokenizer.model, "unk_token", None)
+    names = {name for pair in BOUNDARIES for name in pair} | {*MASKS, *UNKNOWN, *PADDING}
+    named = {vocabulary[name] for name in (*names, own_unknown) if name in vocabulary}
+    added = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return SpecialPieces(
+        begin=begin,
+        end=end,
+        mask=next((vocabulary[name] for name in MASKS if name in vocabulary), None),
+        unknown=next(
+            (vocabulary[name] for name in (own_unknown, *UNKNOWN) if name in vocabulary), None
+        ),
+        ids=sorted({begin, end} | named | added),
+        n_ids=1 + max(vocabulary.values()),
+    )
+
+
+def find_boundaries(tokenizer: "Tokenizer", source: str) -> tuple[int, int]:
+    """The pieces that a tokenizer puts before and after a text."""
+    plain, whole = (tokenizer.encode("a", add_special_tokens=add) for add in (False, True))
+    if len(whole.ids) != len(plain.ids) + 2 or whole.ids[1:-1] != plain.ids:
+        raise ValueError(Errors.E141.format(source=source, found=whole.tokens))
+    return whole.ids[0], whole.ids[-1]

@@ -1,0 +1,1 @@
+"""What pretraining learns: objectives with their data."""

@@ -1,0 +1,214 @@
+"""Text to learn from, read document by document from files of several kinds."""
+
+import bz2
+import gzip
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from ...errors import Errors
+
+#: How a file is opened, by the end of its name.
+OPENERS: dict[str, Callable[..., IO[str]]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
+
+#: Kinds of file; the first two may be compressed.
+KINDS = (".txt", ".jsonl", ".spacy", ".parquet")
+
+LAYOUTS = ("sentences", "documents")
+
+
+class Text(NamedTuple):
+    """A stretch of a document, never blank.
+
+    text: without white space around it. begins_document: whether it is the first of a document.
+    is_sentence: whether it is one sentence, rather than any number of them.
+    """
+
+    text: str
+    begins_document: bool
+    is_sentence: bool
+
+
+class TextCorpus:
+    """Documents in the order of the files, each a list of texts.
+
+    path: a file, or a folder with all in it, or several of these: .txt and .jsonl, also with .gz,
+        .bz2 or .xz after that; .spacy (DocBin); .parquet, for which pyarrow is needed.
+    layout: of .txt, "sentences": one a line, blank lines between documents; "documents": one a
+        line. The texts of a document are its sentences in the first case, and in .spacy where
+        sentences are annotated; else the document as a whole.
+    text_field: where the text is in .jsonl and .parquet.
+    limit: documents to read at most.
+    split: whether a document that comes as a whole is later split into sentences, by rule.
+    """
+
+    def __init__(
+        self,
+        path: str | Sequence[str] | None,
+        *,
+        layout: str = "sentences",
+        text_field: str = "text",
+        limit: int | None = None,
+        split: bool = True,
+    ) -> None:
+        if layout not in LAYOUTS:
+            raise ValueError(Errors.E170.format(layout=layout, options=", ".join(LAYOUTS)))
+        if limit is not None and limit < 1:
+            raise ValueError(Errors.E171.format(name="limit", value=limit, least=1))
+        self.paths = [path] if isinstance(path, str) else list(path or [])
+        self.layout = layout
+        self.text_field = text_field
+        self.limit = limit
+        self.split = split
+
+    def __iter__(self) -> Iterator[list[str]]:
+        numbered = ((n, text.text) for n, text in self.number_documents())
+        for _, texts in groupby(numbered, key=lambda pair: pair[0]):
+            yield [text for _, text in texts]
+
+    def number_documents(self) -> Iterator[tuple[int, Text]]:
+        """Each text after the number of its document, from 1. At least one, or an error."""
+        n = 0
+        for path in self.files:
+            for text in self._read(path):
+                n += text.begins_document
+                if self.limit is not None and n > self.limit:
+                    return
+                yield n, text
+        if n == 0:
+            raise ValueError(Errors.E173.format(path=", ".join(self.paths)))
+
+    @property
+    def files(self) -> list[Path]:
+        """All files, those of a folder in alphabetical order."""
+        if not self.paths:
+            raise ValueError(Errors.E172.format(path=None))
+        return [file for path in self.paths for file in find_files(Path(path))]
+
+    def _read(self, path: Path) -> Iterator[Text]:
+        kind = find_kind(path) or ""
+        if kind == ".txt" and self.layout == "sentences":
+            return read_sentences(path)
+        if kind == ".spacy":
+            return read_docs(path)
+        whole = {".txt": read_documents, ".jsonl": read_jsonl, ".parquet": read_parquet}[kind]
+        texts = (text.strip() for text in whole(path, self.text_field))
+        return (Text(text, begins_document=True, is_sentence=False) for text in texts if text)
+
+
+def build_text_corpus(
+    *,
+    path: str | list[str] | None,
+    layout: str = "sentences",
+    text_field: str = "text",
+    limit: int | None = None,
+    split: bool = True,
+) -> TextCorpus:
+    """`spacy-ctxemb.TextCorpus.v1`: see TextCorpus."""
+    return TextCorpus(path, layout=layout, text_field=text_field, limit=limit, split=split)
+
+
+def find_kind(path: Path) -> str | None:
+    """The kind of a file by its name; None for one that cannot be read."""
+    name = path.with_suffix("").name if path.suffix in OPENERS else path.name
+    kind = Path(name).suffix
+    is_plain = name == path.name or kind in (".txt", ".jsonl")
+    return kind if kind in KINDS and is_plain else None
+
+
+def find_files(path: Path) -> list[Path]:
+    """A file itself, or those in a folder and beneath it that can be read."""
+    if not path.exists():
+        raise ValueError(Errors.E172.format(path=path))
+    if path.is_file():
+        if find_kind(path) is None:
+            raise ValueError(Errors.E174.format(path=path, kinds=", ".join(KINDS)))
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.is_file() and find_kind(file))
+    if not found:
+        raise ValueError(Errors.E174.format(path=path, kinds=", ".join(KINDS)))
+    return found
+
+
+def number_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Each line of a file after its number, without white space around it."""
+    opener = OPENERS.get(path.suffix, open)
+    try:
+        with opener(path, "rt", encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                yield number, line.strip()
+    except (EOFError, OSError, UnicodeDecodeError, lzma.LZMAError, zlib.error) as error:
+        raise ValueError(Errors.E175.format(path=path, reason=error)) from error
+
+
+def read_sentences(path: Path) -> Iterator[Text]:
+    """A sentence a line, blank lines between documents."""
+    begins_document = True
+    for _, line in number_lines(path):
+        if line:
+            yield Text(line, begins_document, is_sentence=True)
+        begins_document = not line
+
+
+def read_documents(path: Path, text_field: str) -> Iterator[str]:
+    """A document a line."""
+    return (line for _, line in number_lines(path))
+
+
+def read_jsonl(path: Path, text_field: str) -> Iterator[str]:
+    """A document a line, in JSON."""
+    for number, line in number_lines(path):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(Errors.E176.format(path=path, line=number, reason=error)) from error
+        text = record.get(text_field) if isinstance(record, dict) else None
+        if not isinstance(text, str):
+            raise ValueError(Errors.E177.format(path=path, line=number, field=text_field))
+        yield text
+
+
+def read_parquet(path: Path, text_field: str) -> Iterator[str]:
+    """A document a row; empty ones are left out."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(Errors.E178.format(path=path)) from error
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise ValueError(Errors.E175.format(path=path, reason=error)) from error
+    with file:
+        names = file.schema_arrow.names
+        if text_field not in names:
+            message = Errors.E179.format(path=path, field=text_field, names=", ".join(names))
+            raise ValueError(message)
+        for batch in file.iter_batches(columns=[text_field]):
+            yield from (text for text in batch.column(0).to_pylist() if text)
+
+
+def read_docs(path: Path) -> Iterator[Text]:
+    """The Docs of a DocBin, by sentences where they are annotated."""
+    from spacy.tokens import DocBin
+    from spacy.vocab import Vocab
+
+    try:
+        docs = DocBin().from_disk(path)
+    except Exception as error:  # zlib's, msgpack's and others, by what the file holds
+        raise ValueError(Errors.E175.format(path=path, reason=error)) from error
+    for doc in docs.get_docs(Vocab()):
+        is_sentence = doc.has_annotation("SENT_START")
+        spans = [sent.text.strip() for sent in doc.sents] if is_sentence else [doc.text.strip()]
+        for i, text in enumerate(filter(None, spans)):
+            yield Text(text, i == 0, is_sentence)

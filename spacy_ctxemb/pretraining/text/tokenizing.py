@@ -1,0 +1,227 @@
+"""Tokenising text: what one worker process does with one chunk of a corpus."""
+
+import json
+import os
+from collections.abc import Sequence
+from itertools import accumulate
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from threading import Thread
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from spacy.language import Language
+from spacy.pipeline import Sentencizer
+from spacy.tokens import Doc
+from spacy.util import load_model_from_config
+
+from ...files import replacing
+from ...objectives.masked_lm_loss import find_words
+from ...pieces.base import Ids, Ints, Pieces, Texts
+from ...pieces.characters import CharacterPieces
+from ...pieces.from_json import pieces_from_json
+from ...pieces.subwords import THREADS_SWITCH
+from ...windows.docs import count_in_sequences, find_sequence_starts, read_texts
+from .corpus import Text
+
+#: Words that a worker remembers at most before it begins anew; they take some 200 bytes each.
+MAX_WORDS = 1 << 20
+
+
+class Shard(NamedTuple):
+    """The pieces of a chunk.
+
+    ids: (P,), of pieces; for CharacterPieces of types, as the chunk numbers them.
+    word_starts: (P,), whether a piece begins a word.
+    sentence_lengths: (S,), in pieces. document_lengths: (D,), in sentences. Some may be 0.
+    continues: (), whether the first document begins in an earlier chunk.
+    types: the strings of types as JSON in bytes. type_counts: (n_types,).
+    """
+
+    ids: Ids
+    word_starts: NDArray[np.bool_]
+    sentence_lengths: Ints
+    document_lengths: Ints
+    continues: NDArray[np.bool_]
+    types: NDArray[np.uint8]
+    type_counts: Ints
+
+    def read_types(self) -> list[str]:
+        """The strings of types in the chunk's order."""
+        found: list[str] = json.loads(self.types.tobytes())
+        return found
+
+
+class Recipe(NamedTuple):
+    """What a worker is built from, as plain values: the part of nlp.config that the tokenizer
+    depends on, the tokenizer's bytes, the pieces' JSON, whether documents are split."""
+
+    config: dict[str, Any]
+    tokenizer: bytes | None
+    pieces: dict[str, object]
+    split: bool
+
+
+def make_recipe(nlp: Language, pieces: Pieces, *, split: bool) -> Recipe:
+    """What is needed to tokenise in another process."""
+    config = nlp.config.interpolate()
+    section = {**config["nlp"], "pipeline": [], "disabled": []}
+    tokenizer: Any = nlp.tokenizer  # a plain function is what its config says
+    # Its vocabulary only remembers what was read.
+    data = tokenizer.to_bytes(exclude=["vocab"]) if hasattr(tokenizer, "to_bytes") else None
+    return Recipe({"nlp": section, "components": {}}, data, pieces.to_json(), split)
+
+
+class Worker:
+    """Makes shards of chunks."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.pieces = pieces_from_json(recipe.pieces)
+        self.sentencizer = Sentencizer() if recipe.split else None
+        self._load_tokenizer()
+
+    def _load_tokenizer(self) -> None:
+        nlp = load_model_from_config(self.recipe.config, auto_fill=True)
+        tokenizer: Any = nlp.tokenizer
+        if self.recipe.tokenizer is not None:
+            tokenizer.from_bytes(self.recipe.tokenizer)
+        self.vocab, self.tokenizer = nlp.vocab, tokenizer
+
+    def encode(self, chunk: Sequence[Text]) -> Shard:
+        """The pieces of a chunk, which has at least one text."""
+        if len(self.vocab) > MAX_WORDS:
+            self._load_tokenizer()
+        docs = [self._tokenize(text) for text in chunk]
+        starts = [find_sequence_starts(doc) for doc in docs]  # of sentences in each text
+        begins = np.array([text.begins_document for text in chunk])
+        continues = np.array(not begins[0])
+        begins[0] = True
+        encode = encode_types if isinstance(self.pieces, CharacterPieces) else self._encode_pieces
+        ids, word_starts, sentence_lengths, types, counts = encode(docs, starts, begins)
+        n_sentences = np.array([len(found) for found in starts], dtype=np.int64)
+        return Shard(
+            ids=ids.astype(np.int32),
+            word_starts=word_starts,
+            sentence_lengths=sentence_lengths,
+            document_lengths=np.add.reduceat(n_sentences, np.flatnonzero(begins)),
+            continues=continues,
+            types=np.frombuffer(json.dumps(types).encode("ascii"), dtype=np.uint8),
+            type_counts=counts,
+        )
+
+    def _tokenize(self, text: Text) -> Doc:
+        # Not nlp.make_doc, which refuses texts that are too long for parsers.
+        doc: Doc = self.tokenizer(text.text)
+        if self.sentencizer is not None and not text.is_sentence:
+            doc = self.sentencizer(doc)
+        return doc
+
+    def _encode_pieces(
+        self, docs: Sequence[Doc], starts: Sequence[Sequence[int]], begins: NDArray[np.bool_]
+    ) -> "Encoded":
+        texts = join_texts(read_texts(docs), begins)
+        encoded = self.pieces.encode(texts)
+        lengths = count_in_sequences(texts, encoded, join_starts(docs, starts, begins))
+        words = find_words(encoded.starts, encoded.lengths, n_pieces=len(encoded.ids))
+        none = np.zeros(0, dtype=np.int64)
+        return Encoded(encoded.ids, np.diff(words, prepend=-1) > 0, lengths, [], none)
+
+
+class Encoded(NamedTuple):
+    """The parts of a Shard that depend on the kind of pieces."""
+
+    ids: NDArray[Any]
+    word_starts: NDArray[np.bool_]
+    sentence_lengths: Ints
+    types: list[str]
+    type_counts: Ints
+
+
+def encode_types(
+    docs: Sequence[Doc], starts: Sequence[Sequence[int]], begins: NDArray[np.bool_]
+) -> Encoded:
+    """Words as types, numbered in any order; white space left out."""
+    table = np.concatenate([doc.to_array(["ORTH", "IS_SPACE"]) for doc in docs])  # (W, 2)
+    is_word = table[:, 1] == 0
+    orths, ids, counts = np.unique(table[is_word, 0], return_inverse=True, return_counts=True)
+    n_tokens = [len(doc) for doc in docs]
+    first = accumulate(n_tokens[:-1], initial=0)
+    flat = [offset + s for offset, found in zip(first, starts, strict=True) for s in found]
+    words_before = np.concatenate([[0], np.cumsum(is_word)])
+    lengths = np.diff(words_before[[*flat, len(table)]])
+    strings = docs[0].vocab.strings
+    types = [strings[orth] for orth in orths.tolist()]
+    return Encoded(ids.ravel(), np.ones(len(ids), dtype=np.bool_), lengths, types, counts)
+
+
+def join_texts(texts: Texts, begins: NDArray[np.bool_]) -> Texts:
+    """The texts of each document as one, with a space between any two, as in running text.
+
+    begins: (n,), whether a text begins a document; the first one does.
+    """
+    shift = np.cumsum(~begins)  # (n,), spaces put before a text
+    first = np.flatnonzero(begins)
+    bounds = zip(first, [*first[1:], len(begins)], strict=True)
+    return Texts(
+        texts=[" ".join(texts.texts[start:end]) for start, end in bounds],
+        n_tokens=np.add.reduceat(texts.n_tokens, first),
+        offsets=(texts.offsets + shift)[first],
+        starts=texts.starts + np.repeat(shift, texts.n_tokens),
+        ends=texts.ends + np.repeat(shift, texts.n_tokens),
+        is_space=texts.is_space,
+    )
+
+
+def join_starts(
+    docs: Sequence[Doc], starts: Sequence[Sequence[int]], begins: NDArray[np.bool_]
+) -> list[list[int]]:
+    """The tokens that begin a sentence in each document, from those of each text."""
+    joined: list[list[int]] = []
+    offset = 0
+    for doc, found, begins_document in zip(docs, starts, begins.tolist(), strict=True):
+        if begins_document:
+            joined.append([])
+            offset = 0
+        joined[-1].extend(offset + start for start in found)
+        offset += len(doc)
+    return joined
+
+
+#: The worker of this process, where it is one.
+_worker: list[Worker] = []
+
+
+def start_worker(recipe: Recipe) -> None:
+    """Make this process a worker, which ends when its parent does, however that happens."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=end_after, args=(parent,), daemon=True).start()
+    torch.set_num_threads(1)
+    os.environ[THREADS_SWITCH] = "false"
+    _worker[:] = [Worker(recipe)]
+
+
+def end_after(process: BaseProcess) -> None:
+    """End this process as soon as another one has: a killed one cannot tell its workers to."""
+    wait([process.sentinel])
+    os._exit(1)
+
+
+def write_shard(chunk: Sequence[Text], path: Path) -> None:
+    """Tokenise a chunk in a worker process; the file appears when it is whole."""
+    save_shard(_worker[0].encode(chunk), path)
+
+
+def save_shard(shard: Shard, path: Path) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **shard._asdict())
+
+
+def load_shard(path: Path) -> Shard:
+    with np.load(path) as arrays:
+        return Shard(**arrays)

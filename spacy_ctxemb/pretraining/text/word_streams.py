@@ -1,0 +1,146 @@
+"""Continuous streams of text for a biLM.
+
+Source: bilm-tf's `LMDataset` and `BidirectionalLMDataset`: each row of a batch reads one sentence
+after the other from a common shuffled queue, and a sentence that the batch cuts goes on in the
+same row of the next. The backward model reads an independently shuffled queue.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tasks.bilm_batches import NOTHING, BiLMText
+from ..tasks.task import StreamState
+from .shuffle import Queue
+from .token_store import TokenStore
+
+Ints = NDArray[np.int64]
+
+FORWARD, BACKWARD = 0, 1
+
+
+class Units(NamedTuple):
+    """What stands between two boundaries: a sentence, or several of a document. ends: (U,), the
+    piece after each."""
+
+    ends: Ints
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def span(self, unit: int) -> slice:
+        """Its pieces."""
+        return slice(int(self.ends[unit - 1]) if unit else 0, int(self.ends[unit]))
+
+
+def make_units(store: TokenStore, *, max_sentences: int, seed: int) -> Units:
+    """Join neighbouring sentences of a document, 1 to max_sentences of them, at random."""
+    if max_sentences == 1:
+        return Units(store.sentence_ends)
+    rng = np.random.default_rng(seed)
+    n_sentences = len(store.sentence_ends)
+    is_last = np.zeros(n_sentences, dtype=bool)
+    is_last[np.asarray(store.document_ends) - 1] = True
+    sizes = rng.integers(1, max_sentences + 1, size=n_sentences)
+    ends = np.cumsum(sizes)
+    is_last[ends[ends <= n_sentences] - 1] = True
+    return Units(np.asarray(store.sentence_ends)[is_last])
+
+
+class DirectionStream:
+    """What n_rows rows of one direction read.
+
+    A unit w1 ... wn is read as <S> w1 ... wn, and what follows is to be predicted: w1 ... wn </S>;
+    backward as </S> wn ... w1, and wn ... w1 <S>.
+
+    """
+
+    def __init__(
+        self, text: BiLMText, units: Units, queue: Queue, *, n_rows: int, is_backward: bool
+    ) -> None:
+        self.text = text
+        self.units = units
+        self.queue = queue
+        self.is_backward = is_backward
+        #: The unit that each row reads, -1 for none yet; and how much of it was read.
+        self.current = np.full(n_rows, -1, dtype=np.int64)
+        self.read = np.zeros(n_rows, dtype=np.int64)
+
+    def next_steps(self, n_steps: int) -> tuple[Ints, Ints]:
+        """Types to read and to predict. (n_steps, n_rows) each"""
+        steps = np.empty((2, len(self.current), n_steps), dtype=np.int64)
+        for row in range(len(self.current)):
+            self._fill(row, steps[:, row])
+        read, predicted = steps.transpose(0, 2, 1)
+        return read, predicted
+
+    def _fill(self, row: int, steps: Ints) -> None:
+        """steps: (2, n_steps), of what to read and to predict."""
+        n_filled = 0
+        while n_filled < steps.shape[1]:
+            types = self._load(int(self.current[row]))
+            start = int(self.read[row])
+            n = min(len(types) - 1 - start, steps.shape[1] - n_filled)
+            if n > 0:
+                steps[0, n_filled : n_filled + n] = types[start : start + n]
+                steps[1, n_filled : n_filled + n] = types[start + 1 : start + n + 1]
+                self.read[row] += n
+                n_filled += n
+            else:
+                self.current[row], self.read[row] = self.queue.take(), 0
+
+    def _load(self, unit: int) -> Ints:
+        """The types of a unit between its boundaries, in the order of reading."""
+        if unit < 0:
+            return np.empty(0, dtype=np.int64)
+        return load_unit(self.text, self.units.span(unit), is_backward=self.is_backward)
+
+    def state(self) -> StreamState:
+        return {
+            "position": np.array(self.queue.position),
+            "current": self.current.copy(),
+            "read": self.read.copy(),
+        }
+
+    def load_state(self, state: StreamState) -> None:
+        self.queue.position = int(state["position"])
+        self.current = state["current"].copy()
+        self.read = state["read"].copy()
+
+
+def load_unit(text: BiLMText, span: slice, *, is_backward: bool) -> Ints:
+    """The types of some words between boundaries, in the order of reading."""
+    types = np.concatenate([[text.begin], text.store.ids[span], [text.end]])
+    return types[::-1] if is_backward else types
+
+
+def lay_rows(text: BiLMText, rows: Iterable[int], n_rows: int) -> tuple[Ints, Ints]:
+    """Some of the n_rows rows that hold all sentences of a text, in order.
+
+    Returns types to read and to predict, (2, T, B) each, B the number of `rows`: by direction;
+    rows that end earlier predict NOTHING.
+    """
+    units = Units(text.store.sentence_ends)
+    bounds = np.linspace(0, len(units), n_rows + 1).astype(int)
+    found = [
+        [
+            [
+                load_unit(text, units.span(unit), is_backward=is_backward)
+                for unit in range(bounds[row], bounds[row + 1])
+            ]
+            for row in rows
+        ]
+        for is_backward in (False, True)
+    ]
+    longest = max((sum(len(u) - 1 for u in row) for row in found[0]), default=0)
+    read = np.full((2, longest, len(found[0])), text.begin)
+    predicted = np.full_like(read, NOTHING)
+    for direction, by_row in enumerate(found):
+        for row, types in enumerate(by_row):
+            n = sum(len(unit) - 1 for unit in types)
+            if n:
+                read[direction, :n, row] = np.concatenate([unit[:-1] for unit in types])
+                predicted[direction, :n, row] = np.concatenate([unit[1:] for unit in types])
+    return read, predicted

@@ -1,0 +1,1 @@
+"""Where spaCy's Docs, Thinc's models and PyTorch meet."""

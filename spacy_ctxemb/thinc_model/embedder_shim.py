@@ -1,0 +1,385 @@
+"""The Thinc shim around an embedder: values of parameters, passes, serialisation."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple, cast
+
+import numpy as np
+import safetensors.torch
+import srsly
+import torch
+from numpy.typing import NDArray
+from thinc.api import Optimizer, get_torch_default_device
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..embedder.embedder import Embedder
+from ..embedder.training_precision import LossScale
+from ..encoders.derived_weights import Derived
+from ..errors import Errors
+from ..files import replacing
+from ..finetuning.frozen_layers import LayerTraining
+from ..objectives import OBJECTIVES, Objective
+from ..pieces.base import Pieces
+from ..pieces.from_json import pieces_from_json
+from ..pretrained import load_weights as load_pretrained
+from ..windows.cut import Windows
+from ..windows.docs import DocWindowing
+from .torch_shim import (
+    TorchShim,
+    backpropagate,
+    compute_digest,
+    get_tensors,
+    load_module,
+    load_part,
+    save_module,
+)
+
+Floats = NDArray[np.float32]
+#: Held while weights of the package are read.
+LOADING = Lock()
+
+BackpropLayers = Callable[[Tensor | None, Tensor | None], None]
+
+
+class Wanted(NamedTuple):
+    """What is wanted besides token vectors.
+
+    doc_pooling: see embedder/text_pooling.py; None for no vectors of documents. normalize: of
+    these, to length 1.
+    """
+
+    layers: bool = False
+    boundaries: bool = False
+    doc_pooling: str | None = None
+    normalize: bool = False
+    attention: bool = False
+
+
+class Predicted(NamedTuple):
+    """vectors: (W, width). layers: (L, W, D). boundaries: (L, S, 2, D), of each sequence.
+    documents, sentences: (n, width) and (S, width). None for what was not wanted."""
+
+    vectors: Floats
+    layers: Floats | None
+    boundaries: Floats | None
+    documents: Floats | None
+    sentences: Floats | None
+
+
+class EmbedderShim(TorchShim):
+    """Holds an embedder and its pieces inside a Thinc model, and an objective in pretraining.
+
+    Parameters are allocated by `materialise` or by loading; has_loaded tells which. n_steps:
+    updates since then, for schedules; it is not stored, so that a loaded pipeline begins anew.
+    pretrained: weights of the package for the first use, where nothing else has brought any;
+    awaits_pretrained: whether that is still to come.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        pieces: Pieces,
+        windowing: DocWindowing,
+        layer_training: LayerTraining,
+    ) -> None:
+        super().__init__(embedder)
+        self.pieces = pieces
+        self.windowing = windowing
+        self.layer_training = layer_training
+        self.objective: Objective | None = None
+        self.keeps_objective = False
+        self.pieces_from_sample = False
+        self.has_loaded = False
+        self.pretrained: str | None = None
+        self.awaits_pretrained = False
+        if embedder.training_precision == "fp16":
+            self.loss_scale = LossScale()
+        self.n_steps = 0
+        self.weights_digest: Derived[Embedder, bytes] = Derived(compute_digest)
+
+    @property
+    def embedder(self) -> Embedder:
+        return cast(Embedder, self._model)
+
+    @property
+    def scale(self) -> float:
+        """What gradients of outputs are to be multiplied by before they are sent back."""
+        return 1.0 if self.loss_scale is None else self.loss_scale.value
+
+    @property
+    def is_materialised(self) -> bool:
+        """Whether the parameters have values."""
+        return self.device.type != "meta"
+
+    def weights_changed(self) -> None:
+        self.embedder.encoder.weights_changed()
+        self.weights_digest.drop()
+
+    def weights_replaced(self) -> None:
+        """What was computed from other weights is worth nothing, and schedules begin anew."""
+        self.n_steps = 0
+        self.weights_changed()
+        self.embedder.encoder.reset_state()
+
+    def use_pretrained(self, name: str) -> None:
+        """Take weights of the package at the first use, and whenever weights are drawn."""
+        self.pretrained = name
+        self.awaits_pretrained = not self.is_materialised
+
+    def materialise(self) -> None:
+        """Allocate parameters and give them initial values, unless they have values."""
+        if self.is_materialised:
+            return
+        # Read first: if that fails, there is still nothing, rather than random values.
+        tensors = None if self.pretrained is None else load_pretrained(self.pretrained)
+        with torch.inference_mode(False):  # tensors made there could never be trained
+            self.embedder.to_empty(device=get_torch_default_device())
+            self.embedder.reset_parameters()
+            if tensors is not None:
+                load_module(self.embedder.encoder, tensors)
+                self.weights_replaced()
+        self.awaits_pretrained = False
+
+    def discard_parameters(self) -> None:
+        """Drop all values, so that `materialise` draws new ones."""
+        self.embedder.to(device="meta")
+        self.weights_replaced()
+        self.has_loaded = False
+        self.awaits_pretrained = self.pretrained is not None
+
+    def load_encoder(self, tensors: dict[str, Tensor]) -> None:
+        """Take the values of the encoder's parameters; others get initial ones."""
+        self.materialise()
+        load_module(self.embedder.encoder, tensors)
+        self.weights_replaced()
+        self.has_loaded = True
+
+    def predict(self, windows: Windows) -> Tensor:
+        """Vectors of all tokens. (W, width)"""
+        self.check_materialised()
+        with torch.inference_mode():
+            vectors: Tensor = self.embedder(windows)
+        return vectors
+
+    def predict_outputs(
+        self, windows: Windows, n_sequences: Sequence[int], wanted: Wanted
+    ) -> Predicted:
+        """Vectors of all tokens, and what else is wanted.
+
+        n_sequences: of each document, each with windows where these are asked for.
+        """
+        self.check_materialised()
+        embedder = self.embedder
+        tokens = boundaries = documents = sentences = None
+        with torch.inference_mode():
+            if wanted.layers or wanted.boundaries or embedder.mix.whole_documents:
+                encoded = embedder.encode(windows)
+                vectors = embedder.combine(encoded, windows)
+                mixed = embedder.mix_encoded(encoded, windows) if wanted.doc_pooling else None
+                tokens = embedder.pool_layers(encoded.pieces, windows) if wanted.layers else None
+                first, last = windows.edges.to(encoded.boundaries.device).T  # (S,)
+                ends = encoded.boundaries[:, first, 0], encoded.boundaries[:, last, 1]
+                boundaries = torch.stack(ends, dim=2) if wanted.boundaries else None
+            elif wanted.doc_pooling and windows.batches:
+                mixed = embedder.mix_windows(windows)
+                vectors = embedder.pool_tokens(mixed.pieces, windows)
+            else:
+                mixed, vectors = None, embedder(windows)
+            if wanted.doc_pooling and mixed is not None:
+                pooled = embedder.pool_documents(mixed, windows, n_sequences, wanted.doc_pooling)
+                documents, sentences = (F.normalize(x) if wanted.normalize else x for x in pooled)
+        return Predicted(
+            vectors.cpu().numpy(), *map(to_cpu, (tokens, boundaries, documents, sentences))
+        )
+
+    def predict_attention(self, windows: Windows) -> list[Floats]:
+        """Attention weights of each window. (n_blocks, n_heads, T, T) each"""
+        self.check_materialised()
+        maps: dict[int, Floats] = {}
+        with torch.inference_mode():
+            for batch in windows.batches:
+                ids, mask = batch.ids.to(self.device), batch.mask.to(self.device)
+                found = self.embedder.encoder.weigh(ids, mask)
+                for i, weights in zip(batch.windows.tolist(), found, strict=True):
+                    maps[i] = weights.cpu().numpy()
+        return [maps[i] for i in sorted(maps)]
+
+    def begin_update(self, windows: Windows) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """Vectors of all tokens, (W, width), and a callback for their gradient."""
+        self.check_materialised()
+        with torch.enable_grad(), self.training_mode():
+            vectors: Tensor = self.embedder(windows)
+
+        def backprop(d_vectors: Tensor) -> None:
+            backpropagate((vectors, d_vectors), scale=self.scale)
+
+        return vectors.detach(), backprop
+
+    def begin_update_layers(self, windows: Windows) -> tuple[Tensor, Tensor, BackpropLayers]:
+        """Vectors of all tokens, (W, width), the layers they are made of, (L, W, D), and a
+        callback for the gradients of both, None where there is none."""
+        self.check_materialised()
+        with torch.enable_grad(), self.training_mode():
+            encoded = self.embedder.encode(windows)
+            tokens = self.embedder.pool_layers(encoded.pieces, windows)
+            vectors = self.embedder.combine(encoded, windows)
+
+        def backprop(d_vectors: Tensor | None, d_tokens: Tensor | None) -> None:
+            backpropagate((vectors, d_vectors), (tokens, d_tokens), scale=self.scale)
+
+        return vectors.detach(), tokens.detach(), backprop
+
+    @contextmanager
+    def training_mode(self) -> Iterator[None]:
+        """Dropout acts inside, and never outside."""
+        self.freeze_layers()
+        modules = [m for m in (self.embedder, self.objective) if m is not None]
+        for module in modules:
+            module.train()
+        try:
+            yield
+        finally:
+            for module in modules:
+                module.eval()
+
+    def freeze_layers(self) -> None:
+        """Keep gradients from being computed where the weights are to stay as they are.
+
+        Until the next step, since what exceeds a budget is computed again in the backward pass.
+        Pretraining trains all layers: it begins with random ones, and has the config of training.
+        """
+        if not self.layer_training.freezes:
+            return
+        encoder = self.embedder.encoder
+        frozen: set[str] = set()
+        if self.objective is None:
+            frozen = self.layer_training.list_frozen(encoder, self.n_steps)
+        for name, parameter in encoder.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+            if name in frozen:
+                parameter.grad = None
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Change the weights, and count the step."""
+        super().finish_update(optimizer)
+        self.n_steps += 1
+
+    def find_rates(self) -> dict[str, float]:
+        """Lower layers may learn less. In pretraining all learn alike."""
+        if self.objective is not None:
+            return {}
+        rates = self.layer_training.find_rates(self.embedder.encoder)
+        return {f"encoder.{name}": rate for name, rate in rates.items()}
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters of the embedder, and of the objective if there is one."""
+        yield from self.embedder.named_parameters()
+        if self.objective is not None:
+            yield from self.objective.named_parameters(prefix="objective")
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        if self.is_materialised:
+            super().to_device(device_type, device_id)
+
+    def to_bytes(self) -> bytes:
+        if self.awaits_pretrained:
+            self._materialise_once()
+        message = {
+            "pieces": self.pieces.to_json(),
+            "weights": save_module(self.embedder) if self.is_materialised else None,
+        }
+        if self.objective is not None:
+            message["objective"] = {
+                "kind": self.objective.kind,
+                "settings": self.objective.to_json(),
+                "weights": save_module(self.objective),
+            }
+        data: bytes = srsly.msgpack_dumps(message)
+        return data
+
+    def from_bytes(self, data: bytes) -> "EmbedderShim":
+        message = srsly.msgpack_loads(data)
+        self.load_pieces(message["pieces"])
+        is_pretrained = "objective" in message
+        if message["weights"] is None:
+            self.discard_parameters()
+        elif is_pretrained:
+            # The mix belongs to the task, and may differ from that of pretraining.
+            self.load_encoder(load_part(message["weights"], "encoder."))
+        else:
+            load_module(self.embedder, safetensors.torch.load(message["weights"]))
+            self.weights_replaced()
+            self.has_loaded, self.awaits_pretrained = True, False
+        # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
+        if is_pretrained and self.keeps_objective:
+            stored = message["objective"]
+            objective = OBJECTIVES[stored["kind"]]
+            self.objective = objective.from_json(stored["settings"], self.embedder.encoder).eval()
+            load_module(self.objective, safetensors.torch.load(stored["weights"]))
+        return self
+
+    def to_disk(self, path: str | Path) -> None:
+        """Write `pieces` and `encoder.safetensors` into a directory."""
+        if self.awaits_pretrained:  # what is stored does not depend on the package's version
+            self._materialise_once()
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        with replacing(path / "pieces") as temporary:
+            temporary.write_bytes(srsly.msgpack_dumps(self.pieces.to_json()))
+        weights = path / "encoder.safetensors"
+        if self.is_materialised:
+            with replacing(weights) as temporary:
+                safetensors.torch.save_file(get_tensors(self.embedder), temporary)
+        else:
+            weights.unlink(missing_ok=True)
+
+    def from_disk(self, path: str | Path) -> "EmbedderShim":
+        path = Path(path)
+        self.load_pieces(srsly.msgpack_loads((path / "pieces").read_bytes()))
+        weights = path / "encoder.safetensors"
+        if weights.exists():
+            load_module(self.embedder, safetensors.torch.load_file(weights))
+            self.weights_replaced()
+            self.has_loaded, self.awaits_pretrained = True, False
+        else:
+            self.discard_parameters()
+        return self
+
+    def load_pieces(self, data: dict[str, object]) -> None:
+        """Take pieces from their serialised form."""
+        pieces = pieces_from_json(data)
+        found = (pieces.kind, pieces.n_ids, pieces.n_characters)
+        expected = (self.pieces.kind, self.pieces.n_ids, self.pieces.n_characters)
+        if found != expected:
+            raise ValueError(Errors.E019.format(found=found, expected=expected))
+        if pieces.is_learned:  # else the config has all of their settings
+            self.pieces = pieces
+            self.pieces_from_sample = False
+
+    def check_materialised(self) -> None:
+        """Load the weights of the package if they are wanted; refuse to go on without any."""
+        if self.awaits_pretrained:
+            self._materialise_once()
+        if not self.is_materialised:
+            raise RuntimeError(Errors.E017)
+
+    def _materialise_once(self) -> None:
+        """Whichever thread comes first loads weights; others wait. Leaves random numbers alone."""
+        device = get_torch_default_device()
+        devices = [] if device.type == "cpu" else [device]
+        with LOADING, torch.random.fork_rng(devices=devices, device_type=device.type):
+            if self.awaits_pretrained:
+                self.materialise()
+
+
+def is_of_pretraining(data: bytes) -> bool:
+    """Whether the bytes of a shim hold an objective."""
+    return "objective" in srsly.msgpack_loads(data)
+
+
+def to_cpu(tensor: Tensor | None) -> Floats | None:
+    """An array, of what there is."""
+    return None if tensor is None else tensor.cpu().numpy()

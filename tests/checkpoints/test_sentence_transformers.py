@@ -1,0 +1,122 @@
+"""Directories of sentence-transformers."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
+
+from ..bert_models import change_json, copy_family, make_sentences
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return copy_family("bert", tmp_path / "model")
+
+
+def refuse(message: str, path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_bert(path)
+
+
+def test_a_module_that_cannot_be_imported(folder: Path) -> None:
+    path = make_sentences(folder, "Transformer", "Pooling", "Dense", "Normalize")
+    found = re.escape("['Transformer', 'Pooling', 'Dense', 'Normalize']")
+    refuse(rf"\[E115\] .*modules\.json has the modules {found}; .*, \['Dense'\] cannot", path)
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ["Transformer"],
+        [],
+        ["Transformer", "Normalize", "Pooling"],
+        ["Transformer", "Pooling", "Normalize", "Normalize"],
+    ],
+    ids=str,
+)
+def test_modules_in_an_order_that_cannot_be_imported(kinds: list[str], folder: Path) -> None:
+    path = make_sentences(folder, *kinds)
+    found = re.escape(str(kinds))
+    refuse(rf"\[E125\] .*modules\.json has the modules {found}; only a Transformer, then", path)
+
+
+def test_modules_that_are_none(folder: Path) -> None:
+    path = make_sentences(folder, "Transformer", "Pooling")
+    (path / "modules.json").write_text("{}")
+    refuse(r"\[E101\] .*modules\.json cannot be used: it holds \{\}", path)
+    (path / "modules.json").write_text("[")
+    refuse(r"\[E101\] .*modules\.json cannot be used: Expecting value", path)
+
+
+@pytest.mark.parametrize(
+    "pooling, found",
+    [
+        ({"pooling_mode_weightedmean_tokens": True}, "['weightedmean']"),
+        ({"pooling_mode_lasttoken": True}, "['lasttoken']"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True}, "['cls', 'max']"),
+        ({"pooling_mode": "lasttoken"}, "['lasttoken']"),
+        ({"pooling_mode": ["mean", "max"]}, "['mean', 'max']"),
+    ],
+)
+def test_a_pooling_that_cannot_be_imported(
+    pooling: dict[str, Any], found: str, folder: Path
+) -> None:
+    path = make_sentences(folder, "Transformer", "Pooling", **pooling)
+    known = re.escape("['cls', 'mean', 'max']")
+    refuse(
+        rf"\[E116\] In .*config\.json the pooling is {re.escape(found)}; one of {known} can", path
+    )
+
+
+@pytest.mark.parametrize(
+    "pooling, expected",
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode_max_tokens": True}, "max"),
+        ({"pooling_mode": "cls"}, "cls"),
+        ({"pooling_mode": ["max"]}, "max"),
+        ({}, "mean"),
+    ],
+)
+@pytest.mark.parametrize("kinds", [(), ("Normalize",)])
+def test_directories_of_sentence_transformers(
+    kinds: tuple[str, ...], pooling: dict[str, Any], expected: str, folder: Path
+) -> None:
+    path = make_sentences(folder, "Transformer", "Pooling", *kinds, **pooling)
+    settings = {"do_lower_case": True, "max_seq_length": 64}
+    change_json(path / "0_Transformer" / "sentence_bert_config.json", **settings)
+    prompts = {"prompts": {"q": "query: "}, "default_prompt_name": "q"}
+    change_json(path / "config_sentence_transformers.json", **prompts)
+    sentences = read_bert(path).sentences
+    assert sentences.doc_pooling == expected and sentences.normalize == bool(kinds)
+    assert (sentences.max_pieces, sentences.prompt) == (64, "query: ")
+
+
+@pytest.mark.parametrize(
+    "family", ["roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"]
+)
+def test_settings_that_are_named_after_a_family(family: str, folder: Path) -> None:
+    path = make_sentences(folder, "Transformer", "Pooling")
+    settings = path / "0_Transformer" / f"sentence_{family}_config.json"
+    change_json(settings, do_lower_case=True, max_seq_length=64)
+    sentences = read_bert(path).sentences
+    assert (sentences.lowercase, sentences.max_pieces) == (True, 64)
+    (settings.parent / "sentence_bert_config.json").write_text("{}")
+    assert read_bert(path).sentences.max_pieces == 64
+    change_json(settings.parent / "sentence_bert_config.json", max_seq_length=32)
+    assert read_bert(path).sentences == sentences._replace(lowercase=False, max_pieces=32)
+
+
+def test_sentence_transformers_fold_case_first(folder: Path) -> None:
+    change_json(folder / "tokenizer_config.json", do_lower_case=False)
+    path = make_sentences(folder, "Transformer", "Pooling")
+    before = read_bert(path).tokenizer
+    change_json(path / "0_Transformer" / "sentence_bert_config.json", do_lower_case=True)
+    after = read_bert(path).tokenizer
+    assert json.loads(before)["normalizer"]["type"] == "BertNormalizer"
+    assert json.loads(after)["normalizer"]["normalizers"][0]["type"] == "Lowercase"

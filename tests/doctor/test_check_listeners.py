@@ -1,0 +1,151 @@
+"""Listeners and those they listen to, each mistake by itself."""
+
+from typing import Any
+
+import pytest
+
+from spacy_ctxemb.doctor.check_listeners import check_wiring
+from spacy_ctxemb.doctor.findings import Level
+
+from ..pipelines import inline_model, textcat_config
+from ..stacks import stack
+from .configs import BILM, build_plan, classifier, embedder, errors, messages
+
+MIX = {"@architectures": "spacy-ctxemb.LayerMixListener.v1", "upstream": "ctxemb"}
+
+
+def mixer(width: int, **settings: Any) -> dict[str, Any]:
+    return {"factory": "textcat", **textcat_config({**MIX, "width": width, **settings})}
+
+
+def tok2vec(width: int = 16) -> dict[str, Any]:
+    return {
+        "factory": "tok2vec",
+        "model": {
+            "@architectures": "spacy.HashEmbedCNN.v2",
+            "pretrained_vectors": None,
+            "width": width,
+            "depth": 1,
+            "embed_size": 100,
+            "window_size": 1,
+            "maxout_pieces": 2,
+            "subword_features": True,
+        },
+    }
+
+
+def find(components: dict[str, Any], **settings: Any) -> list[str]:
+    return errors(check_wiring(build_plan(components, **settings)))
+
+
+@pytest.mark.parametrize("upstream", ["*", "ctxemb"])
+def test_what_fits(upstream: str) -> None:
+    plan = build_plan(
+        {
+            "ctxemb": embedder(width=10),
+            "textcat": classifier(upstream=upstream, width=10),
+            "other": mixer(16, upstream=upstream),
+        }
+    )
+    assert messages(check_wiring(plan), Level.ok) == [
+        "'textcat' reads the vectors of 'ctxemb', width 10",
+        "'other' reads the layers of 'ctxemb', width 16",
+    ]
+    assert not errors(check_wiring(plan))
+
+
+def test_widths() -> None:
+    components = {
+        "ctxemb": embedder(width=10),
+        "textcat": classifier(width=16),
+        "other": mixer(10),
+    }
+    assert find(components) == [
+        "'textcat' expects vectors of width 16, 'ctxemb' makes 10.",
+        "'other' expects layers of width 10, 'ctxemb' makes 16.",
+    ]
+
+
+def test_listeners_before_the_embedder() -> None:
+    components = {"textcat": classifier(), "ctxemb": embedder()}
+    assert find(components) == ["'textcat' listens to 'ctxemb' but comes before it."]
+
+
+def test_nobody_to_listen_to() -> None:
+    assert find({"textcat": classifier(upstream="encoder"), "ctxemb": embedder()}) == [
+        "'textcat' listens to 'encoder', and none before it writes vectors: it would read zeros."
+    ]
+    assert find({"textcat": classifier()}) == [
+        "'textcat' listens to any component, and none before it writes vectors: it would read "
+        "zeros."
+    ]
+
+
+def test_a_disabled_embedder() -> None:
+    components = {"ctxemb": embedder(), "textcat": classifier(upstream="ctxemb")}
+    assert find(components, disabled=["ctxemb"]) == [
+        "'textcat' listens to 'ctxemb', which is in nlp.disabled: it would read zeros."
+    ]
+
+
+def test_a_second_writer() -> None:
+    components = {"ctxemb": embedder(), "tok2vec": tok2vec(), "textcat": classifier()}
+    (found,) = find(components)
+    assert found == (
+        "'tok2vec' (tok2vec) writes doc.tensor after 'ctxemb', whose vectors are lost."
+    )
+    components["textcat"] = classifier(upstream="ctxemb")
+    assert (
+        "'textcat' listens to 'ctxemb', but would read the doc.tensor of 'tok2vec', which comes "
+        "between them."
+    ) in find(components)
+
+
+def test_two_embedders_one_after_the_other() -> None:
+    components = {
+        "first": embedder(),
+        "textcat": classifier(upstream="first"),
+        "second": embedder(),
+        "textcat_multilabel": {**classifier(upstream="second"), "factory": "textcat_multilabel"},
+    }
+    assert find(components) == []
+    components["textcat_multilabel"] = {**classifier(upstream="first")}
+    assert len(find(components)) == 1
+
+
+def test_layers_of_what_has_none() -> None:
+    components = {"tok2vec": tok2vec(), "textcat": mixer(16, upstream="tok2vec")}
+    assert find(components) == ["'textcat' mixes the layers of 'tok2vec', which has none."]
+
+
+def test_an_encoder_of_its_own() -> None:
+    plan = build_plan({"textcat": {"factory": "textcat", **textcat_config(inline_model(BILM))}})
+    assert messages(check_wiring(plan), Level.ok) == ["'textcat' has an encoder of its own"]
+
+
+def test_a_component_that_cannot_be_built() -> None:
+    """The others are examined all the same."""
+    components = {
+        "ctxemb": embedder(window=10, stride=20),
+        "textcat": classifier(),
+        "typo": {"factory": "nothing"},
+    }
+    found = find(components)
+    assert "'ctxemb' cannot be built: [E011] A stride of 20 does not fit" in found[0]
+    assert "'typo' cannot be built: [E002]" in found[1]
+    assert "would read zeros" in found[2]
+
+
+def test_layers_of_several_encoders(model: dict[str, Any]) -> None:
+    """As training says (E131)."""
+    members = {"one": inline_model(BILM), "other": inline_model(model)}
+    components = {
+        "ctxemb": {"factory": "ctxemb", "model": stack(members, combine="mix")},
+        "textcat": mixer(16),
+    }
+    assert find(components) == [
+        "'textcat' mixes the layers of 'ctxemb', whose model is a Stack of ['one', 'other']: they "
+        "have no layers in common."
+    ]
+    components["textcat"] = classifier(upstream="ctxemb")
+    assert find(components) == []

@@ -1,0 +1,104 @@
+"""Pieces and windows of a corpus, against what an encoder counts when it runs."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_ctxemb.doctor.check_pieces import check_pieces
+from spacy_ctxemb.doctor.count_pieces import PieceCounts, count_covered, count_pieces
+from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.thinc_model.model import get_shim
+
+from ..pipelines import BILM, TRANSFORMER, blank, initialised
+from .configs import messages, warnings
+
+TEXTS = ["Ada Lovelace lives in Oslo.", "", "a \n b", "Ж" * 60, " ".join(["Oslo"] * 70), "x" * 50]
+
+
+def count(model: dict[str, Any], texts: list[str] = TEXTS) -> tuple[PieceCounts, Any, list[Any]]:
+    nlp = initialised(model)
+    shim = get_shim(nlp.get_pipe("ctxemb").model)  # type: ignore[attr-defined] # a PipeCallable
+    docs = [nlp.make_doc(text) for text in texts]
+    return count_pieces(shim, docs), shim, docs
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"window": 6, "stride": 4}, {"window": 30, "stride": 20, "batch_pieces": 40}]
+)
+def test_the_encoder_counts_the_same(model: dict[str, Any], settings: dict[str, int]) -> None:
+    found, _, docs = count({**model, **settings})
+    nlp = initialised({**model, **settings})
+    list(nlp.pipe([doc.text for doc in docs]))
+    expected = nlp.get_pipe("ctxemb").counts  # type: ignore[attr-defined] # a PipeCallable
+    assert {
+        "documents": len(found.document_pieces),
+        "tokens": found.tokens + found.white_space,
+        "tokens_without_pieces": found.without_pieces.total() + found.white_space,
+        "pieces": found.pieces,
+        "lossy_pieces": found.lossy.total(),
+        "windows": sum(found.document_windows),
+    } == expected
+    assert sum(found.document_pieces) == found.pieces
+    assert sum(found.document_tokens) == expected["tokens"]
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> list[tuple[int, int]]:
+    found = draw(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 6)), max_size=8))
+    return [(start, start + size) for start, size in found]
+
+
+@given(spans(), spans())
+def test_covered_characters(pieces: list[tuple[int, int]], tokens: list[tuple[int, int]]) -> None:
+    offsets, found = (np.array(x, dtype=np.int64).reshape(-1, 2) for x in (pieces, tokens))
+    covered = {i for start, end in pieces for i in range(start, end)}
+    expected = [sum(i in covered for i in range(start, end)) for start, end in tokens]
+    assert count_covered(offsets, found[:, 0], found[:, 1]).tolist() == expected
+
+
+def test_words_that_are_cut() -> None:
+    counts, shim, docs = count(BILM)
+    assert counts.lossy == {"Ж" * 60: 1, "x" * 50: 1}
+    (found,) = warnings(check_pieces(counts, shim, docs, "train"))
+    assert found.startswith("train: 2 of 80 words (2.50 %) fill the room of 48 bytes")
+
+
+def test_text_that_a_vocabulary_does_not_know() -> None:
+    counts, shim, docs = count(TRANSFORMER, ["Ada жук lives.", "жук"])
+    assert counts.lossy == {"жук": 2}
+    found = warnings(check_pieces(counts, shim, docs, "dev"))
+    assert any("pieces (" in line and "are unknown: 'жук' (2)" in line for line in found)
+
+
+def test_text_that_a_tokenizer_drops() -> None:
+    """WordPiece's normaliser takes control characters away."""
+    counts, shim, docs = count(TRANSFORMER, ["Ada \x07 lives", "\x07Oslo"])
+    assert counts.without_pieces == {"\x07": 1}
+    assert counts.gaps == {"\x07Oslo": 1}
+    found = warnings(check_pieces(counts, shim, docs, "train"))
+    assert any("1 tokens (25.00 %) have no pieces" in line for line in found)
+    assert any("characters that lie in no piece: '\\x07Oslo' (1)" in line for line in found)
+
+
+def test_windows_and_the_longest_documents() -> None:
+    counts, shim, docs = count({**BILM, "window": 20, "stride": 15}, TEXTS)
+    assert (counts.split, counts.sequences) == (1, 5)
+    lines = messages(check_pieces(counts, shim, docs, "train"), Level.ok)
+    lines += warnings(check_pieces(counts, shim, docs, "train"))
+    assert any(
+        "train: 1 of 5 sentences or documents are longer than a window of 20" in x for x in lines
+    )
+    assert any("pieces: 70 ('Oslo Oslo Oslo Oslo', windows: 5)" in x for x in lines)
+
+
+def test_nothing_to_read() -> None:
+    nlp = blank(BILM)
+    shim = get_shim(nlp.get_pipe("ctxemb").model)  # type: ignore[attr-defined] # a PipeCallable
+    docs = [nlp.make_doc(" "), nlp.make_doc("")]
+    counts = count_pieces(shim, docs)
+    assert counts.lossy == Counter() and counts.white_space == 1
+    assert warnings(check_pieces(counts, shim, docs, "dev")) == ["dev: no text has any pieces."]

@@ -1,0 +1,174 @@
+"""The weights that ship with the package."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from safetensors.torch import load_file
+from spacy.language import Language
+from spacy.training import Example
+
+from spacy_ctxemb import pretrained
+from spacy_ctxemb.factory import DEFAULT_MODEL
+from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim
+from spacy_ctxemb.thinc_model.model import get_shim
+
+TEXT = "She sat on the bank of the river. He took his money to the bank."
+SMALL = {**DEFAULT_MODEL, "encoder": {**DEFAULT_MODEL["encoder"], "hidden_width": 64}}
+
+
+def blank(**config: Any) -> Language:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ctxemb", config=config)
+    return nlp
+
+
+def shim_of(nlp: Language) -> EmbedderShim:
+    return get_shim(nlp.get_pipe("ctxemb").model)
+
+
+def shipped() -> dict[str, torch.Tensor]:
+    return pretrained.load_weights(pretrained.DEFAULT)
+
+
+def test_vectors_are_there_without_initialising() -> None:
+    nlp = blank()
+    doc = nlp(TEXT)
+    first, second = (token for token in doc if token.text == "bank")
+    assert doc.tensor.shape == (len(doc), 256)
+    assert first.similarity(second) < 0.9
+    assert torch.equal(
+        shim_of(nlp).embedder.encoder.state_dict()["directions.0.0.bias"],
+        shipped()["directions.0.0.bias"],
+    )
+
+
+def test_nothing_is_read_before_the_first_use() -> None:
+    nlp = blank()
+    assert not shim_of(nlp).is_materialised
+    nlp("Now.")
+    assert shim_of(nlp).is_materialised
+
+
+def test_without_them_there_are_no_weights() -> None:
+    with pytest.raises(RuntimeError, match=r"E017.*those of the package are for the default model"):
+        blank(pretrained=None)(TEXT)
+
+
+def test_another_model_goes_without() -> None:
+    with pytest.raises(RuntimeError, match="E017"):
+        blank(model=SMALL)(TEXT)
+
+
+def test_weights_that_are_asked_for_must_fit() -> None:
+    with pytest.raises(ValueError, match=r"E211.*'en_bilm_sm' are not for the encoder of 'ctxemb'"):
+        blank(model=SMALL, pretrained="en_bilm_sm")
+
+
+def test_settings_that_shapes_do_not_tell_must_fit_too() -> None:
+    encoder = {**DEFAULT_MODEL["encoder"], "activation": "tanh"}
+    with pytest.raises(ValueError, match="E211"):
+        blank(model={**DEFAULT_MODEL, "encoder": encoder}, pretrained="en_bilm_sm")
+
+
+def test_unknown_weights_are_named() -> None:
+    with pytest.raises(ValueError, match=r"E210.*'de_bilm' in the package, but \['en_bilm_sm'\]"):
+        blank(pretrained="de_bilm")
+
+
+def test_initialising_begins_with_them() -> None:
+    nlp, random = blank(), blank(pretrained=None)
+    for pipeline in (nlp, random):
+        examples = [Example.from_dict(pipeline.make_doc(TEXT), {})]
+        pipeline.initialize(lambda examples=examples: examples)
+    expected = shipped()
+    for name, value in shim_of(nlp).embedder.encoder.state_dict().items():
+        assert torch.equal(value, expected[name])
+    found = shim_of(random).embedder.encoder.state_dict()
+    assert not torch.equal(
+        found["directions.0.0.weight_input"], expected["directions.0.0.weight_input"]
+    )
+
+
+def test_a_stored_pipeline_has_weights_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp = blank()
+    nlp.to_disk(tmp_path)
+    expected = nlp(TEXT).tensor
+
+    def fail(name: str) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("spacy_ctxemb.thinc_model.embedder_shim.load_pretrained", fail)
+    np.testing.assert_array_equal(spacy.load(tmp_path)(TEXT).tensor, expected)
+    other = blank()
+    other.from_bytes(nlp.to_bytes())
+    np.testing.assert_array_equal(other(TEXT).tensor, expected)
+
+
+def test_a_failed_first_use_leaves_no_random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    nlp, expected = blank(), blank()(TEXT).tensor
+
+    def fail(name: str) -> None:
+        raise OSError("no such disk")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no such disk"):
+        patch.setattr("spacy_ctxemb.thinc_model.embedder_shim.load_pretrained", fail)
+        nlp(TEXT)
+    np.testing.assert_array_equal(nlp(TEXT).tensor, expected)
+
+
+def test_weights_that_were_first_used_in_inference_mode_can_be_trained() -> None:
+    nlp = blank()
+    with torch.inference_mode():
+        nlp(TEXT)
+    model = nlp.get_pipe("ctxemb").model
+    docs = [nlp.make_doc(TEXT)]
+    vectors, backprop = model.begin_update(docs)
+    backprop([np.ones_like(vectors[0])])
+    assert shim_of(nlp).embedder.encoder.directions[0][0].bias.grad is not None
+
+
+def test_other_languages_go_without() -> None:
+    nlp = spacy.blank("de")
+    nlp.add_pipe("ctxemb")
+    with pytest.raises(RuntimeError, match="E017"):
+        nlp("Ein Satz.")
+
+
+def test_random_numbers_stay_as_they_are() -> None:
+    nlp = blank()
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    nlp(TEXT)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_threads_wait_for_weights() -> None:
+    expected = blank()(TEXT).tensor
+    nlp = blank()
+    with ThreadPoolExecutor(4) as threads:
+        for doc in threads.map(nlp, [TEXT] * 8):
+            np.testing.assert_array_equal(doc.tensor, expected)
+
+
+def test_worker_processes_have_them() -> None:
+    docs = list(blank().pipe([TEXT] * 4, n_process=2, batch_size=2))
+    np.testing.assert_allclose(docs[3].tensor, blank()(TEXT).tensor, atol=1e-6)
+
+
+def test_files_are_small_and_fit_the_default_model() -> None:
+    folder = pretrained.find_folder(pretrained.DEFAULT)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 16e6
+    stored = load_file(folder / pretrained.WEIGHTS)
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in stored.values())
+    encoder = pretrained.read_model(pretrained.DEFAULT)["encoder"]
+    assert DEFAULT_MODEL["encoder"].items() <= encoder.items()
+    assert (folder / "README.md").is_file()

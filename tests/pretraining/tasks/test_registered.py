@@ -1,0 +1,78 @@
+"""What objectives refuse before any text is read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from thinc.api import Config
+
+from spacy_ctxemb.encoders import TransformerEncoder
+from spacy_ctxemb.pieces.characters import CharacterPieces
+from spacy_ctxemb.pretraining import pretrain as run
+from spacy_ctxemb.pretraining.pretrain import build_pipeline, pretrain
+from spacy_ctxemb.pretraining.settings import read_settings
+from spacy_ctxemb.pretraining.spacy_pretrain import get_pretrained_shim
+from spacy_ctxemb.pretraining.tasks.registered import build_pretrain_bilm, build_pretrain_masked_lm
+
+from ..runs import tiny_masked_lm_run, tiny_run, write_documents
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        *[("n_rows", 1), ("n_steps", 1), ("vocab_size", 4), ("min_count", 1)],
+        *[("n_samples", 1), ("max_sentences", 1)],
+    ],
+)
+def test_settings_of_bilms_are_checked(name: str, least: int) -> None:
+    settings: dict[str, Any] = {name: least - 1}
+    message = rf"E171\] {name} is {least - 1}, but must be at least {least}\."
+    with pytest.raises(ValueError, match=message):
+        build_pretrain_bilm(**settings)
+    build_pretrain_bilm(**{name: least})
+
+
+@pytest.mark.parametrize(("name", "least"), [("batch_size", 1), ("max_pieces", 8)])
+def test_settings_of_masked_lms_are_checked(name: str, least: int) -> None:
+    settings: dict[str, Any] = {name: least - 1}
+    with pytest.raises(ValueError, match=rf"E171\] {name} is {least - 1}, .* least {least}\."):
+        build_pretrain_masked_lm(**settings)
+
+
+def refuse(config: Config, output: Path, message: str) -> None:
+    """A run must end with an error before it tokenises its text."""
+    with pytest.raises((ValueError, ImportError), match=message):
+        pretrain(config, output, resume=False)
+    assert not (output / "text").exists()
+
+
+def test_the_encoder_is_checked_first(tmp_path: Path) -> None:
+    text = write_documents(tmp_path)
+    refuse(tiny_run(text, pretrain__objective__n_rows=0), tmp_path, "E171.*n_rows is 0")
+    config = tiny_run(text)
+    config["pretrain"]["objective"] = {"@misc": "spacy-ctxemb.PretrainMaskedLM.v1"}
+    refuse(config, tmp_path, "E030.*PretrainMaskedLM needs .* Transformer, .* has BiLM")
+    config = tiny_masked_lm_run(text, pretrain__objective__max_pieces=64)
+    refuse(config, tmp_path, r"E184\] max_pieces is 64, but must be from 8 to 32")
+
+
+def test_loggers_are_looked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    text = write_documents(tmp_path)
+    refuse(tiny_run(text, pretrain__tensorboard=True), tmp_path, "E206.*asks for tensorboard")
+    refuse(tiny_run(text, pretrain__wandb_project="a"), tmp_path, "E206.*asks for wandb")
+
+
+def test_checks_draw_no_random_numbers(tmp_path: Path) -> None:
+    """So that weights are the same as without them."""
+    config = tiny_masked_lm_run(write_documents(tmp_path)).interpolate()
+    settings = read_settings(config)
+    shim = get_pretrained_shim(run.get_model(build_pipeline(config, settings), settings))
+    encoder = shim.embedder.encoder
+    assert isinstance(encoder, TransformerEncoder)
+    before = torch.get_rng_state()
+    settings.objective.check(encoder, shim.pieces)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(ValueError, match="E030.*PretrainBiLM needs .* BiLM, .* Transformer"):
+        build_pretrain_bilm().check(encoder, CharacterPieces(12))

@@ -1,0 +1,109 @@
+"""Steps of Thinc's optimizer over PyTorch's parameters."""
+
+from typing import Any
+
+import pytest
+import torch
+from thinc.api import SGD, Adam, RAdam
+from torch import Tensor, nn
+
+from spacy_ctxemb.thinc_model.torch_shim import TorchShim
+
+
+class Affine(nn.Module):
+    """A matrix and a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(torch.tensor([[1.0, -2.0], [3.0, 0.5]]))
+        self.bias = nn.Parameter(torch.tensor([4.0, -1.0]))
+
+
+def build() -> tuple[TorchShim, Affine]:
+    module = Affine()
+    return TorchShim(module), module
+
+
+def step(shim: TorchShim, optimizer: Any, matrix: Any, bias: Any) -> None:
+    """One step along these gradients."""
+    for parameter, gradient in zip(shim.module.parameters(), (matrix, bias), strict=True):
+        parameter.grad = torch.as_tensor(gradient, dtype=torch.float32).expand_as(parameter).clone()
+    shim.finish_update(optimizer)
+
+
+def copy_values(module: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in module.parameters()]
+
+
+@pytest.mark.parametrize("build_optimizer", [Adam, RAdam, SGD])
+@pytest.mark.parametrize("L2_is_weight_decay", [True, False])
+def test_biases_and_norms_do_not_decay(build_optimizer: Any, L2_is_weight_decay: bool) -> None:
+    results = []
+    for L2 in (0.0, 0.1):
+        shim, module = build()
+        optimizer = build_optimizer(0.1, L2=L2, L2_is_weight_decay=L2_is_weight_decay)
+        for _ in range(2):
+            step(shim, optimizer, matrix=0.01, bias=0.01)
+        assert optimizer.L2 == L2
+        results.append(copy_values(module))
+    (matrix, bias), (decayed, kept) = results
+    assert torch.equal(bias, kept)
+    assert not torch.allclose(matrix, decayed)
+
+
+def test_a_matrix_decays_towards_zero() -> None:
+    shim, module = build()
+    before = copy_values(module)
+    step(shim, SGD(0.1, L2=0.5), matrix=0.0, bias=0.0)
+    torch.testing.assert_close(module.matrix.detach(), before[0] * (1 - 0.1 * 0.5))
+    assert torch.equal(module.bias, before[1])
+
+
+def test_gradients_are_clipped_together() -> None:
+    """Their norm is 5 (3 in the matrix, 4 in the bias); each by itself is clipped to 1 by Thinc."""
+    gradients = [torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([0.0, 4.0])]
+    for limit, scale in ((1.0, 1 / 5), (2.5, 1 / 2), (3.5, 3.5 / 5), (5.1, 1.0), (0.0, 1.0)):
+        shim, module = build()
+        before = copy_values(module)
+        optimizer = SGD(0.1, grad_clip=limit)
+        step(shim, optimizer, *gradients)
+        for start, gradient, parameter in zip(before, gradients, module.parameters(), strict=True):
+            torch.testing.assert_close(parameter.detach(), start - 0.1 * scale * gradient)
+        assert optimizer.grad_clip == limit
+
+
+def test_clipping_leaves_the_pull_towards_zero_as_it_is() -> None:
+    """It is no part of the gradient that is bounded."""
+    shim, module = build()
+    before = copy_values(module)
+    optimizer = SGD(0.1, L2=10.0, L2_is_weight_decay=False, grad_clip=1.0)
+    step(shim, optimizer, matrix=0.0, bias=0.0)
+    torch.testing.assert_close(module.matrix.detach(), before[0] * (1 - 0.1 * 10.0))
+
+
+def test_averages_begin_with_the_weights() -> None:
+    """Thinc's begin with zeros, too small for a layer that has just thawed."""
+    shim, module = build()
+    optimizer = Adam(0.0, use_averages=True)
+    before = copy_values(module)
+    step(shim, optimizer, 1.0, 1.0)
+    averages = [torch.from_numpy(value) for value in optimizer.averages.values()]
+    assert len(averages) == 2
+    for average, value in zip(averages, before, strict=True):
+        torch.testing.assert_close(average, value)
+
+
+def test_a_function_that_collects_gradients_is_no_optimizer() -> None:
+    """`nlp.rehearse` passes one."""
+    shim, module = build()
+    before = copy_values(module)
+    collected = {}
+
+    def collect(key: Any, weights: Any, gradient: Any) -> Any:
+        collected[key] = gradient.copy()
+        return weights, gradient
+
+    step(shim, collect, matrix=3.0, bias=4.0)
+    assert {(shim.id, "matrix"), (shim.id, "bias")} == set(collected)
+    assert (collected[shim.id, "matrix"] == 3.0).all()
+    assert all(map(torch.equal, before, module.parameters()))
