@@ -10,7 +10,7 @@ from .cache.feature_cache import FeatureCache
 from .component import ContextualEmbedder
 from .errors import Errors
 from .pieces.subwords import SubwordPieces
-from .thinc_model.model import find_shims
+from .thinc_model.embedder_shim import find_shims
 
 
 def build_use_cache(

@@ -6,6 +6,7 @@ equal before it looks at any vector. Hooks change both. They do not survive seri
 """
 
 import multiprocessing
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -60,9 +61,26 @@ if not Token.has_extension(PIECES):
     Token.set_extension(PIECES, getter=token_pieces)
 
 
+#: The extension for each field of what an encoder makes of a Doc.
+FIELDS = {
+    "layers": LAYERS,
+    "boundaries": BOUNDARIES,
+    "pooled": POOLED,
+    "pieces": PIECES,
+    "attention": ATTENTION,
+}
+
+
+def write(doc: Doc, found: Mapping[str, Any]) -> None:
+    """Write what there is, by the names of FIELDS; None is left out."""
+    for field, extension in FIELDS.items():
+        if found[field] is not None:
+            doc._.set(extension, found[field])
+
+
 def clear(doc: Doc) -> None:
     """Take away what this package has written besides doc.tensor."""
-    for name in (LAYERS, BOUNDARIES, PIECES, POOLED, ATTENTION):
+    for name in FIELDS.values():
         key: Any = ("._.", name, None, None)
         doc.user_data.pop(key, None)
 

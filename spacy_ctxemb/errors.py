@@ -646,8 +646,15 @@ class Errors(metaclass=_Coded):
         "PIPELINE."
     )
     W015 = (
-        "'{name}' has a cache, but is trained: its vectors change, so the cache is not used from "
-        "now on. Add it to training.frozen_components, or remove its cache."
+        "'{name}' has a cache, but is trained: each update makes new vectors, so that the cache "
+        "fills with those that nobody asks for again. Add '{name}' to training.frozen_components, "
+        "or remove its cache."
+    )
+    W030 = (
+        "'{name}' begins with random weights. pretrained = 'auto' has weights for the default "
+        "model of {language} pipelines alone, and this model or its language ({lang}) differs. Use "
+        "the default model, load weights by encoder_loader or init_tok2vec, or set pretrained = "
+        "null to begin with random weights."
     )
     W050 = (
         "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "

@@ -8,7 +8,7 @@ import spacy
 from spacy.util import registry
 
 from spacy_ctxemb.pieces.subwords import WordPieces
-from spacy_ctxemb.thinc_model.model import find_shims
+from spacy_ctxemb.thinc_model.embedder_shim import find_shims
 
 from .pipelines import BILM, NER_DATA, TRANSFORMER, blank, examples, inline_model, ner_config
 from .pretraining import TEXT

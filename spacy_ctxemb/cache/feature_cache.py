@@ -1,31 +1,26 @@
 """A cache of what a frozen encoder makes of Docs, so that later epochs need not run it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from spacy.tokens import Doc
+from thinc.api import Ops
+from thinc.types import Floats2d, Floats3d
 
+from ..embedder.embedded import Wanted
 from ..errors import Errors
-from ..thinc_model.embedder_shim import EmbedderShim, Wanted
+from ..thinc_model.embed_docs import Outputs, embed_docs
+from ..thinc_model.embedder_shim import EmbedderShim
+from ..windows.docs import encode_docs, list_pieces
 from .keys import Fingerprint, make_key
 from .stores import DiskStore, MemoryStore, Store
-
-Floats = NDArray[np.float32]
 
 #: In the order of bytes in which they are stored.
 DTYPES = {"float32": "<f4", "float16": "<f2"}
 
 MEGABYTE = 1_000_000
-
-
-class Features(NamedTuple):
-    """What is kept of a Doc. vectors: (n_tokens, width). layers: (L, n_tokens, D), or None."""
-
-    vectors: Floats
-    layers: Floats | None
 
 
 class FeatureCache:
@@ -64,54 +59,65 @@ class FeatureCache:
         """How much the records take."""
         return self.store.n_bytes / MEGABYTE
 
-    def predict(
-        self,
-        shim: EmbedderShim,
-        docs: Sequence[Doc],
-        encode: Callable[[list[Doc]], list[Features]],
-        *,
-        with_layers: bool,
-    ) -> list[Features]:
-        """The features of each Doc; found, missing and not kept ones are counted by the shim.
+    def embed_docs(
+        self, shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted, ops: Ops
+    ) -> list[Outputs]:
+        """Look up each Doc, encode those that are missing, and store what was made of them.
 
-        encode: makes the features of those Docs that were not met before.
+        The shim counts hits, misses, and Docs for which there was no room.
+        wanted: nothing that `find_obstacle` objects to.
         """
         if not docs:
             return []
-        kind = f"{'layers' if with_layers else 'vectors'} {self.dtype}"
+        kind = f"{'layers' if wanted.layers else 'vectors'} {self.dtype}"
         split, fingerprint = shim.windowing.split_sentences, self._fingerprint.get(shim)
         keys = [make_key(fingerprint, kind, doc, split_sentences=split) for doc in docs]
         records = self.store.read(keys)
         missing = [i for i, record in enumerate(records) if record is None]
-        encoded = encode([docs[i] for i in missing]) if missing else []
-        packed = [(keys[i], self._pack(found)) for i, found in zip(missing, encoded, strict=True)]
-        n_full = self.store.write([(key, data) for key, data in packed if data is not None])
+        made, _ = embed_docs(shim, [docs[i] for i in missing], wanted, ops, is_train=False)
+        n_full = self._store([keys[i] for i in missing], made, ops)
         shim.counts.update(
             cache_hits=len(docs) - len(missing), cache_misses=len(missing), cache_full=n_full
         )
-        new = iter(encoded)
-        return [
-            next(new) if record is None else self._unpack(record, shim, doc, with_layers)
-            for record, doc in zip(records, docs, strict=True)
-        ]
+        found = [(doc, data) for doc, data in zip(docs, records, strict=True) if data is not None]
+        known = iter(self._unpack(found, shim, wanted, ops))
+        new = iter(made)
+        return [next(new if record is None else known) for record in records]
 
-    def _pack(self, features: Features) -> bytes | None:
-        """A record, vectors first; None where it would not hold the values."""
-        parts = [part for part in features if part is not None]
-        with np.errstate(over="ignore"):
-            flat = np.concatenate([np.ravel(part) for part in parts]).astype(DTYPES[self.dtype])
-        return flat.tobytes() if np.isfinite(flat).all() else None
+    def _store(self, keys: Sequence[bytes], made: Sequence[Outputs], ops: Ops) -> int:
+        """Keep what was made, vectors first. Returns for how many Docs there was no room.
 
-    def _unpack(self, record: bytes, shim: EmbedderShim, doc: Doc, with_layers: bool) -> Features:
-        """What was packed, in arrays that may be written to."""
+        What the dtype cannot hold is left out.
+        """
+        records = []
+        for key, one in zip(keys, made, strict=True):
+            parts = [ops.to_numpy(part) for part in (one.vectors, one.layers) if part is not None]
+            with np.errstate(over="ignore"):
+                flat = np.concatenate([np.ravel(x) for x in parts]).astype(DTYPES[self.dtype])
+            if np.isfinite(flat).all():
+                records.append((key, flat.tobytes()))
+        return self.store.write(records)
+
+    def _unpack(
+        self, found: Sequence[tuple[Doc, bytes]], shim: EmbedderShim, wanted: Wanted, ops: Ops
+    ) -> list[Outputs]:
+        """What was stored of some Docs, in arrays that may be written to."""
         encoder, width = shim.embedder.encoder, shim.embedder.width
-        flat = np.frombuffer(record, dtype=DTYPES[self.dtype])
-        vectors, layers = np.split(flat, [len(doc) * width])
-        shape = (encoder.n_layers, len(doc), encoder.width)
-        return Features(
-            vectors.astype(np.float32).reshape(len(doc), width),
-            layers.astype(np.float32).reshape(shape) if with_layers else None,
-        )
+        outputs = []
+        for doc, record in found:
+            flat = np.frombuffer(record, dtype=DTYPES[self.dtype])
+            vectors, layers = np.split(flat, [len(doc) * width])
+            vectors = vectors.astype(np.float32).reshape(len(doc), width)
+            one = Outputs(ops.asarray2f(cast(Floats2d, vectors)))
+            if wanted.layers:
+                shape = (encoder.n_layers, len(doc), encoder.width)
+                one.layers = cast(Floats3d, layers.astype(np.float32).reshape(shape))
+            outputs.append(one)
+        if wanted.pieces and found:
+            encoded = encode_docs([doc for doc, _ in found], shim.pieces, split_sentences=False)
+            for one, pieces in zip(outputs, list_pieces(encoded, shim.pieces), strict=True):
+                one.pieces = pieces
+        return outputs
 
 
 def build_feature_cache(
@@ -122,7 +128,7 @@ def build_feature_cache(
 
 
 def find_obstacle(shim: EmbedderShim, wanted: Wanted) -> str | None:
-    """Why features cannot come from a cache, if so."""
+    """Why what is wanted cannot come from a cache; None where it can."""
     if wanted.boundaries or wanted.doc_pooling or wanted.attention:
         return "it does not hold what boundaries, doc_pooling and keep_attention ask for"
     if shim.embedder.wants_whole_calls:

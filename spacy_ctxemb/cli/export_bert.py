@@ -52,7 +52,7 @@ def export_bert(
 def find_encoder(nlp: "Language", component: str | None) -> "EmbedderShim":
     """The one encoder of pieces of a pipeline, or of one of its components."""
     from ..errors import Errors
-    from ..stack.stack import is_of, list_encoders
+    from ..stack.encoders import is_of, list_encoders
 
     found = [
         (name, shim)

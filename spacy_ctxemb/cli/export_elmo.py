@@ -54,7 +54,7 @@ def find_bilm(nlp: "Language", component: str | None) -> "BiLM":
     """The one biLM of a pipeline, or of one of its components."""
     from ..encoders import BiLM
     from ..errors import Errors
-    from ..stack.stack import is_of, list_encoders
+    from ..stack.encoders import is_of, list_encoders
 
     found = [
         (name, shim.embedder.encoder)

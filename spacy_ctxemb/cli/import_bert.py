@@ -119,7 +119,7 @@ def build_pipeline(
     import spacy
     from spacy.util import registry
 
-    from ..thinc_model.model import get_shim
+    from ..thinc_model.embedder_shim import get_shim
     from ..windows.cut import N_BOUNDARIES
 
     nlp = spacy.blank(lang)
@@ -150,7 +150,7 @@ def build_pipeline(
 
 def describe(nlp: "Language", model: Model) -> str:
     """Family and sizes of the encoder."""
-    from ..thinc_model.model import get_shim
+    from ..thinc_model.embedder_shim import get_shim
 
     component = nlp.get_pipe("ctxemb")
     encoder = get_shim(component.model).embedder.encoder  # type: ignore[attr-defined] # a PipeCallable

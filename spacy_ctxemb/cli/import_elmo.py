@@ -84,7 +84,7 @@ def import_elmo(
 
 def has_projection(nlp: "Language") -> bool:
     """Whether `ctxemb` has a linear layer of its own."""
-    from ..thinc_model.model import get_shim
+    from ..thinc_model.embedder_shim import get_shim
 
     model = nlp.get_pipe("ctxemb").model  # type: ignore[attr-defined] # a PipeCallable
     return get_shim(model).embedder.projection is not None
@@ -122,7 +122,7 @@ def build_pipeline(
     """A blank language and `ctxemb` with the model's weights."""
     import spacy
 
-    from ..thinc_model.model import get_shim
+    from ..thinc_model.embedder_shim import get_shim
 
     nlp = spacy.blank(lang)
     settings = {

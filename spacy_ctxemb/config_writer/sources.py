@@ -10,8 +10,7 @@ from thinc.api import Config
 from ..cache.feature_cache import find_obstacle
 from ..component import ContextualEmbedder
 from ..errors import Errors
-from ..thinc_model.embedder_shim import EmbedderShim
-from ..thinc_model.model import find_shims
+from ..thinc_model.embedder_shim import EmbedderShim, find_shims
 from .training import Weights
 
 

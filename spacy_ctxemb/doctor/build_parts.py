@@ -12,9 +12,8 @@ from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 from spacy.util import copy_config, load_model_from_config
 from thinc.api import Config, Model
 
-from ..stack.stack import list_encoders
-from ..thinc_model.embedder_shim import EmbedderShim
-from ..thinc_model.model import find_shims
+from ..stack.encoders import list_encoders
+from ..thinc_model.embedder_shim import EmbedderShim, find_shims
 from .findings import Finding, error
 
 

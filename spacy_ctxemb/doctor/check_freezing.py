@@ -7,8 +7,7 @@ import torch
 from spacy.pipeline.tok2vec import Tok2VecListener
 
 from ..encoders.kernels.linear import has_bf16_products
-from ..thinc_model.embedder_shim import EmbedderShim
-from ..thinc_model.model import find_shims
+from ..thinc_model.embedder_shim import EmbedderShim, find_shims
 from .build_parts import Part, Plan
 from .check_listeners import find_upstream
 from .findings import Finding, error, ok, warning

@@ -9,8 +9,8 @@ import numpy as np
 from spacy.tokens import Doc
 
 from ..pieces.base import Ints
+from ..thinc_model.embed_docs import group_docs
 from ..thinc_model.embedder_shim import EmbedderShim
-from ..thinc_model.model import group_docs
 from ..windows.cut import lay_windows
 from ..windows.docs import DocPieces, encode_docs
 

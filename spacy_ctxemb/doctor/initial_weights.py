@@ -11,7 +11,8 @@ from spacy.util import registry
 from ..component import ContextualEmbedder
 from ..errors import Errors
 from ..pieces.subwords import SubwordPieces
-from ..stack.members import Loaders, choose_loaders, find_section, name_shims
+from ..stack.encoders import name_encoders
+from ..stack.initialise import Loaders, choose_loaders, find_section
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..thinc_model.model import needs_vocabulary, train_pieces
 from .build_parts import Part, Plan
@@ -64,7 +65,7 @@ def run_loaders(part: Part, plan: Plan) -> None:
     given = registry.resolve({key: section[key] for key in LOADERS if section.get(key)})
     own = Loaders(given.get("encoder_loader"), given.get("pieces_loader"))
     chosen = choose_loaders(part.pipe.model, part.name, own, given.get("member_loaders"))
-    for name, shim in name_shims(part.pipe.model, part.name).items():
+    for name, shim in name_encoders(part.pipe.model, part.name).items():
         loaders, place = chosen[name], find_section(part.name, name)
         if loaders.pieces is not None:
             loaders.pieces(shim.pieces, place)

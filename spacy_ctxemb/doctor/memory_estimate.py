@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..listeners.layer_mix_listener import LayerMixListener
+from ..thinc_model.embed_docs import GROUP_TOKENS
 from ..thinc_model.embedder_shim import EmbedderShim
-from ..thinc_model.model import GROUP_TOKENS
 from .activations import WORDS_AT_ONCE, Kept, count_kept, count_passing
 
 FLOAT = 4

@@ -3,32 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..encoders import Encoder
 from ..encoders.recomputation import compute_again, has_parts, set_recomputation
 from ..windows.cut import PieceBatch, Windows
+from .embedded import VECTORS, Embedded, Wanted
 from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .text_pooling import pool_groups
 from .token_pooling import get_pooling
 from .training_precision import cast_products, check_precision
 
-
-class Encoded(NamedTuple):
-    """Layers of some windows. pieces: (L, P, D). boundaries: (L, N, 2, D), of N windows."""
-
-    pieces: Tensor
-    boundaries: Tensor
-
-
-class Mixed(NamedTuple):
-    """What a mix makes of them. pieces: (P, mix.width). boundaries: (N, 2, mix.width)."""
-
-    pieces: Tensor
-    boundaries: Tensor
+#: Makes a row of each row of some layers: (l, r, D) to (r, ...).
+MakeRows = Callable[[Tensor], Tensor]
 
 
 class Embedder(nn.Module):
@@ -71,89 +61,41 @@ class Embedder(nn.Module):
         """Whether vectors depend on which documents are encoded together."""
         return self.encoder.stateful or self.mix.whole_batch
 
-    def forward(self, windows: Windows) -> Tensor:
-        """Vectors of all tokens. (W, width); a token without pieces has zeros."""
-        if self.mix.whole_documents or not windows.batches:
-            return self.combine(self.encode(windows), windows)
-        return self.pool_tokens(self.mix_windows(windows).pieces, windows)
+    def forward(
+        self, windows: Windows, wanted: Wanted = VECTORS, n_sequences: Sequence[int] = ()
+    ) -> Embedded:
+        """Vectors of all tokens, and what else is wanted. A token without pieces has zeros.
 
-    def mix_windows(self, windows: Windows) -> Mixed:
-        """Mixed layers of all pieces and boundaries of at least one window, batch by batch, so
-        that memory holds one vector a piece, not L."""
+        Rows are those of the P pieces, and behind them two for each of the N windows: its first
+        and its last step. Memory holds one vector a row, unless all layers are needed.
 
-        def mix_batch(batch: PieceBatch) -> tuple[Tensor, Tensor]:
-            encoded = self._encode_batch(batch, self.mix.layers)
-            ends = encoded.boundaries.flatten(1, 2)  # (l, 2 N, D)
-            lengths = [torch.tensor([x.size(1)]) for x in (encoded.pieces, ends)]
-            return self.mix(encoded.pieces, lengths[0]), self.mix(ends, lengths[1])
-
-        pieces, boundaries = self._collect(windows, mix_batch)
-        return Mixed(pieces, boundaries.unflatten(0, (-1, 2)))
-
-    def encode(self, windows: Windows) -> Encoded:
-        """All layers of all pieces and boundaries."""
-        if not windows.batches:
-            blank = next(self.parameters()).new_zeros(self.encoder.n_layers, 0, self.encoder.width)
-            return Encoded(blank, blank[:, :, None].expand(-1, -1, 2, -1))
-
-        def encode_batch(batch: PieceBatch) -> tuple[Tensor, Tensor]:
-            encoded = self._encode_batch(batch, range(self.encoder.n_layers))
-            return encoded.pieces.transpose(0, 1), encoded.boundaries.flatten(1, 2).transpose(0, 1)
-
-        pieces, boundaries = self._collect(windows, encode_batch)
-        return Encoded(pieces.transpose(0, 1), boundaries.transpose(0, 1).unflatten(1, (-1, 2)))
-
-    def combine(self, encoded: Encoded, windows: Windows) -> Tensor:
-        """Vectors of all tokens from the layers of their pieces. (W, width)"""
-        if self.mix.of_tokens:
-            tokens = self.pool_layers(encoded.pieces, windows)  # (L, W, D)
-            has_pieces, n_tokens = find_tokens(windows)
-            mixed = mix_tokens(self.mix, tokens, has_pieces.to(tokens.device), n_tokens)
-            return self._project(mixed, windows)
-        return self.pool_tokens(self.mix_encoded(encoded, windows).pieces, windows)
-
-    def mix_encoded(self, encoded: Encoded, windows: Windows) -> Mixed:
-        """Mixed layers of all pieces, and of boundaries, which layer_norm "document" leaves out of
-        its statistics."""
-        layers, ends = encoded.pieces, encoded.boundaries.flatten(1, 2)
-        if list(self.mix.layers) != list(range(len(layers))):
-            layers, ends = (x[list(self.mix.layers)] for x in (layers, ends))
-        if self.mix.whole_batch:
-            everything = torch.cat([layers, ends], dim=1)
-            mixed = self.mix(everything, torch.tensor([everything.size(1)]))
-            pieces, boundaries = mixed.split([layers.size(1), ends.size(1)])
-        else:
-            pieces = self.mix(layers, windows.document_lengths)
-            boundaries = self.mix(ends, torch.tensor([ends.size(1)]))
-        return Mixed(pieces, boundaries.unflatten(0, (-1, 2)))
-
-    def pool_documents(
-        self, mixed: Mixed, windows: Windows, n_sequences: Sequence[int], how: str
-    ) -> tuple[Tensor, Tensor]:
-        """Vectors of n documents, (n, width), and of their S sequences, (S, width).
-
-        n_sequences: (n,), each sequence with at least one window. how: see text_pooling.py.
+        n_sequences: (n,), of each document; wanted for doc_pooling. Each has a window at least.
         """
-        device = mixed.pieces.device
-        n_windows = windows.edges[:, 1] - windows.edges[:, 0] + 1  # (S,)
-        sizes = torch.tensor(n_sequences)
-        owners = torch.repeat_interleave(torch.arange(len(sizes)), sizes)  # (S,)
-        n_in_documents = n_windows.new_zeros(len(sizes)).index_add(0, owners, n_windows)
-        groups = (
-            (windows.document_lengths, n_in_documents),
-            (windows.sequence_lengths, n_windows),
+        maps: dict[int, Tensor] = {}
+        attention = maps if wanted.attention else None
+        layers = tokens = mixed = None
+        if wanted.layers or wanted.boundaries or self.mix.whole_documents:
+            every = range(self.encoder.n_layers)
+            layers = self._run(windows, every, swap, attention).transpose(0, 1)
+        if layers is not None and (wanted.layers or self.mix.of_tokens):
+            tokens = self._pool_layers(layers, windows)
+        if tokens is not None and self.mix.of_tokens:
+            vectors = self._mix_tokens(tokens, windows)
+        else:
+            if layers is None:
+                mixed = self._run(windows, self.mix.layers, self._mix_all, attention)
+            else:
+                mixed = self._mix_rows(layers, windows)
+            vectors = self._pool(mixed, windows)
+        documents, sequences = self._pool_texts(mixed, windows, wanted, n_sequences)
+        return Embedded(
+            self._project(vectors, windows),
+            tokens if wanted.layers else None,
+            None if layers is None or not wanted.boundaries else find_edges(layers, windows),
+            documents,
+            sequences,
+            [maps[i] for i in sorted(maps)] if wanted.attention else None,
         )
-        documents, sequences = (
-            pool_groups(*mixed, n_pieces.to(device), n.to(device), how) for n_pieces, n in groups
-        )
-        if self.projection is not None:
-            return self.projection(documents), self.projection(sequences)
-        return documents, sequences
-
-    def pool_layers(self, layers: Tensor, windows: Windows) -> Tensor:
-        """Each layer's vectors of all tokens. (L, P, D) to (L, W, D)."""
-        starts, lengths = windows.starts.to(layers.device), windows.lengths.to(layers.device)
-        return torch.stack([self.pool(layer, starts, lengths) for layer in layers])
 
     def take_mix(self, mix: LayerMix) -> None:
         """Make vectors with another mix, and without a projection."""
@@ -173,50 +115,111 @@ class Embedder(nn.Module):
         if self.projection is not None:
             self.projection.reset_parameters()
 
-    def pool_tokens(self, pieces: Tensor, windows: Windows) -> Tensor:
-        """(P, mix.width) to (W, width)."""
-        starts, lengths = windows.starts.to(pieces.device), windows.lengths.to(pieces.device)
-        return self._project(self.pool(pieces, starts, lengths), windows)
+    def _run(
+        self,
+        windows: Windows,
+        layers: Sequence[int],
+        make_rows: MakeRows,
+        attention: dict[int, Tensor] | None,
+    ) -> Tensor:
+        """Run the encoder over all batches.
 
-    def _encode_batch(self, batch: PieceBatch, layers: Sequence[int]) -> Encoded:
-        """Some layers of the pieces that a batch owns, and of all its boundaries."""
-        places = (batch.windows,) if self.encoder.stateful else ()
-        with self.cast_products():
-            encoded = self.encoder(batch.ids, batch.mask, *places)
-        chosen = [encoded[layer] for layer in layers]
-        del encoded
-        last = batch.mask.sum(dim=1).cumsum(dim=0) - 1  # (B,), of the N real steps
-        first = torch.cat([last.new_zeros(1), last[:-1] + 1])
-        ends = torch.stack([first, last], dim=1)  # (B, 2)
-        dtype = next(self.parameters()).dtype
-        boundaries = torch.stack([layer[ends].to(dtype) for layer in chosen])
-        rows = batch.rows.to(batch.mask.device)
-        return Encoded(take_rows(chosen, rows, dtype), boundaries)
+        layers: those to make rows of. attention: takes the weights of each window by its number.
+        Returns the rows of all pieces and windows, (P + 2 N, ...).
+        """
+        device = next(self.parameters()).device
+        if not windows.batches:
+            return make_rows(torch.zeros(len(layers), 0, self.encoder.width, device=device))
 
-    def _collect(
-        self, windows: Windows, function: Callable[[PieceBatch], tuple[Tensor, Tensor]]
-    ) -> tuple[Tensor, Tensor]:
-        """What a function makes of each batch: a row for each piece, and two for each window."""
-        seconds: list[Tensor] = []
+        def encode(batch: PieceBatch) -> Tensor:
+            return make_rows(self._encode_batch(batch, layers, attention))
 
-        def run(batches: Iterator[PieceBatch]) -> Iterator[Tensor]:
+        def run_all() -> Iterator[Tensor]:
             n_kept = 0
-            device = next(self.parameters()).device
-            for batch in batches:
+            for batch in windows.batches:
                 batch = batch._replace(ids=batch.ids.to(device), mask=batch.mask.to(device))
                 n_kept += batch.mask.numel()
                 again = self.recomputes_batches or n_kept > windows.budget
                 if again and torch.is_grad_enabled() and not self.encoder.stateful:
-                    first, second = compute_again(self.encoder, function, batch)
+                    yield compute_again(self.encoder, encode, batch)
                 else:
-                    first, second = function(batch)
-                seconds.append(second.unflatten(0, (-1, 2)))
-                yield first
+                    yield encode(batch)
 
-        batches = windows.batches
-        firsts = in_order(run(iter(batches)), [batch.pieces for batch in batches])
-        ends = in_order(iter(seconds), [batch.windows for batch in batches])
-        return firsts, ends.flatten(0, 1)
+        n_pieces = count_pieces(windows)
+        firsts = [n_pieces + 2 * batch.windows for batch in windows.batches]
+        places = [
+            torch.cat([batch.pieces, first, first + 1])
+            for batch, first in zip(windows.batches, firsts, strict=True)
+        ]
+        return in_order(run_all(), places)
+
+    def _encode_batch(
+        self, batch: PieceBatch, layers: Sequence[int], attention: dict[int, Tensor] | None
+    ) -> Tensor:
+        """Some layers of the p pieces that a batch owns, then the first and the last step of each
+        of its B windows. (l, p + 2 B, D)"""
+        places = (batch.windows,) if self.encoder.stateful else ()
+        maps: list[Tensor] = []
+        recording = {} if attention is None else {"attention": maps}
+        with self.cast_products():
+            encoded = self.encoder(batch.ids, batch.mask, *places, **recording)
+        if attention is not None:
+            attention.update(zip(batch.windows.tolist(), maps, strict=True))
+        chosen = [encoded[layer] for layer in layers]
+        del encoded
+        last = batch.mask.sum(dim=1).cumsum(dim=0) - 1  # (B,), of the N real steps
+        first = torch.cat([last.new_zeros(1), last[:-1] + 1])
+        rows = torch.cat([batch.rows.to(batch.mask.device), first, last])
+        return take_rows(chosen, rows, next(self.parameters()).dtype)
+
+    def _mix_all(self, layers: Tensor) -> Tensor:
+        """All rows as one document. (l, r, D) to (r, mix.width)"""
+        return self.mix(layers, torch.tensor([layers.size(1)]))
+
+    def _mix_rows(self, layers: Tensor, windows: Windows) -> Tensor:
+        """(L, P + 2 N, D) to (P + 2 N, mix.width); to (P, mix.width) where layer_norm "document"
+        leaves windows out of its statistics."""
+        if list(self.mix.layers) != list(range(len(layers))):
+            layers = layers[list(self.mix.layers)]
+        if not self.mix.whole_documents or self.mix.whole_batch:
+            return self._mix_all(layers)
+        return self.mix(layers[:, : count_pieces(windows)], windows.document_lengths)
+
+    def _mix_tokens(self, tokens: Tensor, windows: Windows) -> Tensor:
+        """(L, W, D) to (W, mix.width)"""
+        has_pieces, n_tokens = find_tokens(windows)
+        return mix_tokens(self.mix, tokens, has_pieces.to(tokens.device), n_tokens)
+
+    def _pool(self, rows: Tensor, windows: Windows) -> Tensor:
+        """Of each token the vector of its pieces. (P or P + 2 N, d) to (W, d)"""
+        starts, lengths = windows.starts.to(rows.device), windows.lengths.to(rows.device)
+        return self.pool(rows[: count_pieces(windows)], starts, lengths)
+
+    def _pool_layers(self, layers: Tensor, windows: Windows) -> Tensor:
+        """(L, P + 2 N, D) to (L, W, D)"""
+        return torch.stack([self._pool(layer, windows) for layer in layers])
+
+    def _pool_texts(
+        self, mixed: Tensor | None, windows: Windows, wanted: Wanted, n_sequences: Sequence[int]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Vectors of n documents, (n, width), and of their S sequences, (S, width)."""
+        if wanted.doc_pooling is None or mixed is None or not windows.batches:
+            return None, None
+        n_pieces = count_pieces(windows)
+        pieces, ends = mixed[:n_pieces], mixed[n_pieces:].unflatten(0, (-1, 2))
+        n_windows = windows.edges[:, 1] - windows.edges[:, 0] + 1  # (S,)
+        sizes = torch.tensor(n_sequences)
+        owners = torch.repeat_interleave(torch.arange(len(sizes)), sizes)  # (S,)
+        n_in_documents = n_windows.new_zeros(len(sizes)).index_add(0, owners, n_windows)
+        groups = (windows.document_lengths, n_in_documents), (windows.sequence_lengths, n_windows)
+        found = []
+        for sizes_in_pieces, sizes_in_windows in groups:
+            lengths = sizes_in_pieces.to(mixed.device), sizes_in_windows.to(mixed.device)
+            pooled = pool_groups(pieces, ends, *lengths, wanted.doc_pooling)
+            if self.projection is not None:
+                pooled = self.projection(pooled)
+            found.append(F.normalize(pooled) if wanted.normalize else pooled)
+        return found[0], found[1]
 
     def _project(self, tokens: Tensor, windows: Windows) -> Tensor:
         """(W, mix.width) to (W, width)."""
@@ -225,6 +228,26 @@ class Embedder(nn.Module):
         # The bias would give a vector to tokens that have no pieces.
         has_pieces = windows.lengths.to(tokens.device) > 0
         return self.projection(tokens) * has_pieces[:, None]
+
+
+def swap(layers: Tensor) -> Tensor:
+    """(L, r, D) to (r, L, D)"""
+    return layers.transpose(0, 1)
+
+
+def count_pieces(windows: Windows) -> int:
+    """P, the pieces of all documents."""
+    return int(windows.document_lengths.sum())
+
+
+def find_edges(layers: Tensor, windows: Windows) -> Tensor:
+    """The first step of the first window, and the last one of the last window, of each sequence.
+
+    layers: (L, P + 2 N, D). Returns (L, S, 2, D).
+    """
+    ends = layers[:, count_pieces(windows) :].unflatten(1, (-1, 2))  # (L, N, 2, D)
+    first, last = windows.edges.to(layers.device).T  # (S,)
+    return torch.stack([ends[:, first, 0], ends[:, last, 1]], dim=2)
 
 
 def take_rows(layers: list[Tensor], rows: Tensor, dtype: torch.dtype) -> Tensor:

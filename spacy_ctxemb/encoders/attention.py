@@ -63,7 +63,7 @@ class SelfAttention(nn.Module):
             return qkv
         return torch.cat([rotation(qkv[:, :2]), qkv[:, 2:]], dim=1)
 
-    def weigh(
+    def weights(
         self, x: Tensor, steps: Steps, bias: Bias | None, rotation: Rotation | None
     ) -> list[Tensor]:
         """The attention weights of each window. (n_heads, T, T) each: from a step, to a step."""

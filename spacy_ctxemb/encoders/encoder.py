@@ -45,7 +45,8 @@ class Encoder(nn.Module, ABC):
     #: Whether a call begins where the last one stopped, so that the order of calls matters.
     stateful: bool = False
 
-    #: Whether there is attention, so that `weigh` is implemented.
+    #: Whether `forward` takes a list `attention`, and puts into it the attention weights of each
+    #: window: (n_blocks, n_heads, T, T), from a step, to a step.
     has_attention: ClassVar[bool] = False
 
     n_ids: int
@@ -70,10 +71,6 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def parameter_layers(self) -> dict[str, int]:
         """The layer, from 0, of each parameter by its name: the highest that it is part of."""
-
-    def weigh(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
-        """Attention weights of each window, (n_blocks, n_heads, T, T): from a step, to a step."""
-        raise NotImplementedError
 
     def reset_state(self) -> None:
         """Forget what a stateful encoder has carried from call to call; others carry nothing."""

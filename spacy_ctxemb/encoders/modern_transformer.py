@@ -93,24 +93,22 @@ class ModernTransformerEncoder(Encoder):
         self.final_norm = LayerNorm(width, eps=layer_norm_epsilon, bias=False)
         self.stream_dtype: torch.dtype | None = None
 
-    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, ids: Tensor, mask: Tensor, *, attention: list[Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
         """ids, mask: (B, T). Returns L of (N, D)."""
         steps = Steps(mask)
         layers = [self.embed(ids, steps)]
-        for block, bias, rotation in self.each_block(steps):
-            layers.append(block(layers[-1], steps, bias, rotation))
-        layers[-1] = self.final_norm(layers[-1])
-        return tuple(layers)
-
-    def weigh(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
-        """Attention weights of each window: (n_blocks, n_heads, T, T), from a step, to a step."""
-        steps = Steps(mask)
-        x = self.embed(ids, steps)
         maps: list[list[Tensor]] = []
         for block, bias, rotation in self.each_block(steps):
-            maps.append(block.attention.weigh(block.attention_norm(x), steps, bias, rotation))
-            x = block(x, steps, bias, rotation)
-        return [torch.stack(window) for window in zip(*maps, strict=True)]
+            if attention is not None:
+                x = block.attention_norm(layers[-1])
+                maps.append(block.attention.weights(x, steps, bias, rotation))
+            layers.append(block(layers[-1], steps, bias, rotation))
+        layers[-1] = self.final_norm(layers[-1])
+        if attention is not None:
+            attention.extend(torch.stack(window) for window in zip(*maps, strict=True))
+        return tuple(layers)
 
     def embed(self, ids: Tensor, steps: Steps) -> Tensor:
         """Layer 0: context-free vectors. (N, D)"""

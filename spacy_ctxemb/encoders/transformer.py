@@ -109,29 +109,29 @@ class TransformerEncoder(Encoder):
         self.stream_dtype: torch.dtype | None = None
 
     def forward(
-        self, ids: Tensor, mask: Tensor, segments: Tensor | None = None
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        segments: Tensor | None = None,
+        *,
+        attention: list[Tensor] | None = None,
     ) -> tuple[Tensor, ...]:
         """ids, mask, segments: (B, T); no segments means segment 0. Returns L of (N, D)."""
         steps = Steps(mask)
         layers = [self.embed(ids, steps, segments)]
+        maps: list[list[Tensor]] = []
         if self.position_bias is not None:
             for run in steps.runs:
                 steps.prepare(self.position_bias, run.length)
         for block in self.each_block():
+            if attention is not None:
+                maps.append(block.attention_weights(layers[-1], steps, self.position_bias))
             layers.append(block(layers[-1], steps, self.position_bias))
         if self.final_norm is not None:
             layers[-1] = self.final_norm(layers[-1])
+        if attention is not None:
+            attention.extend(torch.stack(window) for window in zip(*maps, strict=True))
         return tuple(layers)
-
-    def weigh(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
-        """Attention weights of each window: (n_blocks, n_heads, T, T), from a step, to a step."""
-        steps = Steps(mask)
-        x = self.embed(ids, steps, None)
-        maps: list[list[Tensor]] = []
-        for block in self.each_block():
-            maps.append(block.weigh(x, steps, self.position_bias))
-            x = block(x, steps, self.position_bias)
-        return [torch.stack(window) for window in zip(*maps, strict=True)]
 
     def embed(self, ids: Tensor, steps: Steps, segments: Tensor | None) -> Tensor:
         """Layer 0: context-free vectors. (N, D)"""
@@ -199,10 +199,10 @@ class Block(Part):
         x = self.attention_norm(x + self.dropout(self.attention(x, steps, bias)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 
-    def weigh(self, x: Tensor, steps: Steps, bias: Bias | None) -> list[Tensor]:
+    def attention_weights(self, x: Tensor, steps: Steps, bias: Bias | None) -> list[Tensor]:
         """The attention weights of each window. (n_heads, T, T) each"""
         x = self.attention_norm(x) if self.pre_norm else x
-        return self.attention.weigh(x, steps, bias, None)
+        return self.attention.weights(x, steps, bias, None)
 
 
 def check_heads(width: int, n_heads: int) -> None:

@@ -20,26 +20,9 @@ from ..errors import Errors
 Backprop = Callable[[list[Any]], Any]
 
 
-class Listener(Tok2VecListener):
-    """spaCy's listener, with a weight.
-
-    grad_factor: of the gradient that goes upstream; 0 for none. What the upstream learns is the sum
-        over its listeners, so that this weighs them against each other. One factor for all of them
-        would be lost on Adam.
-    """
-
-    name = "ctxemb-listener"
-
-    def __init__(self, upstream_name: str, width: int, *, grad_factor: float) -> None:
-        super().__init__(upstream_name, width)
-        set_grad_factor(self, grad_factor)
-
-
-def set_grad_factor(listener: Tok2VecListener, factor: float) -> None:
-    """Give a listener a weight."""
-    if not 0.0 <= factor < math.inf:
-        raise ValueError(Errors.E139.format(factor=factor))
-    vars(listener)["grad_factor"] = factor
+#: The name of a listener's guard among its attributes, which Thinc copies with a model. It is not
+#: stored: who reads from whom is found out anew when a pipeline is loaded.
+GUARD = "ctxemb_guard"
 
 
 @dataclass
@@ -47,32 +30,54 @@ class Guard:
     """What a guarded listener knows.
 
     upstream, component: the names of the pipe that writes the vectors and of the one that reads.
+    grad_factor: of the gradient that goes upstream.
     last_readers: where this component is the last to read, and is to drop what it has read: how
         many listeners of it read from each Doc first. 0 elsewhere.
     sample: Docs for which zeros will do, since a model infers its shapes from them.
     """
 
     upstream: str
-    component: str
+    component: str = ""
+    grad_factor: float = 1.0
     last_readers: int = 0
     sample: Sequence[Doc] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.grad_factor < math.inf:
+            raise ValueError(Errors.E139.format(factor=self.grad_factor))
 
-def guard(listener: Tok2VecListener, guard: Guard) -> None:
+
+class Listener(Tok2VecListener):
+    """spaCy's listener, with a weight.
+
+    grad_factor: of the gradient that goes upstream; 0 for none. What the upstream learns is the sum
+        over its listeners, so that this weighs them against each other. One factor for all of them
+        would be lost on Adam. Raises E139 where it is below 0 or not finite.
+    """
+
+    name = "ctxemb-listener"
+
+    def __init__(self, upstream_name: str, width: int, *, grad_factor: float) -> None:
+        super().__init__(upstream_name, width)
+        self.attrs[GUARD] = Guard(upstream_name, grad_factor=grad_factor)
+
+
+def guard(listener: Tok2VecListener, upstream: str, component: str) -> None:
     """Make one of spaCy's listeners check what it gets."""
     listener._func = listen
     listener.init = remember_sample
-    set_guard(listener, guard)
+    set_names(listener, upstream, component)
 
 
-def set_guard(listener: Tok2VecListener, guard: Guard) -> None:
+def set_names(listener: Tok2VecListener, upstream: str, component: str) -> None:
     """Tell a listener whom it reads from, and for whom."""
-    vars(listener)["guard"] = guard
+    known = listener.attrs.setdefault(GUARD, Guard(upstream))
+    known.upstream, known.component = upstream, component
 
 
-def get_guard(listener: Tok2VecListener) -> Guard:
+def get_guard(listener: Model[Any, Any]) -> Guard:
     """The guard of a listener that has one."""
-    return cast(Guard, vars(listener)["guard"])
+    return cast(Guard, listener.attrs[GUARD])
 
 
 class Carrier(NamedTuple):
@@ -88,41 +93,50 @@ class Carrier(NamedTuple):
 
 
 def listen(
-    listener: Tok2VecListener, docs: list[Doc], is_train: bool
+    listener: Model[Any, Any], docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Backprop]:
     """The vectors of each Doc: while training what the upstream sent, else doc.tensor."""
     return fetch(listener, docs, is_train, TENSOR)
 
 
 def fetch(
-    listener: Tok2VecListener, docs: list[Doc], is_train: bool, carrier: Carrier
+    listener: Model[Any, Any], docs: list[Doc], is_train: bool, carrier: Carrier
 ) -> tuple[list[Any], Backprop]:
     """What the upstream sent, while training, else what the Docs carry."""
+    known = get_guard(listener)
     # What another batch has left behind is not meant: these Docs carry vectors, or it is an error.
-    batch_id = listener._batch_id
-    if is_train and batch_id is not None and batch_id == listener.get_batch_id(docs):
+    if is_train and isinstance(listener, Tok2VecListener) and has_batch(listener, docs):
         outputs = cast(list[Any], listener._outputs)
         backprop_upstream = cast(Backprop, listener._backprop)
 
         def backprop(d_outputs: list[Any]) -> Any:
             # Used up: a later batch of frozen vectors must not find it.
-            listener._batch_id = listener._outputs = listener._backprop = None
-            factor = vars(listener).get("grad_factor", 1.0)
-            if factor == 0.0:
+            forget_batch(listener)
+            if known.grad_factor == 0.0:
                 return []
-            if factor != 1.0:
-                d_outputs = [factor * gradient for gradient in d_outputs]
+            if known.grad_factor != 1.0:
+                d_outputs = [known.grad_factor * gradient for gradient in d_outputs]
             return backprop_upstream(d_outputs)
 
         return outputs, backprop
     if is_train:
-        get_guard(listener).sample = []
+        known.sample = []
     outputs = [carrier.read(listener, doc, is_train) for doc in docs]
-    last_readers = get_guard(listener).last_readers
-    if last_readers and not is_train:
+    if known.last_readers and not is_train:
         for doc in docs:
-            release(doc, carrier, last_readers)
+            release(doc, carrier, known.last_readers)
     return outputs, no_backprop
+
+
+def has_batch(listener: Tok2VecListener, docs: list[Doc]) -> bool:
+    """Whether the upstream has sent what it made of these Docs."""
+    batch_id = listener._batch_id
+    return batch_id is not None and batch_id == listener.get_batch_id(docs)
+
+
+def forget_batch(listener: Tok2VecListener) -> None:
+    """Let a listener read Docs again."""
+    listener._batch_id = listener._outputs = listener._backprop = None
 
 
 def release(doc: Doc, carrier: Carrier, n_readers: int) -> None:
@@ -134,7 +148,7 @@ def release(doc: Doc, carrier: Carrier, n_readers: int) -> None:
         carrier.drop(doc)
 
 
-def read_vectors(listener: Tok2VecListener, doc: Doc, is_train: bool) -> Floats2d:
+def read_vectors(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats2d:
     """doc.tensor, or an error where it is missing or somebody else's."""
     known = get_guard(listener)
     width = listener.get_dim("nO")
@@ -163,7 +177,7 @@ TENSOR = Carrier(read_vectors, drop_vectors, "ctxemb_tensor_readers")
 
 
 def remember_sample(
-    listener: Tok2VecListener, X: Sequence[Doc] | None = None, Y: object = None
+    listener: Model[Any, Any], X: Sequence[Doc] | None = None, Y: object = None
 ) -> None:
     """While a model infers its shapes it sees sample Docs without vectors."""
     get_guard(listener).sample = list(X or ())

@@ -12,15 +12,18 @@ import safetensors.torch
 import torch
 from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
-from thinc.api import get_torch_default_device, xp2torch
+from thinc.api import Model, get_torch_default_device, xp2torch
 from thinc.types import Floats2d, Floats3d
 
 from .. import doc_vectors
 from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
-from ..thinc_model.model import ContextualModel, get_shim, split_docs, split_layers
+from ..thinc_model.arrays import split_docs, split_layers
+from ..thinc_model.embedder_shim import get_shim
+from ..thinc_model.model import ContextualModel
 from ..thinc_model.torch_shim import TorchShim, backpropagate, to_array
 from .guarded import (
+    GUARD,
     Backprop,
     Carrier,
     Guard,
@@ -28,8 +31,7 @@ from .guarded import (
     get_guard,
     no_backprop,
     remember_sample,
-    set_grad_factor,
-    set_guard,
+    set_names,
 )
 
 ARCHITECTURE = "spacy-ctxemb.LayerMixListener.v1"
@@ -53,43 +55,36 @@ class LayerMixListener(Tok2VecListener):
         grad_factor: float = 1.0,
     ) -> None:
         super().__init__(upstream_name, width)
-        set_grad_factor(self, grad_factor)
         self._func = listen_to_layers
         self.init = init
         self.shims.append(MixShim(width, layer_norm))
-        set_guard(self, Guard(upstream_name, component=""))
-
-    @property
-    def shim(self) -> "MixShim":
-        return cast(MixShim, self.shims[0])
+        self.attrs[GUARD] = Guard(upstream_name, grad_factor=grad_factor)
 
     @property
     def mix(self) -> TokenMix:
-        return self.shim.mix
+        return get_mix_shim(self).mix
 
-    def link(self, guard: Guard, *, n_layers: int, width: int) -> None:
-        """Fit the encoder of an upstream component."""
-        if self.get_dim("nO") != width:
-            raise ValueError(
-                Errors.E075.format(
-                    component=guard.component,
-                    found=self.get_dim("nO"),
-                    name=guard.upstream,
-                    width=width,
-                )
+    def link(self, upstream: str, component: str, *, n_layers: int, width: int) -> None:
+        """Fit the encoder of an upstream component.
+
+        Raises E075 for another width than the encoder's, and E071 for a trained mix of another
+        number of layers.
+        """
+        found = self.get_dim("nO")
+        if found != width:
+            message = Errors.E075.format(
+                component=component, found=found, name=upstream, width=width
             )
-        if self.mix.n_layers != n_layers:
-            if self.shim.is_trained:
-                raise ValueError(
-                    Errors.E071.format(
-                        component=guard.component,
-                        found=self.mix.n_layers,
-                        name=guard.upstream,
-                        n_layers=n_layers,
-                    )
+            raise ValueError(message)
+        shim = get_mix_shim(self)
+        if shim.mix.n_layers != n_layers:
+            if shim.is_trained:
+                message = Errors.E071.format(
+                    component=component, found=shim.mix.n_layers, name=upstream, n_layers=n_layers
                 )
-            self.shim.build_mix(n_layers)
-        set_guard(self, guard)
+                raise ValueError(message)
+            shim.build_mix(n_layers)
+        set_names(self, upstream, component)
 
 
 class MixShim(TorchShim):
@@ -119,34 +114,40 @@ class MixShim(TorchShim):
         return super().from_bytes(data)
 
 
+def get_mix_shim(listener: Model[Any, Any]) -> MixShim:
+    """The mix of a listener, also of a copy, for which Thinc makes a plain model."""
+    return cast(MixShim, listener.shims[0])
+
+
 def init(
-    listener: LayerMixListener, X: Sequence[Doc] | None = None, Y: list[Floats2d] | None = None
+    listener: Model[Any, Any], X: Sequence[Doc] | None = None, Y: list[Floats2d] | None = None
 ) -> None:
     """Begin with a plain average."""
     remember_sample(listener, X, Y)
-    listener.mix.reset_parameters()
+    get_mix_shim(listener).mix.reset_parameters()
 
 
 def listen_to_layers(
-    listener: LayerMixListener, docs: list[Doc], is_train: bool
+    listener: Model[Any, Any], docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Backprop]:
     """The mixed vectors of each Doc, (n_tokens, D)."""
-    if not listener.mix.n_layers:  # neither linked nor loaded
-        raise RuntimeError(Errors.E073.format(upstream=listener.upstream_name))
+    mix = get_mix_shim(listener).mix
+    if not mix.n_layers:  # neither linked nor loaded
+        raise RuntimeError(Errors.E073.format(upstream=get_guard(listener).upstream))
     by_doc, backprop_layers = fetch(listener, docs, is_train, LAYERS)
     if not docs:
         return [], no_backprop
     joined = listener.ops.xp.concatenate(by_doc, axis=1)
-    layers = xp2torch(joined, device=listener.shim.device)  # (L, W, D)
+    layers = xp2torch(joined, device=get_mix_shim(listener).device)  # (L, W, D)
     has_vector = layers.ne(0).any(dim=2).any(dim=0)  # (W,)
     n_tokens = torch.stack([part.sum() for part in has_vector.split([len(doc) for doc in docs])])
     if not is_train:
         with torch.inference_mode():
-            mixed = mix_tokens(listener.mix, layers, has_vector, n_tokens)
+            mixed = mix_tokens(mix, layers, has_vector, n_tokens)
         return split_docs(to_array(mixed, listener.ops), docs), no_backprop
     layers.requires_grad_(backprop_layers is not no_backprop)
     with torch.enable_grad():
-        mixed = mix_tokens(listener.mix, layers, has_vector, n_tokens)
+        mixed = mix_tokens(mix, layers, has_vector, n_tokens)
 
     def backprop(d_mixed: list[Floats2d]) -> list[Doc]:
         gradient = listener.ops.xp.concatenate(d_mixed)
@@ -159,10 +160,10 @@ def listen_to_layers(
     return split_docs(to_array(mixed.detach(), listener.ops), docs), backprop
 
 
-def read_layers(listener: LayerMixListener, doc: Doc, is_train: bool) -> Floats3d:
+def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d:
     """doc._.ctxemb, or an error where it is missing or of another shape. (L, n_tokens, D)"""
     known = get_guard(listener)
-    expected = (listener.mix.n_layers, len(doc), listener.get_dim("nO"))
+    expected = (get_mix_shim(listener).mix.n_layers, len(doc), listener.get_dim("nO"))
     layers = doc._.get(doc_vectors.LAYERS)
     if layers is None:
         if len(doc) and not any(doc is sample for sample in known.sample):

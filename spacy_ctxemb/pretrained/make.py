@@ -14,7 +14,7 @@ from spacy.util import load_config, load_model_from_config
 
 from ..component import ContextualEmbedder
 from ..files import replacing
-from ..thinc_model.model import find_shims
+from ..thinc_model.embedder_shim import find_shims
 from . import MODEL, WEIGHTS
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc, Token
 
-from ..thinc_model.model import ContextualModel, find_shims
+from ..thinc_model.embedder_shim import find_shims
+from ..thinc_model.model import ContextualModel
 from .settings import PretrainSettings
 
 #: Held-out texts among which neighbours are looked for, and characters of each.

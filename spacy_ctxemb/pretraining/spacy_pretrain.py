@@ -27,9 +27,9 @@ from ..objectives import BiLMObjective, MaskedLMObjective, Objective
 from ..objectives.bilm_loss import N_SPECIAL, build_vocabulary
 from ..objectives.objective import NO_TARGET
 from ..pieces.subwords import SubwordPieces
-from ..stack.stack import get_members, is_stack
-from ..thinc_model.embedder_shim import EmbedderShim
-from ..thinc_model.model import ContextualModel, find_shims, set_encoder_dropout
+from ..stack.stack import ALONE, get_members
+from ..thinc_model.embedder_shim import EmbedderShim, find_shims
+from ..thinc_model.model import ContextualModel, set_encoder_dropout
 from ..windows.cut import PieceBatch
 from ..windows.docs import encode_docs
 
@@ -59,8 +59,9 @@ def build_objective_model(tok2vec: ContextualModel, objective: Objective) -> Obj
 
 def get_pretrained_shim(tok2vec: ContextualModel) -> EmbedderShim:
     """The embedder to pretrain, ready for an objective."""
-    if is_stack(tok2vec):
-        raise RuntimeError(Errors.E133.format(members=list(get_members(tok2vec))))
+    members = list(get_members(tok2vec))
+    if members != [ALONE]:
+        raise RuntimeError(Errors.E133.format(members=members))
     shims = find_shims(tok2vec)
     if len(shims) != 1:
         raise RuntimeError(Errors.E032.format(name=tok2vec.name))

@@ -1,24 +1,27 @@
 """Several encoders at once, as one model."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Floats2d
+from thinc.types import Floats2d, Floats3d
 
+from ..cache.feature_cache import FeatureCache, find_obstacle
+from ..embedder.embedded import VECTORS, Wanted
 from ..errors import Errors
-from ..thinc_model.embedder_shim import EmbedderShim
-from ..thinc_model.model import ContextualModel, find_shims, join, split_docs
-from ..thinc_model.torch_shim import to_array
+from ..thinc_model.embed_docs import Backprop, Outputs, drop
+from ..thinc_model.embedder_shim import find_shims, get_shim
+from ..thinc_model.model import ContextualModel
+from ..thinc_model.model import embed as embed_encoder
+from .combine import combine_members, find_mix
 from .weighted_sum import MemberMixShim
 
 COMBINE = ("concat", "mix")
 
-#: Sends the gradients of a stack's vectors back: one array a Doc to one array a Doc and member.
-Split = Callable[[list[Floats2d]], list[list[Floats2d]]]
+#: The name of an encoder that is not in a Stack.
+ALONE = ""
 
 
 class StackModel(Model[list[Doc], list[Floats2d]]):
@@ -98,30 +101,15 @@ def is_stack(model: Model[Any, Any]) -> bool:
 
 
 def get_members(model: Model[Any, Any]) -> dict[str, ContextualModel]:
-    """The members of a Stack by their names."""
+    """The members of a Stack by their names; another model is its only member, without a name."""
+    if not is_stack(model):
+        return {ALONE: model}
     return dict(zip(model.attrs["members"], model.layers, strict=True))
 
 
-def list_encoders(nlp: Language) -> Iterator[tuple[str, EmbedderShim]]:
-    """All encoders of a pipeline: by the names of components, or as COMPONENT.MEMBER."""
-    for name, pipe in nlp.components:
-        model = getattr(pipe, "model", None)
-        if not isinstance(model, Model):
-            continue
-        names = {
-            shim.id: f"{name}.{key}"
-            for node in model.walk()
-            if is_stack(node)
-            for key, member in get_members(node).items()
-            for shim in find_shims(member)
-        }
-        for shim in find_shims(model):
-            yield names.get(shim.id, name), shim
-
-
-def is_of(name: str, component: str | None) -> bool:
-    """Whether an encoder of this name is meant: by its own name or by its component's."""
-    return component is None or name == component or name.startswith(f"{component}.")
+def is_encoder(member: Model[Any, Any]) -> bool:
+    """Whether a model is an encoder alone, with files of its own."""
+    return bool(member.shims) and member.shims == cast(list[Any], find_shims(member))
 
 
 def init(
@@ -134,72 +122,69 @@ def init(
         shim.initialise()
 
 
-def find_mix(model: ContextualModel) -> list[MemberMixShim]:
-    """The mix of a Stack, if it has one."""
-    return cast(list[MemberMixShim], model.shims)
-
-
 def forward(
     model: ContextualModel, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
     """Vectors of the tokens of each Doc: (n_tokens, width) each."""
-    if not any(len(doc) for doc in docs):  # which not every model of spaCy can do
-        width = model.get_dim("nO")
-        return [model.ops.alloc2f(0, width) for _ in docs], lambda d_vectors: []
-    outputs, callbacks = zip(*(member(docs, is_train) for member in model.layers), strict=True)
-    vectors, split = combine_members(model, docs, outputs, is_train)
+    outputs, backprop_outputs = embed(model, docs, VECTORS, is_train=is_train)
 
     def backprop(d_vectors: list[Floats2d]) -> list[Doc]:
-        for callback, gradients in zip(callbacks, split(d_vectors), strict=True):
-            callback(gradients)
+        backprop_outputs(d_vectors, None)
         return []
 
-    return vectors, backprop
+    return [one.vectors for one in outputs], backprop
 
 
-def combine_members(
+def embed(
     model: ContextualModel,
     docs: Sequence[Doc],
-    outputs: Sequence[list[Floats2d]],
+    wanted: Wanted,
+    *,
     is_train: bool,
-) -> tuple[list[Floats2d], Split]:
-    """The vectors of each Doc from those of each member."""
-    for shim in find_mix(model):
-        return mix(shim, model, docs, outputs, is_train)
-    return concatenate(model, outputs)
+    cache: FeatureCache | None = None,
+) -> tuple[list[Outputs], Backprop]:
+    """What a model makes of each Doc, be it a Stack or one encoder.
+
+    wanted: of a Stack no more than vectors. cache: asked first in prediction, by each encoder.
+    Returns a callback for the gradients of vectors and layers besides.
+    """
+    members = get_members(model)
+    if not is_stack(model):
+        return embed_member(members[ALONE], docs, wanted, cache, is_train=is_train)
+    if not any(len(doc) for doc in docs):  # which not every model of spaCy can do
+        width = model.get_dim("nO")
+        return [Outputs(model.ops.alloc2f(0, width)) for _ in docs], drop
+    outputs, callbacks = zip(
+        *(embed_member(m, docs, wanted, cache, is_train=is_train) for m in members.values()),
+        strict=True,
+    )
+    of_members = [[one.vectors for one in made] for made in outputs]
+    vectors, split = combine_members(model, docs, of_members, is_train)
+
+    def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
+        if d_vectors is not None:
+            for callback, gradients in zip(callbacks, split(d_vectors), strict=True):
+                callback(gradients, None)
+
+    return [Outputs(x) for x in vectors], backprop
 
 
-def concatenate(
-    model: ContextualModel, outputs: Sequence[list[Floats2d]]
-) -> tuple[list[Floats2d], Split]:
-    """Side by side."""
-    ops, xp = model.ops, model.ops.xp
-    ends = xp.cumsum(xp.array([member.get_dim("nO") for member in model.layers]))[:-1].tolist()
-    joined = [xp.concatenate(vectors, axis=1) for vectors in zip(*outputs, strict=True)]
-
-    def split(gradients: list[Floats2d]) -> list[list[Floats2d]]:
-        by_doc = [xp.split(gradient, ends, axis=1) for gradient in gradients]
-        return [list(map(ops.as_contig, parts)) for parts in zip(*by_doc, strict=True)]
-
-    return joined, split
-
-
-def mix(
-    shim: MemberMixShim,
-    model: ContextualModel,
+def embed_member(
+    member: ContextualModel,
     docs: Sequence[Doc],
-    outputs: Sequence[list[Floats2d]],
+    wanted: Wanted,
+    cache: FeatureCache | None,
+    *,
     is_train: bool,
-) -> tuple[list[Floats2d], Split]:
-    """As a learned sum."""
-    ops = model.ops
-    members = [join(vectors, axis=0, device=shim.device) for vectors in outputs]
-    if not is_train:
-        return split_docs(to_array(shim.predict(members), ops), docs), lambda gradients: []
-    mixed, backprop = shim.begin_update(members)
+) -> tuple[list[Outputs], Backprop]:
+    """The same of one member.
 
-    def split(gradients: list[Floats2d]) -> list[list[Floats2d]]:
-        found = backprop(join(gradients, axis=0, device=shim.device))
-        return [split_docs(to_array(gradient, ops), docs) for gradient in found]
-
-    return split_docs(to_array(mixed, ops), docs), split
+    What is more than an encoder has no cache: its other layers are not in the key.
+    """
+    if not is_encoder(member):
+        vectors, backprop = member(list(docs), is_train)
+        return [Outputs(x) for x in vectors], lambda d_vectors, d_layers: backprop(d_vectors)
+    shim = get_shim(member)
+    if cache is None or is_train or find_obstacle(shim, wanted):
+        return embed_encoder(member, docs, wanted, is_train=is_train)
+    return cache.embed_docs(shim, docs, wanted, member.ops), drop

@@ -4,17 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple, cast
+from typing import Any, cast
 
-import numpy as np
 import safetensors.torch
 import srsly
 import torch
-from numpy.typing import NDArray
-from thinc.api import Optimizer, get_torch_default_device
+from thinc.api import Model, Optimizer, get_torch_default_device
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from ..embedder.embedded import VECTORS, Embedded, Wanted
 from ..embedder.embedder import Embedder
 from ..embedder.training_precision import LossScale
 from ..encoders.derived_weights import Derived
@@ -37,36 +35,11 @@ from .torch_shim import (
     save_module,
 )
 
-Floats = NDArray[np.float32]
 #: Held while weights of the package are read.
 LOADING = Lock()
 
-BackpropLayers = Callable[[Tensor | None, Tensor | None], None]
-
-
-class Wanted(NamedTuple):
-    """What is wanted besides token vectors.
-
-    doc_pooling: see embedder/text_pooling.py; None for no vectors of documents. normalize: of
-    these, to length 1.
-    """
-
-    layers: bool = False
-    boundaries: bool = False
-    doc_pooling: str | None = None
-    normalize: bool = False
-    attention: bool = False
-
-
-class Predicted(NamedTuple):
-    """vectors: (W, width). layers: (L, W, D). boundaries: (L, S, 2, D), of each sequence.
-    documents, sentences: (n, width) and (S, width). None for what was not wanted."""
-
-    vectors: Floats
-    layers: Floats | None
-    boundaries: Floats | None
-    documents: Floats | None
-    sentences: Floats | None
+#: Takes the gradients of token vectors and of layers; None where there is none.
+Backprop = Callable[[Tensor | None, Tensor | None], None]
 
 
 class EmbedderShim(TorchShim):
@@ -157,80 +130,30 @@ class EmbedderShim(TorchShim):
         self.weights_replaced()
         self.has_loaded = True
 
-    def predict(self, windows: Windows) -> Tensor:
-        """Vectors of all tokens. (W, width)"""
+    def predict(
+        self, windows: Windows, wanted: Wanted = VECTORS, n_sequences: Sequence[int] = ()
+    ) -> Embedded:
+        """What the embedder makes of some windows; see Embedder.forward."""
         self.check_materialised()
         with torch.inference_mode():
-            vectors: Tensor = self.embedder(windows)
-        return vectors
+            embedded: Embedded = self.embedder(windows, wanted, n_sequences)
+        return embedded
 
-    def predict_outputs(
-        self, windows: Windows, n_sequences: Sequence[int], wanted: Wanted
-    ) -> Predicted:
-        """Vectors of all tokens, and what else is wanted.
-
-        n_sequences: of each document, each with windows where these are asked for.
-        """
-        self.check_materialised()
-        embedder = self.embedder
-        tokens = boundaries = documents = sentences = None
-        with torch.inference_mode():
-            if wanted.layers or wanted.boundaries or embedder.mix.whole_documents:
-                encoded = embedder.encode(windows)
-                vectors = embedder.combine(encoded, windows)
-                mixed = embedder.mix_encoded(encoded, windows) if wanted.doc_pooling else None
-                tokens = embedder.pool_layers(encoded.pieces, windows) if wanted.layers else None
-                first, last = windows.edges.to(encoded.boundaries.device).T  # (S,)
-                ends = encoded.boundaries[:, first, 0], encoded.boundaries[:, last, 1]
-                boundaries = torch.stack(ends, dim=2) if wanted.boundaries else None
-            elif wanted.doc_pooling and windows.batches:
-                mixed = embedder.mix_windows(windows)
-                vectors = embedder.pool_tokens(mixed.pieces, windows)
-            else:
-                mixed, vectors = None, embedder(windows)
-            if wanted.doc_pooling and mixed is not None:
-                pooled = embedder.pool_documents(mixed, windows, n_sequences, wanted.doc_pooling)
-                documents, sentences = (F.normalize(x) if wanted.normalize else x for x in pooled)
-        return Predicted(
-            vectors.cpu().numpy(), *map(to_cpu, (tokens, boundaries, documents, sentences))
-        )
-
-    def predict_attention(self, windows: Windows) -> list[Floats]:
-        """Attention weights of each window. (n_blocks, n_heads, T, T) each"""
-        self.check_materialised()
-        maps: dict[int, Floats] = {}
-        with torch.inference_mode():
-            for batch in windows.batches:
-                ids, mask = batch.ids.to(self.device), batch.mask.to(self.device)
-                found = self.embedder.encoder.weigh(ids, mask)
-                for i, weights in zip(batch.windows.tolist(), found, strict=True):
-                    maps[i] = weights.cpu().numpy()
-        return [maps[i] for i in sorted(maps)]
-
-    def begin_update(self, windows: Windows) -> tuple[Tensor, Callable[[Tensor], None]]:
-        """Vectors of all tokens, (W, width), and a callback for their gradient."""
+    def begin_update(self, windows: Windows, wanted: Wanted = VECTORS) -> tuple[Embedded, Backprop]:
+        """The same in training, and a callback for the gradients of vectors and layers."""
         self.check_materialised()
         with torch.enable_grad(), self.training_mode():
-            vectors: Tensor = self.embedder(windows)
+            embedded: Embedded = self.embedder(windows, wanted)
+        vectors, layers = embedded.vectors, embedded.layers
 
-        def backprop(d_vectors: Tensor) -> None:
-            backpropagate((vectors, d_vectors), scale=self.scale)
+        def backprop(d_vectors: Tensor | None, d_layers: Tensor | None) -> None:
+            pairs = [(vectors, d_vectors)]
+            if layers is not None:
+                pairs.append((layers, d_layers))
+            backpropagate(*pairs, scale=self.scale)
 
-        return vectors.detach(), backprop
-
-    def begin_update_layers(self, windows: Windows) -> tuple[Tensor, Tensor, BackpropLayers]:
-        """Vectors of all tokens, (W, width), the layers they are made of, (L, W, D), and a
-        callback for the gradients of both, None where there is none."""
-        self.check_materialised()
-        with torch.enable_grad(), self.training_mode():
-            encoded = self.embedder.encode(windows)
-            tokens = self.embedder.pool_layers(encoded.pieces, windows)
-            vectors = self.embedder.combine(encoded, windows)
-
-        def backprop(d_vectors: Tensor | None, d_tokens: Tensor | None) -> None:
-            backpropagate((vectors, d_vectors), (tokens, d_tokens), scale=self.scale)
-
-        return vectors.detach(), tokens.detach(), backprop
+        detached = None if layers is None else layers.detach()
+        return embedded._replace(vectors=vectors.detach(), layers=detached), backprop
 
     @contextmanager
     def training_mode(self) -> Iterator[None]:
@@ -380,6 +303,12 @@ def is_of_pretraining(data: bytes) -> bool:
     return "objective" in srsly.msgpack_loads(data)
 
 
-def to_cpu(tensor: Tensor | None) -> Floats | None:
-    """An array, of what there is."""
-    return None if tensor is None else tensor.cpu().numpy()
+def get_shim(model: Model[Any, Any]) -> EmbedderShim:
+    """The shim that holds a model's embedder and pieces."""
+    (shim,) = find_shims(model)
+    return shim
+
+
+def find_shims(model: Model[Any, Any]) -> list[EmbedderShim]:
+    """The shims of all embedders in a model, however deep."""
+    return [shim for node in model.walk() for shim in node.shims if isinstance(shim, EmbedderShim)]

@@ -73,6 +73,7 @@ class Windows(NamedTuple):
     spans: (N, 2), the first piece that each window reads and the one after its last.
     edges: (S, 2), the first and the last window of each sequence that has any.
     sequence_lengths: (S,), pieces of each of these sequences.
+    sequences: (N,), the sequence of each window; those without windows are counted too.
     budget: padded pieces whose activations training keeps; it computes those of others again.
     """
 
@@ -83,6 +84,7 @@ class Windows(NamedTuple):
     spans: Tensor
     edges: Tensor
     sequence_lengths: Tensor
+    sequences: Tensor
     budget: int
 
 
@@ -126,6 +128,7 @@ def build_windows(
         torch.from_numpy(np.stack([spans.start, spans.end], axis=1)),
         torch.from_numpy(edges),
         torch.from_numpy(sequence_lengths[spans.sequence[ends]]),
+        torch.from_numpy(spans.sequence),
         windowing.batch_pieces,
     )
 

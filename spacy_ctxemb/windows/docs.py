@@ -75,25 +75,24 @@ def read_texts(docs: Sequence[Doc]) -> Texts:
     )
 
 
-def list_pieces(docs: Sequence[Doc], pieces: Pieces) -> list[dict[str, Any]]:
+def list_pieces(encoded: DocPieces, pieces: Pieces) -> list[dict[str, Any]]:
     """The pieces of each document, as doc._.ctxemb_pieces has them; see doc_vectors.py."""
-    texts = read_texts(docs)
-    encoded = pieces.encode(texts)
-    spelt = pieces.spell(encoded.ids)
-    piece_ends, token_ends = np.cumsum(encoded.document_lengths), np.cumsum(texts.n_tokens)
-    found = []
+    texts, found = encoded.texts, encoded.pieces
+    spelt = pieces.spell(found.ids)
+    piece_ends, token_ends = np.cumsum(found.document_lengths), np.cumsum(texts.n_tokens)
+    of_docs = []
     for i, offset in enumerate(texts.offsets.tolist()):
-        first, last = piece_ends[i] - encoded.document_lengths[i], piece_ends[i]
+        first, last = piece_ends[i] - found.document_lengths[i], piece_ends[i]
         tokens = slice(token_ends[i] - texts.n_tokens[i], token_ends[i])
-        found.append(
+        of_docs.append(
             {
                 "pieces": spelt[first:last],
-                "offsets": encoded.offsets[first:last] - offset,
-                "starts": encoded.starts[tokens] - first,
-                "lengths": encoded.lengths[tokens].copy(),
+                "offsets": found.offsets[first:last] - offset,
+                "starts": found.starts[tokens] - first,
+                "lengths": found.lengths[tokens].copy(),
             }
         )
-    return found
+    return of_docs
 
 
 def find_sequence_starts(doc: Doc) -> list[int]:

@@ -31,7 +31,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from spacy_ctxemb.encoders import BiLM
 from spacy_ctxemb.encoders.kernels.linear import pack
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 sys.path.insert(0, str(Path(__file__).parent))
 from elmo_baseline import run_baseline  # noqa: E402

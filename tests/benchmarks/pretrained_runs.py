@@ -25,8 +25,7 @@ from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMModule
 from spacy_ctxemb.pretraining.tasks.registered import build_pretrain_bilm
 from spacy_ctxemb.pretraining.text.corpus import TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
-from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim
-from spacy_ctxemb.thinc_model.model import find_shims
+from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, find_shims
 
 Ints = NDArray[np.int64]
 

@@ -63,7 +63,7 @@ class Ctxemb(Pipeline):
     def __init__(self, folder: str, **options: Any) -> None:
         means = {"doc_pooling": "mean", "normalize": False}
         super().__init__(folder, {"components": {"ctxemb": {"model": options, **means}}})
-        from spacy_ctxemb.thinc_model.model import get_shim
+        from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
         shim = get_shim(self.nlp.get_pipe("ctxemb").model)
         self.pieces, self.network = shim.pieces, shim.embedder.encoder

@@ -18,7 +18,7 @@ from spacy.tokens import Doc
 from thinc.api import Adam
 
 from spacy_ctxemb.cache.feature_cache import FeatureCache
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import (
     BILM,

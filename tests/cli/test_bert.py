@@ -14,7 +14,7 @@ from spacy.language import Language
 from spacy.util import load_config
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..bert_models import (
     FAMILIES,

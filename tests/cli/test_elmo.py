@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_ctxemb.checkpoints.elmo.checkpoint import read_elmo
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..elmo_models import Files, to_json, write_json, write_model
 from ..encoders.bilm_loop import Options, run_sentence

@@ -9,7 +9,7 @@ import torch
 from spacy.language import Language
 
 from spacy_ctxemb.objectives import BiLMObjective
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import (
     BILM,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb.doctor.memory_estimate import Load, estimate_prediction, estimate_update
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import blank
 

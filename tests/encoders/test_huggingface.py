@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spacy_ctxemb.encoders.huggingface import HuggingFaceEncoder
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..bert_models import FAMILIES
 from ..pipelines import NER_DATA, blank, examples

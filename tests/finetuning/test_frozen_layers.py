@@ -9,7 +9,7 @@ import torch
 from spacy.language import Language
 from thinc.api import SGD, Adam, Optimizer, RAdam
 
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import (
     BILM,

@@ -14,7 +14,7 @@ from spacy.util import load_model_from_config
 from thinc.api import Adam, Config, Optimizer, registry
 
 from spacy_ctxemb.finetuning.unfreezing import Series, Unfreeze, as_function
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import BILM, NER_DATA, blank, examples, initialised, parameters
 from ..pretraining import CONFIGS, start, tiny_config

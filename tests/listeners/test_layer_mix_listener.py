@@ -14,7 +14,7 @@ from thinc.api import Adam, Config, Model, fix_random_seed
 
 from spacy_ctxemb.embedder.layer_mix import TokenMix
 from spacy_ctxemb.listeners.layer_mix_listener import LayerMixListener
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import (
     BILM,

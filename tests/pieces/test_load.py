@@ -8,7 +8,7 @@ import spacy
 from spacy.util import registry
 from thinc.api import Config
 
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import BILM, NER_DATA, TRANSFORMER, blank, examples
 from ..pretraining import CONFIGS, TEXT, write_text

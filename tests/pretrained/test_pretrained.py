@@ -14,8 +14,7 @@ from spacy.training import Example
 
 from spacy_ctxemb import pretrained
 from spacy_ctxemb.factory import DEFAULT_MODEL
-from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, get_shim
 
 TEXT = "She sat on the bank of the river. He took his money to the bank."
 SMALL = {**DEFAULT_MODEL, "encoder": {**DEFAULT_MODEL["encoder"], "hidden_width": 64}}

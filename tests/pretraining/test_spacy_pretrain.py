@@ -14,7 +14,8 @@ from thinc.api import SGD, Adam
 from spacy_ctxemb.embedder.training_precision import LossScale
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
 from spacy_ctxemb.pretraining.spacy_pretrain import evaluate
-from spacy_ctxemb.thinc_model.model import cut_docs, find_shims
+from spacy_ctxemb.thinc_model.embed_docs import cut_docs
+from spacy_ctxemb.thinc_model.embedder_shim import find_shims
 
 from ..pipelines import NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from . import (

@@ -15,7 +15,7 @@ from spacy_ctxemb.pretraining.pretrain import build_pipeline, pretrain
 from spacy_ctxemb.pretraining.run_checkpoints import is_whole
 from spacy_ctxemb.pretraining.settings import PretrainSettings, read_settings
 from spacy_ctxemb.pretraining.trainer import MAX_SKIPPED, Report, summarise
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from .runs import (
     build_trainer,

@@ -14,7 +14,7 @@ from thinc.api import Config
 
 from spacy_ctxemb.pieces.subwords import WordPieces
 from spacy_ctxemb.stack.stack import get_members
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..cli.command import run, run_well
 from ..pipelines import (

@@ -15,7 +15,7 @@ from thinc.api import SGD, Adam, Model, fix_random_seed
 
 from spacy_ctxemb.stack.stack import find_mix, get_members
 from spacy_ctxemb.stack.weighted_sum import MemberMix
-from spacy_ctxemb.thinc_model.model import find_shims
+from spacy_ctxemb.thinc_model.embedder_shim import find_shims
 
 from ..pipelines import (
     BILM,

@@ -13,7 +13,7 @@ from thinc.api import SGD, fix_random_seed
 from torch import Tensor
 
 from spacy_ctxemb.embedder.training_precision import LossScale
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import (
     MODELS,

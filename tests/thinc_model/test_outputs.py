@@ -10,7 +10,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_ctxemb import attach
-from spacy_ctxemb.thinc_model.model import get_shim, group_docs
+from spacy_ctxemb.thinc_model.embed_docs import group_docs
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 from spacy_ctxemb.windows.cut import Windowing, lay_windows
 
 from ..pipelines import BILM, TEXTS, TRANSFORMER, initialised
@@ -218,7 +219,7 @@ class TestAnotherRun:
 
 
 def test_long_tokens_count_as_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacy_ctxemb.thinc_model.model.GROUP_TOKENS", 20)
+    monkeypatch.setattr("spacy_ctxemb.thinc_model.embed_docs.GROUP_TOKENS", 20)
     nlp = build()
     shim = get_shim(nlp.get_pipe("ctxemb").model)
     docs = [nlp.make_doc(text) for text in ("a b c", "x" * 90, "x" * 600, "", "a b")]

@@ -13,7 +13,7 @@ from spacy.language import Language
 from spacy.util import load_model_from_config, registry
 from thinc.api import Config
 
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ...bert_models import FAMILIES, read, split
 from ...pipelines import BILM, NER_DATA, blank, examples, listener, ner_config, update

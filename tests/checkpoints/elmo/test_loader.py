@@ -15,7 +15,7 @@ from spacy.tokens import DocBin
 from spacy.util import registry
 
 from spacy_ctxemb.checkpoints.elmo.checkpoint import read_elmo
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ...elmo_models import Files, write_json, write_model
 from ...encoders.bilm_loop import Options

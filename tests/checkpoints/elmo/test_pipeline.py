@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 import spacy_ctxemb
 from spacy_ctxemb.checkpoints.elmo.checkpoint import read_elmo
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ...encoders.bilm_loop import Options, Weights, run_sentence
 from ...encoders.published_weights import (
@@ -226,7 +226,7 @@ class TestState:
         assert not np.allclose(after[0].tensor, apply(build(), make_doc(nlp, B))[0].tensor)
 
     def test_a_call_is_not_split(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("spacy_ctxemb.thinc_model.model.GROUP_TOKENS", 4)
+        monkeypatch.setattr("spacy_ctxemb.thinc_model.embed_docs.GROUP_TOKENS", 4)
         nlp = build(encoder={"stateful": True})
         first = apply(nlp, make_doc(nlp, A), make_doc(nlp, B))
         fresh = apply(build(), make_doc(nlp, A), make_doc(nlp, B))

@@ -14,7 +14,8 @@ import torch
 from numpy.testing import assert_allclose
 from spacy.language import Language
 
-from spacy_ctxemb.thinc_model.model import cut_docs, get_shim
+from spacy_ctxemb.thinc_model.embed_docs import cut_docs
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ...bert_models import find_minilm
 from ...cli.command import run_well

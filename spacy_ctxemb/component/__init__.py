@@ -1,0 +1,5 @@
+"""The pipeline component `ctxemb`."""
+
+from .contextual_embedder import ContextualEmbedder
+
+__all__ = ["ContextualEmbedder"]

@@ -1,0 +1,93 @@
+"""What the component keeps of each Doc: settings that may change at any time."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+
+from ..cache.feature_cache import FeatureCache, find_obstacle
+from ..embedder.embedded import Wanted
+from ..embedder.text_pooling import check_doc_pooling
+from ..errors import Errors
+from ..stack.encoders import name_encoders, require_single
+from ..thinc_model.model import ContextualModel
+
+if TYPE_CHECKING:
+    from .contextual_embedder import ContextualEmbedder
+
+KEEP = ("tensor", "layers", "none")
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a component; see factory.py for what they mean."""
+
+    keep: str
+    boundaries: bool = False
+    doc_pooling: str | None = None
+    normalize: bool = False
+    keep_pieces: bool = False
+    keep_attention: bool = False
+    cache: FeatureCache | None = None
+
+    def want(self, *, layers_listened_to: bool) -> Wanted:
+        """What is wanted of the encoder besides token vectors."""
+        return Wanted(
+            layers=self.keep == "layers" or layers_listened_to,
+            boundaries=self.boundaries,
+            doc_pooling=self.doc_pooling if self.keep != "none" else None,
+            normalize=self.normalize,
+            pieces=self.keep_pieces,
+            attention=self.keep_attention,
+        )
+
+    def validate(self, model: ContextualModel, name: str) -> None:
+        """Raise E024, E092, E095 or E162 for values that are none, E093 or E094 for what the
+        encoder cannot do, and E131 for what needs a single encoder."""
+        if self.keep not in KEEP:
+            raise ValueError(Errors.E024.format(keep=self.keep, name=name, options=list(KEEP)))
+        if self.cache is not None and not isinstance(self.cache, FeatureCache):
+            raise ValueError(Errors.E162.format(name=name, found=repr(self.cache)))
+        check_doc_pooling(self.doc_pooling, normalize=self.normalize, component=name)
+        defaults = Settings(keep="tensor")
+        for setting in ("keep", "boundaries", "doc_pooling", "keep_pieces", "keep_attention"):
+            value, default = getattr(self, setting), getattr(defaults, setting)
+            if value not in (default, "none"):
+                shown = {None: "null", False: "false"}.get(default, default)
+                advice = f"Set it to {shown}, or use that encoder in a pipeline of its own."
+                require_single(model, name, f"{setting} = {value}", advice)
+        for shim in name_encoders(model, name).values():
+            mix, encoder = shim.embedder.mix, shim.embedder.encoder
+            if self.doc_pooling is not None and mix.whole_documents and not mix.whole_batch:
+                raise ValueError(Errors.E093.format(name=name, doc_pooling=self.doc_pooling))
+            if self.keep_attention and not encoder.has_attention:
+                raise ValueError(Errors.E094.format(name=name, encoder=type(encoder).__name__))
+
+    def warn_of_useless_cache(self, model: ContextualModel, name: str, wanted: Wanted) -> None:
+        """Warn (W006) where an encoder's vectors cannot come from the cache."""
+        if self.cache is None:
+            return
+        for encoder, shim in name_encoders(model, name).items():
+            obstacle = find_obstacle(shim, wanted)
+            if obstacle:
+                warnings.warn(Errors.W006.format(name=encoder, reason=obstacle), stacklevel=5)
+
+
+class Setting(Generic[Value]):
+    """A setting as an attribute of the component: validated when it is set, and used at once."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, pipe: None, owner: type) -> Setting[Value]: ...
+    @overload
+    def __get__(self, pipe: ContextualEmbedder, owner: type) -> Value: ...
+    def __get__(self, pipe: Any, owner: type) -> Any:
+        return self if pipe is None else getattr(pipe.settings, self.name)
+
+    def __set__(self, pipe: ContextualEmbedder, value: Value) -> None:
+        pipe.use_settings(replace(pipe.settings, **{self.name: cast(Any, value)}))
