@@ -112,7 +112,10 @@ class ContextualEmbedder(Tok2Vec):
         cache_full, Docs for which there was no room.
         Sums over all encoders of a Stack; `encoder_counts` has each one's.
         """
-        return sum(self.encoder_counts().values(), Counter())
+        total: Counter[str] = Counter()
+        for counts in self.encoder_counts().values():
+            total.update(counts)
+        return total
 
     def encoder_counts(self) -> dict[str, Counter[str]]:
         """The same of each encoder, by the component's name or as NAME.MEMBER of a Stack."""

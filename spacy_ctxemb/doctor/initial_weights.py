@@ -67,10 +67,10 @@ def run_loaders(part: Part, plan: Plan) -> None:
     chosen = choose_loaders(part.pipe.model, part.name, own, given.get("member_loaders"))
     for name, shim in name_encoders(part.pipe.model, part.name).items():
         loaders, place = chosen[name], find_section(part.name, name)
-        if loaders.pieces is not None:
-            loaders.pieces(shim.pieces, place)
-        if loaders.encoder is not None:
-            loaders.encoder(shim.embedder.encoder, shim.pieces, place)
+        if loaders.pieces_loader is not None:
+            loaders.pieces_loader(shim.pieces, place)
+        if loaders.encoder_loader is not None:
+            loaders.encoder_loader(shim.embedder.encoder, shim.pieces, place)
 
 
 def load_by_callback(shims: Sequence[EmbedderShim], section: Any) -> None:

@@ -73,7 +73,7 @@ def settings(path: Path | None = None, **others: Any) -> dict[str, Any]:
 
 def count(nlp: Language) -> list[int]:
     """Hits, misses and Docs without room since the last call."""
-    counts = nlp.get_pipe("ctxemb").counts
+    counts = get_shim(nlp.get_pipe("ctxemb").model).counts
     found = [counts[f"cache_{name}"] for name in ("hits", "misses", "full")]
     counts.clear()
     return found

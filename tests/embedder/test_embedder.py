@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spacy_ctxemb.embedder.embedder import Embedder, Encoded
+from spacy_ctxemb.embedder.embedded import Wanted
+from spacy_ctxemb.embedder.embedder import Embedder
 from spacy_ctxemb.embedder.layer_mix import (
     BuildMix,
     ChosenLayer,
@@ -123,9 +124,9 @@ def test_vectors_equal_a_plain_loop(kind: str, mix: str, width: int | None) -> N
     embedder = build_embedder(kind, mix, pooling="max", width=width)
     ids, windows = draw_pieces(embedder, kind), cut(embedder, kind)
     expected = embed_plainly(embedder, kind, ids, WINDOWING)
-    torch.testing.assert_close(embedder(windows), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(embedder(windows).vectors, expected, rtol=1e-5, atol=1e-5)
     with torch.inference_mode():
-        torch.testing.assert_close(embedder(windows), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(embedder(windows).vectors, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("mix", ["scalar", "scalar with norm", "tokens with norm"])
@@ -135,7 +136,7 @@ def test_gradient_equals_finite_differences(kind: str, mix: str) -> None:
     embedder = build_embedder(kind, mix, width=3).double()
     windows = cut(embedder, kind)
     assert sum(len(batch.ids) for batch in windows.batches) > len(DOCUMENTS[kind])
-    check_gradient(lambda: embedder(windows).pow(3).sum(), embedder.named_parameters())
+    check_gradient(lambda: embedder(windows).vectors.pow(3).sum(), embedder.named_parameters())
 
 
 @pytest.mark.parametrize("mix", MIXES)
@@ -148,7 +149,7 @@ def test_batch_pieces_and_padding_change_nothing(kind: str, mix: str) -> None:
             window=5, stride=3, batch_pieces=batch_pieces, max_padding=max_padding
         )
         windows = cut(embedder, kind, windowing)
-        results += [(len(windows.batches), embedder(windows))]
+        results += [(len(windows.batches), embedder(windows).vectors)]
     assert [n > 1 for n, _ in results] == [True, True, False]
     for _, vectors in results:
         torch.testing.assert_close(vectors, results[0][1], rtol=1e-5, atol=1e-5)
@@ -158,14 +159,14 @@ def test_batch_pieces_and_padding_change_nothing(kind: str, mix: str) -> None:
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_documents_do_not_depend_on_each_other(kind: str, mix: str) -> None:
     embedder = build_embedder(kind, mix)
-    together = embedder(cut(embedder, kind))
+    together = embedder(cut(embedder, kind)).vectors
     ids = draw_pieces(embedder, kind)
     tokens, pieces = np.cumsum([0, *ALL_TOKENS[kind]]), np.cumsum([0, *DOCUMENTS[kind]])
     for i, (start, end) in enumerate(zip(pieces[:-1], pieces[1:], strict=True)):
         first, last = tokens[i : i + 2]
         lengths, starts = LENGTHS[kind][first:last], np.array(STARTS[kind][first:last]) - start
         windows = cut_windows(ids[start:end], lengths, [end - start], WINDOWING, starts=starts)
-        alone = embedder(windows)
+        alone = embedder(windows).vectors
         torch.testing.assert_close(alone, together[first:last], rtol=1e-5, atol=1e-5)
 
 
@@ -176,10 +177,10 @@ def test_no_documents(mix: str, width: int | None, grad: bool) -> None:
     embedder = build_embedder("bilm", mix, width=width)
     with torch.set_grad_enabled(grad):
         windows = cut_windows(draw_ids(embedder.encoder, 0), [], [], WINDOWING)
-        assert embedder(windows).shape == (0, embedder.width)
-        encoded = embedder.encode(windows)
-        assert encoded.pieces.shape == (3, 0, 8)
-        assert encoded.boundaries.shape == (3, 0, 2, 8)
+        assert embedder(windows).vectors.shape == (0, embedder.width)
+        found = embedder(windows, Wanted(layers=True, boundaries=True))
+        assert found.layers.shape == (3, 0, 8)
+        assert found.boundaries.shape == (3, 0, 2, 8)
 
 
 @pytest.mark.parametrize("grad", [True, False])
@@ -192,7 +193,7 @@ def test_tokens_without_pieces_have_zeros(mix: str, width: int | None, grad: boo
         with torch.set_grad_enabled(grad):
             ids = draw_ids(embedder.encoder, sum(lengths))
             windows = cut_windows(ids, lengths, documents, WINDOWING)
-            vectors = embedder(windows)
+            vectors = embedder(windows).vectors
         assert vectors.shape == (len(lengths), embedder.width)
         assert [bool(row.any()) for row in vectors] == [n > 0 for n in lengths]
 
@@ -214,23 +215,21 @@ def test_a_projection_is_there_where_widths_differ(
     assert embedder.width == expected
     assert (embedder.projection is None) == (embedder.mix.width == expected)
     windows = cut(embedder, "bilm")
-    assert embedder(windows).shape == (len(LENGTHS["bilm"]), expected)
+    assert embedder(windows).vectors.shape == (len(LENGTHS["bilm"]), expected)
 
 
-def test_layers_of_pieces_and_of_tokens() -> None:
+def test_layers_of_tokens() -> None:
     embedder = build_embedder("transformer")
     windows = cut(embedder, "transformer")
-    encoded = embedder.encode(windows)
-    layers = encoded.pieces
-    assert layers.shape == (3, 14, 8)
+    found = embedder(windows, Wanted(layers=True))
+    assert found.layers.shape == (3, len(LENGTHS["transformer"]), 8)
     with torch.no_grad():
-        torch.testing.assert_close(embedder.encode(windows), encoded, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(embedder.combine(encoded, windows), embedder(windows))
-    tokens = embedder.pool_layers(layers, windows)
-    assert tokens.shape == (3, len(LENGTHS["transformer"]), 8)
+        again = embedder(windows, Wanted(layers=True))
+    torch.testing.assert_close(again.layers, found.layers, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.vectors, embedder(windows).vectors)
     # A mean of pieces and a mix of layers may change places.
-    mixed = embedder.mix(tokens, windows.document_lengths)
-    torch.testing.assert_close(mixed, embedder(windows), rtol=1e-5, atol=1e-5)
+    mixed = embedder.mix(found.layers, windows.document_lengths)
+    torch.testing.assert_close(mixed, found.vectors, rtol=1e-5, atol=1e-5)
 
 
 def test_reset_fills_every_parameter() -> None:
@@ -263,7 +262,7 @@ def test_what_exceeds_the_budget_has_equal_gradients(
     calls = []
     encode = Embedder._encode_batch
 
-    def count(self: Embedder, *arguments: Any) -> Encoded:
+    def count(self: Embedder, *arguments: Any) -> Tensor:
         calls.append(arguments)
         return encode(self, *arguments)
 
@@ -273,7 +272,7 @@ def test_what_exceeds_the_budget_has_equal_gradients(
         embedder.zero_grad()
         calls.clear()
         torch.manual_seed(0)
-        vectors = embedder(windows._replace(budget=budget))
+        vectors = embedder(windows._replace(budget=budget)).vectors
         (vectors * torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)).sum().backward()
         gradients = {name: p.grad.clone() for name, p in embedder.named_parameters()}
         results.append((vectors.detach(), gradients, len(calls)))
@@ -314,7 +313,7 @@ def test_checkpointing_changes_no_gradient(
 
         torch.manual_seed(0)
         with torch.autograd.graph.saved_tensors_hooks(weigh, lambda x: x):
-            vectors = embedder.train()(windows)
+            vectors = embedder.train()(windows).vectors
         embedder.eval()
         (vectors * torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)).sum().backward()
         results.append({name: p.grad for name, p in embedder.named_parameters()})

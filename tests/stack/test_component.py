@@ -91,13 +91,17 @@ def test_vectors_may_be_dropped_after_their_readers() -> None:
 
 def test_counts_of_each_member() -> None:
     nlp = stacked(stack())
-    before = nlp.get_pipe("ctxemb").counts
+    pipe = nlp.get_pipe("ctxemb")
+    before = pipe.encoder_counts()
     nlp("two words")
-    found = nlp.get_pipe("ctxemb").counts - before
-    assert found["elmo.tokens"] == found["bert.tokens"] == 2
-    assert found["elmo.pieces"] == 2
-    assert found["bert.pieces"] > 2
-    assert not any(key.startswith("static") for key in found)
+    found = {name: counts - before[name] for name, counts in pipe.encoder_counts().items()}
+    assert found["ctxemb.elmo"]["tokens"] == found["ctxemb.bert"]["tokens"] == 2
+    assert found["ctxemb.elmo"]["pieces"] == 2
+    assert found["ctxemb.bert"]["pieces"] > 2
+    assert list(found) == ["ctxemb.bert", "ctxemb.elmo"]
+    assert pipe.counts["pieces"] == sum(
+        counts["pieces"] for counts in pipe.encoder_counts().values()
+    )
 
 
 def test_layer_weights_of_each_member() -> None:
@@ -132,18 +136,17 @@ def test_a_cache_holds_the_vectors_of_each_encoder(settings: dict[str, Any], tmp
     pipe = nlp.get_pipe("ctxemb")
     first, expected = vectors(nlp), vectors(plain)
     again = vectors(nlp)
-    for name in ("elmo", "bert"):
-        assert pipe.counts[f"{name}.cache_misses"] == len(TEXTS)
-        assert pipe.counts[f"{name}.cache_hits"] == len(TEXTS)
-        assert pipe.counts[f"{name}.documents"] == len(TEXTS)
+    for counts in pipe.encoder_counts().values():
+        assert counts["cache_misses"] == counts["cache_hits"] == len(TEXTS)
+        assert counts["documents"] == len(TEXTS)
     for a, b, c in zip(first, again, expected, strict=True):
         assert_array_equal(a, b)
         assert_allclose(a, c, atol=1e-5)
     with_labels = [(text, {"entities": []}) for text in TEXTS]
     with pytest.warns(UserWarning, match="W015"):
         pipe.update(examples(nlp, with_labels))  # trains without it
-    assert pipe.counts["elmo.cache_hits"] == len(TEXTS)
-    assert pipe.predict([nlp.make_doc("")])[0].shape == (0, pipe.model.get_dim("nO"))
+    assert pipe.encoder_counts()["ctxemb.elmo"]["cache_hits"] == len(TEXTS)
+    assert pipe.predict([nlp.make_doc("")])[0].vectors.shape == (0, pipe.model.get_dim("nO"))
 
 
 def test_a_cache_is_filled_ahead_of_training(tmp_path: Path) -> None:
@@ -165,9 +168,9 @@ def test_a_member_that_cannot_be_cached_goes_without() -> None:
         nlp.get_pipe("ctxemb").cache = registry.resolve({"c": {"@misc": CACHE}})["c"]
     nlp("two words")
     nlp("two words")
-    counts = nlp.get_pipe("ctxemb").counts
-    assert counts["b.cache_hits"] == 1
-    assert "a.cache_hits" not in counts
+    counts = nlp.get_pipe("ctxemb").encoder_counts()
+    assert counts["ctxemb.b"]["cache_hits"] == 1
+    assert "cache_hits" not in counts["ctxemb.a"]
 
 
 # Loaders

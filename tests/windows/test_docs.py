@@ -218,7 +218,9 @@ def test_what_is_counted() -> None:
 
 
 def test_pieces_are_listed_by_document() -> None:
-    first, empty, second = list_pieces([NLP("a cannot"), NLP(""), NLP(" b")], WORD_PIECES)
+    docs = [NLP("a cannot"), NLP(""), NLP(" b")]
+    encoded = encode_docs(docs, WORD_PIECES, split_sentences=False)
+    first, empty, second = list_pieces(encoded, WORD_PIECES)
     assert first["pieces"] == ["a", "cannot"] and second["pieces"] == ["b"]
     assert_array_equal(first["offsets"], [[0, 1], [2, 8]])
     assert_array_equal(second["offsets"], [[1, 2]])

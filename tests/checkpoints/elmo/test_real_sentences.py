@@ -14,6 +14,7 @@ import torch
 from numpy.testing import assert_allclose
 from spacy.language import Language
 
+from spacy_ctxemb.embedder.embedded import Wanted
 from spacy_ctxemb.thinc_model.embed_docs import cut_docs
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
@@ -58,13 +59,16 @@ def test_every_layer_equals_that_of_transformers(nlp: Language, sentences: list[
     docs = [nlp.make_doc(text) for text in sentences]
     assert len(docs) == N_SENTENCES
     windows = cut_docs(shim, docs).windows
-    with torch.inference_mode():
-        layers, boundaries = (x.numpy() for x in shim.embedder.encode(windows))
-    ends = np.cumsum(windows.document_lengths.numpy())
+    n_pieces = windows.document_lengths.numpy()
+    # Each piece as a token of its own.
+    starts, lengths = torch.arange(n_pieces.sum()), torch.ones(n_pieces.sum(), dtype=torch.int64)
+    by_piece = windows._replace(starts=starts, lengths=lengths)
+    found = shim.predict(by_piece, Wanted(layers=True, boundaries=True))
+    layers, boundaries = found.layers.numpy(), found.boundaries.numpy()
+    ends = np.cumsum(n_pieces)
     for i, (text, end) in enumerate(zip(sentences, ends, strict=True)):
         expected = encode_theirs(model, tokenizer(text)["input_ids"])
-        n = int(windows.document_lengths[i])
-        assert_allclose(layers[:, end - n : end], expected[:, 1:-1], rtol=0, atol=1e-4)
+        assert_allclose(layers[:, end - n_pieces[i] : end], expected[:, 1:-1], rtol=0, atol=1e-4)
         assert_allclose(boundaries[:, i], expected[:, [0, -1]], rtol=0, atol=1e-4)
 
 
