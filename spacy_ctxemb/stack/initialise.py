@@ -64,9 +64,12 @@ def choose_loaders(
     if known:
         chosen |= {join_names(name, key): Loaders(**loaders) for key, loaders in given.items()}
     if not known or not set(chosen) <= set(encoders):
-        found = "itself" if own != Loaders() else {key: list(some) for key, some in given.items()}
-        members = [encoder.removeprefix(f"{name}.") for encoder in encoders]
-        expected = "a single encoder" if encoders == [name] else f"the encoders {members}"
+        found: object = {key: list(some) for key, some in given.items()}
+        expected = f"the encoders {[encoder.removeprefix(f'{name}.') for encoder in encoders]}"
+        if encoders == [name]:
+            found, expected = list(given), "a single encoder"
+        elif own != Loaders():
+            found = "itself"
         raise ValueError(Errors.E132.format(name=name, found=found, expected=expected))
     return {encoder: chosen.get(encoder, Loaders()) for encoder in encoders}
 
