@@ -56,8 +56,9 @@ def write_huggingface(encoder: HuggingFaceEncoder, tokens: Tokens, folder: Path)
     }
     n_segments = getattr(encoder.model.config, "type_vocab_size", None) or 0
     settings = {"max_length": encoder.max_length, "n_segments": n_segments}
-    save(folder, encoder.config, tensors, tokens, settings)
-    return str(encoder.config["model_type"])
+    config = encoder.settings["config"]
+    save(folder, config, tensors, tokens, settings)
+    return str(config["model_type"])
 
 
 def describe_sizes(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def find_bert_differences(
     place = f"[{section}.encoder]"
     if isinstance(model, WrappedModel):
         place = f"[{section}.encoder.config]"
-        own = describe_sizes(cast(HuggingFaceEncoder, encoder).config)
+        own = describe_sizes(encoder.settings["config"])
         settings = describe_sizes(model.config)
     elif type(encoder) is model.family.encoder:
         own, settings = describe_bert(encoder), model.settings

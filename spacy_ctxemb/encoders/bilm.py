@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
+from ..pieces.characters import CharacterPieces
 from .bilm_state import BiLMState
 from .char_cnn import CharacterCNN
 from .derived_weights import Derived
@@ -19,6 +20,12 @@ from .lstm import LSTM
 from .word_cache import WordCache, find_distinct
 
 FORWARD, BACKWARD = 0, 1
+
+#: (width, count) of a character CNN of 256 filters, an eighth of ELMo's.
+FILTERS = ((1, 16), (2, 16), (3, 32), (4, 48), (5, 64), (6, 80))
+
+#: The rate on the input of each LSTM layer, until `set_dropout` sets another one.
+DROPOUT = 0.1
 
 
 class BiLM(Encoder):
@@ -30,19 +37,23 @@ class BiLM(Encoder):
     width: D, both directions together; even. 256 to 1024.
     hidden_width: width of an LSTM's cell. Usually 4 to 8 times D / 2.
     n_lstm_layers: LSTM layers a direction; the encoder returns one layer more. 1 to 3.
-    n_characters, character_width, filters, activation, n_highways: see CharacterCNN.
+    filters, character_width, activation, n_highways: see CharacterCNN.
     max_characters: C, the characters of a token, word boundaries included. ELMo: 50.
     cell_clip, projection_clip: bounds of cell and projected values; None or 0 for no bound.
         ELMo: 3.
     skip_connections: add a layer's input to its output, from the second LSTM layer on.
     project_filters, project_hidden: whether the CNN's values and the cells are projected to
         D / 2; None for where their widths differ from it.
-    dropout: rate on the input of each LSTM layer, in training. 0.1.
     word_cache: words whose context-free vectors are kept for later batches, in inference; takes
         2 * D * word_cache bytes, and about 300 a word for its characters. 0 to 100,000.
     stateful: begin where the last call stopped, as the original programs do; see `forward`.
-    warm_start: sentences, (T, C) ids each with their boundaries; their last state is where every
-        sequence begins. None begin at zero.
+    warm_start: a text, one sentence a line, tokens between spaces. Every sequence begins with the
+        state after its last sentence; without a text, with zeros. Words of tokens_to_add are
+        spelt like others.
+
+        encoder = BiLM(width=64, hidden_width=128, n_lstm_layers=1)
+        encoder.reset_parameters()
+        layers = encoder(ids, mask)  # ids: (B, T, C), e.g. of CharacterPieces.encode_sequence
     """
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
@@ -52,11 +63,10 @@ class BiLM(Encoder):
     def __init__(
         self,
         *,
-        width: int,
-        hidden_width: int,
-        n_lstm_layers: int,
-        filters: Sequence[tuple[int, int]],
-        n_characters: int = 262,
+        width: int = 256,
+        hidden_width: int = 512,
+        n_lstm_layers: int = 2,
+        filters: Sequence[Sequence[int]] = FILTERS,
         character_width: int = 16,
         max_characters: int = 50,
         activation: str = "relu",
@@ -66,12 +76,11 @@ class BiLM(Encoder):
         skip_connections: bool = True,
         project_filters: bool | None = None,
         project_hidden: bool | None = None,
-        dropout: float = 0.1,
         word_cache: int = 20000,
         stateful: bool = False,
-        warm_start: Sequence[Tensor] = (),
+        warm_start: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(locals())
         for name, value, least in (
             ("n_lstm_layers", n_lstm_layers, 1),
             ("word_cache", word_cache, 0),
@@ -96,14 +105,14 @@ class BiLM(Encoder):
         longest = max(size for size, _ in filters)
         if longest > max_characters:
             raise ValueError(Errors.E003.format(size=longest, max_characters=max_characters))
-        self.n_ids = n_characters
+        self.n_ids = CharacterPieces.n_ids
         self.n_characters = max_characters
         self.width = width
         self.n_layers = n_lstm_layers + 1
         self.skip_connections = skip_connections
         self.stateful = stateful
         self.token_encoder = CharacterCNN(
-            n_characters=n_characters,
+            n_characters=self.n_ids,
             character_width=character_width,
             filters=filters,
             activation=activation,
@@ -124,9 +133,11 @@ class BiLM(Encoder):
             )
             for _ in (FORWARD, BACKWARD)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(DROPOUT)
         self.word_cache = word_cache
-        self.warm_start = list(warm_start)
+        pieces = CharacterPieces(max_characters)
+        sentences = [line.split() for line in (warm_start or "").splitlines() if line.strip()]
+        self.warm_start = [torch.from_numpy(pieces.encode_sequence(words)) for words in sentences]
         self._words = Derived(build_word_cache)
         self._start = Derived(find_start)
         self._carried: BiLMState | None = None

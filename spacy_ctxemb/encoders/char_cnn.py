@@ -37,7 +37,7 @@ class CharacterCNN(nn.Module):
         *,
         n_characters: int,
         character_width: int,
-        filters: Sequence[tuple[int, int]],
+        filters: Sequence[Sequence[int]],
         activation: str,
         n_highways: int,
         width: int,

@@ -20,16 +20,19 @@ class HuggingFaceEncoder(Encoder):
     For architectures that this package has none of its own for. It is slower than these: only
     windows of one length share a batch.
 
-    config: what the model's config.json says, model_type included.
+    config: what the model's config.json says, model_type included. `import bert --wrap` writes it.
+
+        encoder = HuggingFaceEncoder({"model_type": "electra", "num_hidden_layers": 2})
+        encoder.reset_parameters()
+        layers = encoder(ids, mask)  # ids, mask: (B, T)
     """
 
     #: Some families let padding into their vectors, whatever the mask says (MobileBERT, YOSO,
     #: Nystromformer, ConvBERT, FNet), so that these would change with the batch.
     max_padding: ClassVar[float] = 0.0
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.config = dict(config)
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(locals())
         device = torch.get_default_device()
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             self.model = build_empty(config) if device.type == "meta" else build_model(config)

@@ -21,6 +21,10 @@ from .packed_steps import Steps
 from .positions import RelativeBias
 from .recomputation import Part
 
+#: The rate after the embeddings, on attention weights and after each sub-layer, until
+#: `set_dropout` sets another one.
+DROPOUT = 0.1
+
 #: Kinds of segment in a pair of texts.
 N_SEGMENTS = 2
 
@@ -31,7 +35,7 @@ class TransformerEncoder(Encoder):
     Layer 0 is the normalised sum of the embeddings. With pre_norm, the last layer is normalised
     once more, since the stream inside the blocks is not.
 
-    n_ids: pieces in the vocabulary. 2,000 to 250,000.
+    vocab_size: pieces in the vocabulary. 2,000 to 250,000.
     width: D, a multiple of n_heads. 128 to 1,024.
     n_blocks: blocks; the encoder returns one layer more. 2 to 24.
     n_heads: attention heads; D / n_heads is usually 32 or 64.
@@ -46,7 +50,10 @@ class TransformerEncoder(Encoder):
     activation: of the feed-forward layers: "gelu", "gelu_tanh", "relu" or "silu".
     pre_norm: normalise the input of each sub-layer (steadier to train) in place of its output
         (BERT).
-    dropout: rate after the embeddings, on attention weights and after each sub-layer. 0.1.
+
+        encoder = TransformerEncoder(vocab_size=8000, width=128, n_blocks=2)
+        encoder.reset_parameters()
+        layers = encoder(ids, mask)  # ids, mask: (B, T)
     """
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16", "int8")
@@ -56,35 +63,34 @@ class TransformerEncoder(Encoder):
     def __init__(
         self,
         *,
-        n_ids: int,
-        width: int,
-        n_blocks: int,
-        n_heads: int,
-        feedforward_width: int,
-        max_length: int = 512,
+        vocab_size: int = 8000,
+        width: int = 256,
+        n_blocks: int = 4,
+        n_heads: int = 4,
+        feedforward_width: int = 1024,
+        max_length: int = 128,
         n_segments: int = 2,
         embedding_width: int | None = None,
         n_groups: int | None = None,
         n_position_buckets: int | None = None,
         activation: str = "gelu",
         pre_norm: bool = False,
-        dropout: float = 0.1,
         layer_norm_epsilon: float = 1e-12,
     ) -> None:
-        super().__init__()
+        super().__init__(locals())
         check_heads(width, n_heads)
         n_groups = n_blocks if n_groups is None else n_groups
         if not 1 <= n_groups <= n_blocks:
             raise ValueError(Errors.E091.format(n_groups=n_groups, n_blocks=n_blocks))
         E = embedding_width or width
-        self.n_ids = n_ids
+        self.n_ids = vocab_size
         self.n_characters = None
         self.width = width
         self.n_blocks = n_blocks
         self.activation = activation
         self.n_layers = n_blocks + 1
         self.max_length: int = max_length
-        self.piece_embedding = nn.Embedding(n_ids, E)
+        self.piece_embedding = nn.Embedding(vocab_size, E)
         self.position_embedding = nn.Embedding(max_length, E)
         self.segment_embedding = nn.Embedding(n_segments, E) if n_segments else None
         self.norm = LayerNorm(E, eps=layer_norm_epsilon)
@@ -92,7 +98,7 @@ class TransformerEncoder(Encoder):
         self.position_bias = (
             RelativeBias(n_position_buckets, n_heads) if n_position_buckets else None
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(DROPOUT)
         self.blocks = nn.ModuleList(
             Block(
                 width=width,
@@ -100,7 +106,7 @@ class TransformerEncoder(Encoder):
                 feedforward_width=feedforward_width,
                 activation=activation,
                 pre_norm=pre_norm,
-                dropout=dropout,
+                dropout=DROPOUT,
                 layer_norm_epsilon=layer_norm_epsilon,
             )
             for _ in range(n_groups)

@@ -1,5 +1,6 @@
 """The pieces of a biLM: a word's characters."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -48,6 +49,10 @@ class CharacterPieces(Pieces):
     @property
     def boundaries(self) -> tuple[Ids, Ids]:
         return self._row([self._BEGIN_SENTENCE]), self._row([self._END_SENTENCE])
+
+    @property
+    def content(self) -> str:
+        return json.dumps(self.to_json())
 
     def encode(self, texts: Texts) -> TextPieces:
         has_piece = ~texts.is_space

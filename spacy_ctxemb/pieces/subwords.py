@@ -70,6 +70,10 @@ class SubwordPieces(Pieces):
         return np.array(begin, dtype=np.int32), np.array(end, dtype=np.int32)
 
     @property
+    def content(self) -> str:
+        return f"{self.kind} {self._json}"
+
+    @property
     def mask_id(self) -> int:
         """The id of the piece that hides another one in masked language modelling."""
         if self.special.mask is None:

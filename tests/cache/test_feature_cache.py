@@ -494,7 +494,7 @@ class TestRefusals:
     def test_an_encoder_that_cannot_be_told_from_others(self) -> None:
         nlp = initialised(cache=settings())
         shim = get_shim(nlp.get_pipe("ctxemb").model)
-        shim.embedder.encoder.odd = iter("ab")
+        shim.embedder.mix.odd = iter("ab")
         with pytest.raises(ValueError, match=r"\[E164\] .*type builtins\.str_\w*iterator"):
             vectors(nlp)
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
-from ...encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
+from ...encoders import Encoder, ModernTransformerEncoder
 from ...errors import Errors
 from ..json_values import COUNT, POSITIVE, shorten
 from .families import ACTIVATION, ACTIVATIONS, FAMILIES, Family, Key
@@ -102,7 +102,7 @@ def shares_evenly(n_groups: int, n_blocks: int) -> bool:
 
 
 def normalise(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which nothing that has its default value is spelt out as a number."""
+    """Settings in which None stands for every number that the encoder would choose itself."""
     result = dict(settings)
     for name, default in (("embedding_width", "width"), ("n_groups", "n_blocks")):
         if name in result and result[name] == result[default]:
@@ -164,33 +164,5 @@ def to_config(model_type: str, settings: dict[str, Any], n_skipped: int) -> dict
 
 
 def describe(encoder: Encoder) -> dict[str, Any]:
-    """The settings of an encoder's builder that a checkpoint determines."""
-    if not isinstance(encoder, TransformerEncoder | ModernTransformerEncoder):
-        return {}
-    first = cast(Any, encoder.blocks[0])
-    common = {
-        "vocab_size": encoder.n_ids,
-        "width": encoder.width,
-        "n_blocks": encoder.n_layers - 1,
-        "n_heads": first.attention.n_heads,
-        "feedforward_width": first.feedforward.outer.in_features,
-        "max_length": encoder.max_length,
-        "activation": encoder.activation,
-        "layer_norm_epsilon": encoder.norm.eps,
-    }
-    if isinstance(encoder, ModernTransformerEncoder):
-        return common | {
-            "local_window": encoder.local_window,
-            "global_every": encoder.global_every,
-            "global_theta": encoder.thetas[True],
-            "local_theta": encoder.thetas[False],
-        }
-    segments, buckets = encoder.segment_embedding, encoder.position_bias
-    settings = common | {
-        "n_segments": 0 if segments is None else segments.num_embeddings,
-        "embedding_width": encoder.piece_embedding.embedding_dim,
-        "n_groups": len(encoder.blocks),
-        "n_position_buckets": None if buckets is None else buckets.n_buckets,
-        "pre_norm": encoder.final_norm is not None,
-    }
-    return normalise(settings)
+    """The settings of an encoder, in the form in which a checkpoint determines them."""
+    return normalise(encoder.settings)

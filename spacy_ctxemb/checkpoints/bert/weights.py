@@ -29,9 +29,8 @@ class Part(NamedTuple):
 
 def build_encoder(family: Family, settings: dict[str, Any]) -> Encoder:
     """An encoder without values. settings: of its builder."""
-    arguments = {"n_ids" if k == "vocab_size" else k: v for k, v in settings.items()}
     with torch.device("meta"):
-        return family.encoder(**arguments)
+        return family.encoder(**settings)
 
 
 def find_parts(tensors: Mapping[str, Tensor], family: Family, n_skipped: int) -> Iterator[Part]:

@@ -16,7 +16,7 @@ from ...encoders import BiLM
 from ...errors import Errors
 from ...files import replacing
 from .locate_files import open_model
-from .options import N_CHARACTERS, describe, read_options, to_options
+from .options import describe, read_options, to_options
 from .weights import find_datasets, read_weights, write_weights
 
 #: What AllenNLP cuts every token to, whatever the options say.
@@ -62,7 +62,7 @@ def write_elmo(encoder: BiLM, folder: Path) -> None:
         replacing(folder / "options.json") as options,
         replacing(folder / "weights.hdf5") as weights,
     ):
-        text = json.dumps(to_options(describe(encoder), n_characters=encoder.n_ids), indent=2)
+        text = json.dumps(to_options(describe(encoder)), indent=2)
         options.write_text(text + "\n", encoding="utf8")
         write_weights(tensors, weights)
 
@@ -78,12 +78,9 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 def find_obstacles(encoder: BiLM) -> dict[str, list[str]]:
     """Why AllenNLP and bilm-tf could not load what `write_elmo` writes; empty where they can."""
     settings = describe(encoder)
-    common = []
-    if encoder.n_ids != N_CHARACTERS:
-        common.append(f"n_characters is {encoder.n_ids}, not {N_CHARACTERS}")
     return {
-        "AllenNLP": [*common, *find_allennlp_obstacles(settings)],
-        "bilm-tf": [*common, *find_bilm_tf_obstacles(settings)],
+        "AllenNLP": list(find_allennlp_obstacles(settings)),
+        "bilm-tf": list(find_bilm_tf_obstacles(settings)),
     }
 
 

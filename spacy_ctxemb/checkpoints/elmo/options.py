@@ -3,20 +3,18 @@
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, cast
-
-from torch import nn
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from ...encoders import BiLM
 from ...encoders.char_cnn import ACTIVATIONS
-from ...encoders.lstm import LSTM
 from ...errors import Errors
+from ...pieces.characters import CharacterPieces
 from ..json_values import COUNT, REQUIRED, SIZE, SWITCH, Kind, is_whole, shorten
 from .locate_files import Source
 
 #: Bytes, boundaries and padding, and the id 0 of the mask; training leaves the latter out.
-N_CHARACTERS = 262
+N_CHARACTERS = CharacterPieces.n_ids
 
 #: Keys of another format, ELMoForManyLangs.
 FOREIGN_KEYS = {"token_embedder", "config_path"}
@@ -129,9 +127,9 @@ def raise_wrong(source: Source, key: str, found: object, expected: object) -> No
     raise ValueError(Errors.E053.format(path=source.name, key=key, found=found, expected=expected))
 
 
-def to_options(settings: dict[str, Any], *, n_characters: int) -> dict[str, Any]:
+def to_options(settings: dict[str, Any]) -> dict[str, Any]:
     """options.json of a BiLM's settings, every key present."""
-    options: dict[str, Any] = {"char_cnn": {"n_characters": n_characters}, "lstm": {}}
+    options: dict[str, Any] = {"char_cnn": {"n_characters": N_CHARACTERS}, "lstm": {}}
     for key in KEYS:
         *parents, name = key.path.split(".")
         place = options
@@ -142,22 +140,17 @@ def to_options(settings: dict[str, Any], *, n_characters: int) -> dict[str, Any]
 
 
 def describe(encoder: BiLM) -> dict[str, Any]:
-    """The settings of a BiLM that its files determine."""
-    cnn = encoder.token_encoder
-    lstms = [module for module in encoder.directions[0].modules() if isinstance(module, LSTM)]
-    convolutions = cast(Iterable[nn.Conv1d], cnn.convolutions)
-    return {
-        "activation": cnn.activation,
-        "character_width": cnn.embedding.embedding_dim,
-        "filters": [[c.kernel_size[0], c.out_channels] for c in convolutions],
-        "max_characters": encoder.n_characters,
-        "n_highways": len(cnn.highways),
-        "cell_clip": lstms[0].clips.cell,
-        "hidden_width": lstms[0].hidden_width,
-        "n_lstm_layers": len(lstms),
-        "projection_clip": lstms[0].clips.projection,
-        "width": encoder.width,
-        "skip_connections": encoder.skip_connections,
-        "project_filters": cnn.projection is not None,
-        "project_hidden": lstms[0].projection is not None,
+    """The settings of a BiLM that its files determine; it is said what is projected."""
+    settings = encoder.settings
+    found = {key.setting: key.read(key.write(settings[key.setting])) for key in KEYS}
+    return found | find_projections(settings)
+
+
+def find_projections(settings: dict[str, Any]) -> dict[str, bool]:
+    """What is projected; where the settings do not say, whatever has not the width it needs."""
+    width, n_filters = settings["width"] // 2, sum(n for _, n in settings["filters"])
+    needed = {
+        "project_filters": n_filters != width,
+        "project_hidden": settings["hidden_width"] != width,
     }
+    return {name: needed[name] or bool(settings[name]) for name in needed}

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...encoders import BiLM
 from ...errors import Errors
 from .locate_files import Source
+from .options import find_projections
 
 if TYPE_CHECKING:
     import h5py
@@ -98,7 +99,7 @@ def read_weights(
         found = list_datasets(file)
         if "char_embed" not in found and "embedding" in found:
             raise ValueError(Errors.E063.format(path=source.name, found="a dataset `embedding`"))
-        projections = find_projections(found, settings)
+        projections = find_projections(settings | look_for_projections(found))
         with torch.device("meta"):
             encoder = BiLM(**settings | projections)
         tensors = {name: torch.zeros(t.shape) for name, t in encoder.state_dict().items()}
@@ -137,12 +138,11 @@ def list_datasets(file: "h5py.File") -> "dict[str, h5py.Dataset]":
     return found
 
 
-def find_projections(found: Mapping[str, Any], settings: dict[str, Any]) -> dict[str, bool]:
-    """Where widths are equal, the file tells whether there is a projection."""
-    width, n_filters = settings["width"] // 2, sum(n for _, n in settings["filters"])
+def look_for_projections(found: Mapping[str, Any]) -> dict[str, bool]:
+    """The projections in a file."""
     return {
-        "project_filters": n_filters != width or "CNN_proj/W_proj" in found,
-        "project_hidden": settings["hidden_width"] != width or f"{cell_name(0, 0)}/W_P_0" in found,
+        "project_filters": "CNN_proj/W_proj" in found,
+        "project_hidden": f"{cell_name(0, 0)}/W_P_0" in found,
     }
 
 
