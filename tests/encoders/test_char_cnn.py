@@ -8,7 +8,8 @@ import torch
 from numpy.testing import assert_allclose
 from torch.nn import functional as F
 
-from spacy_ctxemb.encoders.char_cnn import CharacterCNN, Highway, MaxOverTime
+from spacy_ctxemb.encoders.char_cnn import CharacterCNN, Highway
+from spacy_ctxemb.encoders.kernels.max_over_time import MaxOverTime
 from spacy_ctxemb.pieces.characters import CharacterPieces
 
 from ..tiny import check_gradient, randomise
@@ -149,6 +150,6 @@ def test_initial_values_are_those_of_the_original_training(activation: str) -> N
 
 
 def test_an_unknown_activation_is_refused() -> None:
-    message = r"\[E001\] Unknown activation 'gelu'\. Use one of \['relu', 'tanh'\]"
+    message = r"\[E090\] There is no activation 'gelu'\. Use one of \['relu', 'tanh'\]"
     with pytest.raises(ValueError, match=message):
         build_cnn(activation="gelu")
