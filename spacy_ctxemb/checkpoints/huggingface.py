@@ -12,7 +12,7 @@ from ..errors import Errors
 from .bert.checkpoint import Tokens, save
 from .bert.config import read_json
 from .bert.read_tokenizer import finish
-from .bert.tensor_files import check_folder
+from .bert.weight_files import check_folder
 from .sentence_transformers import Sentences, read_sentences
 
 #: Keys of config.json that the encoder does not need; names of labels do not fit into a config.

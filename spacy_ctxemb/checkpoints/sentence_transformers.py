@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..errors import Errors
 from .bert.config import read_json
-from .json_values import shorten
+from .json_files import shorten
 
 #: doc_pooling by the pooling modes of sentence-transformers, and by the switches of old versions.
 POOLINGS = {"cls": "cls", "mean": "mean", "max": "max"}

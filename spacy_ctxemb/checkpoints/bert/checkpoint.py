@@ -16,10 +16,10 @@ from ...errors import Errors
 from ...files import replacing, replacing_folder
 from ..sentence_transformers import Sentences, read_sentences
 from .config import describe, read_config, to_config
+from .convert_weights import read_weights, to_tensors
 from .families import FAMILIES, Family
 from .read_tokenizer import read_tokenizer
-from .tensor_files import check_folder
-from .weights import read_weights, to_tensors
+from .weight_files import check_folder
 from .write_tokenizer import find_padding, write_tokenizer
 
 

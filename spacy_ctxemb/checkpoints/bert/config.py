@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 
 from ...encoders import Encoder, ModernTransformerEncoder
 from ...errors import Errors
-from ..json_values import COUNT, POSITIVE, shorten
+from ..json_files import COUNT, POSITIVE, shorten
 from .families import ACTIVATION, ACTIVATIONS, FAMILIES, Family, Key
 
 #: Keys that newer versions of transformers write in the place of others, in ModernBERT.

@@ -15,9 +15,9 @@ from torch import Tensor
 from ...encoders import BiLM
 from ...errors import Errors
 from ...files import replacing
-from .locate_files import open_model
+from .hdf5 import find_datasets, read_weights, write_weights
+from .open_files import open_model
 from .options import describe, read_options, to_options
-from .weights import find_datasets, read_weights, write_weights
 
 #: What AllenNLP cuts every token to, whatever the options say.
 ALLENNLP_CHARACTERS = 50

@@ -10,8 +10,8 @@ from ...encoders import BiLM
 from ...encoders.char_cnn import ACTIVATIONS
 from ...errors import Errors
 from ...pieces.characters import CharacterPieces
-from ..json_values import COUNT, REQUIRED, SIZE, SWITCH, Kind, is_whole, shorten
-from .locate_files import Source
+from ..json_files import COUNT, REQUIRED, SIZE, SWITCH, Kind, is_whole, shorten
+from .open_files import Source
 
 #: Bytes, boundaries and padding, and the id 0 of the mask; training leaves the latter out.
 N_CHARACTERS = CharacterPieces.n_ids

@@ -11,8 +11,8 @@ from ...encoders import Encoder
 from ...errors import Errors
 from .config import Config
 from .families import Family
-from .tensor_files import Stored, read_tensors
 from .tensor_names import is_ignored, standardise, translate
+from .weight_files import Stored, read_tensors
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

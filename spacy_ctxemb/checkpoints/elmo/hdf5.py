@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...encoders import BiLM
 from ...errors import Errors
-from .locate_files import Source
+from .open_files import Source
 from .options import find_projections
 
 if TYPE_CHECKING:
