@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..encoders.huggingface import HuggingFaceEncoder, build_sizes
 from ..errors import Errors
-from .bert.checkpoint import Tokens, save
-from .bert.config import read_json
-from .bert.read_tokenizer import finish
+from .bert.checkpoint import Tokens, write_folder
+from .bert.read_tokenizer import fit_to_model
 from .bert.weight_files import check_folder
+from .json_files import read_json
 from .sentence_transformers import Sentences, read_sentences
 
 #: Keys of config.json that the encoder does not need; names of labels do not fit into a config.
@@ -44,7 +44,9 @@ def read_huggingface(folder: Path) -> WrappedModel:
     kept = {name: value for name, value in config.items() if name not in OTHERS}
     n_ids = build_sizes(kept).vocab_size
     tensors = load_tensors(place)
-    tokenizer = finish(load_tokenizer(place), place, n_ids=n_ids, lowercase=sentences.lowercase)
+    tokenizer = fit_to_model(
+        load_tokenizer(place), place, n_ids=n_ids, lowercase=sentences.lowercase
+    )
     return WrappedModel(kept, tensors, tokenizer, sentences)
 
 
@@ -57,7 +59,7 @@ def write_huggingface(encoder: HuggingFaceEncoder, tokens: Tokens, folder: Path)
     n_segments = getattr(encoder.model.config, "type_vocab_size", None) or 0
     settings = {"max_length": encoder.max_length, "n_segments": n_segments}
     config = encoder.settings["config"]
-    save(folder, config, tensors, tokens, settings)
+    write_folder(folder, config, tensors, tokens, settings)
     return str(config["model_type"])
 
 

@@ -91,7 +91,7 @@ def has_projection(nlp: "Language") -> bool:
 
 
 def check_output(output: Path) -> None:
-    """Refuse to write over anything but an empty directory."""
+    """Raise E065 if there is anything but an empty directory."""
     from ..errors import Errors
 
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):

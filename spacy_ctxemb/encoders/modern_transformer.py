@@ -12,19 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Bias, Rotation, SelfAttention
+from .block_precision import set_block_precision, to_stream
 from .encoder import Encoder, assign_layers
 from .feedforward import GatedFeedForward
+from .initial_values import reset_transformer
 from .layer_norm import LayerNorm
 from .packed_steps import Steps
 from .positions import build_local_mask, build_rotation
 from .recomputation import Part
-from .transformer import (
-    check_heads,
-    check_length,
-    reset_transformer,
-    set_block_precision,
-    to_stream,
-)
 
 #: The rate of every dropout, until `set_dropout` sets another one.
 DROPOUT = 0.0
@@ -69,13 +64,11 @@ class ModernTransformerEncoder(Encoder):
         layer_norm_epsilon: float = 1e-5,
     ) -> None:
         super().__init__(locals())
-        check_heads(width, n_heads)
         self.n_ids = vocab_size
         self.n_characters = None
         self.width = width
         self.n_layers = n_blocks + 1
         self.max_length: int = max_length
-        self.head_width = width // n_heads
         self.activation = activation
         self.local_window = local_window
         self.global_every = global_every
@@ -97,6 +90,7 @@ class ModernTransformerEncoder(Encoder):
             for i in range(n_blocks)
         )
         self.final_norm = LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+        self.head_width = width // n_heads
         self.stream_dtype: torch.dtype | None = None
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
@@ -120,7 +114,7 @@ class ModernTransformerEncoder(Encoder):
 
     def embed(self, ids: Tensor, steps: Steps) -> Tensor:
         """Layer 0: context-free vectors. (N, D)"""
-        check_length(steps, self.max_length)
+        steps.check_length(self.max_length)
         x = self.dropout(self.norm(self.piece_embedding(ids[steps.mask])))
         return to_stream(x, self.stream_dtype)
 

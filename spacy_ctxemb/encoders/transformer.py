@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from .attention import Bias, SelfAttention
+from .block_precision import set_block_precision, to_stream
 from .encoder import Encoder, assign_layers
 from .feedforward import FeedForward
+from .initial_values import reset_transformer
 from .kernels.linear import Linear
 from .layer_norm import LayerNorm
 from .packed_steps import Steps
@@ -78,7 +80,6 @@ class TransformerEncoder(Encoder):
         layer_norm_epsilon: float = 1e-12,
     ) -> None:
         super().__init__(locals())
-        check_heads(width, n_heads)
         n_groups = n_blocks if n_groups is None else n_groups
         if not 1 <= n_groups <= n_blocks:
             raise ValueError(Errors.E091.format(n_groups=n_groups, n_blocks=n_blocks))
@@ -141,7 +142,7 @@ class TransformerEncoder(Encoder):
 
     def embed(self, ids: Tensor, steps: Steps, segments: Tensor | None) -> Tensor:
         """Layer 0: context-free vectors. (N, D)"""
-        check_length(steps, self.max_length)
+        steps.check_length(self.max_length)
         x = self.piece_embedding(ids[steps.mask]) + self.position_embedding(steps.positions)
         if segments is not None:
             x = x + check_segments(self.segment_embedding)(segments[steps.mask])
@@ -211,53 +212,9 @@ class Block(Part):
         return self.attention.weigh(x, steps, bias, None)
 
 
-def check_heads(width: int, n_heads: int) -> None:
-    """Refuse a width that heads cannot share evenly."""
-    if n_heads < 1 or width % n_heads:
-        raise ValueError(Errors.E004.format(width=width, n_heads=n_heads))
-
-
-def check_length(steps: Steps, max_length: int) -> None:
-    """Refuse windows that are too long."""
-    longest = max(steps.lengths, default=0)
-    if longest > max_length:
-        raise ValueError(Errors.E005.format(length=longest, max_length=max_length))
-
-
 def check_segments(embedding: nn.Embedding | None) -> nn.Embedding:
-    """The embeddings of segments, which pairs of texts need."""
+    """The embeddings of segments. Raises E182 if they are too few for pairs of texts."""
     n_segments = 0 if embedding is None else embedding.num_embeddings
     if embedding is None or n_segments < N_SEGMENTS:
         raise ValueError(Errors.E182.format(n_segments=n_segments))
     return embedding
-
-
-def to_stream(x: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """x in the type in which blocks pass it on in inference."""
-    return x if dtype is None or torch.is_grad_enabled() else x.to(dtype)
-
-
-def set_block_precision(blocks: nn.Module, precision: str) -> torch.dtype | None:
-    """Set the types of products; returns that of what blocks pass on, None for the weights' own.
-
-    "medium" and "int8": products of bf16 factors, or of 8 bits, all else in fp32. "bf16":
-    everything in bf16, norms computed in fp32.
-    """
-    dtypes = {"medium": torch.bfloat16, "bf16": torch.bfloat16, "int8": torch.int8}
-    dtype = dtypes.get(precision)
-    for module in blocks.modules():
-        if isinstance(module, Linear):
-            module.set_dtype(dtype)
-    return dtype if precision == "bf16" else None
-
-
-def reset_transformer(encoder: nn.Module) -> None:
-    """Normal values with deviation 0.02; norms 1, biases 0."""
-    for module in encoder.modules():
-        if isinstance(module, nn.Linear | nn.Embedding | RelativeBias):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        if isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
-        bias = getattr(module, "bias", None)
-        if isinstance(module, nn.Linear | nn.LayerNorm) and bias is not None:
-            nn.init.zeros_(bias)

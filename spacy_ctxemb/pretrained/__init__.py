@@ -77,7 +77,10 @@ def fits(name: str, encoder: Encoder) -> bool:
 
 
 def check_fit(name: str, encoder: Encoder, component: str) -> None:
-    """Refuse an encoder that some weights are not for."""
+    """Raise E211 if the weights are not for the encoder.
+
+    component: its name in the message.
+    """
     if not fits(name, encoder):
         model = json.dumps(read_model(name)["encoder"])
         raise ValueError(Errors.E211.format(name=name, component=component, model=model))

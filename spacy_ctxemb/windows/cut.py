@@ -208,7 +208,7 @@ def ranges(starts: Ints, sizes: Ints) -> Ints:
 
 
 def check_length(window: int, max_length: int | None) -> None:
-    """Refuse a window that does not fit into an encoder with its boundary pieces."""
+    """Raise E013 for a window that does not fit into an encoder with its boundary pieces."""
     if max_length is not None and window + N_BOUNDARIES > max_length:
         raise ValueError(
             Errors.E013.format(window=window, boundaries=N_BOUNDARIES, max_length=max_length)

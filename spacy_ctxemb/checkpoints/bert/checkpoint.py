@@ -100,11 +100,11 @@ def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | N
         tensors = {family.names.prefix + name: value for name, value in tensors.items()}
         tensors |= head.tensors
         config["architectures"] = [head.architecture]
-    save(folder, config, tensors, tokens, settings)
+    write_folder(folder, config, tensors, tokens, settings)
     return model_type
 
 
-def save(
+def write_folder(
     folder: Path,
     config: dict[str, Any],
     tensors: dict[str, Tensor],

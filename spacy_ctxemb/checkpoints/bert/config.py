@@ -1,12 +1,11 @@
 """config.json of a Hugging Face checkpoint, and the settings of an encoder: both ways."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
 from ...encoders import Encoder, ModernTransformerEncoder
 from ...errors import Errors
-from ..json_files import COUNT, POSITIVE, shorten
+from ..json_files import COUNT, POSITIVE, read_json, shorten
 from .families import ACTIVATION, ACTIVATIONS, FAMILIES, Family, Key
 
 #: Keys that newer versions of transformers write in the place of others, in ModernBERT.
@@ -23,17 +22,6 @@ class Config(NamedTuple):
     family: Family
     settings: dict[str, Any]
     n_skipped: int
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file of a checkpoint."""
-    try:
-        data = json.loads(path.read_text(encoding="utf8"))
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise ValueError(Errors.E101.format(path=path, reason=error)) from error
-    if not isinstance(data, dict):
-        raise ValueError(Errors.E101.format(path=path, reason=f"it holds {shorten(data)}"))
-    return data
 
 
 def read_config(path: Path) -> Config:
@@ -84,7 +72,7 @@ def find_first_position(data: dict[str, Any], family: Family, path: Path) -> int
 
 
 def check_sizes(settings: dict[str, Any], path: Path) -> None:
-    """Refuse sizes that the encoder cannot have, or that transformers understands otherwise."""
+    """Raise E103 for sizes that the encoder cannot have, or that transformers reads otherwise."""
     width, n_heads, L = settings["width"], settings["n_heads"], settings["n_blocks"]
     if width % n_heads:
         raise_wrong(path, "num_attention_heads", n_heads, f"a divisor of the width {width}")

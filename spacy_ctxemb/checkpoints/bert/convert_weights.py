@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...encoders import Encoder
 from ...errors import Errors
+from ..finite_values import check_finite
 from .config import Config
 from .families import Family
 from .tensor_names import is_ignored, standardise, translate
@@ -61,7 +62,7 @@ def read_weights(folder: Path, config: Config) -> dict[str, Tensor]:
 def check_names(
     found: Mapping[str, Stored], parts: list[Part], config: Config, folder: Path
 ) -> None:
-    """Refuse weights with less, or more, than the family has."""
+    """Raise E105 for missing tensors, E107 for tensors that the family does not have."""
     names = {part.name for part in parts}
     missing = [part.name for part in parts if part.name not in found]
     if missing:
@@ -100,13 +101,6 @@ def check_values(stored: Stored, part: Part) -> Tensor:
         )
     check_finite(value := value.float(), name=part.name, path=str(path))
     return value
-
-
-def check_finite(value: Tensor, *, name: str, path: str) -> None:
-    """Refuse what a diverged training has left."""
-    n = int((~torch.isfinite(value)).sum())
-    if n:
-        raise ValueError(Errors.E060.format(n=n, name=name, path=path))
 
 
 def find_constants(family: Family, settings: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import Errors
-from .config import read_json
+from ..json_files import read_json
 
 #: In the order in which they are looked for; an index stands for files it names.
 WEIGHTS = (
@@ -33,7 +33,7 @@ class Stored(NamedTuple):
 
 
 def check_folder(path: Path) -> None:
-    """Refuse what is no folder with a config.json."""
+    """Raise E100 unless there is a folder with a config.json."""
     reason = None
     if re.match("https?:/", str(path)):
         reason = "is an address; download its files"

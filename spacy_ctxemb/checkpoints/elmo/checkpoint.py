@@ -15,6 +15,7 @@ from torch import Tensor
 from ...encoders import BiLM
 from ...errors import Errors
 from ...files import replacing
+from ..finite_values import check_finite
 from .hdf5 import find_datasets, read_weights, write_weights
 from .open_files import open_model
 from .options import describe, read_options, to_options
@@ -56,7 +57,8 @@ def write_elmo(encoder: BiLM, folder: Path) -> None:
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E017)
     tensors = encoder.state_dict()
-    check_finite(tensors)
+    for name, _, values in find_datasets(tensors):
+        check_finite(torch.cat(values), name=name, path="the encoder")
     folder.mkdir(parents=True, exist_ok=True)
     with (
         replacing(folder / "options.json") as options,
@@ -65,14 +67,6 @@ def write_elmo(encoder: BiLM, folder: Path) -> None:
         text = json.dumps(to_options(describe(encoder)), indent=2)
         options.write_text(text + "\n", encoding="utf8")
         write_weights(tensors, weights)
-
-
-def check_finite(tensors: dict[str, Tensor]) -> None:
-    """Refuse to write what a diverged training has left."""
-    for name, _, values in find_datasets(tensors):
-        n = sum(int((~torch.isfinite(value)).sum()) for value in values)
-        if n:
-            raise ValueError(Errors.E060.format(n=n, name=name, path="the encoder"))
 
 
 def find_obstacles(encoder: BiLM) -> dict[str, list[str]]:

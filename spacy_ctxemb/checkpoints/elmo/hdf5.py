@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...encoders import BiLM
 from ...errors import Errors
+from ..finite_values import check_finite
 from .open_files import Source
 from .options import find_projections
 
@@ -164,7 +165,10 @@ def check_names(
     source: Source,
     options: Source,
 ) -> None:
-    """Refuse weights with less, or more, than the options say. Other datasets are ignored."""
+    """Raise E059 for a dataset that the options do not ask for, E056 for one that is missing.
+
+    Datasets with names of another kind are ignored.
+    """
     names = {dataset.name for dataset in datasets}
     for name in sorted(found.keys() - names):
         for pattern, reason in LIMITS:
@@ -184,7 +188,7 @@ def check_names(
 
 
 def check_shape(found: "h5py.Dataset", dataset: Dataset, source: Source, options: Source) -> None:
-    """Refuse a dataset of another shape, or one that holds no floating-point numbers."""
+    """Raise E057 for a dataset of another shape, or without floating-point numbers."""
     if found.shape == dataset.shape and found.dtype.kind == "f":
         return
     hint = f"Pass the weights that belong to {options.name}, or correct it."
@@ -206,9 +210,7 @@ def check_shape(found: "h5py.Dataset", dataset: Dataset, source: Source, options
 def copy_values(found: "h5py.Dataset", dataset: Dataset, source: Source) -> None:
     """Copy a dataset into its tensors."""
     data = torch.from_numpy(found.astype("f4")[...])
-    n = int((~torch.isfinite(data)).sum())
-    if n:
-        raise ValueError(Errors.E060.format(n=n, name=dataset.name, path=source.name))
+    check_finite(data, name=dataset.name, path=source.name)
     parts = data.split([len(value) for value in dataset.values])
     for value, part in zip(dataset.values, parts, strict=True):
         value.copy_(part)

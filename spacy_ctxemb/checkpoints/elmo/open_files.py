@@ -51,7 +51,7 @@ def open_model(options: Path, weights: Path | None) -> Iterator[ModelFiles]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no file."""
+    """Raise E050 for an address, a folder or a missing file; E062 for ELMoForManyLangs."""
     if re.match("https?:/", str(path)):
         address = re.sub(":/+", "://", str(path), count=1)
         raise ValueError(Errors.E050.format(path=address, reason="is an address; download it"))

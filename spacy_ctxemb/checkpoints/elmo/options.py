@@ -1,7 +1,5 @@
 """options.json of an ELMo model, and the settings of a BiLM: one table for both ways."""
 
-import json
-import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +8,7 @@ from ...encoders import BiLM
 from ...encoders.char_cnn import ACTIVATIONS
 from ...errors import Errors
 from ...pieces.characters import CharacterPieces
-from ..json_files import COUNT, REQUIRED, SIZE, SWITCH, Kind, is_whole, shorten
+from ..json_files import BOUND, COUNT, REQUIRED, SIZE, SWITCH, Kind, is_whole, read_json, shorten
 from .open_files import Source
 
 #: Bytes, boundaries and padding, and the id 0 of the mask; training leaves the latter out.
@@ -42,15 +40,9 @@ def is_filters(value: Any) -> bool:
     )
 
 
-def is_bound(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0
-
-
 LENGTH = Kind(lambda value: is_whole(value, 3), "a whole number from 3")
 FILTERS = Kind(is_filters, "a list of [width, count], whole numbers from 1")
 NAME = Kind(lambda value: value in list(ACTIVATIONS), " or ".join(map(repr, ACTIVATIONS)))
-BOUND = Kind(is_bound, "a number from 0, or null")
 
 
 def to_bound(value: float | None) -> float | None:
@@ -75,24 +67,13 @@ KEYS = (
 
 def read_options(source: Source) -> dict[str, Any]:
     """The settings of a BiLM that options.json determines; what is projected, weights tell."""
-    options = load_json(source)
+    options = read_json(source.path, name=source.name, message=Errors.E052)
     if FOREIGN_KEYS & options.keys() and "char_cnn" not in options:
         raise ValueError(Errors.E062.format(path=source.name))
     if "char_cnn" not in options and "lstm" in options:
         raise ValueError(Errors.E063.format(path=source.name, found="no char_cnn"))
     check_characters(options, source)
     return {key.setting: key.read(look_up(options, key, source)) for key in KEYS}
-
-
-def load_json(source: Source) -> dict[str, Any]:
-    try:
-        options = json.loads(source.path.read_text(encoding="utf8"))
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise ValueError(Errors.E052.format(path=source.name, reason=error)) from error
-    if not isinstance(options, dict):
-        found = f"it holds {shorten(options)}"
-        raise ValueError(Errors.E052.format(path=source.name, reason=found))
-    return options
 
 
 def look_up(options: dict[str, Any], key: Key, source: Source) -> Any:
