@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .import_elmo import check_output
 from .messages import showing_errors
+from .new_pipeline import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
