@@ -73,7 +73,7 @@ def describe_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_tensors(folder: Path) -> dict[str, Tensor]:
-    """The values of a model's parameters, in fp32."""
+    """The values of a model's parameters, in fp32. Raises E105 if some are not in the files."""
     from transformers import AutoModel
 
     model, report = AutoModel.from_pretrained(
@@ -91,7 +91,10 @@ def load_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of the `tokenizers` library behind that of transformers."""
+    """The tokenizer of the `tokenizers` library behind that of transformers.
+
+    Raises E113 for a tokenizer without one.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

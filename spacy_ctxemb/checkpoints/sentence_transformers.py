@@ -75,7 +75,7 @@ def check_modules(kinds: list[str], path: Path) -> None:
 
 
 def read_pooling(path: Path) -> str:
-    """How a text's vector is made of those of its pieces."""
+    """How a text's vector is made of those of its pieces. Raises E116 for a way we do not have."""
     settings = read_optional(path)
     modes = settings.get("pooling_mode")
     if modes is None:

@@ -108,7 +108,7 @@ def is_plain(q: Tensor, dropout: float) -> bool:
 
 
 def attend_by_head(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """The same, with scores of one head at a time, which stay in the CPU's cache."""
+    """As `attend`, one head at a time, so that the scores stay in the CPU's cache."""
     B, n_heads, T, d = q.shape
     q, k, values = (q * d**-0.5).contiguous(), k.contiguous(), v.transpose(-1, -2).contiguous()
     out = q.new_empty(B, T, n_heads, d)

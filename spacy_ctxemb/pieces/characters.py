@@ -25,6 +25,11 @@ class CharacterPieces(Pieces):
     max_characters: C. 50 in every published model.
     tokens_to_add: words that are spelt by one raw character id each, 0 to 255; as in AllenNLP's
         indexer. 1 to 31 hardly occur in text.
+    Raises E006 for fewer than 3 characters, E080 for an id that is not a byte.
+
+        pieces = CharacterPieces(50)
+        ids = pieces.encode_words(["bank", "river"])  # (2, 50)
+        pieces.spell(ids)  # ["bank", "river"]
     """
 
     kind = "characters"

@@ -54,7 +54,7 @@ def build_train_pieces(*, path: str) -> PiecesLoader:
 
 
 def describe(loader: str, pieces: Pieces, section: str, options: str) -> str:
-    """What is wrong with a loader for these pieces."""
+    """The message for a loader that cannot be used with these pieces."""
     return Errors.E142.format(
         loader=f"spacy-ctxemb.{loader}.v1",
         section=section,

@@ -24,8 +24,12 @@ class Windowing:
         what a piece sees at least on either side.
     batch_pieces: padded pieces in a batch, which bounds the memory of one pass. 2,048 to 16,384.
     max_padding: largest share of padding in a batch.
-    keep_empty: whether a sequence without pieces gets a window, of its boundaries alone.
+    keep_empty: whether a sequence without pieces gets a window, with its boundaries only.
     whole_sequences: whether every sequence is one window, whatever its length.
+    Raises E011 for a stride that is not in [1, window], E012 for batches smaller than a window.
+
+        windowing = Windowing(window=510, stride=446, batch_pieces=4096, max_padding=1.0)
+        windows = build_windows(pieces, pieces.document_lengths, boundaries, windowing)
     """
 
     window: int

@@ -60,7 +60,14 @@ class Head(NamedTuple):
 
 
 def read_bert(folder: Path) -> BertModel:
-    """Read a model from the directory that transformers or sentence-transformers saved."""
+    """Read a model from the directory that transformers or sentence-transformers saved.
+
+    Raises E100 to E114 and E125 for files that are missing, damaged, or of another kind.
+
+        model = read_bert(Path("all-MiniLM-L6-v2"))
+        encoder = build_encoder(model.family, model.settings)
+        encoder.load_state_dict(model.tensors, assign=True)
+    """
     sentences = read_sentences(folder)
     place = sentences.folder
     check_folder(place)
@@ -80,7 +87,10 @@ def read_bert(folder: Path) -> BertModel:
 def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | None = None) -> str:
     """Write a directory that transformers loads; returns the model_type.
 
-    Equal encoders give equal bytes.
+    Equal encoders give equal bytes. Raises E017 for an encoder without weights, E117 for one that
+    no family of transformers has.
+
+        write_bert(encoder, Tokens(tokenizer_json, (101, 102)), Path("exported"))
     """
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E017)
@@ -139,7 +149,7 @@ def name_ids(ids: dict[str, int]) -> dict[str, int | None]:
 def choose_family(
     encoder: Encoder, settings: dict[str, Any], padding: int | None, known: list[str]
 ) -> str:
-    """The first model_type of some that an encoder can be written as."""
+    """The first of the known model_types that an encoder can be written as. Raises E117."""
     obstacles = {
         model_type: list(find_obstacles(settings, family, padding))
         for model_type, family in FAMILIES.items()

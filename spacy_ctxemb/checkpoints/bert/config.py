@@ -25,7 +25,10 @@ class Config(NamedTuple):
 
 
 def read_config(path: Path) -> Config:
-    """The family of a model and the settings of its encoder."""
+    """The family of a model and the settings of its encoder.
+
+    Raises E101 for a damaged file, E102 for an unknown family, E103 for a value that does not fit.
+    """
     data = read_json(path)
     model_type = data.get("model_type")
     if model_type is None:
@@ -50,7 +53,7 @@ def read_config(path: Path) -> Config:
 
 
 def look_up(data: dict[str, Any], key: Key, path: Path) -> Any:
-    """The value of a key, checked, as our setting has it."""
+    """The value of a key as our setting has it. Raises E103 for a value that does not fit."""
     value = data.get(key.name)
     if value is None:
         value = key.default
@@ -99,7 +102,7 @@ def normalise(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def use_old_keys(data: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A ModernBERT's config as transformers 4 wrote it: names of sizes for the patterns of 5."""
+    """A ModernBERT's config with the keys of transformers 4, also if transformers 5 wrote it."""
     data = dict(data)
     if data.get("local_rope_theta", 0) is None:
         data["local_rope_theta"] = data.get("global_rope_theta")

@@ -86,7 +86,7 @@ def check_names(
 
 
 def check_values(stored: Stored, part: Part) -> Tensor:
-    """A tensor of the right shape and type with finite values, in fp32."""
+    """The tensor in fp32. Raises E106 for another shape or type, E060 for infinite values."""
     value, path = stored
     if value.shape != part.shape or value.dtype not in FLOATS:
         dtype = str(value.dtype).removeprefix("torch.")
@@ -104,7 +104,10 @@ def check_values(stored: Stored, part: Part) -> Tensor:
 
 
 def find_constants(family: Family, settings: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Tensors that a family demands where an encoder has no such step: they change nothing."""
+    """Tensors that a family's files need although the encoder has no such step.
+
+    They are zeros, or the identity, and change no result.
+    """
     E = settings.get("embedding_width") or settings["width"]
     settings_of_family = {key.setting for key in family.keys}
     if "n_segments" in settings_of_family and settings["n_segments"] == 0:

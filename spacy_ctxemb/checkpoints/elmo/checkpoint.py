@@ -42,6 +42,11 @@ def read_elmo(options: Path, weights: Path | None = None) -> ElmoModel:
 
     options: options.json; or a ZIP file that holds it and the weights.
     weights: the HDF5 file; None where `options` is a ZIP file.
+    Raises E050 to E063 for files that are missing, damaged, or do not fit each other.
+
+        model = read_elmo(Path("options.json"), Path("weights.hdf5"))
+        encoder = BiLM(**model.settings)
+        encoder.load_state_dict(model.tensors)
     """
     with open_model(options, weights) as files:
         settings = read_options(files.options)
@@ -52,7 +57,8 @@ def read_elmo(options: Path, weights: Path | None = None) -> ElmoModel:
 def write_elmo(encoder: BiLM, folder: Path) -> None:
     """Write options.json and weights.hdf5; equal encoders give equal bytes.
 
-    Any encoder can be written; `find_obstacles` tells who can read it.
+    Any encoder can be written; `find_obstacles` tells who can read it. Raises E017 for an encoder
+    without weights, E060 for weights that are not finite.
     """
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E017)

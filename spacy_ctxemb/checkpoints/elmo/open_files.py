@@ -36,6 +36,7 @@ def open_model(options: Path, weights: Path | None) -> Iterator[ModelFiles]:
     """The files of a model, for as long as they are needed.
 
     options: options.json, or a ZIP file. weights: the HDF5 file; None with a ZIP file.
+    Raises E050, E051, E054, E061 or E062 for files of another kind.
     """
     for path in (options,) if weights is None else (options, weights):
         check_file(path)
@@ -86,7 +87,7 @@ def extract(path: Path, folder: Path) -> ModelFiles:
 
 
 def is_visible(name: str) -> bool:
-    """Neither a folder nor what macOS adds."""
+    """Whether a name is that of a file, and not one that macOS adds."""
     return not name.endswith("/") and not PurePosixPath(name).name.startswith("._")
 
 

@@ -77,7 +77,7 @@ def read_options(source: Source) -> dict[str, Any]:
 
 
 def look_up(options: dict[str, Any], key: Key, source: Source) -> Any:
-    """The value of a key, checked."""
+    """The value of a key. Raises E053 if it is missing or does not fit."""
     value: Any = options
     path = ""
     for name in key.path.split("."):
@@ -96,7 +96,10 @@ def look_up(options: dict[str, Any], key: Key, source: Source) -> Any:
 
 
 def check_characters(options: dict[str, Any], source: Source) -> None:
-    """A trainer writes 261, without the mask; the weights are the same."""
+    """Warn for 261, which training writes (without the mask); the weights are the same.
+
+    Raises E053 for another number.
+    """
     n = look_up(options, Key("char_cnn.n_characters", "", SIZE), source)
     if n == N_CHARACTERS - 1:
         warnings.warn(Errors.W050.format(path=source.name), stacklevel=2)
