@@ -34,6 +34,15 @@ class WrappedModel(NamedTuple):
     tokenizer: str
     sentences: Sentences
 
+    @property
+    def model_type(self) -> str:
+        return str(self.config.get("model_type"))
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """The encoder's section of a config."""
+        return {"@architectures": "spacy-ctxemb.HuggingFace.v1", "config": self.config}
+
 
 def read_huggingface(folder: Path) -> WrappedModel:
     """Read a model from the directory that transformers or sentence-transformers saved."""

@@ -2,7 +2,7 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -10,8 +10,8 @@ from .messages import showing_errors
 from .new_pipeline import build_pipeline, check_output, show_untrained, write_pipeline
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from ..checkpoints.bert.checkpoint import BertModel
+    from ..checkpoints.huggingface import WrappedModel
     from ..checkpoints.sentence_transformers import Sentences
     from ..encoders import Encoder
     from ..pieces.subwords import SubwordPieces
@@ -35,16 +35,6 @@ MIXES: dict[Layers, dict[str, Any]] = {
     Layers.last4: {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 4},
     Layers.all: {"@architectures": "spacy-ctxemb.ConcatLayers.v1"},
 }
-
-
-class Model(NamedTuple):
-    """A model that was read. encoder: its section of a config. tokenizer: JSON."""
-
-    model_type: str
-    encoder: dict[str, Any]
-    tensors: "dict[str, Tensor]"
-    tokenizer: str
-    sentences: "Sentences"
 
 
 def import_bert(
@@ -72,54 +62,38 @@ def import_bert(
     """
     from wasabi import msg
 
+    from ..checkpoints.bert.checkpoint import read_bert
+    from ..checkpoints.huggingface import read_huggingface
+
     with showing_errors():
-        model = read_wrapped(checkpoint) if wrap else read(checkpoint)
+        model: BertModel | WrappedModel
+        model = read_huggingface(checkpoint) if wrap else read_bert(checkpoint)
+        sentences = model.sentences
         if no_pooling:
-            tokens = model.sentences._replace(doc_pooling=None, normalize=False)
-            model = model._replace(sentences=tokens)
+            sentences = sentences._replace(doc_pooling=None, normalize=False)
         check_output(output)
-        section, sentences = build_model(model, MIXES[layers], width=width), model.sentences
+        section = build_model(model.section, MIXES[layers], width=width)
         pooling = {"doc_pooling": sentences.doc_pooling, "normalize": sentences.normalize}
         nlp, shim = build_pipeline(lang, section, model.tensors, **pooling)
         cast("SubwordPieces", shim.pieces).load(model.tokenizer)
         write_pipeline(nlp, output)
     msg.good(f"Wrote a pipeline with {describe(shim.embedder.encoder, model)}", str(output))
     show_untrained(shim, is_average=layers is Layers.average)
-    show_sentences(model.sentences)
+    show_sentences(sentences)
 
 
-def read(checkpoint: Path) -> Model:
-    """A model for this package's own encoders."""
-    from ..checkpoints.bert.checkpoint import read_bert
-    from ..encoders import TransformerEncoder
-
-    model = read_bert(checkpoint)
-    is_plain = model.family.encoder is TransformerEncoder
-    name = "spacy-ctxemb.Transformer.v1" if is_plain else "spacy-ctxemb.ModernTransformer.v1"
-    encoder = {"@architectures": name, **model.settings}
-    return Model(model.model_type, encoder, model.tensors, model.tokenizer, model.sentences)
-
-
-def read_wrapped(checkpoint: Path) -> Model:
-    """A model that transformers runs."""
-    from ..checkpoints.huggingface import read_huggingface
-
-    config, tensors, tokenizer, sentences = read_huggingface(checkpoint)
-    encoder = {"@architectures": "spacy-ctxemb.HuggingFace.v1", "config": config}
-    model_type = str(config.get("model_type"))
-    return Model(model_type, encoder, tensors, tokenizer, sentences)
-
-
-def build_model(model: Model, mix: dict[str, Any], *, width: int | None) -> dict[str, Any]:
+def build_model(
+    encoder_section: dict[str, Any], mix: dict[str, Any], *, width: int | None
+) -> dict[str, Any]:
     """The section of the config for a model."""
     from spacy.util import registry
 
     from ..windows.cut import N_BOUNDARIES
 
-    encoder = registry.resolve({"encoder": model.encoder})["encoder"]
+    encoder = registry.resolve({"encoder": encoder_section})["encoder"]
     longest = min(encoder.max_length or LONGEST, LONGEST)
     return {
-        "encoder": model.encoder,
+        "encoder": encoder_section,
         "pieces": {
             "@architectures": "spacy-ctxemb.SubwordPieces.v1",
             "vocab_size": encoder.n_ids,
@@ -131,7 +105,7 @@ def build_model(model: Model, mix: dict[str, Any], *, width: int | None) -> dict
     }
 
 
-def describe(encoder: "Encoder", model: Model) -> str:
+def describe(encoder: "Encoder", model: "BertModel | WrappedModel") -> str:
     """Family and sizes of an encoder."""
     n_parameters = sum(tensor.numel() for tensor in model.tensors.values())
     return (

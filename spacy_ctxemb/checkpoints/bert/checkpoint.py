@@ -39,6 +39,11 @@ class BertModel(NamedTuple):
     tokenizer: str
     sentences: Sentences
 
+    @property
+    def section(self) -> dict[str, Any]:
+        """The encoder's section of a config."""
+        return {"@architectures": self.family.registered_name, **self.settings}
+
 
 class Tokens(NamedTuple):
     """A tokenizer as JSON, and the ids of the pieces before and after a text."""
