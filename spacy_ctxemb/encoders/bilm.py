@@ -4,7 +4,7 @@ Source: Peters et al. 2018, "Deep contextualized word representations", sections
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +12,21 @@ from torch import Tensor, nn
 from ..errors import Errors
 from ..pieces.characters import CharacterPieces
 from .bilm_state import BiLMState
-from .char_cnn import CharacterCNN
+from .char_cnn import CharacterCNN, needs_projection
 from .derived_weights import Derived
 from .encoder import Encoder, assign_layers
 from .kernels.lstm_inference import State
 from .lstm import LSTM
+from .packed_by_time import Packing, pack
 from .word_cache import WordCache, find_distinct
 
 FORWARD, BACKWARD = 0, 1
 
 #: (width, count) of a character CNN of 256 filters, an eighth of ELMo's.
 FILTERS = ((1, 16), (2, 16), (3, 32), (4, 48), (5, 64), (6, 80))
+
+#: The least values of some settings.
+LEAST = {"n_lstm_layers": 1, "word_cache": 0, "cell_clip": 0, "projection_clip": 0}
 
 #: The rate on the input of each LSTM layer, until `set_dropout` sets another one.
 DROPOUT = 0.1
@@ -81,30 +85,7 @@ class BiLM(Encoder):
         warm_start: str | None = None,
     ) -> None:
         super().__init__(locals())
-        for name, value, least in (
-            ("n_lstm_layers", n_lstm_layers, 1),
-            ("word_cache", word_cache, 0),
-            ("cell_clip", cell_clip, 0),
-            ("projection_clip", projection_clip, 0),
-        ):
-            if value is not None and value < least:
-                raise ValueError(Errors.E084.format(name=name, value=value, least=least))
-        if width % 2 or hidden_width < 1:
-            raise ValueError(Errors.E002.format(width=width, hidden_width=hidden_width))
-        if project_hidden is None:
-            project_hidden = hidden_width != width // 2
-        if not project_hidden and hidden_width != width // 2:
-            raise ValueError(
-                Errors.E066.format(
-                    setting="project_hidden",
-                    name="hidden_width",
-                    found=hidden_width,
-                    width=width // 2,
-                )
-            )
-        longest = max(size for size, _ in filters)
-        if longest > max_characters:
-            raise ValueError(Errors.E003.format(size=longest, max_characters=max_characters))
+        project_hidden = check_sizes(self.settings)
         self.n_ids = CharacterPieces.n_ids
         self.n_characters = max_characters
         self.width = width
@@ -179,7 +160,7 @@ class BiLM(Encoder):
     def run(
         self,
         x: Tensor,
-        packing: "Packing",
+        packing: Packing,
         initial: BiLMState,
         dropout: Callable[[Tensor], Tensor],
     ) -> tuple[tuple[Tensor, ...], BiLMState]:
@@ -243,6 +224,26 @@ class BiLM(Encoder):
                 module.reset_parameters()
 
 
+def check_sizes(settings: dict[str, Any]) -> bool:
+    """Whether cells are projected.
+
+    Raises E084 for a value below its least, E002 for an odd width or a hidden_width of 0, E003 for
+    a filter longer than a word, E066 if cells need a projection and are to have none.
+    """
+    for name, least in LEAST.items():
+        if settings[name] is not None and settings[name] < least:
+            raise ValueError(Errors.E084.format(name=name, value=settings[name], least=least))
+    width, hidden_width = settings["width"], settings["hidden_width"]
+    if width % 2 or hidden_width < 1:
+        raise ValueError(Errors.E002.format(width=width, hidden_width=hidden_width))
+    longest, room = max(size for size, _ in settings["filters"]), settings["max_characters"]
+    if longest > room:
+        raise ValueError(Errors.E003.format(size=longest, max_characters=room))
+    return needs_projection(
+        "project_hidden", settings["project_hidden"], "hidden_width", hidden_width, width // 2
+    )
+
+
 def build_word_cache(encoder: BiLM) -> WordCache:
     """An empty cache."""
     weight = encoder.token_encoder.embedding.weight
@@ -259,31 +260,3 @@ def find_start(encoder: BiLM) -> BiLMState:
         packing = pack(torch.ones(1, len(ids), dtype=torch.bool, device=ids.device))
         _, state = encoder.run(encoder.token_encoder(ids), packing, state, nn.Identity())
     return state
-
-
-class Packing(NamedTuple):
-    """How the N real steps of a batch are ordered by time, the longest window first.
-
-    order: (2, N), which real step, window by window, comes next, for either direction.
-    sizes: windows still active at each step.
-    windows: (B,), the longest first.
-    """
-
-    order: Tensor
-    sizes: list[int]
-    windows: Tensor
-
-
-def pack(mask: Tensor) -> Packing:
-    """Order real steps by time, so that no step of the recurrence sees padding."""
-    lengths, windows = mask.sum(dim=1).sort(descending=True, stable=True)  # (B,)
-    active = torch.arange(mask.size(1), device=mask.device)[:, None] < lengths  # (T, B)
-    step, rank = active.nonzero(as_tuple=True)  # (N,) each
-    step_back = lengths[rank] - 1 - step
-    first = (mask.sum(dim=1).cumsum(dim=0)[windows] - lengths)[rank]  # of the window's real steps
-    sizes = [size for size in active.sum(dim=1).tolist() if size]
-    return Packing(
-        order=torch.stack([first + step, first + step_back]),
-        sizes=sizes,
-        windows=windows,
-    )

@@ -48,17 +48,9 @@ class CharacterCNN(nn.Module):
         if activation not in ACTIVATIONS:
             raise ValueError(Errors.E090.format(name=activation, options=list(ACTIVATIONS)))
         n_filters = sum(count for _, count in filters)
-        if project is None:
-            project = n_filters != width
-        if not project and n_filters != width:
-            raise ValueError(
-                Errors.E066.format(
-                    setting="project_filters",
-                    name="the number of filters",
-                    found=n_filters,
-                    width=width,
-                )
-            )
+        is_projected = needs_projection(
+            "project_filters", project, "the number of filters", n_filters, width
+        )
         self.activation = activation
         self.embedding = nn.Embedding(n_characters, character_width, padding_idx=0)
         self.convolutions = nn.ModuleList(
@@ -66,7 +58,7 @@ class CharacterCNN(nn.Module):
         )
         self.widest = max(size for size, _ in filters)
         self.highways = nn.ModuleList(Highway(n_filters) for _ in range(n_highways))
-        self.projection = nn.Linear(n_filters, width) if project else None
+        self.projection = nn.Linear(n_filters, width) if is_projected else None
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids: (N, C), integers. Returns (N, D)."""
@@ -115,6 +107,19 @@ class CharacterCNN(nn.Module):
             fan_in = self.projection.in_features
             nn.init.normal_(self.projection.weight, 0.0, math.sqrt(1.0 / fan_in))
             nn.init.zeros_(self.projection.bias)
+
+
+def needs_projection(setting: str, wanted: bool | None, name: str, found: int, width: int) -> bool:
+    """Whether `found` values are projected to a width: as wanted; None for if they differ.
+
+    name: of the values, in the message. Raises E066 for no projection where they differ.
+    """
+    if wanted is None:
+        return found != width
+    if not wanted and found != width:
+        message = Errors.E066.format(setting=setting, name=name, found=found, width=width)
+        raise ValueError(message)
+    return wanted
 
 
 def find_lengths(ids: Tensor) -> Tensor:
