@@ -16,7 +16,8 @@ from ...encoders import BiLM
 from ...errors import Errors
 from ...files import replacing
 from ..finite_values import check_finite
-from .hdf5 import find_datasets, read_weights, write_weights
+from .dataset_names import find_datasets
+from .hdf5 import read_weights, write_weights
 from .open_files import open_model
 from .options import describe, read_options, to_options
 
