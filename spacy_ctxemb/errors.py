@@ -787,3 +787,7 @@ class Errors(metaclass=_Coded):
         "Of the components {names} those with {wanted} are {found}; exactly one can be exported. "
         "Choose it with --component, or pass another pipeline."
     )
+    E302 = (
+        "The mix of layers holds an object of the type {found}, so that a cache cannot tell whether "
+        "it has changed. Set cache = null, or keep plain values in its place."
+    )

@@ -35,7 +35,7 @@ class Fingerprint:
     def get(self, shim: EmbedderShim) -> bytes:
         """The key of a shim as it is now.
 
-        Raises E017 for a shim without weights, E164 for settings that JSON cannot hold.
+        Raises E017 for a shim without weights, E302 for a mix with values that JSON cannot hold.
         """
         shim.check_materialised()
         settings = json.dumps(describe(shim), default=to_plain)
@@ -95,7 +95,7 @@ def to_plain(value: object) -> list[int]:
     """What JSON does not know by itself: the numbers of layers."""
     if isinstance(value, range):
         return list(value)
-    raise ValueError(Errors.E164.format(found=name_of(type(value))))
+    raise ValueError(Errors.E302.format(found=name_of(type(value))))
 
 
 def name_of(value: Any) -> str:
