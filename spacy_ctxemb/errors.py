@@ -788,6 +788,6 @@ class Errors(metaclass=_Coded):
         "Choose it with --component, or pass another pipeline."
     )
     E302 = (
-        "The mix of layers holds an object of the type {found}, so that a cache cannot tell whether "
-        "it has changed. Set cache = null, or keep plain values in its place."
+        "The mix of layers holds an object of the type {found}, so that a cache cannot tell "
+        "whether it has changed. Set cache = null, or keep plain values in its place."
     )
