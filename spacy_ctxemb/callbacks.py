@@ -1,7 +1,6 @@
 """Callbacks for [initialize.before_init]."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from spacy.language import Language
 from thinc.api import Model
@@ -9,6 +8,7 @@ from thinc.api import Model
 from .cache.feature_cache import FeatureCache
 from .component import ContextualEmbedder
 from .errors import Errors
+from .pieces.load import read_vocabulary
 from .pieces.subwords import SubwordPieces
 from .thinc_model.embedder_shim import find_shims
 
@@ -42,14 +42,12 @@ def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:
     """
 
     def load_pieces(nlp: Language) -> Language:
-        if path is None or not Path(path).exists():
-            raise ValueError(Errors.E036.format(path=path))
+        vocabulary = read_vocabulary(path)
         models = [getattr(nlp.get_pipe(name), "model", None) for name in nlp.component_names]
         shims = [shim for model in models if isinstance(model, Model) for shim in find_shims(model)]
         found = [(s, s.pieces) for s in shims if isinstance(s.pieces, SubwordPieces)]
         if not found:
             raise ValueError(Errors.E037.format(names=nlp.component_names))
-        vocabulary = Path(path).read_text(encoding="utf8")
         for shim, pieces in found:
             # A trained encoder comes from another pipeline, with pieces of its own.
             if not shim.is_materialised:

@@ -786,3 +786,15 @@ class Errors(metaclass=_Coded):
         "Vectors of widths {width} and {other} cannot be compared. Compare objects that the "
         "same pipeline made."
     )
+    E300 = (
+        "The model in {path} does not fit the config: {differences}. Change these settings, or "
+        "let `python -m spacy ctxemb import {kind}` write a pipeline that fits."
+    )
+    E301 = (
+        "Of the components {names} those with {wanted} are {found}; exactly one can be exported. "
+        "Choose it with --component, or pass another pipeline."
+    )
+    E302 = (
+        "The mix of layers holds an object of the type {found}, so that a cache cannot tell "
+        "whether it has changed. Set cache = null, or keep plain values in its place."
+    )

@@ -12,7 +12,10 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path` when all has gone well.
 
-    The file has the permissions of any new file, also where a library makes it with less.
+    The file has the permissions of any new file, even if a library makes it with fewer.
+
+        with replacing(Path("weights.bin")) as temporary:
+            temporary.write_bytes(data)
     """
     temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
     try:
@@ -48,7 +51,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def compute_checksum(path: Path) -> str:
-    """Of what is in a file."""
+    """The checksum of a file's content."""
     found = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

@@ -15,7 +15,7 @@ from spacy_ctxemb.windows.cut import Windowing, Windows, build_windows
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def build_bilm(**changes: Any) -> BiLM:
+def build_bilm(*, dropout: float = 0.1, **changes: Any) -> BiLM:
     """A biLM of width 8 in evaluation mode, with random values."""
     settings: dict[str, Any] = {
         "width": 8,
@@ -25,20 +25,24 @@ def build_bilm(**changes: Any) -> BiLM:
         "character_width": 3,
         "max_characters": 7,
     }
-    return randomise(BiLM(**settings | changes)).eval()
+    encoder = BiLM(**settings | changes)
+    encoder.set_dropout(dropout)
+    return randomise(encoder).eval()
 
 
-def build_transformer(**changes: Any) -> TransformerEncoder:
+def build_transformer(*, dropout: float = 0.1, **changes: Any) -> TransformerEncoder:
     """A Transformer of width 8 in evaluation mode, with random values."""
     settings: dict[str, Any] = {
-        "n_ids": 30,
+        "vocab_size": 30,
         "width": 8,
         "n_blocks": 2,
         "n_heads": 2,
         "feedforward_width": 16,
         "max_length": 16,
     }
-    return randomise(TransformerEncoder(**settings | changes)).eval()
+    encoder = TransformerEncoder(**settings | changes)
+    encoder.set_dropout(dropout)
+    return randomise(encoder).eval()
 
 
 def randomise(module: Module, *, seed: int = 0) -> Module:

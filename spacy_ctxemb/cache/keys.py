@@ -1,20 +1,14 @@
 """What vectors depend on, as short keys: the text of a Doc, and the encoder that reads it."""
 
 import hashlib
-from collections.abc import Callable, Mapping
-from enum import Enum
-from functools import partial
-from pathlib import Path
-from types import FunctionType
+import json
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import torch
 from spacy.tokens import Doc
-from torch import Tensor, nn
+from torch import nn
 
 from .. import __version__
-from ..encoders.derived_weights import Derived
 from ..errors import Errors
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..windows.docs import find_sequence_starts
@@ -25,26 +19,31 @@ KEY_BYTES = 32
 #: What PyTorch itself keeps in a module: parameters, hooks, the mode.
 MODULE_ATTRIBUTES = frozenset(vars(nn.Module()))
 
-#: What acts in training alone.
-TRAINING_ATTRIBUTES = frozenset({"training_precision", "recomputes", "recomputes_batches"})
-
 
 class Fingerprint:
     """The key of an encoder: of its weights, settings and pieces, and of this package's version.
 
     It is computed again when one of them has changed; a copy starts anew.
+
+        fingerprint = Fingerprint()
+        key = make_key(fingerprint.get(shim), "vectors", doc, split_sentences=True)
     """
 
     def __init__(self) -> None:
         self._held: tuple[object, bytes] | None = None
 
     def get(self, shim: EmbedderShim) -> bytes:
-        """The key of a shim as it is now."""
+        """The key of a shim as it is now.
+
+        Raises E017 for a shim without weights, E302 for a mix with values that JSON cannot hold.
+        """
         shim.check_materialised()
-        state = (shim.weights_digest.get(shim.embedder), describe_settings(shim))
+        settings = json.dumps(describe(shim), default=to_plain)
+        state = (shim.weights_digest.get(shim.embedder), settings, shim.pieces.content)
         held = self._held  # another thread may replace it meanwhile
         if held is None or held[0] != state:
-            held = self._held = state, digest(repr(state).encode("utf8", "surrogatepass"))
+            texts = (part.encode("utf8", "surrogatepass") for part in state[1:])
+            held = self._held = state, digest(state[0], *map(digest, texts))
         return held[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -71,88 +70,34 @@ def digest(*parts: bytes) -> bytes:
     return found.digest()
 
 
-def describe_settings(shim: EmbedderShim) -> tuple[Any, ...]:
-    """Whatever besides weights decides what an encoder makes of a text."""
-    # What a pickle would hold: all but the words that were met so far.
-    pieces = shim.pieces.__reduce_ex__(2)[2]
-    return (
-        __version__,
-        describe_module(shim.embedder),
-        describe(shim.windowing),
-        name_of(type(shim.pieces)),
-        describe(pieces),
-    )
+def describe(shim: EmbedderShim) -> dict[str, Any]:
+    """Whatever besides weights and pieces decides what an encoder makes of a text.
 
-
-def describe_module(module: nn.Module) -> tuple[Any, ...]:
-    """The classes and settings of a module and those beneath it; dropout, which does not act in
-    inference, left out."""
-    return tuple(
-        (name, name_of(type(child)), describe(read_settings(child)))
-        for name, child in module.named_modules()
-        if not isinstance(child, nn.Dropout)
-    )
-
-
-def read_settings(module: nn.Module) -> dict[str, Any]:
-    """A module's own attributes, but nothing that was computed from others."""
-    if type(module).__module__.startswith("transformers."):
-        return {}  # our wrapper of such a model has the config they come from
+    Settings that act in training alone are left out.
+    """
+    embedder, encoder, mix = shim.embedder, shim.embedder.encoder, shim.embedder.mix
     return {
-        name: value
-        for name, value in vars(module).items()
-        if name not in MODULE_ATTRIBUTES | TRAINING_ATTRIBUTES and not isinstance(value, Derived)
+        "version": __version__,
+        "windowing": asdict(shim.windowing),
+        "encoder": [name_of(type(encoder)), encoder.settings, encoder.precision],
+        "mix": [name_of(type(mix)), {k: v for k, v in vars(mix).items() if is_own(k)}],
+        "pooling": name_of(embedder.pool),
+        "width": embedder.width,
     }
 
 
-def describe(value: Any) -> Any:
-    """A value as nested tuples of plain ones, equal where it acts equally.
-
-    Long strings are passed on as they are: that an object is equal to itself is seen at once.
-    """
-    if value is None or isinstance(value, bool | int | float | str | bytes) and not is_enum(value):
-        return value
-    if isinstance(value, Enum | torch.dtype | torch.device | Path | range):
-        return repr(value)
-    if isinstance(value, np.ndarray | np.generic):
-        array = np.asarray(value)
-        return "array", array.dtype.str, array.shape, array.tobytes()
-    if isinstance(value, Tensor):
-        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        return "tensor", str(value.dtype), tuple(value.shape), data
-    if isinstance(value, Mapping):
-        return "mapping", *sorted(((repr(k), describe(v)) for k, v in value.items()), key=first)
-    if isinstance(value, list | tuple):
-        return name_of(type(value)), *map(describe, value)
-    if isinstance(value, set | frozenset):
-        return "set", *sorted(map(repr, map(describe, value)))
-    return describe_object(value)
+def is_own(attribute: str) -> bool:
+    """Whether an attribute of a module is not one that PyTorch gives to all of them."""
+    return attribute not in MODULE_ATTRIBUTES
 
 
-def describe_object(value: Any) -> Any:
-    """The same of functions, and of objects with attributes."""
-    if isinstance(value, partial):
-        return "partial", describe(value.func), describe(value.args), describe(value.keywords)
-    if isinstance(value, FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return name_of(value), describe(cells), describe(value.__defaults__)
-    if isinstance(value, type | type(len)):
-        return name_of(value)
-    if isinstance(value, nn.Module):
-        return describe_module(value)
-    if hasattr(value, "__dict__"):
-        return name_of(type(value)), describe(vars(value))
-    raise ValueError(Errors.E164.format(found=name_of(type(value))))
+def to_plain(value: object) -> list[int]:
+    """What JSON does not know by itself: the numbers of layers."""
+    if isinstance(value, range):
+        return list(value)
+    raise ValueError(Errors.E302.format(found=name_of(type(value))))
 
 
-def is_enum(value: object) -> bool:
-    return isinstance(value, Enum)
-
-
-def first(pair: tuple[str, Any]) -> str:
-    return pair[0]
-
-
-def name_of(value: Callable[..., Any]) -> str:
+def name_of(value: Any) -> str:
     """The full name of a class or function."""
     return f"{value.__module__}.{value.__qualname__}"

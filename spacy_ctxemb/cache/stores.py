@@ -91,9 +91,15 @@ class Place(NamedTuple):
 class DiskStore(Store):
     """Records in a directory, which other processes may read and write at the same time.
 
-    Files are open for one call only, so that threads and forked processes share nothing.
+    Files are open for one call only, so that threads and forked processes share nothing. SQLite
+    was measured in its place: it writes and reads records of this size two to four times slower.
 
     folder: made by the first record. max_bytes: of the file of data.
+    `read` raises E163 for a directory with an index of another kind.
+
+        store = DiskStore(Path("cache"), max_bytes=10**9)
+        store.write([(key, vectors.tobytes())])
+        [record] = store.read([key])
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:

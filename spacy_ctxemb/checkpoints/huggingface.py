@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..encoders.huggingface import HuggingFaceEncoder, build_sizes
 from ..errors import Errors
-from .bert.checkpoint import Tokens, save
-from .bert.config import read_json
-from .bert.read_tokenizer import finish
-from .bert.tensor_files import check_folder
+from .bert.checkpoint import Tokens, write_folder
+from .bert.read_tokenizer import fit_to_model
+from .bert.weight_files import check_folder
+from .json_files import read_json
 from .sentence_transformers import Sentences, read_sentences
 
 #: Keys of config.json that the encoder does not need; names of labels do not fit into a config.
@@ -34,6 +34,15 @@ class WrappedModel(NamedTuple):
     tokenizer: str
     sentences: Sentences
 
+    @property
+    def model_type(self) -> str:
+        return str(self.config.get("model_type"))
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """The encoder's section of a config."""
+        return {"@architectures": "spacy-ctxemb.HuggingFace.v1", "config": self.config}
+
 
 def read_huggingface(folder: Path) -> WrappedModel:
     """Read a model from the directory that transformers or sentence-transformers saved."""
@@ -44,7 +53,9 @@ def read_huggingface(folder: Path) -> WrappedModel:
     kept = {name: value for name, value in config.items() if name not in OTHERS}
     n_ids = build_sizes(kept).vocab_size
     tensors = load_tensors(place)
-    tokenizer = finish(load_tokenizer(place), place, n_ids=n_ids, lowercase=sentences.lowercase)
+    tokenizer = fit_to_model(
+        load_tokenizer(place), place, n_ids=n_ids, lowercase=sentences.lowercase
+    )
     return WrappedModel(kept, tensors, tokenizer, sentences)
 
 
@@ -56,8 +67,9 @@ def write_huggingface(encoder: HuggingFaceEncoder, tokens: Tokens, folder: Path)
     }
     n_segments = getattr(encoder.model.config, "type_vocab_size", None) or 0
     settings = {"max_length": encoder.max_length, "n_segments": n_segments}
-    save(folder, encoder.config, tensors, tokens, settings)
-    return str(encoder.config["model_type"])
+    config = encoder.settings["config"]
+    write_folder(folder, config, tensors, tokens, settings)
+    return str(config["model_type"])
 
 
 def describe_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +82,7 @@ def describe_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_tensors(folder: Path) -> dict[str, Tensor]:
-    """The values of a model's parameters, in fp32."""
+    """The values of a model's parameters, in fp32. Raises E105 if some are not in the files."""
     from transformers import AutoModel
 
     model, report = AutoModel.from_pretrained(
@@ -88,7 +100,10 @@ def load_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of the `tokenizers` library behind that of transformers."""
+    """The tokenizer of the `tokenizers` library behind that of transformers.
+
+    Raises E113 for a tokenizer without one.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -1,6 +1,6 @@
 """Loaders for [initialize.components.ctxemb.encoder_loader]: weights of published models."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +13,8 @@ from ..pieces.base import Pieces
 from ..pieces.subwords import SubwordPieces
 from .bert.checkpoint import BertModel, read_bert
 from .bert.config import describe as describe_bert
-from .elmo.checkpoint import read_elmo
-from .elmo.options import describe
+from .elmo.checkpoint import ElmoModel, read_elmo
+from .elmo.options import describe as describe_elmo
 from .huggingface import WrappedModel, describe_sizes, read_huggingface
 
 #: Reads weights for an encoder, by the names of its parameters, and checks that they fit.
@@ -31,31 +31,25 @@ def build_elmo_weights(*, options: str, weights: str | None = None) -> EncoderLo
 
     def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
         model = read_elmo(Path(options), None if weights is None else Path(weights))
-        differences = find_differences(model.settings, encoder, pieces, section)
-        if differences:
-            raise ValueError(Errors.E064.format(path=options, differences="; ".join(differences)))
+        differences = find_elmo_differences(model, encoder, pieces, section)
+        check_fit(options, "elmo", differences)
         return model.tensors
 
     return load
 
 
-def find_differences(
-    settings: dict[str, Any], encoder: Encoder, pieces: Pieces, section: str
-) -> list[str]:
+def find_elmo_differences(
+    model: ElmoModel, encoder: Encoder, pieces: Pieces, section: str
+) -> Iterator[str]:
     """Where an encoder and its pieces are not as a published model wants them."""
     place = f"[{section}.encoder]"
     if not isinstance(encoder, BiLM):
-        return [f"{place} has a {type(encoder).__name__} where spacy-ctxemb.BiLM.v1 is needed"]
-    own = describe(encoder)
-    lines = [
-        f"{place} {name} is {own[name]}, the model has {value}"
-        for name, value in sorted(settings.items())
-        if own[name] != value
-    ]
-    if pieces.n_characters != settings["max_characters"]:
-        found, value = pieces.n_characters, settings["max_characters"]
-        lines.append(f"[{section}.pieces] max_characters is {found}, the model has {value}")
-    return lines
+        yield f"{place} has a {type(encoder).__name__} where a BiLM is needed"
+        return
+    yield from compare(describe_elmo(encoder), model.settings, place)
+    own = {"max_characters": pieces.n_characters}
+    wanted = {"max_characters": model.settings["max_characters"]}
+    yield from compare(own, wanted, f"[{section}.pieces]")
 
 
 def build_bert_weights(*, path: str) -> EncoderLoader:
@@ -68,9 +62,7 @@ def build_bert_weights(*, path: str) -> EncoderLoader:
     def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
         is_wrapped = isinstance(encoder, HuggingFaceEncoder)
         model = read_huggingface(Path(path)) if is_wrapped else read_bert(Path(path))
-        differences = list(find_bert_differences(model, encoder, pieces, section))
-        if differences:
-            raise ValueError(Errors.E121.format(path=path, differences="; ".join(differences)))
+        check_fit(path, "bert", find_bert_differences(model, encoder, pieces, section))
         load_vocabulary(cast(SubwordPieces, pieces), model.tokenizer, path, section)
         return model.tensors
 
@@ -84,7 +76,7 @@ def find_bert_differences(
     place = f"[{section}.encoder]"
     if isinstance(model, WrappedModel):
         place = f"[{section}.encoder.config]"
-        own = describe_sizes(cast(HuggingFaceEncoder, encoder).config)
+        own = describe_sizes(encoder.settings["config"])
         settings = describe_sizes(model.config)
     elif type(encoder) is model.family.encoder:
         own, settings = describe_bert(encoder), model.settings
@@ -92,15 +84,26 @@ def find_bert_differences(
         found, needed = type(encoder).__name__, model.family.encoder.__name__
         yield f"{place} has a {found} where a {needed} is needed"
         return
-    for name, value in sorted(settings.items()):
-        if own.get(name) != value:
-            yield f"{place} {name} is {own.get(name)}, the model has {value}"
+    yield from compare(own, settings, place)
     if not isinstance(pieces, SubwordPieces):
         yield f"[{section}.pieces] has {type(pieces).__name__} where SubwordPieces.v1 is needed"
 
 
+def compare(own: Mapping[str, Any], wanted: Mapping[str, Any], place: str) -> Iterator[str]:
+    """The settings that are not as wanted. place: the section of the config that has them."""
+    for name, value in sorted(wanted.items()):
+        if own.get(name) != value:
+            yield f"{place} {name} is {own.get(name)}, the model has {value}"
+
+
+def check_fit(path: str, kind: str, differences: Iterable[str]) -> None:
+    """Raise E300 if there are differences. kind: "elmo" or "bert", as commands name it."""
+    if listed := "; ".join(differences):
+        raise ValueError(Errors.E300.format(path=path, differences=listed, kind=kind))
+
+
 def load_vocabulary(pieces: SubwordPieces, tokenizer: str, path: str, section: str) -> None:
-    """Give pieces the vocabulary of a published model, unless they have another one."""
+    """Give pieces the vocabulary of a published model. Raises E122 if they have another one."""
     from tokenizers import Tokenizer
 
     vocabulary = Tokenizer.from_str(tokenizer).get_vocab()

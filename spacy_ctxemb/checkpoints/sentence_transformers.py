@@ -1,12 +1,10 @@
 """Directories of sentence-transformers: a model, and how its vectors become one of a text."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import Errors
-from .bert.config import read_json
-from .json_values import shorten
+from .json_files import read_json, read_optional, shorten
 
 #: doc_pooling by the pooling modes of sentence-transformers, and by the switches of old versions.
 POOLINGS = {"cls": "cls", "mean": "mean", "max": "max"}
@@ -63,31 +61,21 @@ def read_sentences(folder: Path) -> Sentences:
 
 
 def read_modules(path: Path) -> list[dict[str, Any]]:
-    try:
-        modules = json.loads(path.read_text(encoding="utf8"))
-    except ValueError as error:
-        raise ValueError(Errors.E101.format(path=path, reason=error)) from error
-    if not isinstance(modules, list) or not all(isinstance(m, dict) for m in modules):
+    """The modules of a model, in their order. Raises E101 for a file that lists none."""
+    modules: list[dict[str, Any]] = read_json(path, kind=list)
+    if not all(isinstance(module, dict) for module in modules):
         raise ValueError(Errors.E101.format(path=path, reason=f"it holds {shorten(modules)}"))
     return modules
 
 
 def check_modules(kinds: list[str], path: Path) -> None:
-    """Refuse modules that are not known, or in another order or number."""
-    unknown = [kind for kind in kinds if kind not in MODULES]
-    if unknown:
-        raise ValueError(Errors.E115.format(path=path, found=kinds, unknown=unknown))
+    """Raise E125 for modules that are unknown, or in another order or number."""
     if kinds not in (MODULES[:2], MODULES):
         raise ValueError(Errors.E125.format(path=path, found=kinds))
 
 
-def read_optional(path: Path) -> dict[str, Any]:
-    """An object from a JSON file that need not be there."""
-    return read_json(path) if path.is_file() else {}
-
-
 def read_pooling(path: Path) -> str:
-    """How a text's vector is made of those of its pieces."""
+    """How a text's vector is made of those of its pieces. Raises E116 for a way we do not have."""
     settings = read_optional(path)
     modes = settings.get("pooling_mode")
     if modes is None:

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .import_elmo import check_output
 from .messages import showing_errors
+from .new_pipeline import check_output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spacy.language import Language
 
     from ..checkpoints.bert.checkpoint import Head, Tokens
+    from ..encoders import Encoder
     from ..thinc_model.embedder_shim import EmbedderShim
 
 
@@ -39,7 +42,8 @@ def export_bert(
     with showing_errors():
         check_output(output_dir)
         if weights is None:
-            shim, head = find_encoder(spacy.load(pipeline), component), None
+            nlp, head = spacy.load(pipeline), None
+            shim = find_encoder(nlp, component, reads_pieces, wanted="an encoder of pieces")
         else:
             shim, head = load_with_head(Path(pipeline), weights)
         model_type = write(shim, output_dir, head)
@@ -49,21 +53,28 @@ def export_bert(
         msg.info("Layer mix, projection and pooling are not part of the format.")
 
 
-def find_encoder(nlp: "Language", component: str | None) -> "EmbedderShim":
-    """The one encoder of pieces of a pipeline, or of one of its components."""
+def find_encoder(
+    nlp: "Language", component: str | None, fits: "Callable[[Encoder], bool]", *, wanted: str
+) -> "EmbedderShim":
+    """The one encoder of some kind in a pipeline, or in one of its components.
+
+    fits: whether an encoder is of this kind. wanted: its name in the message.
+    Raises E301 where there is none, or more than one.
+    """
     from ..errors import Errors
     from ..stack.encoders import is_of, list_encoders
 
-    found = [
-        (name, shim)
-        for name, shim in list_encoders(nlp)
-        if shim.embedder.encoder.n_characters is None
-    ]
+    found = [(name, shim) for name, shim in list_encoders(nlp) if fits(shim.embedder.encoder)]
     chosen = [shim for name, shim in found if is_of(name, component)]
     if len(chosen) != 1:
         names = [name for name, _ in found]
-        raise ValueError(Errors.E118.format(names=nlp.component_names, found=names))
+        message = Errors.E301.format(names=nlp.component_names, wanted=wanted, found=names)
+        raise ValueError(message)
     return chosen[0]
+
+
+def reads_pieces(encoder: "Encoder") -> bool:
+    return encoder.n_characters is None
 
 
 def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Head]":

@@ -1,16 +1,15 @@
 """`python -m spacy ctxemb export elmo`"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 
+from .export_bert import find_encoder
 from .messages import showing_errors
 
 if TYPE_CHECKING:
-    from spacy.language import Language
-
-    from ..encoders import BiLM
+    from ..encoders import BiLM, Encoder
 
 
 def export_elmo(
@@ -30,7 +29,8 @@ def export_elmo(
 
     with showing_errors():
         check_output(output_dir)
-        encoder = find_bilm(spacy.load(pipeline), component)
+        shim = find_encoder(spacy.load(pipeline), component, is_bilm, wanted="a biLM")
+        encoder = cast("BiLM", shim.embedder.encoder)
         write_elmo(encoder, output_dir)
     msg.good("Wrote options.json and weights.hdf5", str(output_dir))
     for program, reasons in find_obstacles(encoder).items():
@@ -42,7 +42,7 @@ def export_elmo(
 
 
 def check_output(output_dir: Path) -> None:
-    """Refuse to write over other files; a download has the same names."""
+    """Raise E065 if the files are there already; a download has the same names."""
     from ..errors import Errors
 
     for name in ("options.json", "weights.hdf5"):
@@ -50,19 +50,7 @@ def check_output(output_dir: Path) -> None:
             raise ValueError(Errors.E065.format(path=output_dir / name))
 
 
-def find_bilm(nlp: "Language", component: str | None) -> "BiLM":
-    """The one biLM of a pipeline, or of one of its components."""
+def is_bilm(encoder: "Encoder") -> bool:
     from ..encoders import BiLM
-    from ..errors import Errors
-    from ..stack.encoders import is_of, list_encoders
 
-    found = [
-        (name, shim.embedder.encoder)
-        for name, shim in list_encoders(nlp)
-        if isinstance(shim.embedder.encoder, BiLM)
-    ]
-    chosen = [(name, encoder) for name, encoder in found if is_of(name, component)]
-    if len(chosen) != 1:
-        names = [name for name, _ in found]
-        raise ValueError(Errors.E058.format(names=nlp.component_names, found=names))
-    return chosen[0][1]
+    return isinstance(encoder, BiLM)

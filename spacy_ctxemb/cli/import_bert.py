@@ -2,18 +2,19 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .import_elmo import check_output, has_projection
 from .messages import showing_errors
+from .new_pipeline import build_pipeline, check_output, show_untrained, write_pipeline
 
 if TYPE_CHECKING:
-    from spacy.language import Language
-    from torch import Tensor
-
+    from ..checkpoints.bert.checkpoint import BertModel
+    from ..checkpoints.huggingface import WrappedModel
     from ..checkpoints.sentence_transformers import Sentences
+    from ..encoders import Encoder
+    from ..pieces.subwords import SubwordPieces
 
 #: Pieces of the longest window that is encoded at once.
 LONGEST = 4096
@@ -34,16 +35,6 @@ MIXES: dict[Layers, dict[str, Any]] = {
     Layers.last4: {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 4},
     Layers.all: {"@architectures": "spacy-ctxemb.ConcatLayers.v1"},
 }
-
-
-class Model(NamedTuple):
-    """A model that was read. encoder: its section of a config. tokenizer: JSON."""
-
-    model_type: str
-    encoder: dict[str, Any]
-    tensors: "dict[str, Tensor]"
-    tokenizer: str
-    sentences: "Sentences"
 
 
 def import_bert(
@@ -71,62 +62,38 @@ def import_bert(
     """
     from wasabi import msg
 
-    from ..files import replacing_folder
-
-    with showing_errors():
-        model = read_wrapped(checkpoint) if wrap else read(checkpoint)
-        if no_pooling:
-            tokens = model.sentences._replace(doc_pooling=None, normalize=False)
-            model = model._replace(sentences=tokens)
-        check_output(output)
-        nlp = build_pipeline(model, MIXES[layers], lang=lang, width=width)
-        with replacing_folder(output) as temporary:
-            nlp.to_disk(temporary)
-    msg.good(f"Wrote a pipeline with {describe(nlp, model)}", str(output))
-    if layers is Layers.average:
-        msg.info("Its layers are mixed evenly until training changes the mix.")
-    if has_projection(nlp):
-        msg.warn(f"The projection to width {width} is random until it is trained.")
-    show_sentences(model.sentences)
-
-
-def read(checkpoint: Path) -> Model:
-    """A model for this package's own encoders."""
     from ..checkpoints.bert.checkpoint import read_bert
-    from ..encoders import TransformerEncoder
-
-    model = read_bert(checkpoint)
-    is_plain = model.family.encoder is TransformerEncoder
-    name = "spacy-ctxemb.Transformer.v1" if is_plain else "spacy-ctxemb.ModernTransformer.v1"
-    encoder = {"@architectures": name, **model.settings}
-    return Model(model.model_type, encoder, model.tensors, model.tokenizer, model.sentences)
-
-
-def read_wrapped(checkpoint: Path) -> Model:
-    """A model that transformers runs."""
     from ..checkpoints.huggingface import read_huggingface
 
-    config, tensors, tokenizer, sentences = read_huggingface(checkpoint)
-    encoder = {"@architectures": "spacy-ctxemb.HuggingFace.v1", "config": config}
-    model_type = str(config.get("model_type"))
-    return Model(model_type, encoder, tensors, tokenizer, sentences)
+    with showing_errors():
+        model: BertModel | WrappedModel
+        model = read_huggingface(checkpoint) if wrap else read_bert(checkpoint)
+        sentences = model.sentences
+        if no_pooling:
+            sentences = sentences._replace(doc_pooling=None, normalize=False)
+        check_output(output)
+        section = build_model(model.section, MIXES[layers], width=width)
+        pooling = {"doc_pooling": sentences.doc_pooling, "normalize": sentences.normalize}
+        nlp, shim = build_pipeline(lang, section, model.tensors, **pooling)
+        cast("SubwordPieces", shim.pieces).load(model.tokenizer)
+        write_pipeline(nlp, output)
+    msg.good(f"Wrote a pipeline with {describe(shim.embedder.encoder, model)}", str(output))
+    show_untrained(shim, is_average=layers is Layers.average)
+    show_sentences(sentences)
 
 
-def build_pipeline(
-    model: Model, mix: dict[str, Any], *, lang: str, width: int | None
-) -> "Language":
-    """A blank language and `ctxemb` with the model's weights and vocabulary."""
-    import spacy
+def build_model(
+    encoder_section: dict[str, Any], mix: dict[str, Any], *, width: int | None
+) -> dict[str, Any]:
+    """The section of the config for a model."""
     from spacy.util import registry
 
-    from ..thinc_model.embedder_shim import get_shim
     from ..windows.cut import N_BOUNDARIES
 
-    nlp = spacy.blank(lang)
-    encoder = registry.resolve({"encoder": model.encoder})["encoder"]
+    encoder = registry.resolve({"encoder": encoder_section})["encoder"]
     longest = min(encoder.max_length or LONGEST, LONGEST)
-    settings = {
-        "encoder": model.encoder,
+    return {
+        "encoder": encoder_section,
         "pieces": {
             "@architectures": "spacy-ctxemb.SubwordPieces.v1",
             "vocab_size": encoder.n_ids,
@@ -136,24 +103,10 @@ def build_pipeline(
         "window": longest - N_BOUNDARIES,
         "split_sentences": False,
     }
-    config = {
-        "model": settings,
-        "doc_pooling": model.sentences.doc_pooling,
-        "normalize": model.sentences.normalize,
-    }
-    component = nlp.add_pipe("ctxemb", config=config)
-    shim = get_shim(component.model)  # type: ignore[attr-defined] # a PipeCallable
-    shim.load_encoder(model.tensors)
-    shim.pieces.load(model.tokenizer, source="the tokenizer")  # type: ignore[attr-defined] # SubwordPieces
-    return nlp
 
 
-def describe(nlp: "Language", model: Model) -> str:
-    """Family and sizes of the encoder."""
-    from ..thinc_model.embedder_shim import get_shim
-
-    component = nlp.get_pipe("ctxemb")
-    encoder = get_shim(component.model).embedder.encoder  # type: ignore[attr-defined] # a PipeCallable
+def describe(encoder: "Encoder", model: "BertModel | WrappedModel") -> str:
+    """Family and sizes of an encoder."""
     n_parameters = sum(tensor.numel() for tensor in model.tensors.values())
     return (
         f"a model of the type {model.model_type}: {encoder.n_layers - 1} blocks, width "

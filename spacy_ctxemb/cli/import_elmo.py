@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from .messages import showing_errors
+from .new_pipeline import build_pipeline, check_output, show_untrained, write_pipeline
 
 if TYPE_CHECKING:
-    from spacy.language import Language
-
     from ..checkpoints.elmo.checkpoint import ElmoModel
 
 
@@ -53,7 +52,6 @@ def import_elmo(
     from wasabi import msg
 
     from ..checkpoints.elmo.checkpoint import read_elmo
-    from ..files import replacing_folder
 
     if len(paths) not in (2, 3):
         raise typer.BadParameter("Pass OPTIONS WEIGHTS OUTPUT, or ZIP OUTPUT.")
@@ -66,9 +64,9 @@ def import_elmo(
         for warning in caught:
             msg.warn(str(warning.message))
         check_output(output)
-        nlp = build_pipeline(model, MIXES[layers], lang=lang, width=width, tokens_to_add=added)
-        with replacing_folder(output) as temporary:
-            nlp.to_disk(temporary)
+        section = build_model(model, MIXES[layers], width=width, added=added)
+        nlp, shim = build_pipeline(lang, section, model.tensors)
+        write_pipeline(nlp, output)
     settings = model.settings
     n_parameters = sum(tensor.numel() for tensor in model.tensors.values())
     msg.good(
@@ -76,30 +74,11 @@ def import_elmo(
         f"{settings['width']}, {n_parameters / 1e6:.1f}M parameters",
         str(output),
     )
-    if layers is Layers.average:
-        msg.info("Its layers are mixed evenly until training changes the mix.")
-    if has_projection(nlp):
-        msg.warn(f"The projection to width {width} is random until it is trained.")
-
-
-def has_projection(nlp: "Language") -> bool:
-    """Whether `ctxemb` has a linear layer of its own."""
-    from ..thinc_model.embedder_shim import get_shim
-
-    model = nlp.get_pipe("ctxemb").model  # type: ignore[attr-defined] # a PipeCallable
-    return get_shim(model).embedder.projection is not None
-
-
-def check_output(output: Path) -> None:
-    """Refuse to write over anything but an empty directory."""
-    from ..errors import Errors
-
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise ValueError(Errors.E065.format(path=output))
+    show_untrained(shim, is_average=layers is Layers.average)
 
 
 def parse_tokens(text: str | None) -> dict[str, int] | None:
-    """An object of words and ids."""
+    """Words and their ids. Raises BadParameter for JSON of another kind."""
     try:
         tokens = None if text is None else json.loads(text)
     except json.JSONDecodeError as error:
@@ -111,26 +90,16 @@ def parse_tokens(text: str | None) -> dict[str, int] | None:
     return tokens
 
 
-def build_pipeline(
-    model: "ElmoModel",
-    mix: dict[str, Any],
-    *,
-    lang: str,
-    width: int | None,
-    tokens_to_add: dict[str, int] | None,
-) -> "Language":
-    """A blank language and `ctxemb` with the model's weights."""
-    import spacy
-
-    from ..thinc_model.embedder_shim import get_shim
-
-    nlp = spacy.blank(lang)
-    settings = {
+def build_model(
+    model: "ElmoModel", mix: dict[str, Any], *, width: int | None, added: dict[str, int] | None
+) -> dict[str, Any]:
+    """The section of the config for a model. added: tokens that are one character each."""
+    return {
         "encoder": {"@architectures": "spacy-ctxemb.BiLM.v1", **model.settings},
         "pieces": {
             "@architectures": "spacy-ctxemb.CharacterPieces.v1",
             "max_characters": model.settings["max_characters"],
-            "tokens_to_add": [list(pair) for pair in (tokens_to_add or {}).items()],
+            "tokens_to_add": [list(pair) for pair in (added or {}).items()],
         },
         "mix": mix,
         "width": width,
@@ -138,6 +107,3 @@ def build_pipeline(
         "stride": 384,
         "split_sentences": True,
     }
-    component = nlp.add_pipe("ctxemb", config={"model": settings})
-    get_shim(component.model).load_encoder(model.tensors)  # type: ignore[attr-defined] # a PipeCallable
-    return nlp

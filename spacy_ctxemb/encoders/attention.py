@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import Errors
 from .kernels.linear import Linear, linear
 from .packed_steps import Steps
 
@@ -29,10 +30,15 @@ MAX_SCORES = 1 << 22
 
 
 class SelfAttention(nn.Module):
-    """softmax(Q K^T / sqrt(d) + bias) V over n_heads heads of width d = D / n_heads."""
+    """softmax(Q K^T / sqrt(d) + bias) V over n_heads heads of width d = D / n_heads.
+
+    Raises E004 if the heads cannot share the width evenly.
+    """
 
     def __init__(self, width: int, n_heads: int, dropout: float, *, bias: bool = True) -> None:
         super().__init__()
+        if n_heads < 1 or width % n_heads:
+            raise ValueError(Errors.E004.format(width=width, n_heads=n_heads))
         self.n_heads = n_heads
         self.query_key_value = Linear(width, 3 * width, bias=bias)
         self.output = Linear(width, width, bias=bias)
@@ -102,7 +108,7 @@ def is_plain(q: Tensor, dropout: float) -> bool:
 
 
 def attend_by_head(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """The same, with scores of one head at a time, which stay in the CPU's cache."""
+    """As `attend`, one head at a time, so that the scores stay in the CPU's cache."""
     B, n_heads, T, d = q.shape
     q, k, values = (q * d**-0.5).contiguous(), k.contiguous(), v.transpose(-1, -2).contiguous()
     out = q.new_empty(B, T, n_heads, d)

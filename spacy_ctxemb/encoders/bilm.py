@@ -4,21 +4,32 @@ Source: Peters et al. 2018, "Deep contextualized word representations", sections
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
+from ..pieces.characters import CharacterPieces
 from .bilm_state import BiLMState
-from .char_cnn import CharacterCNN
+from .char_cnn import CharacterCNN, needs_projection
 from .derived_weights import Derived
 from .encoder import Encoder, assign_layers
 from .kernels.lstm_inference import State
 from .lstm import LSTM
+from .packed_by_time import Packing, pack
 from .word_cache import WordCache, find_distinct
 
 FORWARD, BACKWARD = 0, 1
+
+#: (width, count) of a character CNN of 256 filters, an eighth of ELMo's.
+FILTERS = ((1, 16), (2, 16), (3, 32), (4, 48), (5, 64), (6, 80))
+
+#: The least values of some settings.
+LEAST = {"n_lstm_layers": 1, "word_cache": 0, "cell_clip": 0, "projection_clip": 0}
+
+#: The rate on the input of each LSTM layer, until `set_dropout` sets another one.
+DROPOUT = 0.1
 
 
 class BiLM(Encoder):
@@ -30,19 +41,23 @@ class BiLM(Encoder):
     width: D, both directions together; even. 256 to 1024.
     hidden_width: width of an LSTM's cell. Usually 4 to 8 times D / 2.
     n_lstm_layers: LSTM layers a direction; the encoder returns one layer more. 1 to 3.
-    n_characters, character_width, filters, activation, n_highways: see CharacterCNN.
+    filters, character_width, activation, n_highways: see CharacterCNN.
     max_characters: C, the characters of a token, word boundaries included. ELMo: 50.
     cell_clip, projection_clip: bounds of cell and projected values; None or 0 for no bound.
         ELMo: 3.
     skip_connections: add a layer's input to its output, from the second LSTM layer on.
     project_filters, project_hidden: whether the CNN's values and the cells are projected to
         D / 2; None for where their widths differ from it.
-    dropout: rate on the input of each LSTM layer, in training. 0.1.
     word_cache: words whose context-free vectors are kept for later batches, in inference; takes
         2 * D * word_cache bytes, and about 300 a word for its characters. 0 to 100,000.
     stateful: begin where the last call stopped, as the original programs do; see `forward`.
-    warm_start: sentences, (T, C) ids each with their boundaries; their last state is where every
-        sequence begins. None begin at zero.
+    warm_start: a text, one sentence a line, tokens between spaces. Every sequence begins with the
+        state after its last sentence; without a text, with zeros. Words of tokens_to_add are
+        spelt like others.
+
+        encoder = BiLM(width=64, hidden_width=128, n_lstm_layers=1)
+        encoder.reset_parameters()
+        layers = encoder(ids, mask)  # ids: (B, T, C), e.g. of CharacterPieces.encode_sequence
     """
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
@@ -52,11 +67,10 @@ class BiLM(Encoder):
     def __init__(
         self,
         *,
-        width: int,
-        hidden_width: int,
-        n_lstm_layers: int,
-        filters: Sequence[tuple[int, int]],
-        n_characters: int = 262,
+        width: int = 256,
+        hidden_width: int = 512,
+        n_lstm_layers: int = 2,
+        filters: Sequence[Sequence[int]] = FILTERS,
         character_width: int = 16,
         max_characters: int = 50,
         activation: str = "relu",
@@ -66,44 +80,20 @@ class BiLM(Encoder):
         skip_connections: bool = True,
         project_filters: bool | None = None,
         project_hidden: bool | None = None,
-        dropout: float = 0.1,
         word_cache: int = 20000,
         stateful: bool = False,
-        warm_start: Sequence[Tensor] = (),
+        warm_start: str | None = None,
     ) -> None:
-        super().__init__()
-        for name, value, least in (
-            ("n_lstm_layers", n_lstm_layers, 1),
-            ("word_cache", word_cache, 0),
-            ("cell_clip", cell_clip, 0),
-            ("projection_clip", projection_clip, 0),
-        ):
-            if value is not None and value < least:
-                raise ValueError(Errors.E084.format(name=name, value=value, least=least))
-        if width % 2 or hidden_width < 1:
-            raise ValueError(Errors.E002.format(width=width, hidden_width=hidden_width))
-        if project_hidden is None:
-            project_hidden = hidden_width != width // 2
-        if not project_hidden and hidden_width != width // 2:
-            raise ValueError(
-                Errors.E066.format(
-                    setting="project_hidden",
-                    name="hidden_width",
-                    found=hidden_width,
-                    width=width // 2,
-                )
-            )
-        longest = max(size for size, _ in filters)
-        if longest > max_characters:
-            raise ValueError(Errors.E003.format(size=longest, max_characters=max_characters))
-        self.n_ids = n_characters
+        super().__init__(locals())
+        project_hidden = check_sizes(self.settings)
+        self.n_ids = CharacterPieces.n_ids
         self.n_characters = max_characters
         self.width = width
         self.n_layers = n_lstm_layers + 1
         self.skip_connections = skip_connections
         self.stateful = stateful
         self.token_encoder = CharacterCNN(
-            n_characters=n_characters,
+            n_characters=self.n_ids,
             character_width=character_width,
             filters=filters,
             activation=activation,
@@ -124,9 +114,11 @@ class BiLM(Encoder):
             )
             for _ in (FORWARD, BACKWARD)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(DROPOUT)
         self.word_cache = word_cache
-        self.warm_start = list(warm_start)
+        pieces = CharacterPieces(max_characters)
+        sentences = [line.split() for line in (warm_start or "").splitlines() if line.strip()]
+        self.warm_start = [torch.from_numpy(pieces.encode_sequence(words)) for words in sentences]
         self._words = Derived(build_word_cache)
         self._start = Derived(find_start)
         self._carried: BiLMState | None = None
@@ -168,7 +160,7 @@ class BiLM(Encoder):
     def run(
         self,
         x: Tensor,
-        packing: "Packing",
+        packing: Packing,
         initial: BiLMState,
         dropout: Callable[[Tensor], Tensor],
     ) -> tuple[tuple[Tensor, ...], BiLMState]:
@@ -232,6 +224,26 @@ class BiLM(Encoder):
                 module.reset_parameters()
 
 
+def check_sizes(settings: dict[str, Any]) -> bool:
+    """Whether cells are projected.
+
+    Raises E084 for a value below its least, E002 for an odd width or a hidden_width of 0, E003 for
+    a filter longer than a word, E066 if cells need a projection and are to have none.
+    """
+    for name, least in LEAST.items():
+        if settings[name] is not None and settings[name] < least:
+            raise ValueError(Errors.E084.format(name=name, value=settings[name], least=least))
+    width, hidden_width = settings["width"], settings["hidden_width"]
+    if width % 2 or hidden_width < 1:
+        raise ValueError(Errors.E002.format(width=width, hidden_width=hidden_width))
+    longest, room = max(size for size, _ in settings["filters"]), settings["max_characters"]
+    if longest > room:
+        raise ValueError(Errors.E003.format(size=longest, max_characters=room))
+    return needs_projection(
+        "project_hidden", settings["project_hidden"], "hidden_width", hidden_width, width // 2
+    )
+
+
 def build_word_cache(encoder: BiLM) -> WordCache:
     """An empty cache."""
     weight = encoder.token_encoder.embedding.weight
@@ -248,31 +260,3 @@ def find_start(encoder: BiLM) -> BiLMState:
         packing = pack(torch.ones(1, len(ids), dtype=torch.bool, device=ids.device))
         _, state = encoder.run(encoder.token_encoder(ids), packing, state, nn.Identity())
     return state
-
-
-class Packing(NamedTuple):
-    """How the N real steps of a batch are ordered by time, the longest window first.
-
-    order: (2, N), which real step, window by window, comes next, for either direction.
-    sizes: windows still active at each step.
-    windows: (B,), the longest first.
-    """
-
-    order: Tensor
-    sizes: list[int]
-    windows: Tensor
-
-
-def pack(mask: Tensor) -> Packing:
-    """Order real steps by time, so that no step of the recurrence sees padding."""
-    lengths, windows = mask.sum(dim=1).sort(descending=True, stable=True)  # (B,)
-    active = torch.arange(mask.size(1), device=mask.device)[:, None] < lengths  # (T, B)
-    step, rank = active.nonzero(as_tuple=True)  # (N,) each
-    step_back = lengths[rank] - 1 - step
-    first = (mask.sum(dim=1).cumsum(dim=0)[windows] - lengths)[rank]  # of the window's real steps
-    sizes = [size for size in active.sum(dim=1).tolist() if size]
-    return Packing(
-        order=torch.stack([first + step, first + step_back]),
-        sizes=sizes,
-        windows=windows,
-    )

@@ -6,13 +6,14 @@ Peters et al. 2018, "Deep contextualized word representations" (ELMo), section 3
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .kernels.linear import get_product_dtype, linear, multiply, sum_outer
+from .kernels.linear import linear
+from .kernels.max_over_time import MaxOverTime
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 
@@ -37,7 +38,7 @@ class CharacterCNN(nn.Module):
         *,
         n_characters: int,
         character_width: int,
-        filters: Sequence[tuple[int, int]],
+        filters: Sequence[Sequence[int]],
         activation: str,
         n_highways: int,
         width: int,
@@ -45,19 +46,11 @@ class CharacterCNN(nn.Module):
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise ValueError(Errors.E001.format(name=activation, options=list(ACTIVATIONS)))
+            raise ValueError(Errors.E090.format(name=activation, options=list(ACTIVATIONS)))
         n_filters = sum(count for _, count in filters)
-        if project is None:
-            project = n_filters != width
-        if not project and n_filters != width:
-            raise ValueError(
-                Errors.E066.format(
-                    setting="project_filters",
-                    name="the number of filters",
-                    found=n_filters,
-                    width=width,
-                )
-            )
+        is_projected = needs_projection(
+            "project_filters", project, "the number of filters", n_filters, width
+        )
         self.activation = activation
         self.embedding = nn.Embedding(n_characters, character_width, padding_idx=0)
         self.convolutions = nn.ModuleList(
@@ -65,7 +58,7 @@ class CharacterCNN(nn.Module):
         )
         self.widest = max(size for size, _ in filters)
         self.highways = nn.ModuleList(Highway(n_filters) for _ in range(n_highways))
-        self.projection = nn.Linear(n_filters, width) if project else None
+        self.projection = nn.Linear(n_filters, width) if is_projected else None
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids: (N, C), integers. Returns (N, D)."""
@@ -116,44 +109,17 @@ class CharacterCNN(nn.Module):
             nn.init.zeros_(self.projection.bias)
 
 
-class MaxOverTime(torch.autograd.Function):
-    """The largest value of each filter over all positions. (n, C, width) to (n, count)
+def needs_projection(setting: str, wanted: bool | None, name: str, found: int, width: int) -> bool:
+    """Whether `found` values are projected to a width: as wanted; None for if they differ.
 
-    As a product with all stretches of text, it takes a fraction of the time of PyTorch's
-    convolution and maximum, forward and backward. weight: (count, width, size), bias: (count,).
-    Of positions with equal values the first has the gradient.
+    name: of the values, in the message. Raises E066 for no projection where they differ.
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        dtype, size = get_product_dtype(weight), weight.size(2)
-        flat = weight.to(dtype).transpose(1, 2).flatten(1)  # (count, size * width)
-        windows = x.to(dtype).unfold(1, size, 1).transpose(2, 3)  # (n, positions, size, width)
-        stretches = windows.flatten(2).flatten(0, 1)
-        scores = multiply(stretches, flat, bias).unflatten(0, windows.shape[:2])
-        largest = scores.amax(dim=1)
-        ctx.save_for_backward(flat, stretches, scores, largest)
-        ctx.x_shape = x.shape
-        return largest.to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        flat, stretches, scores, largest = ctx.saved_tensors
-        n, C, width = ctx.x_shape
-        d_scores = torch.empty_like(scores)  # (n, positions, count)
-        rest, is_largest = dy.to(scores.dtype), torch.empty_like(largest)
-        for position, d in zip(scores.unbind(dim=1), d_scores.unbind(dim=1), strict=True):
-            torch.eq(position, largest, out=is_largest)  # as numbers: faster than with a mask
-            torch.mul(is_largest, rest, out=d)
-            rest = rest - d
-        d_scores = d_scores.flatten(0, 1)
-        d_flat = sum_outer(d_scores, stretches).to(dy.dtype)
-        d_weight = d_flat.unflatten(1, (-1, width)).transpose(1, 2)
-        d_windows = multiply(d_scores, flat.T).view(n, scores.size(1), -1, width)
-        dx = dy.new_zeros(n, C, width)
-        for i, d in enumerate(d_windows.unbind(dim=2)):
-            dx[:, i : i + d.size(1)] += d
-        return dx, d_weight.clone(memory_format=torch.contiguous_format), dy.sum(dim=0)
+    if wanted is None:
+        return found != width
+    if not wanted and found != width:
+        message = Errors.E066.format(setting=setting, name=name, found=found, width=width)
+        raise ValueError(message)
+    return wanted
 
 
 def find_lengths(ids: Tensor) -> Tensor:

@@ -12,9 +12,10 @@ Axes:
     V vocabulary
 """
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -26,10 +27,12 @@ class Encoder(nn.Module, ABC):
     """Turns windows of piece ids into L layers of vectors, all of one width.
 
     Subclasses set the attributes below and implement `forward`, `reset_parameters` and
-    `parameter_layers`. Their constructors allocate parameters only; `reset_parameters` fills
-    them, so an encoder can be built on PyTorch's meta device at no cost and filled once, with
-    random values or weights.
+    `parameter_layers`. A constructor has the names and defaults of the config, and begins with
+    `super().__init__(locals())`. It allocates parameters only; `reset_parameters` fills them. So
+    an encoder can be built on PyTorch's meta device at no cost and filled once, with random
+    values or weights.
 
+    settings: the arguments of the constructor, as JSON has them.
     n_ids: ids are in [0, n_ids).
     n_characters: C, where a piece is a row of character ids; None where it is one id.
     width: D.
@@ -49,11 +52,20 @@ class Encoder(nn.Module, ABC):
     #: window: (n_blocks, n_heads, T, T), from a step, to a step.
     has_attention: ClassVar[bool] = False
 
+    settings: dict[str, Any]
     n_ids: int
     n_characters: int | None
     width: int
     n_layers: int
     max_length: int | None
+    #: Of inference.
+    precision: str = "fp32"
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        """arguments: the local variables of the constructor of the subclass."""
+        super().__init__()
+        settings = {n: v for n, v in arguments.items() if n not in ("self", "__class__")}
+        self.settings = json.loads(json.dumps(settings))
 
     @abstractmethod
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
@@ -76,7 +88,10 @@ class Encoder(nn.Module, ABC):
         """Forget what a stateful encoder has carried from call to call; others carry nothing."""
 
     def set_precision(self, precision: str) -> None:
-        """Set the precision of inference, one of `precisions`."""
+        """Set the precision of inference.
+
+        Raises E081 for a precision that is not among `precisions`.
+        """
         if precision not in self.precisions:
             raise ValueError(
                 Errors.E081.format(
@@ -85,6 +100,7 @@ class Encoder(nn.Module, ABC):
                     options=list(self.precisions),
                 )
             )
+        self.precision = precision
 
     def weights_changed(self) -> None:
         """Drop what was computed from the weights, after a change that PyTorch cannot see."""

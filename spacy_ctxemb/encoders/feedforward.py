@@ -19,8 +19,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "silu": F.silu,
 }
 
-#: The same, writing over their argument: a second array of that size costs as much again, since
-#: the system has to clear its pages each time.
+#: The same functions, which write over their argument. A second array of that size would cost as
+#: much again, since the system clears its pages each time.
 IN_PLACE: dict[str, Activation] = {
     "gelu": torch.ops.aten.gelu_,
     "gelu_tanh": partial(torch.ops.aten.gelu_, approximate="tanh"),
@@ -33,14 +33,14 @@ CHUNK = 1024
 
 
 def check_activation(name: str) -> str:
-    """The name of an activation there is."""
+    """The same name. Raises E090 for an unknown activation."""
     if name not in ACTIVATIONS:
         raise ValueError(Errors.E090.format(name=name, options=list(ACTIVATIONS)))
     return name
 
 
 def activate(name: str, x: Tensor) -> Tensor:
-    """The activation of this name. x: of no further use without gradients."""
+    """The activation of this name. Without gradients it writes over x."""
     return (ACTIVATIONS if torch.is_grad_enabled() else IN_PLACE)[name](x)
 
 
@@ -87,7 +87,7 @@ class GatedFeedForward(nn.Module):
 
 def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """A function of rows, in inference some rows at a time."""
-    # Of compiled code there would be another version for each number of chunks.
+    # torch.compile would make another version for each number of chunks.
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or len(x) <= CHUNK:
         return function(x)
     return torch.cat([function(rows) for rows in x.split(CHUNK)])

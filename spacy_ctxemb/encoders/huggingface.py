@@ -17,19 +17,22 @@ if TYPE_CHECKING:
 class HuggingFaceEncoder(Encoder):
     """A model of transformers; its layers are the model's hidden states.
 
-    For architectures that this package has none of its own for. It is slower than these: only
-    windows of one length share a batch.
+    Use it for architectures that this package does not implement. It is slower than the package's
+    own encoders: only windows of one length share a batch.
 
-    config: what the model's config.json says, model_type included.
+    config: what the model's config.json says, model_type included. `import bert --wrap` writes it.
+
+        encoder = HuggingFaceEncoder({"model_type": "electra", "num_hidden_layers": 2})
+        encoder.reset_parameters()
+        layers = encoder(ids, mask)  # ids, mask: (B, T)
     """
 
-    #: Some families let padding into their vectors, whatever the mask says (MobileBERT, YOSO,
-    #: Nystromformer, ConvBERT, FNet), so that these would change with the batch.
+    #: In some families padding changes vectors, whatever the mask says (MobileBERT, YOSO,
+    #: Nystromformer, ConvBERT, FNet). So batches have no padding.
     max_padding: ClassVar[float] = 0.0
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.config = dict(config)
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(locals())
         device = torch.get_default_device()
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             self.model = build_empty(config) if device.type == "meta" else build_model(config)
@@ -40,8 +43,8 @@ class HuggingFaceEncoder(Encoder):
         self.n_layers = sizes.num_hidden_layers + 1
         self.padding = getattr(sizes, "pad_token_id", None) or 0
         self.max_length = find_max_length(self.model)
-        # Tables that are computed, not learned. What allocates a module empty, or loads
-        # parameters into it, does not know them.
+        # Tables that are computed, not learned. Neither `to_empty` nor the loading of parameters
+        # gives them their values.
         self.constants = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         self.to(device)
 
@@ -98,7 +101,7 @@ class HuggingFaceEncoder(Encoder):
         return self
 
     def place_constants(self, device: torch.device) -> None:
-        """Give computed tables their values on a device; they are never without."""
+        """Put computed tables on a device, with their values; on the CPU for "meta"."""
         if device.type == "meta":
             device = torch.device("cpu")
         stored = set(self.model.state_dict())
@@ -111,7 +114,7 @@ class HuggingFaceEncoder(Encoder):
 
 
 def build_model(config: Mapping[str, Any]) -> Any:
-    """A model of transformers with random values."""
+    """A model of transformers with random values. Raises E124 if it has no encoder of its own."""
     sizes = build_sizes(config)
     from transformers import AutoModel
 
@@ -122,7 +125,10 @@ def build_model(config: Mapping[str, Any]) -> Any:
 
 
 def build_sizes(config: Mapping[str, Any]) -> Any:
-    """What transformers makes of a model's config.json, its defaults included."""
+    """What transformers makes of a model's config.json, its defaults included.
+
+    Raises E119 without the package transformers, E124 for a config that is not an encoder's.
+    """
     try:
         from transformers import AutoConfig
     except ImportError as error:
@@ -184,7 +190,10 @@ def find_max_length(model: nn.Module) -> int | None:
 
 
 def find_blocks(encoder: HuggingFaceEncoder, n_blocks: int) -> str:
-    """How the names of the parameters of blocks begin: those of the largest list of so many."""
+    """How the names of the blocks' parameters begin: the largest list of n_blocks modules.
+
+    Raises E152 if there is no such list.
+    """
     sizes = {
         f"{name}.": sum(parameter.numel() for parameter in module.parameters())
         for name, module in encoder.named_modules()

@@ -64,7 +64,7 @@ class LSTM(Part):
     ) -> tuple[Tensor, State]:
         """Run over packed sequences.
 
-        x: (N, width), packed by time (see `pack` in bilm.py).
+        x: (N, width), packed by time (see packed_by_time.py).
         sizes: sequences still active at each step, not increasing; they add up to N.
         initial: state of each sequence, the longest first; zeros where there is none.
         continues: (N,), 0 at steps that begin at zero, whatever was before, and 1 at others; None

@@ -12,19 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Bias, Rotation, SelfAttention
+from .block_precision import set_block_precision, to_stream
 from .encoder import Encoder, assign_layers
 from .feedforward import GatedFeedForward
+from .initial_values import reset_transformer
 from .layer_norm import LayerNorm
 from .packed_steps import Steps
 from .positions import build_local_mask, build_rotation
 from .recomputation import Part
-from .transformer import (
-    check_heads,
-    check_length,
-    reset_transformer,
-    set_block_precision,
-    to_stream,
-)
+
+#: The rate of every dropout, until `set_dropout` sets another one.
+DROPOUT = 0.0
 
 
 class ModernTransformerEncoder(Encoder):
@@ -33,12 +31,16 @@ class ModernTransformerEncoder(Encoder):
 
     Layer 0 is the normalised embedding of the pieces; the last layer is normalised.
 
-    n_ids, width, n_blocks, n_heads, feedforward_width, activation, dropout: see
-        TransformerEncoder; the feed-forward layers have two inner products of that width.
+    vocab_size, width, n_blocks, n_heads, feedforward_width, activation: see TransformerEncoder;
+        the feed-forward layers have two inner products of that width.
     max_length: the largest T. 1,024 to 8,192.
     local_window: steps that local attention sees, half of them before, half after. 128.
     global_every: the first block is global, and every so many blocks another one. 3.
     global_theta, local_theta: of the rotation of positions. 160,000 and 10,000.
+
+        encoder = ModernTransformerEncoder(vocab_size=8000, width=128, n_blocks=6)
+        encoder.reset_parameters()
+        layers = encoder(ids, mask)  # ids, mask: (B, T)
     """
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16", "int8")
@@ -48,36 +50,33 @@ class ModernTransformerEncoder(Encoder):
     def __init__(
         self,
         *,
-        n_ids: int,
-        width: int,
-        n_blocks: int,
-        n_heads: int,
-        feedforward_width: int,
-        max_length: int = 8192,
+        vocab_size: int = 8000,
+        width: int = 256,
+        n_blocks: int = 6,
+        n_heads: int = 4,
+        feedforward_width: int = 384,
+        max_length: int = 1024,
         local_window: int = 128,
         global_every: int = 3,
         global_theta: float = 160000.0,
         local_theta: float = 10000.0,
         activation: str = "gelu",
-        dropout: float = 0.0,
         layer_norm_epsilon: float = 1e-5,
     ) -> None:
-        super().__init__()
-        check_heads(width, n_heads)
-        self.n_ids = n_ids
+        super().__init__(locals())
+        self.n_ids = vocab_size
         self.n_characters = None
         self.width = width
         self.n_layers = n_blocks + 1
         self.max_length: int = max_length
-        self.head_width = width // n_heads
         self.activation = activation
         self.local_window = local_window
         self.global_every = global_every
         self.thetas = {True: global_theta, False: local_theta}
         self.local_mask = partial(build_local_mask, reach=local_window // 2)
-        self.piece_embedding = nn.Embedding(n_ids, width)
+        self.piece_embedding = nn.Embedding(vocab_size, width)
         self.norm = LayerNorm(width, eps=layer_norm_epsilon, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(DROPOUT)
         self.blocks = nn.ModuleList(
             ModernBlock(
                 width=width,
@@ -85,12 +84,13 @@ class ModernTransformerEncoder(Encoder):
                 feedforward_width=feedforward_width,
                 activation=activation,
                 is_first=i == 0,
-                dropout=dropout,
+                dropout=DROPOUT,
                 layer_norm_epsilon=layer_norm_epsilon,
             )
             for i in range(n_blocks)
         )
         self.final_norm = LayerNorm(width, eps=layer_norm_epsilon, bias=False)
+        self.head_width = width // n_heads
         self.stream_dtype: torch.dtype | None = None
 
     def forward(
@@ -112,7 +112,7 @@ class ModernTransformerEncoder(Encoder):
 
     def embed(self, ids: Tensor, steps: Steps) -> Tensor:
         """Layer 0: context-free vectors. (N, D)"""
-        check_length(steps, self.max_length)
+        steps.check_length(self.max_length)
         x = self.dropout(self.norm(self.piece_embedding(ids[steps.mask])))
         return to_stream(x, self.stream_dtype)
 

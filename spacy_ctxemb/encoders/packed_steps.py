@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import Errors
+
 
 class Run(NamedTuple):
     """Neighbouring windows of one length. start: its first row; it has n_windows * length."""
@@ -34,6 +36,12 @@ class Steps:
         self._biases: dict[tuple[object, int], Tensor] = {}
         self._casts: dict[tuple[object, int, torch.dtype], Tensor] = {}
 
+    def check_length(self, max_length: int) -> None:
+        """Raise E005 for a window of more than max_length steps."""
+        longest = max(self.lengths, default=0)
+        if longest > max_length:
+            raise ValueError(Errors.E005.format(length=longest, max_length=max_length))
+
     @cached_property
     def positions(self) -> Tensor:
         """The place of each step in its window. (N,)"""
@@ -55,9 +63,9 @@ class Steps:
         return runs
 
     def bias(self, build: Callable[[int], Tensor], length: int, *, like: Tensor) -> Tensor:
-        """What `build` makes for windows of a length, made once. (n_heads or 1, T, T)
+        """The bias that `build` makes for windows of a length; it is made once.
 
-        like: of its type and on its device.
+        like: a tensor of the type and on the device of the result, (n_heads or 1, T, T).
         """
         key = build, length, like.dtype
         if key not in self._casts:
@@ -66,7 +74,6 @@ class Steps:
         return self._casts[key]
 
     def prepare(self, build: Callable[[int], Tensor], length: int) -> None:
-        """Make it here, which matters where it has a gradient and `bias` is called in a part that
-        runs twice."""
+        """Make the bias now. If it has a gradient, make it outside of parts that run twice."""
         if (build, length) not in self._biases:
             self._biases[build, length] = build(length)

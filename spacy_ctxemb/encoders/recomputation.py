@@ -15,7 +15,13 @@ T = TypeVar("T")
 
 
 class Part(nn.Module):
-    """A block of an encoder. recomputes: whether training keeps its inputs and outputs alone."""
+    """A block of an encoder.
+
+    recomputes: whether training keeps its inputs and outputs only.
+
+        set_recomputation(encoder, True)
+        encoder.train()(ids, mask)[-1].sum().backward()  # each block runs twice
+    """
 
     recomputes: bool = False
 
@@ -31,7 +37,7 @@ def has_parts(module: nn.Module) -> bool:
 
 
 def set_recomputation(module: nn.Module, recomputes: bool) -> None:
-    """Let all parts of a module recompute, or none."""
+    """Turn recomputation on or off, in all parts of a module."""
     for part in module.modules():
         if isinstance(part, Part):
             part.recomputes = recomputes
@@ -50,8 +56,10 @@ def compute_again(module: nn.Module, function: Callable[..., T], *arguments: Any
 
 
 class Mode(AbstractContextManager[None]):
-    """Brings a module into the mode in which it is now, with the same rates of dropout, since in
-    the backward pass it may be in another one."""
+    """The mode of a module and its rates of dropout, when this object is made.
+
+    Inside `with` the module has them again: in the backward pass they may have changed.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module

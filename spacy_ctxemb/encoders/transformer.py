@@ -13,13 +13,19 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from .attention import Bias, SelfAttention
+from .block_precision import set_block_precision, to_stream
 from .encoder import Encoder, assign_layers
 from .feedforward import FeedForward
+from .initial_values import reset_transformer
 from .kernels.linear import Linear
 from .layer_norm import LayerNorm
 from .packed_steps import Steps
 from .positions import RelativeBias
 from .recomputation import Part
+
+#: The rate after the embeddings, on attention weights and after each sub-layer, until
+#: `set_dropout` sets another one.
+DROPOUT = 0.1
 
 #: Kinds of segment in a pair of texts.
 N_SEGMENTS = 2
@@ -31,7 +37,7 @@ class TransformerEncoder(Encoder):
     Layer 0 is the normalised sum of the embeddings. With pre_norm, the last layer is normalised
     once more, since the stream inside the blocks is not.
 
-    n_ids: pieces in the vocabulary. 2,000 to 250,000.
+    vocab_size: pieces in the vocabulary. 2,000 to 250,000.
     width: D, a multiple of n_heads. 128 to 1,024.
     n_blocks: blocks; the encoder returns one layer more. 2 to 24.
     n_heads: attention heads; D / n_heads is usually 32 or 64.
@@ -46,7 +52,10 @@ class TransformerEncoder(Encoder):
     activation: of the feed-forward layers: "gelu", "gelu_tanh", "relu" or "silu".
     pre_norm: normalise the input of each sub-layer (steadier to train) in place of its output
         (BERT).
-    dropout: rate after the embeddings, on attention weights and after each sub-layer. 0.1.
+
+        encoder = TransformerEncoder(vocab_size=8000, width=128, n_blocks=2)
+        encoder.reset_parameters()
+        layers = encoder(ids, mask)  # ids, mask: (B, T)
     """
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16", "int8")
@@ -56,35 +65,33 @@ class TransformerEncoder(Encoder):
     def __init__(
         self,
         *,
-        n_ids: int,
-        width: int,
-        n_blocks: int,
-        n_heads: int,
-        feedforward_width: int,
-        max_length: int = 512,
+        vocab_size: int = 8000,
+        width: int = 256,
+        n_blocks: int = 4,
+        n_heads: int = 4,
+        feedforward_width: int = 1024,
+        max_length: int = 128,
         n_segments: int = 2,
         embedding_width: int | None = None,
         n_groups: int | None = None,
         n_position_buckets: int | None = None,
         activation: str = "gelu",
         pre_norm: bool = False,
-        dropout: float = 0.1,
         layer_norm_epsilon: float = 1e-12,
     ) -> None:
-        super().__init__()
-        check_heads(width, n_heads)
+        super().__init__(locals())
         n_groups = n_blocks if n_groups is None else n_groups
         if not 1 <= n_groups <= n_blocks:
             raise ValueError(Errors.E091.format(n_groups=n_groups, n_blocks=n_blocks))
         E = embedding_width or width
-        self.n_ids = n_ids
+        self.n_ids = vocab_size
         self.n_characters = None
         self.width = width
         self.n_blocks = n_blocks
         self.activation = activation
         self.n_layers = n_blocks + 1
         self.max_length: int = max_length
-        self.piece_embedding = nn.Embedding(n_ids, E)
+        self.piece_embedding = nn.Embedding(vocab_size, E)
         self.position_embedding = nn.Embedding(max_length, E)
         self.segment_embedding = nn.Embedding(n_segments, E) if n_segments else None
         self.norm = LayerNorm(E, eps=layer_norm_epsilon)
@@ -92,7 +99,7 @@ class TransformerEncoder(Encoder):
         self.position_bias = (
             RelativeBias(n_position_buckets, n_heads) if n_position_buckets else None
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(DROPOUT)
         self.blocks = nn.ModuleList(
             Block(
                 width=width,
@@ -100,7 +107,7 @@ class TransformerEncoder(Encoder):
                 feedforward_width=feedforward_width,
                 activation=activation,
                 pre_norm=pre_norm,
-                dropout=dropout,
+                dropout=DROPOUT,
                 layer_norm_epsilon=layer_norm_epsilon,
             )
             for _ in range(n_groups)
@@ -135,7 +142,7 @@ class TransformerEncoder(Encoder):
 
     def embed(self, ids: Tensor, steps: Steps, segments: Tensor | None) -> Tensor:
         """Layer 0: context-free vectors. (N, D)"""
-        check_length(steps, self.max_length)
+        steps.check_length(self.max_length)
         x = self.piece_embedding(ids[steps.mask]) + self.position_embedding(steps.positions)
         if segments is not None:
             x = x + check_segments(self.segment_embedding)(segments[steps.mask])
@@ -205,53 +212,9 @@ class Block(Part):
         return self.attention.weights(x, steps, bias, None)
 
 
-def check_heads(width: int, n_heads: int) -> None:
-    """Refuse a width that heads cannot share evenly."""
-    if n_heads < 1 or width % n_heads:
-        raise ValueError(Errors.E004.format(width=width, n_heads=n_heads))
-
-
-def check_length(steps: Steps, max_length: int) -> None:
-    """Refuse windows that are too long."""
-    longest = max(steps.lengths, default=0)
-    if longest > max_length:
-        raise ValueError(Errors.E005.format(length=longest, max_length=max_length))
-
-
 def check_segments(embedding: nn.Embedding | None) -> nn.Embedding:
-    """The embeddings of segments, which pairs of texts need."""
+    """The embeddings of segments. Raises E182 if they are too few for pairs of texts."""
     n_segments = 0 if embedding is None else embedding.num_embeddings
     if embedding is None or n_segments < N_SEGMENTS:
         raise ValueError(Errors.E182.format(n_segments=n_segments))
     return embedding
-
-
-def to_stream(x: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """x in the type in which blocks pass it on in inference."""
-    return x if dtype is None or torch.is_grad_enabled() else x.to(dtype)
-
-
-def set_block_precision(blocks: nn.Module, precision: str) -> torch.dtype | None:
-    """Set the types of products; returns that of what blocks pass on, None for the weights' own.
-
-    "medium" and "int8": products of bf16 factors, or of 8 bits, all else in fp32. "bf16":
-    everything in bf16, norms computed in fp32.
-    """
-    dtypes = {"medium": torch.bfloat16, "bf16": torch.bfloat16, "int8": torch.int8}
-    dtype = dtypes.get(precision)
-    for module in blocks.modules():
-        if isinstance(module, Linear):
-            module.set_dtype(dtype)
-    return dtype if precision == "bf16" else None
-
-
-def reset_transformer(encoder: nn.Module) -> None:
-    """Normal values with deviation 0.02; norms 1, biases 0."""
-    for module in encoder.modules():
-        if isinstance(module, nn.Linear | nn.Embedding | RelativeBias):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        if isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
-        bias = getattr(module, "bias", None)
-        if isinstance(module, nn.Linear | nn.LayerNorm) and bias is not None:
-            nn.init.zeros_(bias)

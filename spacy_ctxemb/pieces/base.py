@@ -69,6 +69,11 @@ class Pieces(ABC):
     def boundaries(self) -> tuple[Ids, Ids]:
         """The pieces put before and after a window: () or (C,) each."""
 
+    @property
+    @abstractmethod
+    def content(self) -> str:
+        """What decides which pieces a text has, as one string; pieces of one content are equal."""
+
     @abstractmethod
     def encode(self, texts: Texts) -> TextPieces:
         """The pieces of documents; a token of white space has none."""

@@ -1,5 +1,6 @@
 """The pieces of a biLM: a word's characters."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -24,6 +25,11 @@ class CharacterPieces(Pieces):
     max_characters: C. 50 in every published model.
     tokens_to_add: words that are spelt by one raw character id each, 0 to 255; as in AllenNLP's
         indexer. 1 to 31 hardly occur in text.
+    Raises E006 for fewer than 3 characters, E080 for an id that is not a byte.
+
+        pieces = CharacterPieces(50)
+        ids = pieces.encode_words(["bank", "river"])  # (2, 50)
+        pieces.spell(ids)  # ["bank", "river"]
     """
 
     kind = "characters"
@@ -48,6 +54,10 @@ class CharacterPieces(Pieces):
     @property
     def boundaries(self) -> tuple[Ids, Ids]:
         return self._row([self._BEGIN_SENTENCE]), self._row([self._END_SENTENCE])
+
+    @property
+    def content(self) -> str:
+        return json.dumps(self.to_json())
 
     def encode(self, texts: Texts) -> TextPieces:
         has_piece = ~texts.is_space

@@ -23,11 +23,16 @@ def build_tokenizer_file(*, path: str | None) -> PiecesLoader:
         if not isinstance(pieces, SubwordPieces):
             options = "SubwordPieces, WordPieces or BytePairPieces"
             raise ValueError(describe("TokenizerFile", pieces, section, options))
-        if path is None or not Path(path).is_file():
-            raise ValueError(Errors.E036.format(path=path))
-        pieces.load(Path(path).read_text(encoding="utf8"), source=path)
+        pieces.load(read_vocabulary(path), source=str(path))
 
     return load
+
+
+def read_vocabulary(path: str | None) -> str:
+    """The text of a tokenizer.json. Raises E036 where there is no such file."""
+    if path is None or not Path(path).is_file():
+        raise ValueError(Errors.E036.format(path=path))
+    return Path(path).read_text(encoding="utf8")
 
 
 def build_train_pieces(*, path: str) -> PiecesLoader:
@@ -49,7 +54,7 @@ def build_train_pieces(*, path: str) -> PiecesLoader:
 
 
 def describe(loader: str, pieces: Pieces, section: str, options: str) -> str:
-    """What is wrong with a loader for these pieces."""
+    """The message for a loader that cannot be used with these pieces."""
     return Errors.E142.format(
         loader=f"spacy-ctxemb.{loader}.v1",
         section=section,

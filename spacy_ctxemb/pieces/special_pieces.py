@@ -30,7 +30,11 @@ class SpecialPieces(NamedTuple):
 
 
 def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
-    """The tokenizer, which pads and cuts nothing and puts a piece before and after a text."""
+    """The tokenizer, which pads and cuts nothing and puts a piece before and after a text.
+
+    source: where it comes from, for messages. Raises E008 for text of another kind, E009 for a
+    vocabulary without the piece for unknown text.
+    """
     from tokenizers import Tokenizer
 
     try:
@@ -87,7 +91,7 @@ def find_special_pieces(tokenizer: "Tokenizer", source: str) -> SpecialPieces:
 
 
 def find_boundaries(tokenizer: "Tokenizer", source: str) -> tuple[int, int]:
-    """The pieces that a tokenizer puts before and after a text."""
+    """The pieces before and after a text. Raises E141 unless there is one of each."""
     plain, whole = (tokenizer.encode("a", add_special_tokens=add) for add in (False, True))
     if len(whole.ids) != len(plain.ids) + 2 or whole.ids[1:-1] != plain.ids:
         raise ValueError(Errors.E141.format(source=source, found=whole.tokens))

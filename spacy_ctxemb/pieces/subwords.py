@@ -29,6 +29,10 @@ class SubwordPieces(Pieces):
     lie in. So tokens may share a piece ("cannot" is two tokens), and a piece may belong to none.
 
     vocab_size: the largest vocabulary this object accepts; the encoder's table has this size.
+
+        pieces = SubwordPieces(30522)
+        pieces.load(Path("tokenizer.json").read_text(), source="tokenizer.json")
+        pieces.tokenizer.encode("A river bank.").tokens
     """
 
     kind = "subwords"
@@ -48,7 +52,7 @@ class SubwordPieces(Pieces):
 
     @property
     def tokenizer(self) -> "Tokenizer":
-        """The tokenizer of the `tokenizers` library behind this object."""
+        """The tokenizer of the `tokenizers` library. Raises E007 while there is no vocabulary."""
         if self._tokenizer is None:
             if self._json is None:
                 raise RuntimeError(Errors.E007.format(pieces=type(self).__name__))
@@ -59,7 +63,7 @@ class SubwordPieces(Pieces):
 
     @property
     def special(self) -> SpecialPieces:
-        """Ids of the special pieces by what they are for."""
+        """Ids of the special pieces by their purpose. Raises E007 while there is no vocabulary."""
         if self._special is None:
             raise RuntimeError(Errors.E007.format(pieces=type(self).__name__))
         return self._special
@@ -70,8 +74,15 @@ class SubwordPieces(Pieces):
         return np.array(begin, dtype=np.int32), np.array(end, dtype=np.int32)
 
     @property
+    def content(self) -> str:
+        return self._json or ""  # the same object each time: comparing it costs nothing
+
+    @property
     def mask_id(self) -> int:
-        """The id of the piece that hides another one in masked language modelling."""
+        """The id of the piece that hides another one in masked language modelling.
+
+        Raises E140 for a vocabulary without such a piece.
+        """
         if self.special.mask is None:
             raise ValueError(Errors.E140)
         return self.special.mask
@@ -87,7 +98,11 @@ class SubwordPieces(Pieces):
         return self.special.n_ids
 
     def load(self, tokenizer_json: str, *, source: str = "the tokenizer") -> None:
-        """Take the vocabulary of a tokenizer in the `tokenizers` library's JSON format."""
+        """Take the vocabulary of a tokenizer in the `tokenizers` library's JSON format.
+
+        source: where it comes from, for messages. Raises E008, E009 or E141 for a tokenizer that
+        cannot be used, E010 for a vocabulary of more than n_ids pieces.
+        """
         tokenizer = read_tokenizer(tokenizer_json, source)
         special = find_special_pieces(tokenizer, source)
         if special.n_ids > self.n_ids:
@@ -198,9 +213,9 @@ def _encodable(text: str) -> str:
 
 
 class _Fork:
-    """Keeps the library from starting threads in a forked process, where it would wait for ever.
+    """Keeps the library from starting threads in a forked process, which would wait for ever.
 
-    Left to itself it notices, and prints a warning.
+    Without this the library notices the fork, and prints a warning.
     """
 
     is_ours = False

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..encoders import BiLM, Encoder
-from ..encoders.lstm import LSTM
 from ..errors import Errors
 
 ROOT = Path(__file__).parent
@@ -23,6 +22,12 @@ WEIGHTS, MODEL = "weights.safetensors", "model.json"
 
 #: Taken where a config does not choose.
 DEFAULT = "en_bilm_sm"
+
+#: Settings of a BiLM that decide its vectors, and that no shape of its weights tells.
+WITHOUT_SHAPE = (
+    *("max_characters", "activation", "skip_connections"),
+    *("cell_clip", "projection_clip"),
+)
 
 #: In a config: DEFAULT, where the model is the one that it is for.
 AUTO = "auto"
@@ -62,28 +67,20 @@ def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
 
 
 def fits(name: str, encoder: Encoder) -> bool:
-    """Whether weights are for an encoder: of this shape, and of these settings besides."""
-    expected = {n: tuple(value.shape) for n, value in encoder.state_dict().items()}
-    return read_shapes(name) == expected and agrees(encoder, read_model(name)["encoder"])
-
-
-def agrees(encoder: Encoder, settings: dict[str, Any]) -> bool:
-    """Whether what shapes do not tell is as in a section of a config."""
-    if not isinstance(encoder, BiLM):
-        return False
-    lstm = next(module for module in encoder.modules() if isinstance(module, LSTM))
-    found = {
-        "max_characters": encoder.n_characters,
-        "activation": encoder.token_encoder.activation,
-        "skip_connections": encoder.skip_connections,
-        "cell_clip": lstm.clips.cell,
-        "projection_clip": lstm.clips.projection,
-    }
-    return all(settings[key] == value for key, value in found.items())
+    """Whether weights are for an encoder: of these shapes, and of these settings besides."""
+    settings = read_model(name)["encoder"]
+    return (
+        isinstance(encoder, BiLM)
+        and read_shapes(name) == {n: tuple(t.shape) for n, t in encoder.state_dict().items()}
+        and all(encoder.settings[key] == settings[key] for key in WITHOUT_SHAPE)
+    )
 
 
 def check_fit(name: str, encoder: Encoder, component: str) -> None:
-    """Refuse an encoder that some weights are not for."""
+    """Raise E211 if the weights are not for the encoder.
+
+    component: its name in the message.
+    """
     if not fits(name, encoder):
         model = json.dumps(read_model(name)["encoder"])
         raise ValueError(Errors.E211.format(name=name, component=component, model=model))

@@ -24,8 +24,12 @@ class Windowing:
         what a piece sees at least on either side.
     batch_pieces: padded pieces in a batch, which bounds the memory of one pass. 2,048 to 16,384.
     max_padding: largest share of padding in a batch.
-    keep_empty: whether a sequence without pieces gets a window, of its boundaries alone.
+    keep_empty: whether a sequence without pieces gets a window, with its boundaries only.
     whole_sequences: whether every sequence is one window, whatever its length.
+    Raises E011 for a stride that is not in [1, window], E012 for batches smaller than a window.
+
+        windowing = Windowing(window=510, stride=446, batch_pieces=4096, max_padding=1.0)
+        windows = build_windows(pieces, pieces.document_lengths, boundaries, windowing)
     """
 
     window: int
@@ -211,7 +215,7 @@ def ranges(starts: Ints, sizes: Ints) -> Ints:
 
 
 def check_length(window: int, max_length: int | None) -> None:
-    """Refuse a window that does not fit into an encoder with its boundary pieces."""
+    """Raise E013 for a window that does not fit into an encoder with its boundary pieces."""
     if max_length is not None and window + N_BOUNDARIES > max_length:
         raise ValueError(
             Errors.E013.format(window=window, boundaries=N_BOUNDARIES, max_length=max_length)

@@ -51,11 +51,12 @@ CONFIG = Path(__file__).parents[2] / "configs" / "pretrain_english.cfg"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 BERT_BASE: dict[str, Any] = {
-    "n_ids": 30522,
+    "vocab_size": 30522,
     "width": 768,
     "n_blocks": 12,
     "n_heads": 12,
     "feedforward_width": 3072,
+    "max_length": 512,
 }
 BERT_BATCH: dict[str, Any] = {"batch_size": 16, "max_pieces": 128}
 #: The special pieces of BERT's vocabulary: padding, unknown, begin, end, mask.

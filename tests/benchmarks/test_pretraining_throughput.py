@@ -65,7 +65,9 @@ def test_candidates_are_as_many_as_samples_have_on_average() -> None:
 
 
 def test_the_work_of_a_transformer_by_hand() -> None:
-    encoder = TransformerEncoder(n_ids=30, width=8, n_blocks=2, n_heads=2, feedforward_width=16)
+    encoder = TransformerEncoder(
+        vocab_size=30, width=8, n_blocks=2, n_heads=2, feedforward_width=16
+    )
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     targets = torch.full((2, 5), -100)
     targets[0, 1] = targets[1, 2] = 7
@@ -90,7 +92,7 @@ def test_steps_of_a_bilm_are_measured() -> None:
 
 def test_steps_of_a_transformer_are_measured() -> None:
     small: dict[str, Any] = {
-        "n_ids": 100,
+        "vocab_size": 100,
         "width": 16,
         "n_blocks": 1,
         "n_heads": 2,

@@ -491,11 +491,11 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"\[E162\] The cache of 'ctxemb' is {'path': 'x'}"):
             initialised(cache={"path": "x"})
 
-    def test_an_encoder_that_cannot_be_told_from_others(self) -> None:
+    def test_a_mix_that_cannot_be_told_from_others(self) -> None:
         nlp = initialised(cache=settings())
         shim = get_shim(nlp.get_pipe("ctxemb").model)
-        shim.embedder.encoder.odd = iter("ab")
-        with pytest.raises(ValueError, match=r"\[E164\] .*type builtins\.str_\w*iterator"):
+        shim.embedder.mix.odd = iter("ab")
+        with pytest.raises(ValueError, match=r"\[E302\] .*type builtins\.str_\w*iterator"):
             vectors(nlp)
 
     def test_no_weights(self) -> None:

@@ -191,7 +191,7 @@ def test_which_component_is_exported(tmp_path: Path) -> None:
     nlp.initialize()
     nlp.to_disk(tmp_path / "pipeline")
     code, output = run("export", "bert", tmp_path / "pipeline", tmp_path / "out")
-    assert code == 1 and "[E118]" in output and "are ['ctxemb', 'ner']; exactly one" in output
+    assert code == 1 and "[E301]" in output and "are ['ctxemb', 'ner']; exactly one" in output
     run_well("export", "bert", tmp_path / "pipeline", tmp_path / "out", "--component", "ner")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["hidden_size"] == 16
 
@@ -199,7 +199,7 @@ def test_which_component_is_exported(tmp_path: Path) -> None:
 def test_no_component_to_export(tmp_path: Path) -> None:
     initialised(BILM).to_disk(tmp_path / "pipeline")
     code, output = run("export", "bert", tmp_path / "pipeline", tmp_path / "out")
-    assert code == 1 and "[E118]" in output and "are []; exactly one" in output
+    assert code == 1 and "[E301]" in output and "are []; exactly one" in output
 
 
 def test_a_component_without_weights(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_an_encoder_inside_another_component(tmp_path: Path) -> None:
     nlp.to_disk(tmp_path / "pipeline")
     code, output = run("export", "elmo", tmp_path / "pipeline", tmp_path / "out")
     assert code == 1
-    assert "[E058] Of the components ['ctxemb', 'ner'] those with a biLM are ['ctxemb'," in output
+    assert "[E301] Of the components ['ctxemb', 'ner'] those with a biLM are ['ctxemb'," in output
     assert not (tmp_path / "out").exists()
     run_well("export", "elmo", tmp_path / "pipeline", tmp_path / "out", "--component", "ner")
     tensors = read_elmo(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5")[1]

@@ -1,5 +1,6 @@
 """What holds for every encoder. A new one is found by its entry point and tested on arrival."""
 
+import json
 from collections.abc import Callable
 from importlib.metadata import distribution
 from importlib.util import find_spec
@@ -124,6 +125,14 @@ class TestEncoder:
             assert layer.shape == (5 + 9 + 3 + 9 + 2, encoder.width)
             assert layer.dtype == torch.float32
             assert layer.isfinite().all()
+
+    def test_settings_build_it_again(self, name: str) -> None:
+        encoder = build_empty(name)
+        assert SETTINGS.get(name, {}).items() <= encoder.settings.items()
+        again = type(encoder)(**json.loads(json.dumps(encoder.settings)))
+        assert again.settings == encoder.settings
+        shapes = [{n: p.shape for n, p in e.named_parameters()} for e in (encoder, again)]
+        assert shapes[0] == shapes[1]
 
     def test_integers_may_have_32_bits(self, name: str) -> None:
         encoder = build(name)

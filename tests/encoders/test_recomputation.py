@@ -17,7 +17,7 @@ from ..tiny import build_bilm, build_transformer, draw_ids, randomise
 
 def build_modern() -> ModernTransformerEncoder:
     encoder = ModernTransformerEncoder(
-        n_ids=30, width=8, n_blocks=3, n_heads=2, feedforward_width=12, max_length=16
+        vocab_size=30, width=8, n_blocks=3, n_heads=2, feedforward_width=12, max_length=16
     )
     return randomise(encoder).eval()
 

@@ -152,7 +152,12 @@ def test_dropout_acts_at_three_places(site: str) -> None:
 def test_initial_values_are_those_of_bert(pre_norm: bool) -> None:
     torch.manual_seed(0)
     encoder = build_transformer(
-        n_ids=500, width=64, feedforward_width=128, max_length=64, n_segments=90, pre_norm=pre_norm
+        vocab_size=500,
+        width=64,
+        feedforward_width=128,
+        max_length=64,
+        n_segments=90,
+        pre_norm=pre_norm,
     )
     encoder.reset_parameters()
     for name, parameter in encoder.named_parameters():

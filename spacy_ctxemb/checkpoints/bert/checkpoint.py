@@ -16,10 +16,10 @@ from ...errors import Errors
 from ...files import replacing, replacing_folder
 from ..sentence_transformers import Sentences, read_sentences
 from .config import describe, read_config, to_config
+from .convert_weights import read_weights, to_tensors
 from .families import FAMILIES, Family
 from .read_tokenizer import read_tokenizer
-from .tensor_files import check_folder
-from .weights import read_weights, to_tensors
+from .weight_files import check_folder
 from .write_tokenizer import find_padding, write_tokenizer
 
 
@@ -38,6 +38,11 @@ class BertModel(NamedTuple):
     tensors: dict[str, Tensor]
     tokenizer: str
     sentences: Sentences
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """The encoder's section of a config."""
+        return {"@architectures": self.family.registered_name, **self.settings}
 
 
 class Tokens(NamedTuple):
@@ -60,7 +65,14 @@ class Head(NamedTuple):
 
 
 def read_bert(folder: Path) -> BertModel:
-    """Read a model from the directory that transformers or sentence-transformers saved."""
+    """Read a model from the directory that transformers or sentence-transformers saved.
+
+    Raises E100 to E114 and E125 for files that are missing, damaged, or of another kind.
+
+        model = read_bert(Path("all-MiniLM-L6-v2"))
+        encoder = build_encoder(model.family, model.settings)
+        encoder.load_state_dict(model.tensors, assign=True)
+    """
     sentences = read_sentences(folder)
     place = sentences.folder
     check_folder(place)
@@ -80,7 +92,10 @@ def read_bert(folder: Path) -> BertModel:
 def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | None = None) -> str:
     """Write a directory that transformers loads; returns the model_type.
 
-    Equal encoders give equal bytes.
+    Equal encoders give equal bytes. Raises E017 for an encoder without weights, E117 for one that
+    no family of transformers has.
+
+        write_bert(encoder, Tokens(tokenizer_json, (101, 102)), Path("exported"))
     """
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E017)
@@ -100,11 +115,11 @@ def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | N
         tensors = {family.names.prefix + name: value for name, value in tensors.items()}
         tensors |= head.tensors
         config["architectures"] = [head.architecture]
-    save(folder, config, tensors, tokens, settings)
+    write_folder(folder, config, tensors, tokens, settings)
     return model_type
 
 
-def save(
+def write_folder(
     folder: Path,
     config: dict[str, Any],
     tensors: dict[str, Tensor],
@@ -139,7 +154,7 @@ def name_ids(ids: dict[str, int]) -> dict[str, int | None]:
 def choose_family(
     encoder: Encoder, settings: dict[str, Any], padding: int | None, known: list[str]
 ) -> str:
-    """The first model_type of some that an encoder can be written as."""
+    """The first of the known model_types that an encoder can be written as. Raises E117."""
     obstacles = {
         model_type: list(find_obstacles(settings, family, padding))
         for model_type, family in FAMILIES.items()

@@ -1,12 +1,11 @@
 """config.json of a Hugging Face checkpoint, and the settings of an encoder: both ways."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
-from ...encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
+from ...encoders import Encoder, ModernTransformerEncoder
 from ...errors import Errors
-from ..json_values import COUNT, POSITIVE, shorten
+from ..json_files import COUNT, POSITIVE, read_json, shorten
 from .families import ACTIVATION, ACTIVATIONS, FAMILIES, Family, Key
 
 #: Keys that newer versions of transformers write in the place of others, in ModernBERT.
@@ -25,19 +24,11 @@ class Config(NamedTuple):
     n_skipped: int
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file of a checkpoint."""
-    try:
-        data = json.loads(path.read_text(encoding="utf8"))
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise ValueError(Errors.E101.format(path=path, reason=error)) from error
-    if not isinstance(data, dict):
-        raise ValueError(Errors.E101.format(path=path, reason=f"it holds {shorten(data)}"))
-    return data
-
-
 def read_config(path: Path) -> Config:
-    """The family of a model and the settings of its encoder."""
+    """The family of a model and the settings of its encoder.
+
+    Raises E101 for a damaged file, E102 for an unknown family, E103 for a value that does not fit.
+    """
     data = read_json(path)
     model_type = data.get("model_type")
     if model_type is None:
@@ -62,7 +53,7 @@ def read_config(path: Path) -> Config:
 
 
 def look_up(data: dict[str, Any], key: Key, path: Path) -> Any:
-    """The value of a key, checked, as our setting has it."""
+    """The value of a key as our setting has it. Raises E103 for a value that does not fit."""
     value = data.get(key.name)
     if value is None:
         value = key.default
@@ -84,7 +75,7 @@ def find_first_position(data: dict[str, Any], family: Family, path: Path) -> int
 
 
 def check_sizes(settings: dict[str, Any], path: Path) -> None:
-    """Refuse sizes that the encoder cannot have, or that transformers understands otherwise."""
+    """Raise E103 for sizes that the encoder cannot have, or that transformers reads otherwise."""
     width, n_heads, L = settings["width"], settings["n_heads"], settings["n_blocks"]
     if width % n_heads:
         raise_wrong(path, "num_attention_heads", n_heads, f"a divisor of the width {width}")
@@ -102,7 +93,7 @@ def shares_evenly(n_groups: int, n_blocks: int) -> bool:
 
 
 def normalise(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which nothing that has its default value is spelt out as a number."""
+    """Settings in which None stands for every number that the encoder would choose itself."""
     result = dict(settings)
     for name, default in (("embedding_width", "width"), ("n_groups", "n_blocks")):
         if name in result and result[name] == result[default]:
@@ -111,7 +102,7 @@ def normalise(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def use_old_keys(data: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A ModernBERT's config as transformers 4 wrote it: names of sizes for the patterns of 5."""
+    """A ModernBERT's config with the keys of transformers 4, also if transformers 5 wrote it."""
     data = dict(data)
     if data.get("local_rope_theta", 0) is None:
         data["local_rope_theta"] = data.get("global_rope_theta")
@@ -164,33 +155,5 @@ def to_config(model_type: str, settings: dict[str, Any], n_skipped: int) -> dict
 
 
 def describe(encoder: Encoder) -> dict[str, Any]:
-    """The settings of an encoder's builder that a checkpoint determines."""
-    if not isinstance(encoder, TransformerEncoder | ModernTransformerEncoder):
-        return {}
-    first = cast(Any, encoder.blocks[0])
-    common = {
-        "vocab_size": encoder.n_ids,
-        "width": encoder.width,
-        "n_blocks": encoder.n_layers - 1,
-        "n_heads": first.attention.n_heads,
-        "feedforward_width": first.feedforward.outer.in_features,
-        "max_length": encoder.max_length,
-        "activation": encoder.activation,
-        "layer_norm_epsilon": encoder.norm.eps,
-    }
-    if isinstance(encoder, ModernTransformerEncoder):
-        return common | {
-            "local_window": encoder.local_window,
-            "global_every": encoder.global_every,
-            "global_theta": encoder.thetas[True],
-            "local_theta": encoder.thetas[False],
-        }
-    segments, buckets = encoder.segment_embedding, encoder.position_bias
-    settings = common | {
-        "n_segments": 0 if segments is None else segments.num_embeddings,
-        "embedding_width": encoder.piece_embedding.embedding_dim,
-        "n_groups": len(encoder.blocks),
-        "n_position_buckets": None if buckets is None else buckets.n_buckets,
-        "pre_norm": encoder.final_norm is not None,
-    }
-    return normalise(settings)
+    """The settings of an encoder, in the form in which a checkpoint determines them."""
+    return normalise(encoder.settings)

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from ...encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
-from ..json_values import POSITIVE, SIZE, Kind, one_of
+from ..json_files import POSITIVE, SIZE, Kind, one_of
 from . import tensor_names
 from .tensor_names import Names
 
@@ -43,6 +43,7 @@ class Family(NamedTuple):
     first_position: rows of the position table before the first piece's; None for one more than
         the id of padding.
     architecture: written to config.json; None for families that are read only.
+    registered_name: of the encoder's builder.
     """
 
     names: Names
@@ -52,6 +53,7 @@ class Family(NamedTuple):
     first_position: int | None = 0
     architecture: str | None = None
     encoder: type[Encoder] = TransformerEncoder
+    registered_name: str = "spacy-ctxemb.Transformer.v1"
 
 
 def list_keys(vocab_size: int, sizes: tuple[int, int, int, int], activation: str) -> list[Key]:
@@ -183,6 +185,7 @@ MODERNBERT = Family(
     | {"norm_bias": False, "attention_bias": False, "mlp_bias": False, "rope_scaling": None},
     architecture="ModernBertModel",
     encoder=ModernTransformerEncoder,
+    registered_name="spacy-ctxemb.ModernTransformer.v1",
 )
 
 #: By model_type. What can be written is tried in this order.

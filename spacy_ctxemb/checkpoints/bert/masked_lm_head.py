@@ -32,7 +32,10 @@ ROBERTA_PRELAYERNORM = HeadNames(
 
 
 def build_head(objective: Objective, encoder: Encoder) -> Head:
-    """The head that an encoder was pretrained with. Its scores are the same in transformers."""
+    """The head that an encoder was pretrained with. Its scores are the same in transformers.
+
+    Raises E123 for a head that transformers does not have.
+    """
     if not isinstance(objective, MaskedLMObjective):
         raise ValueError(Errors.E123.format(reason=f"it is that of a {type(objective).__name__}"))
     is_pre_norm = isinstance(encoder, TransformerEncoder) and encoder.final_norm is not None

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Errors
-from ..sentence_transformers import read_optional
-from .config import read_json
+from ..json_files import read_json, read_optional
 from .write_tokenizer import BERT, MPNET, ROBERTA, add_special, find_special
 
 if TYPE_CHECKING:
@@ -19,11 +18,15 @@ def read_tokenizer(folder: Path, *, model_type: str, n_ids: int, lowercase: bool
 
     n_ids: rows of the model's table of pieces. lowercase: whether text is folded before all else.
     """
-    return finish(find_tokenizer(folder, model_type), folder, n_ids=n_ids, lowercase=lowercase)
+    tokenizer = find_tokenizer(folder, model_type)
+    return fit_to_model(tokenizer, folder, n_ids=n_ids, lowercase=lowercase)
 
 
-def finish(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase: bool) -> str:
-    """A tokenizer that pads and cuts nothing and fits the model, as JSON."""
+def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase: bool) -> str:
+    """A tokenizer that pads and cuts nothing, as JSON.
+
+    Raises E108 for a vocabulary that is larger than the model's table of n_ids pieces.
+    """
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if lowercase:

@@ -15,9 +15,11 @@ from torch import Tensor
 from ...encoders import BiLM
 from ...errors import Errors
 from ...files import replacing
-from .locate_files import open_model
-from .options import N_CHARACTERS, describe, read_options, to_options
-from .weights import find_datasets, read_weights, write_weights
+from ..finite_values import check_finite
+from .dataset_names import find_datasets
+from .hdf5 import read_weights, write_weights
+from .open_files import open_model
+from .options import describe, read_options, to_options
 
 #: What AllenNLP cuts every token to, whatever the options say.
 ALLENNLP_CHARACTERS = 50
@@ -41,6 +43,11 @@ def read_elmo(options: Path, weights: Path | None = None) -> ElmoModel:
 
     options: options.json; or a ZIP file that holds it and the weights.
     weights: the HDF5 file; None where `options` is a ZIP file.
+    Raises E050 to E063 for files that are missing, damaged, or do not fit each other.
+
+        model = read_elmo(Path("options.json"), Path("weights.hdf5"))
+        encoder = BiLM(**model.settings)
+        encoder.load_state_dict(model.tensors)
     """
     with open_model(options, weights) as files:
         settings = read_options(files.options)
@@ -51,39 +58,30 @@ def read_elmo(options: Path, weights: Path | None = None) -> ElmoModel:
 def write_elmo(encoder: BiLM, folder: Path) -> None:
     """Write options.json and weights.hdf5; equal encoders give equal bytes.
 
-    Any encoder can be written; `find_obstacles` tells who can read it.
+    Any encoder can be written; `find_obstacles` tells who can read it. Raises E017 for an encoder
+    without weights, E060 for weights that are not finite.
     """
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E017)
     tensors = encoder.state_dict()
-    check_finite(tensors)
+    for name, _, values in find_datasets(tensors):
+        check_finite(torch.cat(values), name=name, path="the encoder")
     folder.mkdir(parents=True, exist_ok=True)
     with (
         replacing(folder / "options.json") as options,
         replacing(folder / "weights.hdf5") as weights,
     ):
-        text = json.dumps(to_options(describe(encoder), n_characters=encoder.n_ids), indent=2)
+        text = json.dumps(to_options(describe(encoder)), indent=2)
         options.write_text(text + "\n", encoding="utf8")
         write_weights(tensors, weights)
-
-
-def check_finite(tensors: dict[str, Tensor]) -> None:
-    """Refuse to write what a diverged training has left."""
-    for name, _, values in find_datasets(tensors):
-        n = sum(int((~torch.isfinite(value)).sum()) for value in values)
-        if n:
-            raise ValueError(Errors.E060.format(n=n, name=name, path="the encoder"))
 
 
 def find_obstacles(encoder: BiLM) -> dict[str, list[str]]:
     """Why AllenNLP and bilm-tf could not load what `write_elmo` writes; empty where they can."""
     settings = describe(encoder)
-    common = []
-    if encoder.n_ids != N_CHARACTERS:
-        common.append(f"n_characters is {encoder.n_ids}, not {N_CHARACTERS}")
     return {
-        "AllenNLP": [*common, *find_allennlp_obstacles(settings)],
-        "bilm-tf": [*common, *find_bilm_tf_obstacles(settings)],
+        "AllenNLP": list(find_allennlp_obstacles(settings)),
+        "bilm-tf": list(find_bilm_tf_obstacles(settings)),
     }
 
 

@@ -1,22 +1,18 @@
 """options.json of an ELMo model, and the settings of a BiLM: one table for both ways."""
 
-import json
-import math
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, cast
-
-from torch import nn
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from ...encoders import BiLM
 from ...encoders.char_cnn import ACTIVATIONS
-from ...encoders.lstm import LSTM
 from ...errors import Errors
-from ..json_values import COUNT, REQUIRED, SIZE, SWITCH, Kind, is_whole, shorten
-from .locate_files import Source
+from ...pieces.characters import CharacterPieces
+from ..json_files import BOUND, COUNT, REQUIRED, SIZE, SWITCH, Kind, is_whole, read_json, shorten
+from .open_files import Source
 
 #: Bytes, boundaries and padding, and the id 0 of the mask; training leaves the latter out.
-N_CHARACTERS = 262
+N_CHARACTERS = CharacterPieces.n_ids
 
 #: Keys of another format, ELMoForManyLangs.
 FOREIGN_KEYS = {"token_embedder", "config_path"}
@@ -44,15 +40,9 @@ def is_filters(value: Any) -> bool:
     )
 
 
-def is_bound(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0
-
-
 LENGTH = Kind(lambda value: is_whole(value, 3), "a whole number from 3")
 FILTERS = Kind(is_filters, "a list of [width, count], whole numbers from 1")
 NAME = Kind(lambda value: value in list(ACTIVATIONS), " or ".join(map(repr, ACTIVATIONS)))
-BOUND = Kind(is_bound, "a number from 0, or null")
 
 
 def to_bound(value: float | None) -> float | None:
@@ -77,7 +67,7 @@ KEYS = (
 
 def read_options(source: Source) -> dict[str, Any]:
     """The settings of a BiLM that options.json determines; what is projected, weights tell."""
-    options = load_json(source)
+    options = read_json(source.path, name=source.name, message=Errors.E052)
     if FOREIGN_KEYS & options.keys() and "char_cnn" not in options:
         raise ValueError(Errors.E062.format(path=source.name))
     if "char_cnn" not in options and "lstm" in options:
@@ -86,19 +76,8 @@ def read_options(source: Source) -> dict[str, Any]:
     return {key.setting: key.read(look_up(options, key, source)) for key in KEYS}
 
 
-def load_json(source: Source) -> dict[str, Any]:
-    try:
-        options = json.loads(source.path.read_text(encoding="utf8"))
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise ValueError(Errors.E052.format(path=source.name, reason=error)) from error
-    if not isinstance(options, dict):
-        found = f"it holds {shorten(options)}"
-        raise ValueError(Errors.E052.format(path=source.name, reason=found))
-    return options
-
-
 def look_up(options: dict[str, Any], key: Key, source: Source) -> Any:
-    """The value of a key, checked."""
+    """The value of a key. Raises E053 if it is missing or does not fit."""
     value: Any = options
     path = ""
     for name in key.path.split("."):
@@ -117,7 +96,10 @@ def look_up(options: dict[str, Any], key: Key, source: Source) -> Any:
 
 
 def check_characters(options: dict[str, Any], source: Source) -> None:
-    """A trainer writes 261, without the mask; the weights are the same."""
+    """Warn for 261, which training writes (without the mask); the weights are the same.
+
+    Raises E053 for another number.
+    """
     n = look_up(options, Key("char_cnn.n_characters", "", SIZE), source)
     if n == N_CHARACTERS - 1:
         warnings.warn(Errors.W050.format(path=source.name), stacklevel=2)
@@ -129,9 +111,9 @@ def raise_wrong(source: Source, key: str, found: object, expected: object) -> No
     raise ValueError(Errors.E053.format(path=source.name, key=key, found=found, expected=expected))
 
 
-def to_options(settings: dict[str, Any], *, n_characters: int) -> dict[str, Any]:
+def to_options(settings: dict[str, Any]) -> dict[str, Any]:
     """options.json of a BiLM's settings, every key present."""
-    options: dict[str, Any] = {"char_cnn": {"n_characters": n_characters}, "lstm": {}}
+    options: dict[str, Any] = {"char_cnn": {"n_characters": N_CHARACTERS}, "lstm": {}}
     for key in KEYS:
         *parents, name = key.path.split(".")
         place = options
@@ -142,22 +124,17 @@ def to_options(settings: dict[str, Any], *, n_characters: int) -> dict[str, Any]
 
 
 def describe(encoder: BiLM) -> dict[str, Any]:
-    """The settings of a BiLM that its files determine."""
-    cnn = encoder.token_encoder
-    lstms = [module for module in encoder.directions[0].modules() if isinstance(module, LSTM)]
-    convolutions = cast(Iterable[nn.Conv1d], cnn.convolutions)
-    return {
-        "activation": cnn.activation,
-        "character_width": cnn.embedding.embedding_dim,
-        "filters": [[c.kernel_size[0], c.out_channels] for c in convolutions],
-        "max_characters": encoder.n_characters,
-        "n_highways": len(cnn.highways),
-        "cell_clip": lstms[0].clips.cell,
-        "hidden_width": lstms[0].hidden_width,
-        "n_lstm_layers": len(lstms),
-        "projection_clip": lstms[0].clips.projection,
-        "width": encoder.width,
-        "skip_connections": encoder.skip_connections,
-        "project_filters": cnn.projection is not None,
-        "project_hidden": lstms[0].projection is not None,
+    """The settings of a BiLM that its files determine; it is said what is projected."""
+    settings = encoder.settings
+    found = {key.setting: key.read(key.write(settings[key.setting])) for key in KEYS}
+    return found | find_projections(settings)
+
+
+def find_projections(settings: dict[str, Any]) -> dict[str, bool]:
+    """What is projected; where the settings do not say, whatever has not the width it needs."""
+    width, n_filters = settings["width"] // 2, sum(n for _, n in settings["filters"])
+    needed = {
+        "project_filters": n_filters != width,
+        "project_hidden": settings["hidden_width"] != width,
     }
+    return {name: needed[name] or bool(settings[name]) for name in needed}

@@ -191,14 +191,14 @@ def written(encoder: Any, folder: Path) -> dict[str, Any]:
 def test_the_family_that_has_the_settings(
     settings: dict[str, Any], expected: dict[str, Any], tmp_path: Path
 ) -> None:
-    encoder = build_transformer(n_ids=260, **settings)
+    encoder = build_transformer(vocab_size=260, **settings)
     config = written(encoder, tmp_path / "out")
     assert {name: config[name] for name in expected} == expected
 
 
 def test_a_modern_transformer(tmp_path: Path) -> None:
     encoder = ModernTransformerEncoder(
-        n_ids=260, width=8, n_blocks=3, n_heads=2, feedforward_width=6, global_every=2
+        vocab_size=260, width=8, n_blocks=3, n_heads=2, feedforward_width=6, global_every=2
     )
     config = written(randomise(encoder).eval(), tmp_path / "out")
     assert config["model_type"] == "modernbert" and config["pad_token_id"] == 0
@@ -221,7 +221,7 @@ def test_a_modern_transformer(tmp_path: Path) -> None:
     ],
 )
 def test_an_encoder_of_no_family(settings: dict[str, Any], reason: str, tmp_path: Path) -> None:
-    encoder = build_transformer(n_ids=260, **settings)
+    encoder = build_transformer(vocab_size=260, **settings)
     message = rf"\[E117\] This encoder is no model_type of transformers: .*{reason}"
     with pytest.raises(ValueError, match=message):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "out")
@@ -243,7 +243,7 @@ def test_mpnet_takes_a_piece_for_padding(tmp_path: Path) -> None:
 
 
 def test_positions_that_are_counted_from_padding(tmp_path: Path) -> None:
-    encoder = build_transformer(n_ids=270, pre_norm=True)
+    encoder = build_transformer(vocab_size=270, pre_norm=True)
     for name, n in (("bert", 1), ("roberta", 2)):
         write_bert(encoder, find_tokens(read(name)), tmp_path / name)
         table = load_file(tmp_path / name / "model.safetensors")
@@ -258,7 +258,9 @@ def test_positions_that_are_counted_from_padding(tmp_path: Path) -> None:
 
 def test_an_encoder_without_values(tmp_path: Path) -> None:
     with torch.device("meta"):
-        encoder = TransformerEncoder(n_ids=260, width=8, n_blocks=1, n_heads=2, feedforward_width=8)
+        encoder = TransformerEncoder(
+            vocab_size=260, width=8, n_blocks=1, n_heads=2, feedforward_width=8
+        )
     with pytest.raises(RuntimeError, match=r"\[E017\]"):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "out")
 

@@ -84,7 +84,7 @@ def test_every_setting_that_differs_is_named() -> None:
     nlp = blank(fitting(feedforward_width=16, activation="relu", n_segments=0))
     place = r"\[components\.ctxemb\.model\.encoder\]"
     message = (
-        rf"\[E121\] The model in {re.escape(str(BERT))} does not fit the config: "
+        rf"\[E300\] The model in {re.escape(str(BERT))} does not fit the config: "
         rf"{place} activation is relu, the model has gelu; "
         rf"{place} feedforward_width is 16, the model has 20; "
         rf"{place} n_segments is 0, the model has 2\. .* import bert"
@@ -96,10 +96,10 @@ def test_every_setting_that_differs_is_named() -> None:
 
 def test_another_encoder() -> None:
     found = "has a BiLM where a TransformerEncoder is needed"
-    with pytest.raises(ValueError, match=rf"\[E121\] .*encoder\] {found}"):
+    with pytest.raises(ValueError, match=rf"\[E300\] .*encoder\] {found}"):
         initialize(blank(BILM))
     found = "has a TransformerEncoder where a ModernTransformerEncoder is needed"
-    with pytest.raises(ValueError, match=rf"\[E121\] .*encoder\] {found}"):
+    with pytest.raises(ValueError, match=rf"\[E300\] .*encoder\] {found}"):
         initialize(blank(fitting()), FAMILIES / "modernbert")
 
 
@@ -121,7 +121,7 @@ def test_a_wrapped_encoder_gets_the_weights_and_the_pieces() -> None:
 def test_every_setting_of_a_wrapped_encoder_that_differs_is_named() -> None:
     place = r"\[components\.ctxemb\.model\.encoder\.config\]"
     message = (
-        rf"\[E121\] The model in .* config: {place} hidden_act is relu, the model has gelu; "
+        rf"\[E300\] The model in .* config: {place} hidden_act is relu, the model has gelu; "
         rf"{place} intermediate_size is 16, the model has 20\. Change"
     )
     with pytest.raises(ValueError, match=message):

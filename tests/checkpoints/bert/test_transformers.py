@@ -104,7 +104,7 @@ def test_transformers_loads_what_is_written(name: str, tmp_path: Path) -> None:
 def test_transformers_computes_what_our_encoder_does(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    encoder = build_transformer(n_ids=260, max_length=90, **settings)
+    encoder = build_transformer(vocab_size=260, max_length=90, **settings)
     write_bert(encoder, find_tokens(read("bert")), tmp_path / "out")
     inputs = load_tokenizer(tmp_path / "out")(TEXTS, padding=True, return_tensors="pt")
     found = run_theirs(load_theirs(tmp_path / "out"), inputs)
@@ -157,7 +157,7 @@ def test_scores_of_masked_language_modelling(
     settings: dict[str, Any], architecture: str, tmp_path: Path
 ) -> None:
     """The encoder's table has room for 40 pieces more."""
-    encoder = build_transformer(n_ids=300, max_length=90, **settings)
+    encoder = build_transformer(vocab_size=300, max_length=90, **settings)
     objective = build_objective(encoder, 260)
     head = build_head(objective, encoder)
     write_bert(encoder, find_tokens(read("bert")), tmp_path / "out", head=head)
@@ -173,7 +173,7 @@ def test_scores_of_masked_language_modelling(
 
 
 def test_heads_that_bert_does_not_have(tmp_path: Path) -> None:
-    encoder = build_transformer(n_ids=260, activation="relu")
+    encoder = build_transformer(vocab_size=260, activation="relu")
     with pytest.raises(
         ValueError, match=r"\[E123\] .*: there it has .*, relu; this head has gelu\."
     ):
@@ -182,7 +182,7 @@ def test_heads_that_bert_does_not_have(tmp_path: Path) -> None:
     objective = BiLMObjective(bilm, ["<S>", "</S>", "<UNK>", "a"], n_samples=None)
     with pytest.raises(ValueError, match=r"\[E123\] .*: it is that of a BiLMObjective\."):
         build_head(objective, bilm)
-    encoder = build_transformer(n_ids=260, n_groups=1)
+    encoder = build_transformer(vocab_size=260, n_groups=1)
     head = build_head(build_objective(encoder, 260), encoder)
     with pytest.raises(ValueError, match=r"\[E117\] .*: as bert, n_groups is 1 where"):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "out", head=head)
@@ -203,7 +203,10 @@ def test_a_wrapped_model_and_what_is_written_of_it(name: str, tmp_path: Path) ->
     for found, layers in zip(encode(encoder, ids), expected, strict=True):
         np.testing.assert_allclose(found, layers, rtol=1e-5, atol=1e-5)
     tokens = find_tokens(read(name))
-    assert write_huggingface(encoder, tokens, tmp_path / "out") == encoder.config["model_type"]
+    assert (
+        write_huggingface(encoder, tokens, tmp_path / "out")
+        == encoder.settings["config"]["model_type"]
+    )
     for found, layers in zip(encode(wrap(tmp_path / "out"), ids), expected, strict=True):
         np.testing.assert_allclose(found, layers, rtol=1e-5, atol=1e-5)
 

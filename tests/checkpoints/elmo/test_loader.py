@@ -103,7 +103,7 @@ def test_every_setting_that_differs_is_named(files: Files) -> None:
     nlp = blank(fitting(files, hidden_width=9, cell_clip=None, max_characters=50))
     encoder, pieces = (rf"\[components\.ctxemb\.model\.{part}\]" for part in ("encoder", "pieces"))
     message = (
-        rf"\[E064\] The model in {re.escape(str(files.options))} does not fit the config: "
+        rf"\[E300\] The model in {re.escape(str(files.options))} does not fit the config: "
         rf"{encoder} cell_clip is None, the model has 3\.0; "
         rf"{encoder} hidden_width is 9, the model has 12; "
         rf"{encoder} max_characters is 50, the model has 20; "
@@ -115,7 +115,7 @@ def test_every_setting_that_differs_is_named(files: Files) -> None:
 
 
 def test_another_encoder(files: Files) -> None:
-    message = r"\[E064\] .*model\.encoder\] has a TransformerEncoder where .*BiLM\.v1 is needed"
+    message = r"\[E300\] .*model\.encoder\] has a TransformerEncoder where .*BiLM is needed"
     with pytest.raises(ValueError, match=message):
         initialize(blank(TRANSFORMER), *files)
 

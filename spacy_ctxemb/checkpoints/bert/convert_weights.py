@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ...encoders import Encoder
 from ...errors import Errors
+from ..finite_values import check_finite
 from .config import Config
 from .families import Family
-from .tensor_files import Stored, read_tensors
 from .tensor_names import is_ignored, standardise, translate
+from .weight_files import Stored, read_tensors
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -29,9 +30,8 @@ class Part(NamedTuple):
 
 def build_encoder(family: Family, settings: dict[str, Any]) -> Encoder:
     """An encoder without values. settings: of its builder."""
-    arguments = {"n_ids" if k == "vocab_size" else k: v for k, v in settings.items()}
     with torch.device("meta"):
-        return family.encoder(**arguments)
+        return family.encoder(**settings)
 
 
 def find_parts(tensors: Mapping[str, Tensor], family: Family, n_skipped: int) -> Iterator[Part]:
@@ -62,7 +62,7 @@ def read_weights(folder: Path, config: Config) -> dict[str, Tensor]:
 def check_names(
     found: Mapping[str, Stored], parts: list[Part], config: Config, folder: Path
 ) -> None:
-    """Refuse weights with less, or more, than the family has."""
+    """Raise E105 for missing tensors, E107 for tensors that the family does not have."""
     names = {part.name for part in parts}
     missing = [part.name for part in parts if part.name not in found]
     if missing:
@@ -86,7 +86,7 @@ def check_names(
 
 
 def check_values(stored: Stored, part: Part) -> Tensor:
-    """A tensor of the right shape and type with finite values, in fp32."""
+    """The tensor in fp32. Raises E106 for another shape or type, E060 for infinite values."""
     value, path = stored
     if value.shape != part.shape or value.dtype not in FLOATS:
         dtype = str(value.dtype).removeprefix("torch.")
@@ -103,15 +103,11 @@ def check_values(stored: Stored, part: Part) -> Tensor:
     return value
 
 
-def check_finite(value: Tensor, *, name: str, path: str) -> None:
-    """Refuse what a diverged training has left."""
-    n = int((~torch.isfinite(value)).sum())
-    if n:
-        raise ValueError(Errors.E060.format(n=n, name=name, path=path))
-
-
 def find_constants(family: Family, settings: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Tensors that a family demands where an encoder has no such step: they change nothing."""
+    """Tensors that a family's files need although the encoder has no such step.
+
+    They are zeros, or the identity, and change no result.
+    """
     E = settings.get("embedding_width") or settings["width"]
     settings_of_family = {key.setting for key in family.keys}
     if "n_segments" in settings_of_family and settings["n_segments"] == 0:

@@ -1,80 +1,23 @@
-"""The HDF5 file of an ELMo model: one table of its datasets, to read and to write them."""
+"""The HDF5 file of an ELMo model: reading and writing its datasets."""
 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ...encoders import BiLM
 from ...errors import Errors
-from .locate_files import Source
+from ..finite_values import check_finite
+from .dataset_names import Dataset, cell_name, find_datasets
+from .open_files import Source
+from .options import find_projections
 
 if TYPE_CHECKING:
     import h5py
-
-
-class Dataset(NamedTuple):
-    """A dataset: its values are those of one or two tensors, one above the other.
-
-    shape: in the file. values: views of our parameters, with the file's axes.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    values: tuple[Tensor, ...]
-
-
-def find_datasets(tensors: Mapping[str, Tensor]) -> Iterator[Dataset]:
-    """The datasets of a BiLM. tensors: by parameter; they also tell which layers there are.
-
-    Matrices of the file are for row vectors, y = x W. Its `carry` gate is our gate.
-    """
-    for name, values in find_values(tensors):
-        rows = sum(len(value) for value in values)
-        yield Dataset(name, (rows, *values[0].shape[1:]), values)
-
-
-def find_values(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
-    cnn = {
-        name.removeprefix("token_encoder."): tensor
-        for name, tensor in tensors.items()
-        if name.startswith("token_encoder.")
-    }
-    yield "char_embed", (cnn["embedding.weight"][1:],)  # without the mask
-    for i in range(count(cnn, "convolutions")):
-        weight = cnn[f"convolutions.{i}.weight"]  # (count, character width, size)
-        yield f"CNN/W_cnn_{i}", (weight.permute(2, 1, 0)[None],)
-        yield f"CNN/b_cnn_{i}", (cnn[f"convolutions.{i}.bias"],)
-    for k in range(count(cnn, "highways")):
-        for theirs, ours in (("carry", "gate"), ("transform", "transform")):
-            yield f"CNN_high_{k}/W_{theirs}", (cnn[f"highways.{k}.{ours}.weight"].T,)
-            yield f"CNN_high_{k}/b_{theirs}", (cnn[f"highways.{k}.{ours}.bias"],)
-    if "projection.weight" in cnn:
-        yield "CNN_proj/W_proj", (cnn["projection.weight"].T,)
-        yield "CNN_proj/b_proj", (cnn["projection.bias"],)
-    for direction in (0, 1):
-        stack = f"directions.{direction}"
-        lstms = {k.removeprefix(f"{stack}."): v for k, v in tensors.items() if k.startswith(stack)}
-        for i in range(len({name.split(".")[0] for name in lstms})):
-            cell = cell_name(direction, i)
-            parts = ("weight_input", "weight_hidden")
-            yield f"{cell}/W_0", tuple(lstms[f"{i}.{part}"].T for part in parts)
-            yield f"{cell}/B", (lstms[f"{i}.bias"],)
-            if f"{i}.projection" in lstms:
-                yield f"{cell}/W_P_0", (lstms[f"{i}.projection"].T,)
-
-
-def count(tensors: Mapping[str, Tensor], name: str) -> int:
-    """The modules in a list of modules."""
-    return len({key.split(".")[1] for key in tensors if key.startswith(f"{name}.")})
-
-
-def cell_name(direction: int, layer: int) -> str:
-    return f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
 
 
 def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -98,7 +41,7 @@ def read_weights(
         found = list_datasets(file)
         if "char_embed" not in found and "embedding" in found:
             raise ValueError(Errors.E063.format(path=source.name, found="a dataset `embedding`"))
-        projections = find_projections(found, settings)
+        projections = find_projections(settings | look_for_projections(found))
         with torch.device("meta"):
             encoder = BiLM(**settings | projections)
         tensors = {name: torch.zeros(t.shape) for name, t in encoder.state_dict().items()}
@@ -137,12 +80,11 @@ def list_datasets(file: "h5py.File") -> "dict[str, h5py.Dataset]":
     return found
 
 
-def find_projections(found: Mapping[str, Any], settings: dict[str, Any]) -> dict[str, bool]:
-    """Where widths are equal, the file tells whether there is a projection."""
-    width, n_filters = settings["width"] // 2, sum(n for _, n in settings["filters"])
+def look_for_projections(found: Mapping[str, Any]) -> dict[str, bool]:
+    """The projections in a file."""
     return {
-        "project_filters": n_filters != width or "CNN_proj/W_proj" in found,
-        "project_hidden": settings["hidden_width"] != width or f"{cell_name(0, 0)}/W_P_0" in found,
+        "project_filters": "CNN_proj/W_proj" in found,
+        "project_hidden": f"{cell_name(0, 0)}/W_P_0" in found,
     }
 
 
@@ -164,7 +106,10 @@ def check_names(
     source: Source,
     options: Source,
 ) -> None:
-    """Refuse weights with less, or more, than the options say. Other datasets are ignored."""
+    """Raise E059 for a dataset that the options do not ask for, E056 for one that is missing.
+
+    Datasets with names of another kind are ignored.
+    """
     names = {dataset.name for dataset in datasets}
     for name in sorted(found.keys() - names):
         for pattern, reason in LIMITS:
@@ -184,7 +129,7 @@ def check_names(
 
 
 def check_shape(found: "h5py.Dataset", dataset: Dataset, source: Source, options: Source) -> None:
-    """Refuse a dataset of another shape, or one that holds no floating-point numbers."""
+    """Raise E057 for a dataset of another shape, or without floating-point numbers."""
     if found.shape == dataset.shape and found.dtype.kind == "f":
         return
     hint = f"Pass the weights that belong to {options.name}, or correct it."
@@ -206,9 +151,7 @@ def check_shape(found: "h5py.Dataset", dataset: Dataset, source: Source, options
 def copy_values(found: "h5py.Dataset", dataset: Dataset, source: Source) -> None:
     """Copy a dataset into its tensors."""
     data = torch.from_numpy(found.astype("f4")[...])
-    n = int((~torch.isfinite(data)).sum())
-    if n:
-        raise ValueError(Errors.E060.format(n=n, name=dataset.name, path=source.name))
+    check_finite(data, name=dataset.name, path=source.name)
     parts = data.split([len(value) for value in dataset.values])
     for value, part in zip(dataset.values, parts, strict=True):
         value.copy_(part)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import Errors
-from .config import read_json
+from ..json_files import read_json
 
 #: In the order in which they are looked for; an index stands for files it names.
 WEIGHTS = (
@@ -33,7 +33,7 @@ class Stored(NamedTuple):
 
 
 def check_folder(path: Path) -> None:
-    """Refuse what is no folder with a config.json."""
+    """Raise E100 unless there is a folder with a config.json."""
     reason = None
     if re.match("https?:/", str(path)):
         reason = "is an address; download its files"
@@ -58,7 +58,7 @@ def read_tensors(folder: Path) -> dict[str, Stored]:
 
 
 def find_weights(folder: Path) -> list[Path]:
-    """The files of weights."""
+    """The files of weights. Raises E104 if there are none, E112 if some of them are missing."""
     path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if path is None:
         others = [name for name in FOREIGN_WEIGHTS if (folder / name).is_file()]
@@ -75,7 +75,7 @@ def find_weights(folder: Path) -> list[Path]:
 
 
 def list_shards(path: Path) -> Iterator[str]:
-    """The files that an index names, each in the folder of the index."""
+    """The files that an index names. Raises E101 for what is no name in its own folder."""
     names = read_json(path).get("weight_map")
     if not isinstance(names, dict) or not names:
         raise ValueError(Errors.E101.format(path=path, reason="it has no weight_map"))
@@ -97,7 +97,11 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of torch.save. Nothing but tensors and containers is unpickled."""
+    """The tensors of a file of torch.save. Only tensors and containers are unpickled.
+
+    Raises E111 for other objects, E110 for contents of another kind, E109 for a damaged file,
+    E126 for a pointer of Git LFS.
+    """
     try:
         data: Any = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)

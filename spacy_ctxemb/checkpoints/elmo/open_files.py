@@ -36,6 +36,7 @@ def open_model(options: Path, weights: Path | None) -> Iterator[ModelFiles]:
     """The files of a model, for as long as they are needed.
 
     options: options.json, or a ZIP file. weights: the HDF5 file; None with a ZIP file.
+    Raises E050, E051, E054, E061 or E062 for files of another kind.
     """
     for path in (options,) if weights is None else (options, weights):
         check_file(path)
@@ -51,7 +52,7 @@ def open_model(options: Path, weights: Path | None) -> Iterator[ModelFiles]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no file."""
+    """Raise E050 for an address, a folder or a missing file; E062 for ELMoForManyLangs."""
     if re.match("https?:/", str(path)):
         address = re.sub(":/+", "://", str(path), count=1)
         raise ValueError(Errors.E050.format(path=address, reason="is an address; download it"))
@@ -86,7 +87,7 @@ def extract(path: Path, folder: Path) -> ModelFiles:
 
 
 def is_visible(name: str) -> bool:
-    """Neither a folder nor what macOS adds."""
+    """Whether a name is that of a file, and not one that macOS adds."""
     return not name.endswith("/") and not PurePosixPath(name).name.startswith("._")
 
 
