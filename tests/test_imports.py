@@ -64,7 +64,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".stack", ".thinc_model", ".windows"),
     },
     "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc"},
-    "config_writer": {"spacy", "thinc", ".cache", ".component", ".pretrained", ".thinc_model"},
+    "config_writer": {
+        *("jinja2", "spacy", "thinc", ".cache", ".component", ".pretrained", ".thinc_model"),
+    },
     "doctor": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),
         *(".component", ".encoders", ".listeners", ".pieces", ".stack", ".thinc_model"),

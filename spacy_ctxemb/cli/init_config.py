@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..config_writer.choices import Choices, Optimize, read_tasks
+from ..config_writer.choices import TASKS, Choices, Optimize
 from .messages import showing_errors
 
 if TYPE_CHECKING:
@@ -17,59 +17,53 @@ def init_config(
     output: Path = typer.Argument(
         ..., metavar="OUTPUT", help="Config to write, or - for stdout", allow_dash=True
     ),
-    task: str = typer.Option(
-        "ner",
-        help="ner, textcat, textcat_multilabel, tagger, morphologizer, parser, senter or spancat, "
-        "or several with commas between",
-    ),
+    task: str = typer.Option("ner", help=f"One or several, with commas: {', '.join(TASKS)}"),
     encoder: str = typer.Option(
         "english",
-        help="english, with the weights of the package; bilm or transformer, without weights; or a "
-        "directory: a pipeline with a component ctxemb",
+        help="english (the weights of the package), bilm or transformer (new, without weights), or "
+        "the directory of a pipeline with a component ctxemb",
     ),
     optimize: Optimize = typer.Option(
-        Optimize.efficiency, help="Small and fast, or larger with a mix of layers for each task"
+        Optimize.efficiency,
+        help="Small and fast; or larger, where each task learns its own mix of layers",
     ),
     freeze: bool = typer.Option(
-        False, "--freeze/--no-freeze", help="Whether only the tasks learn, and not the encoder"
+        False, "--freeze/--no-freeze", help="Train only the tasks, not the encoder"
     ),
     lang: str | None = typer.Option(
         None, help="Language of the tokenizer; by default that of the pipeline, or en"
     ),
     gpu: bool = typer.Option(False, "--gpu", help="Train on a GPU"),
     vectors: str | None = typer.Option(
-        None, help="Pipeline or path with static vectors, to keep in the vocabulary"
+        None, help="Pipeline or path with static vectors for the vocabulary"
     ),
     listener_mix: bool | None = typer.Option(
         None,
         "--listener-mix/--no-listener-mix",
-        help="Whether each task mixes the encoder's layers its own way; by default for accuracy",
+        help="Let each task learn its own mix of the encoder's layers; by default for accuracy",
     ),
     cache: bool | None = typer.Option(
         None,
         "--cache/--no-cache",
-        help="Whether a frozen encoder runs in the first epoch only; by default for efficiency",
+        help="Run a frozen encoder in the first epoch only; by default for efficiency",
     ),
     cnn: bool | None = typer.Option(
         None,
         "--cnn/--no-cnn",
-        help="Whether each task has a network of its own beside a frozen encoder; by default for "
-        "accuracy",
+        help="Give each task a small network beside a frozen encoder; by default for accuracy",
     ),
-    force: bool = typer.Option(False, "--force", "-F", help="Replace a file that is there"),
+    force: bool = typer.Option(False, "--force", "-F", help="Replace the file if it exists"),
 ) -> None:
     """Write a complete config for `spacy train`, with an encoder and the tasks on top of it."""
     from ..config_writer.config import build_config
-    from ..config_writer.heads import HEADS
     from ..errors import Errors
-    from ..files import replacing
 
     is_stdout = str(output) == "-"
     with showing_errors():
         if not is_stdout and output.exists() and not force:
             raise ValueError(Errors.E192.format(path=output))
         choices = Choices(
-            tasks=read_tasks(task, list(HEADS)),
+            tasks=[name.strip() for name in task.split(",")],
             encoder=encoder,
             optimize=optimize,
             freeze=freeze,
@@ -83,32 +77,45 @@ def init_config(
         written = build_config(choices)
         if is_stdout:
             print(written.config.to_str())
-            return
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(output) as temporary:
-            written.config.to_disk(temporary)
-    show(output, choices, written)
+        else:
+            save(output, written)
+            show(output, choices, written)
+
+
+def save(output: Path, written: "Written") -> None:
+    """Write the file, complete or not at all."""
+    from ..files import replacing
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(output) as temporary:
+        written.config.to_disk(temporary)
 
 
 def show(output: Path, choices: Choices, written: "Written") -> None:
-    """What was written, and what to do next."""
+    """Say what the config is, and what to run next."""
     from wasabi import msg
 
     from ..errors import Errors
 
+    source = written.source
     way = "frozen" if choices.freeze else "fine-tuned"
     msg.good(f"Wrote a config for {', '.join(choices.tasks)} on {choices.encoder}, {way}")
-    if written.obstacle:
-        msg.warn(Errors.W013.format(reason=written.obstacle))
     options = ["--paths.train train.spacy", "--paths.dev dev.spacy"]
-    if written.needs_weights:
+    if choices.wants_cache and source.cache_obstacle:
+        msg.warn(Errors.W013.format(reason=source.cache_obstacle))
+    if source.is_new and choices.freeze:
         msg.warn(Errors.W014)
         options.append("--paths.init_tok2vec WEIGHTS.bin")
-    if written.is_slow:
+    elif source.is_new:
         msg.info(
-            "At the small learning rate of this encoder the heads learn slowly. They learn faster "
-            "on the frozen encoder first: pass --freeze, train, and train the result further, as "
-            'the README says under "First frozen, then fine-tuned".'
+            "This encoder begins with random weights, and needs much text to learn. For English "
+            "pass --encoder english, which begins with the weights of the package."
+        )
+    elif source.is_slow and not choices.freeze:
+        msg.info(
+            "This encoder needs a small learning rate, at which the tasks learn slowly. They learn "
+            "faster on the frozen encoder first: pass --freeze, train, and train the result "
+            'further, as the README says under "First frozen, then fine-tuned".'
         )
     msg.text("Check it against your data, and train:")
     config = shlex.quote(str(output))

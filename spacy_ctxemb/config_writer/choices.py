@@ -1,4 +1,4 @@
-"""What a user chooses, and which choices go together."""
+"""What the user chooses, checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,49 +6,70 @@ from enum import Enum
 
 from ..errors import Errors
 
+#: Each is a section of config.cfg.jinja.
+TASKS = (
+    "ner",
+    "textcat",
+    "textcat_multilabel",
+    "tagger",
+    "morphologizer",
+    "parser",
+    "senter",
+    "spancat",
+)
+
+#: Tasks that write to doc.cats. A pipeline can have one of them.
+WRITE_CATS = {"textcat", "textcat_multilabel"}
+
 
 class Optimize(str, Enum):
-    """efficiency: small and fast. accuracy: larger, with a mix of layers for each task, and beside
-    a frozen encoder a network for each."""
+    """efficiency: small and fast. accuracy: larger, with a mix of layers for each task, and with a
+    small network for each task beside a frozen encoder."""
 
     efficiency = "efficiency"
     accuracy = "accuracy"
 
 
-#: Tasks of which no two can share a pipeline: each replaces doc.cats.
-RIVALS = {"textcat", "textcat_multilabel"}
-
-#: Encoders that begin with random weights, or with those of `init_tok2vec`.
-NEW_ENCODERS = ("bilm", "transformer")
-
-#: Encoders whose weights are in the package, by the names of these.
-SHIPPED = {"english": "en_bilm_sm"}
-
-
 @dataclass(frozen=True)
 class Choices:
-    """Of one config.
+    """The choices for one config.
 
-    tasks: names of heads, see heads.py. encoder: one of SHIPPED or NEW_ENCODERS, or the path of a
-        pipeline.
-    freeze: whether only the heads learn. lang: None for that of the pipeline, or English.
-    gpu: whether to train on one. vectors: static vectors for the vocabulary.
-    listener_mix: whether each task mixes the layers its own way; None for as optimize says.
-    cache: whether a frozen encoder runs in the first epoch only; None for as optimize says.
-    cnn: whether each task has a network of its own beside a frozen encoder; None for as optimize
-        says.
+    tasks: names from TASKS.
+    encoder: "english", "bilm", "transformer", or the path of a pipeline.
+    freeze: whether only the tasks learn, and not the encoder.
+    lang: of the tokenizer; None for that of the pipeline, or English.
+    gpu: whether to train on a GPU.
+    vectors: static vectors for the vocabulary.
+    listener_mix: whether each task learns its own mix of the encoder's layers.
+    cache: whether a frozen encoder runs in the first epoch only.
+    cnn: whether each task has a small network of its own beside a frozen encoder.
+
+    Where listener_mix, cache or cnn is None, `optimize` decides.
+
+    Raises E185 for an unknown task, E186 for tasks that cannot share a pipeline, E191 for a cache
+    and E089 for a network beside an encoder that is not frozen.
+
+        choices = Choices(["ner"], encoder="english", freeze=True)
+        build_config(choices).config.to_disk("config.cfg")
     """
 
     tasks: Sequence[str]
-    encoder: str
-    optimize: Optimize
-    freeze: bool
+    encoder: str = "english"
+    optimize: Optimize = Optimize.efficiency
+    freeze: bool = False
     lang: str | None = None
     gpu: bool = False
     vectors: str | None = None
     listener_mix: bool | None = None
     cache: bool | None = None
     cnn: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_tasks(self.tasks)
+        if self.cache and not self.freeze:
+            raise ValueError(Errors.E191)
+        if self.cnn and not self.freeze:
+            raise ValueError(Errors.E089)
 
     @property
     def is_small(self) -> bool:
@@ -67,23 +88,13 @@ class Choices:
         return self.freeze and not self.is_small if self.cnn is None else self.cnn
 
 
-def read_tasks(text: str, known: Sequence[str]) -> list[str]:
-    """Names between commas, which must fit together."""
-    tasks = [name.strip() for name in text.split(",")]
-    unknown = [name for name in tasks if name not in known]
+def check_tasks(tasks: Sequence[str]) -> None:
+    """Raise E185 for an unknown task, E186 for a repeated one or two that write to doc.cats."""
+    unknown = [name for name in tasks if name not in TASKS]
     if unknown:
-        raise ValueError(Errors.E185.format(unknown=unknown, options=", ".join(known)))
-    rivals = [name for name in tasks if name in RIVALS]
-    clashing = sorted({name for name in tasks if tasks.count(name) > 1})
-    clashing = clashing or (rivals if len(rivals) > 1 else [])
+        raise ValueError(Errors.E185.format(unknown=unknown, options=", ".join(TASKS)))
+    repeated = sorted({name for name in tasks if tasks.count(name) > 1})
+    rivals = [name for name in tasks if name in WRITE_CATS]
+    clashing = repeated or (rivals if len(rivals) > 1 else [])
     if clashing:
         raise ValueError(Errors.E186.format(names=clashing))
-    return tasks
-
-
-def check(choices: Choices) -> None:
-    """Refuse choices that contradict each other."""
-    if choices.cache and not choices.freeze:
-        raise ValueError(Errors.E191)
-    if choices.cnn and not choices.freeze:
-        raise ValueError(Errors.E089)

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from spacy_ctxemb.config_writer.heads import stack_cnn
-
 from .accuracy_data import DataSet
 from .accuracy_encoders import Encoder, in_language
 from .accuracy_rows import FEWEST_STEPS, RECIPES, Recipe, Row
@@ -19,6 +17,18 @@ from .accuracy_runs import Command, Job
 #: Where cells are trained.
 TRAINING = Path("training/benchmark")
 STEP_LOG = Path("tests/benchmarks/step_log.py")
+
+#: The network that a task trains beside a frozen encoder, as `init-config --cnn` writes it.
+CNN: dict[str, object] = {
+    "@architectures": "spacy.HashEmbedCNN.v2",
+    "width": 96,
+    "depth": 4,
+    "embed_size": 2000,
+    "window_size": 1,
+    "maxout_pieces": 3,
+    "subword_features": True,
+    "pretrained_vectors": None,
+}
 
 #: Examples of the development data by which the best step is chosen.
 DEV_LIMIT = 1000
@@ -184,7 +194,12 @@ class Cell(NamedTuple):
         """The encoder's vectors beside those of a network that the task trains."""
         assert self.encoder is not None
         plain = {"@architectures": "spacy.Tok2VecListener.v1", "width": self.encoder.width}
-        return stack_cnn({**(self.mix() if self.has_mix else plain), "upstream": "ctxemb"})
+        context = {**(self.mix() if self.has_mix else plain), "upstream": "ctxemb"}
+        return {
+            "@architectures": "spacy-ctxemb.Stack.v1",
+            "combine": "concat",
+            "members": {"cnn": CNN, "context": context},
+        }
 
     def use_cache(self) -> dict[str, object]:
         """A cache for training alone; in 16 bits, since it may hold all layers of a corpus."""

@@ -1,16 +1,10 @@
 """`python -m spacy ctxemb init-config`"""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import spacy
 from thinc.api import Config
-
-from spacy_ctxemb.config_writer.choices import Choices, Optimize
-from spacy_ctxemb.config_writer.config import take
-from spacy_ctxemb.config_writer.sources import Source
-from spacy_ctxemb.config_writer.training import Weights
 
 from ..bert_models import FAMILIES
 from ..pipelines import BILM, TRANSFORMER, initialised
@@ -21,6 +15,7 @@ def test_a_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "out.cfg"
     output = run_well("init-config", "--task", "ner,senter", "--encoder", "bilm", path)
     assert "Wrote a config for ner, senter on bilm, fine-tuned" in output
+    assert "begins with random weights" in output and "pass --encoder english" in output
     assert f"python -m spacy train {path} --output training" in output
     config = Config().from_disk(path)
     assert config["nlp"]["pipeline"] == ["ctxemb", "ner", "senter"]
@@ -35,7 +30,9 @@ def test_stdout(tmp_path: Path) -> None:
     result = CliRunner().invoke(ctxemb_cli, ["init-config", "--task", "tagger", "-"])
     run_well("init-config", "--task", "tagger", tmp_path / "out.cfg")
     assert result.output.strip() == (tmp_path / "out.cfg").read_text().strip()
-    assert Config().from_str(result.output)["components"]["tagger"]["factory"] == "tagger"
+    components = Config().from_str(result.output)["components"]
+    assert components["tagger"]["factory"] == "tagger"
+    assert components["ctxemb"]["pretrained"] == "en_bilm_sm"
 
 
 def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
@@ -63,7 +60,7 @@ def test_advice_on_large_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     arguments = ["--encoder", tmp_path / "pipeline", "--force", tmp_path / "out.cfg"]
     advice = "on the frozen encoder first: pass --freeze"
     assert advice not in " ".join(run_well("init-config", *arguments).split())
-    monkeypatch.setattr("spacy_ctxemb.config_writer.training.LARGE", 100)
+    monkeypatch.setattr("spacy_ctxemb.config_writer.source.LARGE", 100)
     assert advice in " ".join(run_well("init-config", *arguments).split())
     output = run_well("init-config", "--freeze", *arguments)
     assert advice not in " ".join(output.split())
@@ -130,21 +127,3 @@ def test_paths_without_an_encoder(tmp_path: Path) -> None:
         nlp.add_pipe("ctxemb", name=name, config={"model": BILM})
     nlp.to_disk(tmp_path / "several")
     assert "thoseofthefactoryctxembare['one','two']" in fail(tmp_path / "several", tmp_path)
-
-
-def test_several_encoders_have_no_common_layers() -> None:
-    source = Source(
-        "pipeline", "ctxemb", "en", 48, None, Weights(1000, False), None, has_vectors=False
-    )
-
-    def read(**settings: Any) -> Any:
-        choices = Choices(["ner"], "pipeline", Optimize.accuracy, freeze=True, **settings)
-        return take(source, choices).listener
-
-    assert read() == {
-        "@architectures": "spacy.Tok2VecListener.v1",
-        "width": 48,
-        "upstream": "ctxemb",
-    }
-    with pytest.raises(ValueError, match=r"\[E194\] 'ctxemb' of pipeline has several encoders"):
-        read(listener_mix=True)

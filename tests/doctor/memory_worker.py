@@ -4,12 +4,13 @@ import json
 import random
 import sys
 
-import spacy
 import torch
 from spacy.training import Example
+from spacy.util import load_model_from_config
 from thinc.api import Adam
 
-from spacy_ctxemb.config_writer.encoders import ARCHITECTURES, ENCODERS
+from spacy_ctxemb.config_writer.choices import Choices
+from spacy_ctxemb.config_writer.config import build_config
 from spacy_ctxemb.doctor.check_memory import measure_load
 from spacy_ctxemb.doctor.count_pieces import count_pieces
 from spacy_ctxemb.doctor.memory_estimate import estimate_prediction, estimate_update
@@ -26,20 +27,8 @@ def read_status(key):
 
 def build(kind):
     """A text classifier on one of the small encoders of `init-config`."""
-    settings = ENCODERS[kind, True]
-    pieces = {"@architectures": "spacy-ctxemb.CharacterPieces.v1"}
-    if kind == "transformer":
-        size = settings["vocab_size"]
-        pieces = {"@architectures": "spacy-ctxemb.WordPieces.v1", "vocab_size": size}
-    mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": "document"}
-    encoder = {"@architectures": ARCHITECTURES[kind], **settings}
-    nlp = spacy.blank("en")
-    nlp.add_pipe("ctxemb", config={"model": {"encoder": encoder, "pieces": pieces, "mix": mix}})
-    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": settings["width"]}
-    head = {"@architectures": "spacy.TextCatReduce.v1", "exclusive_classes": True}
-    reduce = {f"use_reduce_{name}": name == "mean" for name in ("first", "last", "max", "mean")}
-    nlp.add_pipe("textcat", config={"model": {**head, **reduce, "tok2vec": listener}})
-    return nlp
+    config = build_config(Choices(["textcat"], kind)).config
+    return load_model_from_config(config, auto_fill=True)
 
 
 def draw_texts():

@@ -1,0 +1,32 @@
+"""Which choices go together. Messages on tasks: tests/cli/test_init_config.py."""
+
+import pytest
+
+from spacy_ctxemb.config_writer.choices import Choices, Optimize
+
+
+def test_what_optimize_decides() -> None:
+    def decide(optimize: Optimize, freeze: bool) -> tuple[bool, bool, bool]:
+        choices = Choices(["ner"], optimize=optimize, freeze=freeze)
+        return choices.wants_mix, choices.wants_cache, choices.wants_cnn
+
+    assert decide(Optimize.efficiency, False) == (False, False, False)
+    assert decide(Optimize.efficiency, True) == (False, True, False)
+    assert decide(Optimize.accuracy, False) == (True, False, False)
+    assert decide(Optimize.accuracy, True) == (True, False, True)
+
+
+@pytest.mark.parametrize("optimize", Optimize)
+@pytest.mark.parametrize("value", [False, True])
+def test_what_the_user_decides(optimize: Optimize, value: bool) -> None:
+    choices = Choices(
+        ["ner"], optimize=optimize, freeze=True, listener_mix=value, cache=value, cnn=value
+    )
+    assert (choices.wants_mix, choices.wants_cache, choices.wants_cnn) == (value, value, value)
+
+
+def test_what_only_a_frozen_encoder_has() -> None:
+    with pytest.raises(ValueError, match=r"E089\].*beside a frozen encoder\. Add --freeze"):
+        Choices(["ner"], cnn=True)
+    with pytest.raises(ValueError, match=r"E191\] A cache is for a frozen encoder"):
+        Choices(["ner"], cache=True)
