@@ -26,7 +26,7 @@ def doctor(
     import srsly
     from spacy.cli._util import parse_config_overrides
 
-    from ..doctor.all_checks import examine
+    from ..doctor.examine import examine
     from ..doctor.print_report import show
     from ..files import replacing
 

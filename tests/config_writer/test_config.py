@@ -18,7 +18,7 @@ from spacy_ctxemb.config_writer.config import build_config
 from spacy_ctxemb.config_writer.heads import HEADS
 from spacy_ctxemb.config_writer.training import Weights, find_peak, is_slow
 from spacy_ctxemb.doctor.build_parts import read_plan
-from spacy_ctxemb.doctor.check_optimizer import check_optimizer
+from spacy_ctxemb.doctor.which_learning_rate import check_optimizer
 from spacy_ctxemb.thinc_model.model import get_shim
 
 from ..annotated import write_corpus

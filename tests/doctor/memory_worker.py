@@ -10,8 +10,8 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_ctxemb.config_writer.encoders import ARCHITECTURES, ENCODERS
-from spacy_ctxemb.doctor.check_memory import measure_load
 from spacy_ctxemb.doctor.count_pieces import count_pieces
+from spacy_ctxemb.doctor.how_much_memory import measure_load
 from spacy_ctxemb.doctor.memory_estimate import estimate_prediction, estimate_update
 from spacy_ctxemb.thinc_model.model import get_shim
 

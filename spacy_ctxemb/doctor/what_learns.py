@@ -10,8 +10,8 @@ from ..encoders.kernels.linear import has_bf16_products
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..thinc_model.model import find_shims
 from .build_parts import Part, Plan
-from .check_listeners import find_upstream
 from .findings import Finding, error, ok, warning
+from .who_reads_whom import find_upstream
 
 
 def check_freezing(plan: Plan) -> Iterator[Finding]:

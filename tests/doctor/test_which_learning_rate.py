@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from spacy_ctxemb.doctor.check_optimizer import check_optimizer, read_rates
 from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.which_learning_rate import check_optimizer, read_rates
 
 from ..pipelines import TRANSFORMER, initialised, inline_model, textcat_config
 from .configs import build_plan, classifier, embedder, errors, messages, warnings

@@ -9,7 +9,7 @@ from spacy.util import registry
 
 from .build_parts import Plan
 from .findings import Finding, error, ok, warning
-from .samples import Sample
+from .which_texts import Sample
 
 
 class Steps(NamedTuple):

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from spacy_ctxemb.doctor.check_listeners import check_wiring
 from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.who_reads_whom import check_wiring
 
 from ..pipelines import inline_model, textcat_config
 from ..stacks import stack

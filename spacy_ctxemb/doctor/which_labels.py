@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 
 from .build_parts import Part
 from .findings import Finding, error, ok, warning
-from .samples import Sample
+from .which_texts import Sample
 
 #: Examples of a label below which little can be learned.
 FEW = 10

@@ -8,17 +8,17 @@ from spacy.util import load_config
 
 from ..errors import Errors
 from .build_parts import Part, Plan, read_plan
-from .check_freezing import check_freezing, find_readers
-from .check_labels import check_labels
-from .check_listeners import check_wiring
-from .check_memory import check_memory
-from .check_optimizer import check_optimizer
-from .check_pieces import check_pieces
-from .check_steps import Steps, check_steps, plan_steps
 from .count_pieces import PieceCounts, count_pieces
+from .does_training_start import give_vocabulary, give_weights
 from .findings import Finding, Report
-from .initial_weights import give_vocabulary, give_weights
-from .samples import Sample, check_texts, read_samples
+from .how_many_steps import Steps, check_steps, plan_steps
+from .how_much_memory import check_memory
+from .what_learns import check_freezing, find_readers
+from .which_labels import check_labels
+from .which_learning_rate import check_optimizer
+from .which_pieces import check_pieces
+from .which_texts import Sample, check_texts, read_samples
+from .who_reads_whom import check_wiring
 
 
 def examine(path: Path, overrides: dict[str, Any], *, limit: int) -> Report:

@@ -11,8 +11,8 @@ from spacy.training.corpus import walk_corpus
 from spacy.util import dot_to_object, registry
 
 from .build_parts import Plan
-from .check_lengths import check_lengths
 from .findings import Finding, error, ok, warning
+from .which_texts_are_lost import check_lengths
 
 #: Rule-based components that set sentences, and need nothing learned for it.
 SENTENCE_RULES = ("sentencizer",)

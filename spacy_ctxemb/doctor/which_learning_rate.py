@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from spacy.util import registry
 
 from .build_parts import Plan
-from .check_freezing import find_weights, list_trained
 from .findings import Finding, error, ok, warning
+from .what_learns import find_weights, list_trained
 
 #: Steps looked at where training has no end.
 N_STEPS = 20000

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb.doctor.build_parts import Plan
-from spacy_ctxemb.doctor.check_freezing import check_freezing, find_weights, list_trained
 from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.what_learns import check_freezing, find_weights, list_trained
 
 from ..pipelines import BILM, initialised, inline_model
 from ..stacks import stack
@@ -181,7 +181,7 @@ def test_bf16_where_it_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
     def is_found(*, on_gpu: bool = False, supported: bool = False, **sections: Any) -> bool:
         monkeypatch.setattr("torch.cuda.is_available", lambda: on_gpu)
         monkeypatch.setattr(
-            "spacy_ctxemb.doctor.check_freezing.has_bf16_products", lambda: supported
+            "spacy_ctxemb.doctor.what_learns.has_bf16_products", lambda: supported
         )
         found = warnings(check_freezing(build_plan(components, **sections)))
         return any(one.startswith(message) for one in found)
