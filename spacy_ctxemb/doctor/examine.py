@@ -1,30 +1,39 @@
-"""All checks of a config and its data, in order."""
+"""Ask all questions about a config and its data, in order."""
 
-from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from spacy.util import load_config
 
 from ..errors import Errors
-from .build_parts import Part, Plan, read_plan
-from .count_pieces import PieceCounts, count_pieces
-from .does_training_start import give_vocabulary, give_weights
-from .findings import Finding, Report
+from .build_parts import Plan, read_plan
+from .count_pieces import count_pieces
+from .does_training_start import start_training, write_trial
+from .findings import Report
 from .how_many_steps import Steps, check_steps, plan_steps
-from .how_much_memory import check_memory
-from .what_learns import check_freezing, find_readers
+from .how_much_memory import measure_memory
+from .what_learns import check_learning
 from .which_labels import check_labels
-from .which_learning_rate import check_optimizer
-from .which_pieces import check_pieces
+from .which_learning_rate import check_learning_rate
+from .which_pieces import check_pieces, check_vocabulary
 from .which_texts import Sample, check_texts, read_samples
+from .which_weights import check_weights
 from .who_reads_whom import check_wiring
 
 
-def examine(path: Path, overrides: dict[str, Any], *, limit: int) -> Report:
-    """Look at a config for `spacy train`, and at the first documents of its corpora.
+def examine(
+    path: Path, overrides: dict[str, Any], *, limit: int, gpu_id: int = -1, measure: bool = True
+) -> Report:
+    """Examine a config for `spacy train`, and the first documents of its corpora.
 
     overrides: of the config, by dotted names. limit: documents of each corpus; 0 for all.
+    gpu_id: where memory is measured, -1 for the CPU; not at all if measure is False.
+    Raises E193 if no component has an encoder of this package.
+
+    >>> report = examine(Path("config.cfg"), {"paths.train": "train.spacy"}, limit=1000)
+    >>> report.has_errors
+    False
     """
     plan = read_plan(load_config(path, overrides=overrides))
     if not plan.embedders and not plan.errors:
@@ -32,70 +41,62 @@ def examine(path: Path, overrides: dict[str, Any], *, limit: int) -> Report:
         raise ValueError(Errors.E193.format(names=names, path=path))
     report = Report()
     report.add("Components", check_wiring(plan))
-    report.add("Weights", check_freezing(plan))
+    report.add("Weights", check_learning(plan))
+    report.add("Weights", check_weights(plan))
     samples, findings = read_samples(plan, limit)
     report.add("Data", findings)
     report.add("Data", check_texts(samples))
     report.add("Labels", check_labels(plan.parts, samples))
-    steps = examine_training(plan, samples, report)
-    for part in plan.embedders:
-        examine_encoders(part, plan, samples, steps, report)
+    steps = plan_steps(plan, samples["train"]) if "train" in samples else None
+    if steps is not None:
+        report.add("Training", check_steps(plan, steps, samples["train"]))
+        report.figures["steps"] = {"per_epoch": steps.per_epoch, "total": steps.total}
+    total = steps.total if steps is not None else plan.training["max_steps"] or None
+    report.add("Training", check_learning_rate(plan, total))
+    examine_encoders(plan, samples, steps, report, gpu_id if measure else None)
     return report
 
 
-def examine_training(plan: Plan, samples: dict[str, Sample], report: Report) -> Steps | None:
-    """Steps and rates. None without a corpus."""
-    steps = None
-    if "train" in samples:
-        steps = plan_steps(plan, samples["train"])
-        report.add("Training", check_steps(plan, steps, samples["train"]))
-        report.figures["steps"] = {"per_epoch": steps.per_epoch, "total": steps.total}
-    total = steps.total if steps else plan.training["max_steps"] or None
-    report.add("Training", check_optimizer(plan, total))
-    return steps
-
-
 def examine_encoders(
-    part: Part, plan: Plan, samples: dict[str, Sample], steps: Steps | None, report: Report
+    plan: Plan, samples: dict[str, Sample], steps: Steps | None, report: Report, gpu_id: int | None
 ) -> None:
-    """Pieces and memory of each encoder of a component."""
-    train = samples.get("train")
-    report.add(f"Pieces of {next(iter(part.encoders))}", give_weights(part, plan))
-    for name, shim in part.encoders.items():
-        topic = f"Pieces of {name}"
-        report.add(topic, give_vocabulary(shim, part, train.docs if train else []))
-        if not getattr(shim.pieces, "is_trained", True):
-            continue
-        counts: dict[str, PieceCounts] = {}
-        for corpus, sample in samples.items():
-            counts[corpus] = count_pieces(shim, sample.docs)
-            report.add(topic, check_pieces(counts[corpus], shim, sample.docs, corpus))
-        figures: dict[str, Any] = {corpus: found.to_json() for corpus, found in counts.items()}
-        report.figures.setdefault("encoders", {})[name] = figures
-        if train and steps and steps.batches:
-            found = examine_memory(name, part, plan, train, counts["train"], steps)
-            memory = list(found)
-            report.add(f"Memory of {name}", [finding for finding, _ in memory])
-            figures["memory"] = {key: value for _, n in memory for key, value in n.items()}
+    """Add pieces of each encoder, and memory. gpu_id: None for no measuring.
+
+    Without errors so far training is started, which gives encoders their vocabularies.
+    """
+    if steps is None or report.has_errors:
+        add_pieces(plan, {}, samples, report)
+        return
+    with TemporaryDirectory() as name:
+        folder, batch = Path(name), steps.largest
+        write_trial(plan, samples["train"], batch, folder)
+        encoders, findings = start_training(folder)
+        report.add("Training", findings)
+        add_pieces(plan, encoders, samples, report)
+        if gpu_id is not None and not report.has_errors:
+            figures, finding = measure_memory(folder, batch, gpu_id)
+            report.figures["memory"] = figures
+            report.add("Memory", [finding])
 
 
-def examine_memory(
-    name: str,
-    part: Part,
-    plan: Plan,
-    train: Sample,
-    counts: PieceCounts,
-    steps: Steps,
-) -> Iterator[tuple[Finding, dict[str, Any]]]:
-    """Of one encoder."""
-    places = {id(eg): i for i, eg in enumerate(train.examples)}
-    batches = [[places[id(eg)] for eg in batch if id(eg) in places] for batch in steps.batches]
-    yield from check_memory(
-        name,
-        part,
-        plan,
-        docs=train.docs,
-        counts=counts,
-        batches=batches,
-        readers=find_readers(part, plan.parts),
-    )
+def add_pieces(
+    plan: Plan, initialised: dict[str, Any], samples: dict[str, Sample], report: Report
+) -> None:
+    """Add what the pieces of each encoder make of the samples.
+
+    initialised: encoders as training begins with them, by name, where these are known.
+    """
+    for part in plan.embedders:
+        for name, built in part.encoders.items() if part.is_enabled else ():
+            shim = initialised.get(name, built)
+            topic = f"Pieces of {name}"
+            if initialised or part.is_sourced:
+                report.add(topic, check_vocabulary(name, built, shim, part, plan))
+            if not getattr(shim.pieces, "is_trained", True):
+                continue
+            figures: dict[str, Any] = {}
+            for corpus, sample in samples.items():
+                counts = count_pieces(shim, sample.docs)
+                figures[corpus] = counts.to_json()
+                report.add(topic, check_pieces(counts, shim, sample.docs, corpus))
+            report.figures.setdefault("encoders", {})[name] = figures

@@ -18,7 +18,7 @@ from spacy_ctxemb.config_writer.config import build_config
 from spacy_ctxemb.config_writer.heads import HEADS
 from spacy_ctxemb.config_writer.training import Weights, find_peak, is_slow
 from spacy_ctxemb.doctor.build_parts import read_plan
-from spacy_ctxemb.doctor.which_learning_rate import check_optimizer
+from spacy_ctxemb.doctor.which_learning_rate import check_learning_rate
 from spacy_ctxemb.thinc_model.model import get_shim
 
 from ..annotated import write_corpus
@@ -259,7 +259,7 @@ def test_an_encoder_with_a_rate_of_its_own(tmp_path: Path) -> None:
 def test_doctor_agrees_with_the_rates(folder: Path) -> None:
     for encoder in ("english", "bilm pipeline", "transformer pipeline"):
         plan = read_plan(build_config(choose(folder, encoder)).config)
-        found = list(check_optimizer(plan, plan.training["max_steps"]))
+        found = list(check_learning_rate(plan, plan.training["max_steps"]))
         assert {one.level.value for one in found} == {"ok"}, found
 
 

@@ -1,70 +1,122 @@
-"""Estimates of memory, against each other, and against what processes take."""
+"""The first step of a training is run and measured, and its failures are said."""
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spacy_ctxemb.doctor.memory_estimate import Load, estimate_prediction, estimate_update
-from spacy_ctxemb.thinc_model.model import get_shim
+from spacy_ctxemb.doctor import first_step
+from spacy_ctxemb.doctor.build_parts import Plan
+from spacy_ctxemb.doctor.does_training_start import start_training, write_trial
+from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.how_many_steps import plan_steps
+from spacy_ctxemb.doctor.how_much_memory import measure_memory
+from spacy_ctxemb.doctor.which_texts import read_samples
 
-from ..pipelines import blank
-
-WORKER = Path(__file__).with_name("memory_worker.py")
-LOAD = Load(pieces=400, tokens=300, words=100, length=30, word_length=8.0)
-
-
-def shim_of(model: dict[str, Any], **settings: Any) -> Any:
-    return get_shim(blank({**model, **settings}).get_pipe("ctxemb").model)  # type: ignore[attr-defined]
+from .configs import TEXTS, build_plan, write_texts
 
 
-def test_parameters(model: dict[str, Any]) -> None:
-    """Weights, gradients and two moments, and an average on request."""
-    shim = shim_of(model)
-    n = sum(p.numel() for p in shim.embedder.parameters())
-    assert estimate_update(shim, LOAD).parameters == 4 * 5 * n
-    assert estimate_update(shim, LOAD, averages=False).parameters == 4 * 4 * n
-    n_layers = shim.embedder.encoder.n_layers
-    mix = sum(p.numel() for p in shim.embedder.mix.parameters())
-    frozen = estimate_update(shim_of(model, freeze_layers=n_layers), LOAD)
-    assert frozen.parameters == 4 * (n + 4 * mix)
+def write(folder: Path, **settings: Any) -> tuple[Plan, list[Any]]:
+    """A trial in a folder, and the batch of its step."""
+    corpora = {name: write_texts(folder / f"{name}.spacy", TEXTS) for name in ("train", "dev")}
+    plan = build_plan(corpora=corpora, **settings)
+    sample = read_samples(plan, 0)[0]["train"]
+    batch = plan_steps(plan, sample).largest
+    write_trial(plan, sample, batch, folder)
+    return plan, batch
 
 
-def test_what_takes_less(model: dict[str, Any]) -> None:
-    shim = shim_of(model)
-    full = estimate_update(shim, LOAD)
-    halves = estimate_update(shim, LOAD, micro_batches=2)
-    assert halves.passes == pytest.approx(full.passes / 2)
-    n_layers = shim.embedder.encoder.n_layers
-    frozen = estimate_update(shim_of(model, freeze_layers=n_layers), LOAD)
-    assert frozen.passes < full.passes / 2
-    long = LOAD._replace(pieces=100_000, tokens=80_000)
-    small, large = (shim_of(model, batch_pieces=n) for n in (600, 6000))
-    assert estimate_update(small, long).passes < estimate_update(large, long).passes / 5
+def test_a_step_is_measured(tmp_path: Path) -> None:
+    _, batch = write(tmp_path)
+    figures, finding = measure_memory(tmp_path, batch, -1)
+    assert 50 < figures["start"] <= figures["prediction"] <= figures["update"] < 16_000
+    n_tokens = sum(len(eg.predicted) for eg in batch)
+    assert (figures["documents"], figures["tokens"]) == (len(batch), n_tokens)
+    what = f"the largest batch of the sample ({len(batch)} documents, {n_tokens:,} tokens)"
+    assert finding.level is Level.ok
+    assert finding.message.startswith(f"Measured on the CPU with {what}: the process held ")
 
 
-def test_layers_and_documents_cost_more_in_prediction(model: dict[str, Any]) -> None:
-    shim = shim_of(model)
+def test_the_largest_batch_comes_first(tmp_path: Path) -> None:
+    batcher = {"@batchers": "spacy.batch_by_sequence.v1", "size": 5}
+    plan, batch = write(tmp_path, training={"batcher": batcher})
+    assert len(batch) == 5
+    again = build_plan(corpora={"train": str(tmp_path / "sample.spacy"), "dev": "none"})
+    sample = read_samples(again, 0)[0]["train"]
+    assert [doc.text for doc in sample.docs[:5]] == [eg.reference.text for eg in batch]
+    assert sorted(doc.text for doc in sample.docs) == sorted(TEXTS)
 
-    def estimate(n_tokens: int, with_layers: bool) -> float:
-        load = LOAD._replace(pieces=10_000, tokens=8000)
-        return estimate_prediction(shim, load, n_tokens=n_tokens, with_layers=with_layers).megabytes
 
-    assert estimate(8000, True) > estimate(8000, False) > estimate(800, False)
+def test_training_starts(tmp_path: Path) -> None:
+    write(tmp_path)
+    encoders, findings = start_training(tmp_path)
+    assert list(encoders) == ["ctxemb"] and findings == []
+    assert encoders["ctxemb"].is_materialised
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["update", "predict"])
-@pytest.mark.parametrize("kind", ["bilm", "transformer"])
-def test_estimates_are_within_a_factor_of_two(kind: str, what: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", str(WORKER), kind, what],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = json.loads(result.stdout.splitlines()[-1])
-    assert 0.5 < found["estimated"] / found["measured"] < 2.0, found
+def test_what_stops_training_at_its_start(tmp_path: Path) -> None:
+    loader = {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "nowhere"}
+    write(tmp_path, initialize={"components": {"ctxemb": {"encoder_loader": loader}}})
+    encoders, (finding,) = start_training(tmp_path)
+    assert encoders == {} and finding.level is Level.error
+    assert finding.message.startswith("Training would fail before its first step: ")
+
+
+@pytest.mark.parametrize(
+    "reason, key",
+    [
+        (ValueError("[E045] no vectors"), "error"),
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "out_of_memory"),
+        (RuntimeError("CUDA out of memory."), "out_of_memory"),
+    ],
+)
+def test_what_the_process_reports(
+    reason: Exception, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise reason
+
+    monkeypatch.setattr(first_step, "run_first_step", fail)
+    first_step.main(tmp_path, 1, -1)
+    (found,) = json.loads((tmp_path / "result.json").read_text()).items()
+    assert found[0] == key and str(reason) in found[1]
+
+
+@pytest.mark.parametrize(
+    "result, code, level, message",
+    [
+        ({"error": "[E045] none"}, 0, Level.error, "Training would fail in its first step: [E045]"),
+        ({"out_of_memory": "no"}, 0, Level.warning, "Memory could not be measured on the CPU with"),
+        (None, -9, Level.warning, "ended with code -9: memory was probably not enough."),
+        (None, 1, Level.warning, "ended with code 1: the last words."),
+        ({"start": 1, "prediction": 2, "update": 20_000}, 0, Level.warning, "20,000 MB in an"),
+    ],
+)
+def test_what_a_step_means(
+    result: Any,
+    code: int,
+    level: Level,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(command: list[str], **settings: Any) -> Any:
+        if result is not None:
+            (tmp_path / "result.json").write_text(json.dumps(result))
+        return subprocess.CompletedProcess(command, code, "", "the last\nwords")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    _, finding = measure_memory(tmp_path, [], -1)
+    assert finding.level is level and message in finding.message and finding.advice
+
+
+def test_a_step_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **settings: Any) -> Any:
+        raise subprocess.TimeoutExpired(command, 300)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    _, finding = measure_memory(tmp_path, [], -1)
+    assert "it took more than 300 seconds" in finding.message
