@@ -83,7 +83,7 @@ def add_tokens(counts: PieceCounts, encoded: DocPieces, shim: EmbedderShim) -> N
 
 
 def count_covered(pieces: Ints, starts: Ints, ends: Ints) -> Ints:
-    """Count the characters of each token that lie in any piece. pieces: (P, 2); starts, ends: (W,)."""
+    """Count the characters of each token in any piece. pieces: (P, 2); starts, ends: (W,)."""
     size = int(max(pieces.max(initial=0), ends.max(initial=0))) + 1
     change = np.bincount(pieces[:, 0], minlength=size) - np.bincount(pieces[:, 1], minlength=size)
     covered = np.concatenate([[0], np.cumsum(np.cumsum(change) > 0)])  # before each character

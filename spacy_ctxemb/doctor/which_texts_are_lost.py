@@ -1,7 +1,7 @@
 """Which texts does spaCy's reader leave out or split, because they are too long?
 
-Above max_length the reader takes the sentences of a document one by one, where these are annotated, each as
-a document without categories. Else it leaves the document out.
+From max_length on, the reader takes the sentences of a document one by one, where these are
+annotated, each as a document without categories. Else it leaves the document out.
 """
 
 from collections.abc import Iterator

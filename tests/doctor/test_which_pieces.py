@@ -81,12 +81,8 @@ def test_text_that_a_tokenizer_drops() -> None:
     assert counts.without_pieces == {"\x07": 1}
     assert counts.gaps == {"\x07Oslo": 1}
     found = warnings(check_pieces(counts, shim, docs, "train"))
-    assert any(
-        "1 of 4 tokens have no pieces, and so vectors of zeros (25.00 %)" in line for line in found
-    )
-    assert any(
-        "characters that lie in no piece (25.00 %): '\\x07Oslo' (1)" in line for line in found
-    )
+    assert any("1 of 4 tokens have no pieces, and so vectors" in line for line in found)
+    assert any("lie in no piece (25.00 %): '\\x07Oslo' (1)" in line for line in found)
 
 
 def test_windows_and_the_longest_documents() -> None:
