@@ -79,7 +79,7 @@ def cache(
 
 
 def find_component(nlp: "Language", name: str) -> "ContextualEmbedder":
-    """Find the component of a pipeline. Raises E167 without it, E165 if its cache is not on disk."""
+    """Find the component. Raises E167 without it, E165 if its cache is not on disk."""
     from ..component import ContextualEmbedder
     from ..errors import Errors
 

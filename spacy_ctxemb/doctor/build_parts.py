@@ -111,6 +111,8 @@ def link_parts(plan: Plan) -> None:
             continue
         part.pipe.listener_map = {}
         for later in parts[i + 1 :]:
+            if later.name in plan.unlinked:
+                continue
             try:
                 part.pipe.find_listeners(later.pipe)
             except ValueError as reason:

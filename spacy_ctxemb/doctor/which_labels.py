@@ -60,7 +60,7 @@ def check_train(part: Part, train: Counter[str], sample: Sample) -> Iterator[Fin
         advice = f"Annotate it, or remove '{name}' from the pipeline."
         yield found(f"'{name}' finds no annotations in {where}.", advice)
         return
-    ascending = train.most_common()[::-1]
+    ascending = sorted(train.items(), key=lambda item: item[1])
     rare = [f"{label} ({n})" for label, n in ascending if n < FEW]
     if rare:
         yield warning(

@@ -92,7 +92,7 @@ def test_random_weights() -> None:
     plan = build_plan()
     assert warnings(check(plan)) == ["'ctxemb' begins with random weights."]
     (part,) = plan.embedders
-    assert find_weights("ctxemb", part.shims[0], part, plan) is None
+    assert find_weights("ctxemb", part.encoders["ctxemb"], part, plan) is None
 
 
 def test_what_nobody_trains() -> None:
