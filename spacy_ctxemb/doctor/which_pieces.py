@@ -69,7 +69,7 @@ def judge(text: str, found: Counter[str], total: int, limit: float, advice: str)
     n = found.total()
     message = f"{text.format(n=n)} ({100 * n / max(total, 1):.2f} %)"
     if n:
-        examples = ", ".join(f"{text[:30]!r} ({n})" for text, n in found.most_common(5))
+        examples = ", ".join(f"{lost[:30]!r} ({k})" for lost, k in found.most_common(5))
         message = f"{message}: {examples}"
     return ok(message) if n < limit * total or not n else warning(message, advice)
 
