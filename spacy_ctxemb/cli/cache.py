@@ -1,6 +1,6 @@
 """`python -m spacy ctxemb cache`"""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Corpus = Callable[["Language"], Iterable["Example"]]
 
+#: A corpus, and the names of the components that run on its Docs.
+Reader = tuple[Corpus, Sequence[str]]
+
 
 def cache(
     pipeline: str = typer.Argument(
@@ -34,11 +37,12 @@ def cache(
 ) -> None:
     """Encode the texts of a corpus ahead of training, into the cache of a frozen encoder.
 
-    The settings of the config's readers hold. What is there already is not computed again, so
-    that an interrupted run goes on where it stopped.
+    The settings of the config's readers apply. Texts that the cache has are not encoded again, so
+    an interrupted run goes on where it stopped.
     """
     from spacy import util
-    from spacy.cli._util import setup_gpu
+    from spacy.cli._util import parse_config_overrides, setup_gpu
+    from spacy.training.initialize import init_nlp
     from tqdm import tqdm
     from wasabi import msg
 
@@ -48,21 +52,21 @@ def cache(
     paths = [Path(x) for x in takewhile(lambda x: not x.startswith("--"), given)]
     with showing_errors():
         setup_gpu(gpu_id)
-        corpora: Iterable[Iterable[Doc]]
-        if Path(pipeline).suffix == ".cfg":
-            nlp = load_config_pipeline(Path(pipeline), given[len(paths) :], gpu_id)
-            pipe = find_component(nlp, component)
-            if component not in nlp.config["training"]["frozen_components"]:
-                raise ValueError(Errors.E087.format(name=component))
-            corpora = read_corpora(nlp, component, paths)
+        is_config = Path(pipeline).suffix == ".cfg"
+        if is_config:
+            config = util.load_config(pipeline, parse_config_overrides(given[len(paths) :]))
+            nlp = init_nlp(config, use_gpu=gpu_id)  # as `spacy train` has it before the first step
         else:
             nlp = util.load_model(pipeline)
-            pipe = find_component(nlp, component)
-            corpora = read_files(nlp, component, paths)
+        pipe = find_component(nlp, component)
+        if is_config and component not in nlp.config["training"]["frozen_components"]:
+            raise ValueError(Errors.E087.format(name=component))
+        readers = read_training(nlp, paths) if is_config else read_files(nlp, paths)
         before = pipe.counts.copy()
-        for docs in corpora:
-            batches = util.minibatch(tqdm(docs, unit=" documents", disable=None), nlp.batch_size)
-            for batch in batches:
+        for corpus, active in readers:
+            docs = annotate(nlp, component, (eg.predicted for eg in corpus(nlp)), active)
+            progress = tqdm(docs, unit=" documents", disable=None)
+            for batch in util.minibatch(progress, nlp.batch_size):
                 pipe.predict(batch)
     found = pipe.counts - before
     hits, misses, full = (
@@ -74,78 +78,57 @@ def cache(
     show(f"{hits} hits, {misses} misses, {full} without room, {size}")
 
 
-def load_config_pipeline(path: Path, overrides: Sequence[str], gpu_id: int) -> "Language":
-    """The pipeline as `spacy train` has it before the first step."""
-    from spacy.cli._util import parse_config_overrides
-    from spacy.training.initialize import init_nlp
-    from spacy.util import load_config
-
-    config = load_config(path, overrides=parse_config_overrides(list(overrides)))
-    return init_nlp(config, use_gpu=gpu_id)
-
-
 def find_component(nlp: "Language", name: str) -> "ContextualEmbedder":
-    """The component of a pipeline, which must have a cache on disk."""
+    """Find the component. Raises E167 without it, E165 if its cache is not on disk."""
     from ..component import ContextualEmbedder
     from ..errors import Errors
 
     names = [n for n, pipe in nlp.components if isinstance(pipe, ContextualEmbedder)]
     if name not in names:
         raise ValueError(Errors.E167.format(name=name, names=names))
-    pipe = cast(ContextualEmbedder, nlp.get_pipe(name))
+    pipe = cast("ContextualEmbedder", nlp.get_pipe(name))
     if pipe.cache is None or pipe.cache.path is None:
         found = "null" if pipe.cache is None else "in memory"
         raise ValueError(Errors.E165.format(name=name, found=found))
     return pipe
 
 
-def read_corpora(
-    nlp: "Language", component: str, paths: Sequence[Path]
-) -> "Iterator[Iterable[Doc]]":
-    """The Docs of training as they come to a component: of files, read as the training corpus is,
-    or of the training and the development corpus."""
-    from spacy.schemas import ConfigSchemaTraining
-    from spacy.util import dot_to_object, registry, resolve_dot_names
+def read_training(nlp: "Language", paths: Sequence[Path]) -> "list[Reader]":
+    """The corpora of a config; or files, read as the training corpus is."""
+    from spacy.util import dot_to_object, resolve_dot_names
 
     config = nlp.config.interpolate()
-    training = registry.resolve(config["training"], schema=ConfigSchemaTraining)
-    names = [training["train_corpus"], training["dev_corpus"]]
+    training = config["training"]
     annotating = training["annotating_components"]
     if paths:
-        reader = dot_to_object(config, names[0])
-        corpora = [build_corpus(reader, path) for path in paths]
-        readers = [(corpus, annotating) for corpus in corpora]
-    else:
-        # Evaluation runs all components.
-        train, dev = resolve_dot_names(config, names)
-        readers = [(train, annotating), (dev, nlp.pipe_names)]
-    for corpus, active in readers:
-        yield annotate(nlp, component, (eg.predicted for eg in corpus(nlp)), active)
+        section = dot_to_object(config, training["train_corpus"])
+        return [(build_corpus(section, path), annotating) for path in paths]
+    train, dev = resolve_dot_names(config, [training["train_corpus"], training["dev_corpus"]])
+    return [(train, annotating), (dev, nlp.pipe_names)]  # evaluation runs all components
 
 
-def read_files(nlp: "Language", component: str, paths: Sequence[Path]) -> "Iterator[Iterable[Doc]]":
-    """The Docs of files as a whole pipeline has them."""
+def read_files(nlp: "Language", paths: Sequence[Path]) -> "list[Reader]":
+    """Files for a whole pipeline. Raises E166 without any."""
     from ..errors import Errors
 
     if not paths:
         raise ValueError(Errors.E166)
-    for path in paths:
-        corpus = build_corpus({"@readers": "spacy.Corpus.v1", "gold_preproc": False}, path)
-        yield annotate(nlp, component, (eg.predicted for eg in corpus(nlp)), nlp.pipe_names)
+    section = {"@readers": "spacy.Corpus.v1", "gold_preproc": False}
+    return [(build_corpus(section, path), nlp.pipe_names) for path in paths]
 
 
-def build_corpus(reader: dict[str, Any], path: Path) -> Corpus:
-    """What a section of a config says, with another path."""
+def build_corpus(section: dict[str, Any], path: Path) -> Corpus:
+    """Build the reader of a config's section, with another path."""
     from spacy.util import registry
 
-    corpus: Corpus = registry.resolve({"corpus": {**reader, "path": str(path)}})["corpus"]
+    corpus: Corpus = registry.resolve({"corpus": {**section, "path": str(path)}})["corpus"]
     return corpus
 
 
 def annotate(
     nlp: "Language", component: str, docs: "Iterable[Doc]", active: Sequence[str]
 ) -> "Iterable[Doc]":
-    """Docs as those active components leave them that come before a component."""
+    """Run those active components that come before a component."""
     from spacy.util import _pipe
 
     position = nlp.component_names.index(component)

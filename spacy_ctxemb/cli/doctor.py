@@ -16,23 +16,25 @@ def doctor(
     ),
     limit: int = typer.Option(1000, min=0, help="Documents of each corpus to look at; 0 for all"),
     json: Path | None = typer.Option(None, help="File to write the report to, with all figures"),
+    gpu_id: int = typer.Option(-1, help="GPU to measure memory on, or -1 for the CPU"),
+    measure: bool = typer.Option(True, help="Run one step in a process to measure its memory"),
 ) -> None:
     """Look at a config and its data before training, and say what will go wrong.
 
-    Reports how components are wired, what learns, labels, pieces and windows, memory, steps and
-    the learning rate. Nothing is trained, and no encoder is run. Exits with code 1 if there are
-    errors.
+    Reports how components are wired, what learns, labels, pieces and windows, steps, the learning
+    rate, and the memory that the largest batch takes. Exits with code 1 if there are errors.
     """
     import srsly
     from spacy.cli._util import parse_config_overrides
 
-    from ..doctor.all_checks import examine
-    from ..doctor.print_report import show
+    from ..doctor.examine import examine
+    from ..doctor.findings import print_report
     from ..files import replacing
 
+    settings = parse_config_overrides(list(overrides or []))
     with showing_errors():
-        report = examine(config, parse_config_overrides(list(overrides or [])), limit=limit)
-    show(report)
+        report = examine(config, settings, limit=limit, gpu_id=gpu_id, measure=measure)
+    print_report(report)
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         with replacing(json) as temporary:

@@ -1,6 +1,6 @@
-"""The components of a pipeline, each built by itself.
+"""Build the components of a pipeline, each by itself, and link them.
 
-A whole pipeline stops at the first pair of components that do not fit; here all are looked at.
+A whole pipeline stops at its first mistake. The doctor names all of them.
 """
 
 from collections import Counter
@@ -10,19 +10,20 @@ from typing import Any
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 from spacy.util import copy_config, load_model_from_config
-from thinc.api import Config, Model
+from thinc.api import Config
 
+from ..component import ContextualEmbedder
+from ..listeners.guarded import list_listeners
 from ..stack.encoders import list_encoders
-from ..thinc_model.embedder_shim import EmbedderShim, find_shims
+from ..thinc_model.embedder_shim import EmbedderShim
 from .findings import Finding, error
 
 
 @dataclass
 class Part:
-    """A component.
+    """A component. nlp: a pipeline of this component alone.
 
-    nlp: a pipeline of this component alone. is_sourced: whether it comes from another pipeline,
-    with weights. writes_tensor: whether it writes doc.tensor.
+    is_sourced: whether it comes from another pipeline, with its weights.
     """
 
     name: str
@@ -32,40 +33,17 @@ class Part:
     annotates: bool
     is_enabled: bool
 
-    @property
-    def pipe(self) -> Any:
-        return self.nlp.get_pipe(self.name)
-
-    @property
-    def model(self) -> Model[Any, Any] | None:
-        model = getattr(self.pipe, "model", None)
-        return model if isinstance(model, Model) else None
-
-    @property
-    def shims(self) -> list[EmbedderShim]:
-        """Its encoders."""
-        return [] if self.model is None else find_shims(self.model)
+    def __post_init__(self) -> None:
+        self.pipe: Any = self.nlp.get_pipe(self.name)
+        self.listeners = list_listeners(self.pipe)
 
     @property
     def encoders(self) -> dict[str, EmbedderShim]:
-        """The same by names: its own, NAME.MEMBER in a Stack, NAME (2) where there is no other."""
-        found: dict[str, EmbedderShim] = {}
-        counts: Counter[str] = Counter()
-        for name, shim in list_encoders(self.nlp):
-            counts[name] += 1
-            found[name if counts[name] == 1 else f"{name} ({counts[name]})"] = shim
-        return found
+        return name_encoders(self.nlp)
 
     @property
-    def listeners(self) -> list[Tok2VecListener]:
-        if self.model is None:
-            return []
-        return [node for node in self.model.walk() if isinstance(node, Tok2VecListener)]
-
-    @property
-    def writes_tensor(self) -> bool:
-        assigned = self.nlp.get_pipe_meta(self.name).assigns
-        return isinstance(self.pipe, Tok2Vec) or "doc.tensor" in assigned
+    def is_embedder(self) -> bool:
+        return isinstance(self.pipe, ContextualEmbedder)
 
     @property
     def factory(self) -> str:
@@ -74,38 +52,44 @@ class Part:
 
 @dataclass
 class Plan:
-    """What a config says. config: complete, without variables. base: a pipeline of nothing.
+    """What a config says.
 
-    errors: of components that could not be built.
+    config: complete, without variables. base: a pipeline without components.
+    parts: those that could be built, in their order. errors: why others could not, and why some
+    cannot be linked, whose names are in `unlinked`.
     """
 
     config: Config
     base: Language
     parts: list[Part] = field(default_factory=list)
     errors: list[Finding] = field(default_factory=list)
+    unlinked: set[str] = field(default_factory=set)
 
-    @property
-    def training(self) -> dict[str, Any]:
-        section: dict[str, Any] = self.config["training"]
-        return section
-
-    @property
-    def initialize(self) -> dict[str, Any]:
-        section: dict[str, Any] = self.config["initialize"]
-        return section
+    def __post_init__(self) -> None:
+        self.training: dict[str, Any] = self.config["training"]
+        self.initialize: dict[str, Any] = self.config["initialize"]
 
     @property
     def embedders(self) -> list[Part]:
         """Components with encoders of this package."""
-        return [part for part in self.parts if part.shims]
+        return [part for part in self.parts if part.encoders]
+
+    def find_listeners(self, part: Part) -> list[tuple[Part, Tok2VecListener]]:
+        """The listeners that read from a component, each with its own component."""
+        linked = getattr(part.pipe, "listener_map", {})
+        return [(reader, node) for reader in self.parts for node in linked.get(reader.name, [])]
+
+    def find_readers(self, part: Part) -> list[Part]:
+        """The components that read a component's vectors."""
+        return [reader for reader, _ in self.find_listeners(part)]
 
 
 def read_plan(config: Config) -> Plan:
     """Fill what a config leaves out, and build its components."""
     base = build_pipeline(config, [])
     filled = base.config.interpolate()
-    own = config.interpolate()  # the base has forgotten what is about components
-    filled["components"] = own["components"]
+    own = config.interpolate()
+    filled["components"] = own["components"]  # the base pipeline has none
     for key in ("pipeline", "disabled"):
         filled["nlp"][key] = own["nlp"].get(key, [])
     plan = Plan(filled, base)
@@ -115,7 +99,25 @@ def read_plan(config: Config) -> Plan:
         except (ValueError, OSError, ImportError, RuntimeError) as reason:
             advice = f"Correct [components.{name}]; `python -m spacy debug config` says more."
             plan.errors.append(error(f"'{name}' cannot be built: {reason}", advice))
+    link_parts(plan)
     return plan
+
+
+def link_parts(plan: Plan) -> None:
+    """Link the components as spaCy does; they say themselves what does not fit."""
+    parts = [part for part in plan.parts if part.is_enabled]
+    for i, part in enumerate(parts):
+        if not isinstance(part.pipe, Tok2Vec):
+            continue
+        part.pipe.listener_map = {}
+        for later in parts[i + 1 :]:
+            if later.name in plan.unlinked:
+                continue
+            try:
+                part.pipe.find_listeners(later.pipe)
+            except ValueError as reason:
+                plan.unlinked.add(later.name)
+                plan.errors.append(error(str(reason)))
 
 
 def build_part(config: Config, filled: Config, name: str) -> Part:
@@ -131,8 +133,18 @@ def build_part(config: Config, filled: Config, name: str) -> Part:
 
 
 def build_pipeline(config: Config, names: list[str]) -> Language:
-    """A pipeline of some of the components."""
+    """Build a pipeline of some of the components."""
     changed = copy_config(config)
     changed["nlp"]["pipeline"] = names
     changed["nlp"]["disabled"] = []
     return load_model_from_config(changed, auto_fill=True)
+
+
+def name_encoders(nlp: Language) -> dict[str, EmbedderShim]:
+    """List all encoders by name: COMPONENT, COMPONENT.MEMBER in a Stack, NAME (2) for a second."""
+    found: dict[str, EmbedderShim] = {}
+    counts: Counter[str] = Counter()
+    for name, shim in list_encoders(nlp):
+        counts[name] += 1
+        found[name if counts[name] == 1 else f"{name} ({counts[name]})"] = shim
+    return found

@@ -1,4 +1,4 @@
-"""How an encoder's pieces spell a corpus, and how windows cut it."""
+"""Count how an encoder's pieces spell a corpus, and how windows cut it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,14 +17,12 @@ from ..windows.docs import DocPieces, encode_docs
 
 @dataclass
 class PieceCounts:
-    """Of some documents.
+    """Counts of some documents; the counters hold the texts of what they count.
 
-    tokens: those that are not white space. without_pieces: of these, tokens that have none; gaps:
-    tokens some characters of which lie in no piece; lossy: pieces that do not spell their text. The
-    counters hold the texts of these tokens and pieces.
-    document_pieces, document_windows: of each document. sequences, split: stretches that windows do
-    not reach beyond, and those that are longer than a window. distinct: different words.
-    word_characters: bytes of all distinct words.
+    tokens: those that are not white space. without_pieces: tokens that have no piece.
+    gaps: tokens with characters that lie in no piece. lossy: pieces that do not spell their text.
+    sequences: stretches of text that windows do not reach beyond; split: those that are longer
+    than a window.
     """
 
     tokens: int = 0
@@ -33,14 +31,13 @@ class PieceCounts:
     without_pieces: Counter[str] = field(default_factory=Counter)
     gaps: Counter[str] = field(default_factory=Counter)
     lossy: Counter[str] = field(default_factory=Counter)
-    document_tokens: list[int] = field(default_factory=list)
     document_pieces: list[int] = field(default_factory=list)
     document_windows: list[int] = field(default_factory=list)
     sequences: int = 0
     split: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers alone."""
+        """Convert to numbers."""
         return {
             "documents": len(self.document_pieces),
             "tokens": self.tokens,
@@ -68,7 +65,7 @@ def count_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> PieceCounts:
 
 
 def add_tokens(counts: PieceCounts, encoded: DocPieces, shim: EmbedderShim) -> None:
-    """Tokens and pieces of some documents."""
+    """Count tokens and pieces."""
     texts, pieces = encoded.texts, encoded.pieces
     is_word = ~texts.is_space
     counts.tokens += int(is_word.sum())
@@ -86,7 +83,7 @@ def add_tokens(counts: PieceCounts, encoded: DocPieces, shim: EmbedderShim) -> N
 
 
 def count_covered(pieces: Ints, starts: Ints, ends: Ints) -> Ints:
-    """How many characters of each token lie in any piece. pieces: (P, 2); starts, ends: (W,)."""
+    """Count the characters of each token in any piece. pieces: (P, 2); starts, ends: (W,)."""
     size = int(max(pieces.max(initial=0), ends.max(initial=0))) + 1
     change = np.bincount(pieces[:, 0], minlength=size) - np.bincount(pieces[:, 1], minlength=size)
     covered = np.concatenate([[0], np.cumsum(np.cumsum(change) > 0)])  # before each character
@@ -95,13 +92,12 @@ def count_covered(pieces: Ints, starts: Ints, ends: Ints) -> Ints:
 
 
 def add_windows(counts: PieceCounts, encoded: DocPieces, shim: EmbedderShim) -> None:
-    """Windows of some documents."""
+    """Count windows."""
     windowing = shim.windowing.windowing
     lengths = encoded.sequence_lengths.tolist()
     n_windows = [len(lay_windows(n, windowing)[0]) if n else 0 for n in lengths]
     counts.sequences += sum(n > 0 for n in lengths)
     counts.split += sum(n > 1 for n in n_windows)
-    counts.document_tokens += encoded.texts.n_tokens.tolist()
     counts.document_pieces += encoded.pieces.document_lengths.tolist()
     first = 0
     for starts in encoded.sequence_starts:

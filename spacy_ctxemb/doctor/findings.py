@@ -1,10 +1,12 @@
-"""What an examination finds."""
+"""What the doctor finds, and how it prints this."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
+
+from wasabi import msg
 
 
 class Level(str, Enum):
@@ -17,7 +19,11 @@ class Level(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. message: with the values seen. advice: the next step."""
+    """One line of the report.
+
+    message: what is so, with the values seen.
+    advice: what to do; empty where the message says it, as those of errors.py do.
+    """
 
     level: Level
     message: str
@@ -28,17 +34,23 @@ def ok(message: str) -> Finding:
     return Finding(Level.ok, message)
 
 
-def warning(message: str, advice: str) -> Finding:
+def warning(message: str, advice: str = "") -> Finding:
     return Finding(Level.warning, message, advice)
 
 
-def error(message: str, advice: str) -> Finding:
+def error(message: str, advice: str = "") -> Finding:
     return Finding(Level.error, message, advice)
 
 
 @dataclass
 class Report:
-    """All findings by topic. figures: numbers behind them, by name."""
+    """All findings by topic. figures: the numbers behind them, by name.
+
+    >>> report = Report()
+    >>> report.add("Data", [warning("dev: 2 documents are empty.", "Remove them.")])
+    >>> report.counts
+    {'ok': 0, 'warning': 1, 'error': 0}
+    """
 
     topics: dict[str, list[Finding]] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -48,7 +60,7 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many findings there are of each level."""
+        """The number of findings at each level."""
         levels = Counter(one.level for found in self.topics.values() for one in found)
         return {level.value: levels[level] for level in Level}
 
@@ -57,10 +69,26 @@ class Report:
         return self.counts[Level.error.value] > 0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Convert to plain values."""
         findings = [
             {"topic": topic, **asdict(one), "level": one.level.value}
             for topic, found in self.topics.items()
             for one in found
         ]
         return {"counts": self.counts, "findings": findings, "figures": self.figures}
+
+
+#: How each level is printed.
+PRINT = {Level.ok: msg.good, Level.warning: msg.warn, Level.error: msg.fail}
+
+
+def print_report(report: Report) -> None:
+    """Print all findings by topic, then their number."""
+    for topic, findings in report.topics.items():
+        if findings:
+            msg.divider(topic)
+        for one in findings:
+            PRINT[one.level](one.message, one.advice)
+    msg.divider("Summary")
+    worst = max((level for level in Level if report.counts[level.value]), key=list(Level).index)
+    PRINT[worst](", ".join(f"{n} {level}" for level, n in report.counts.items()))

@@ -32,7 +32,7 @@ def test_a_report(folder: Path) -> None:
     arguments = ["--paths.train", folder / "train.spacy", "--json", folder / "new" / "out.json"]
     output = run_well("doctor", write(folder), *arguments)
     topics = ["Components", "Weights", "Data", "Labels", "Training"]
-    for topic in (*topics, "Pieces of ctxemb", "Memory of ctxemb", "Summary"):
+    for topic in (*topics, "Pieces of ctxemb", "Memory", "Summary"):
         assert f" {topic} =" in output
     assert "'textcat' reads the vectors of 'ctxemb', width 16" in output
     assert "0 error" in output
@@ -40,18 +40,19 @@ def test_a_report(folder: Path) -> None:
     levels = [one["level"] for one in report["findings"]]
     assert report["counts"] == {level: levels.count(level) for level in ("ok", "warning", "error")}
     assert report["figures"]["encoders"]["ctxemb"]["train"]["documents"] == 24
-    memory = report["figures"]["encoders"]["ctxemb"]["memory"]
-    assert memory["update"]["megabytes"] > 0 and memory["prediction"]["megabytes"] > 0
+    memory = report["figures"]["memory"]
+    assert memory["update"] >= memory["prediction"] > 0
     assert report["figures"]["steps"]["per_epoch"] >= 1
 
 
 def test_errors_are_all_named(folder: Path) -> None:
     """A wrong path, a wrong width and frozen weights that are not there, in one run."""
-    components = {"ctxemb": embedder(), "textcat": classifier(width=10)}
+    other = {**classifier(), "factory": "textcat_multilabel"}
+    components = {"ctxemb": embedder(), "textcat": classifier(width=10), "other": other}
     config = write(folder, components, training={"frozen_components": ["ctxemb"]})
     code, output = run("doctor", config, "--json", folder / "out.json")
     assert code == 1
-    assert "'textcat' expects vectors of width 10, 'ctxemb' makes 16." in output
+    assert "[E021] The listener of 'textcat' has width 10" in output
     assert "'ctxemb' is frozen and does not annotate" in output
     assert "nothing gives it weights" in output
     assert "corpora.train cannot be read" in output
@@ -59,7 +60,7 @@ def test_errors_are_all_named(folder: Path) -> None:
 
 
 def test_a_limit(folder: Path) -> None:
-    arguments = ["--paths.train", folder / "train.spacy", "--limit", "5"]
+    arguments = ["--paths.train", folder / "train.spacy", "--limit", "5", "--no-measure"]
     output = run_well("doctor", write(folder), *arguments)
     assert "train: 5 documents, the first of about 24" in output
 
@@ -73,10 +74,10 @@ def test_several_encoders(folder: Path) -> None:
         "own": {"factory": "textcat_multilabel", **own},
     }
     arguments = ["--paths.train", folder / "train.spacy"]
-    output = run_well("doctor", write(folder, components), *arguments)
+    output = run_well("doctor", write(folder, components), *arguments, "--no-measure")
     assert "Pieces of ctxemb" in output and "Pieces of own" in output
     assert "A vocabulary is learned from the training texts" in output
-    assert "Updating 'own' takes about" in output
+    assert " Memory " not in output
 
 
 def test_the_vocabulary_of_a_pipeline(folder: Path) -> None:
@@ -85,7 +86,7 @@ def test_the_vocabulary_of_a_pipeline(folder: Path) -> None:
     n_pieces = nlp.get_pipe("ctxemb").model.shims[0].pieces.n_trained  # type: ignore[attr-defined]
     source = {"source": str(folder / "pipeline")}
     config = write(folder, {"ctxemb": source, "textcat": classifier(upstream="ctxemb")})
-    output = run_well("doctor", config, "--paths.train", folder / "train.spacy")
+    output = run_well("doctor", config, "--no-measure", "--paths.train", folder / "train.spacy")
     assert f"The vocabulary has {n_pieces} pieces" in output
 
 
@@ -98,7 +99,7 @@ def test_a_vocabulary_that_is_not_there(folder: Path) -> None:
     initialize = {"components": {"ctxemb": {"pieces_loader": loader}}}
     config = write(folder, components, initialize=initialize)
     code, output = run("doctor", config, "--paths.train", folder / "train.spacy")
-    assert "Initialising 'ctxemb' would fail: [E036] There is no vocabulary at nothing" in output
+    assert "fail before its first step: [E036] There is no vocabulary at nothing" in output
 
 
 def test_a_callback_brings_the_vocabulary(folder: Path) -> None:
@@ -108,7 +109,7 @@ def test_a_callback_brings_the_vocabulary(folder: Path) -> None:
     callback = {"@callbacks": "spacy-ctxemb.LoadPieces.v1", "path": str(folder / "pieces.json")}
     components = {"ctxemb": embedder(**TRANSFORMER), "textcat": classifier()}
     config = write(folder, components, initialize={"before_init": callback})
-    output = run_well("doctor", config, "--paths.train", folder / "train.spacy")
+    output = run_well("doctor", config, "--no-measure", "--paths.train", folder / "train.spacy")
     assert f"The vocabulary has {pieces.n_trained} pieces" in output
 
 
@@ -126,17 +127,16 @@ def test_the_vocabulary_of_a_member(folder: Path) -> None:
         loader = {"@misc": "spacy-ctxemb.TokenizerFile.v1", "path": str(path)}
         loaders = {"member_loaders": {"bert": {"pieces_loader": loader}}}
         config = write(folder, components, initialize={"components": {"ctxemb": loaders}})
-        code, output = run("doctor", config, "--paths.train", folder / "train.spacy")
+        arguments = ["doctor", config, "--no-measure", "--paths.train", folder / "train.spacy"]
+        code, output = run(*arguments)
         return code, " ".join(output.split())
 
     code, output = read(path)
     assert code == 0
-    assert "Pieces of ctxemb.bert" in output and "Memory of ctxemb.elmo" in output
+    assert "Pieces of ctxemb.bert" in output and "Pieces of ctxemb.elmo" in output
     assert f"The vocabulary has {shim.pieces.n_trained} pieces" in output
-    assert "what training_precision = 'bf16' may save is not counted" in output
-    assert output.count("is not counted") == 1
     code, output = read(folder / "nothing.json")
-    assert code == 1 and "Initialising 'ctxemb' would fail: [E036]" in output
+    assert code == 1 and "Training would fail before its first step: [E036]" in output
 
 
 def test_nothing_to_examine(folder: Path) -> None:
@@ -154,7 +154,7 @@ def test_sentences_are_those_that_training_sees(folder: Path) -> None:
     }
     config = write(folder, components, training={"annotating_components": ["sentencizer"]})
     arguments = ["--paths.train", folder / "train.spacy", "--json", folder / "out.json"]
-    run_well("doctor", config, *arguments)
+    run_well("doctor", config, "--no-measure", *arguments)
     figures = srsly.read_json(folder / "out.json")["figures"]["encoders"]["ctxemb"]["train"]
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")

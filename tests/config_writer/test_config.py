@@ -17,7 +17,7 @@ from thinc.api import Config, fix_random_seed
 from spacy_ctxemb.config_writer.choices import TASKS, Optimize
 from spacy_ctxemb.config_writer.source import NEW_ENCODERS
 from spacy_ctxemb.doctor.build_parts import read_plan
-from spacy_ctxemb.doctor.check_optimizer import check_optimizer
+from spacy_ctxemb.doctor.which_learning_rate import check_learning_rate
 from spacy_ctxemb.pretrained import load_weights
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
@@ -222,7 +222,7 @@ def test_rates_of_encoders_that_learn(draft: Build) -> None:
 def test_doctor_agrees_with_the_rates(build: Build) -> None:
     for encoder in ("english", "bilm pipeline", "transformer pipeline"):
         plan = read_plan(build(encoder))
-        found = list(check_optimizer(plan, plan.training["max_steps"]))
+        found = list(check_learning_rate(plan, plan.training["max_steps"]))
         assert {one.level.value for one in found} == {"ok"}, found
 
 

@@ -1,4 +1,4 @@
-"""Labels: how many examples there are of each."""
+"""Which labels are there, and how many examples of each?"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,20 +8,18 @@ from spacy.tokens import Doc
 
 from .build_parts import Part
 from .findings import Finding, error, ok, warning
-from .samples import Sample
+from .which_texts import Sample
 
-#: Examples of a label below which little can be learned.
+#: Fewer examples of a label than these teach little.
 FEW = 10
-
-#: A component, and a Doc, to the labels in it.
-FindLabels = Callable[[Any, Doc], Iterable[str]]
 
 
 def find_positive(pipe: Any, doc: Doc) -> Iterable[str]:
     return (label for label, value in doc.cats.items() if value >= 0.5)
 
 
-FINDERS: dict[str, FindLabels] = {
+#: The labels that a component finds in a gold Doc, by factory.
+FINDERS: dict[str, Callable[[Any, Doc], Iterable[str]]] = {
     "ner": lambda pipe, doc: (ent.label_ for ent in doc.ents),
     "textcat": find_positive,
     "textcat_multilabel": find_positive,
@@ -38,62 +36,52 @@ FINDERS: dict[str, FindLabels] = {
 
 
 def check_labels(parts: Sequence[Part], samples: dict[str, Sample]) -> Iterator[Finding]:
-    """All components that learn labels. What is not in a sample may be in the rest."""
+    """Check all components that learn labels. What a sample lacks, the rest may have."""
     for part in parts:
         if part.factory in FINDERS and not part.is_frozen and "train" in samples:
-            counts = {name: count_labels(part, sample) for name, sample in samples.items()}
-            yield from check_component(part, counts, samples["train"])
+            train = count_labels(part, samples["train"])
+            yield from check_train(part, train, samples["train"])
+            if train and "dev" in samples:
+                yield from check_dev(part.name, train, count_labels(part, samples["dev"]))
 
 
 def count_labels(part: Part, sample: Sample) -> Counter[str]:
-    """How often each label stands in the gold annotations."""
+    """Count the labels in the gold annotations."""
     find = FINDERS[part.factory]
     return Counter(label for eg in sample.examples for label in find(part.pipe, eg.reference))
 
 
-def check_component(
-    part: Part, counts: dict[str, Counter[str]], sample: Sample
-) -> Iterator[Finding]:
-    """The labels of one component."""
-    train, name = counts["train"], part.name
+def check_train(part: Part, train: Counter[str], sample: Sample) -> Iterator[Finding]:
+    """Find missing, rare and lonely labels."""
+    name = part.name
     where = "train" if sample.is_whole else f"the first {len(sample.examples):,} documents of train"
     if not train:
-        advice = f"Annotate it, or remove '{name}' from the pipeline."
         found = error if sample.is_whole else warning
+        advice = f"Annotate it, or remove '{name}' from the pipeline."
         yield found(f"'{name}' finds no annotations in {where}.", advice)
         return
-    rare = {label: n for label, n in train.items() if n < FEW}
-    listed = ", ".join(
-        f"{label} ({n})" for label, n in sorted(rare.items(), key=lambda x: x[1])[:8]
-    )
+    ascending = sorted(train.items(), key=lambda item: item[1])
+    rare = [f"{label} ({n})" for label, n in ascending if n < FEW]
     if rare:
         yield warning(
             f"'{name}': {len(rare)} of {len(train)} labels have fewer than {FEW} examples in "
-            f"{where}: {listed}.",
+            f"{where}: {', '.join(rare[:8])}.",
             "Annotate more of them, or merge labels.",
         )
     else:
-        least, n = min(train.items(), key=lambda item: item[1])
-        yield ok(f"'{name}': {len(train)} labels, at least {n} examples each ({least})")
+        label, n = ascending[0]
+        yield ok(f"'{name}': {len(train)} labels, at least {n} examples each ({label})")
     if part.factory in ("textcat", "textcat_multilabel") and len(train) == 1:
         advice = "Add texts of another label."
-        yield warning(f"'{name}' has the label {least_of(train)} alone.", advice)
-    yield from check_dev(name, train, counts.get("dev"))
+        yield warning(f"'{name}' has the label {ascending[0][0]} alone.", advice)
 
 
-def least_of(counts: Counter[str]) -> str:
-    return min(counts, key=lambda label: counts[label])
-
-
-def check_dev(name: str, train: Counter[str], dev: Counter[str] | None) -> Iterator[Finding]:
-    """Labels of which there are none to learn from, or none to score."""
-    if dev is None:
-        return
+def check_dev(name: str, train: Counter[str], dev: Counter[str]) -> Iterator[Finding]:
+    """Find labels that cannot be learned, or not be scored."""
+    unseen = sorted(dev.keys() - train.keys())
     if not dev:
         advice = "Annotate dev: without it the best model cannot be chosen."
         yield warning(f"'{name}' finds no annotations in dev.", advice)
-        return
-    unseen = sorted(dev.keys() - train.keys())
-    if unseen:
+    elif unseen:
         advice = "Add examples to train; spaCy cannot predict other labels."
         yield warning(f"'{name}': dev has labels that train has not: {unseen[:8]}.", advice)

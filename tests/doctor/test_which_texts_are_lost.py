@@ -9,7 +9,7 @@ from spacy.tokens import DocBin
 
 from spacy_ctxemb.doctor.build_parts import Plan, read_plan
 from spacy_ctxemb.doctor.findings import Level
-from spacy_ctxemb.doctor.samples import read_samples
+from spacy_ctxemb.doctor.which_texts import read_samples
 
 from .configs import build_config, embedder, errors, warnings
 

@@ -6,12 +6,18 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb.doctor.build_parts import Plan
-from spacy_ctxemb.doctor.check_freezing import check_freezing, find_weights, list_trained
-from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.findings import Finding, Level
+from spacy_ctxemb.doctor.what_learns import check_learning, list_trained
+from spacy_ctxemb.doctor.which_weights import check_weights, find_weights
 
 from ..pipelines import BILM, initialised, inline_model
 from ..stacks import stack
 from .configs import build_plan, classifier, embedder, errors, messages, warnings
+
+
+def check(plan: Plan) -> list[Finding]:
+    return [*check_learning(plan), *check_weights(plan)]
+
 
 FROZEN = {"frozen_components": ["ctxemb"], "annotating_components": ["ctxemb"]}
 
@@ -25,16 +31,16 @@ def sourced(tmp_path: Path) -> dict[str, Any]:
 
 def test_a_frozen_pipeline(sourced: dict[str, Any]) -> None:
     plan = build_plan(sourced, training=FROZEN)
-    assert messages(check_freezing(plan), Level.ok) == [
+    assert messages(check(plan), Level.ok) == [
         "'ctxemb' is frozen and annotates for ['textcat']",
         "'ctxemb' has the weights of the pipeline it comes from",
     ]
-    assert not errors(check_freezing(plan)) and not warnings(check_freezing(plan))
+    assert not errors(check(plan)) and not warnings(check(plan))
 
 
 def test_a_frozen_encoder_that_does_not_annotate(sourced: dict[str, Any]) -> None:
     plan = build_plan(sourced, training={"frozen_components": ["ctxemb"]})
-    assert errors(check_freezing(plan)) == [
+    assert errors(check(plan)) == [
         "'ctxemb' is frozen and does not annotate, so ['textcat'] would have no vectors to learn "
         "from."
     ]
@@ -42,24 +48,24 @@ def test_a_frozen_encoder_that_does_not_annotate(sourced: dict[str, Any]) -> Non
 
 def test_those_that_annotate_want_vectors(sourced: dict[str, Any]) -> None:
     plan = build_plan(sourced, training={"annotating_components": ["textcat"]})
-    (found,) = errors(check_freezing(plan))
+    (found,) = errors(check(plan))
     assert found.startswith("['textcat'] annotate in training, but 'ctxemb', which they read")
     plan = build_plan(sourced, training={"annotating_components": ["ctxemb", "textcat"]})
-    assert not errors(check_freezing(plan))
+    assert not errors(check(plan))
 
 
 def test_a_cache_of_what_is_trained(sourced: dict[str, Any]) -> None:
     cache = {"@misc": "spacy-ctxemb.FeatureCache.v1"}
     callback = {"@callbacks": "spacy-ctxemb.UseCache.v1", "component": "ctxemb", "cache": cache}
     initialize = {"before_init": callback}
-    (found,) = warnings(check_freezing(build_plan(sourced, initialize=initialize)))
+    (found,) = warnings(check(build_plan(sourced, initialize=initialize)))
     assert found.startswith("'ctxemb' has a cache but is trained")
     plan = build_plan(sourced, training=FROZEN, initialize=initialize)
-    assert not warnings(check_freezing(plan))
+    assert not warnings(check(plan))
 
 
 def test_a_frozen_encoder_without_weights() -> None:
-    (found,) = errors(check_freezing(build_plan(training=FROZEN)))
+    (found,) = errors(check(build_plan(training=FROZEN)))
     assert found.startswith("'ctxemb' is frozen, but nothing gives it weights")
 
 
@@ -73,26 +79,26 @@ def pretrained(path: Path, component: str = "ctxemb") -> dict[str, Any]:
 def test_weights_of_pretraining(tmp_path: Path) -> None:
     path = tmp_path / "weights.bin"
     plan = build_plan(training=FROZEN, **pretrained(path))
-    assert errors(check_freezing(plan)) == [f"There are no weights at {path} for 'ctxemb'."]
+    assert errors(check(plan)) == [f"There are no weights at {path} for 'ctxemb'."]
     path.touch()
     plan = build_plan(training=FROZEN, **pretrained(path))
-    assert not errors(check_freezing(plan))
-    assert f"'ctxemb' begins with the weights in {path}" in messages(check_freezing(plan), Level.ok)
+    assert not errors(check(plan))
+    assert f"'ctxemb' begins with the weights in {path}" in messages(check(plan), Level.ok)
     plan = build_plan(training=FROZEN, **pretrained(path, "tok2vec"))
-    assert len(errors(check_freezing(plan))) == 1
+    assert len(errors(check(plan))) == 1
 
 
 def test_random_weights() -> None:
     plan = build_plan()
-    assert warnings(check_freezing(plan)) == ["'ctxemb' begins with random weights."]
+    assert warnings(check(plan)) == ["'ctxemb' begins with random weights."]
     (part,) = plan.embedders
-    assert find_weights("ctxemb", part.shims[0], part, plan) is None
+    assert find_weights("ctxemb", part.encoders["ctxemb"], part, plan) is None
 
 
 def test_what_nobody_trains() -> None:
-    found = warnings(check_freezing(build_plan({"ctxemb": embedder()})))
+    found = warnings(check(build_plan({"ctxemb": embedder()})))
     assert "No component listens to 'ctxemb', so nothing trains it." in found
-    found = warnings(check_freezing(build_plan(training={"frozen_components": ["textcat"]})))
+    found = warnings(check(build_plan(training={"frozen_components": ["textcat"]})))
     assert "All that listen to 'ctxemb' are frozen: ['textcat']. Nothing trains it." in found
     components = {
         "ctxemb": embedder(),
@@ -101,13 +107,13 @@ def test_what_nobody_trains() -> None:
     }
     plan = build_plan(components, training={"frozen_components": ["other"]})
     assert "['other'] are frozen, but 'ctxemb', which they read, is not" in " ".join(
-        warnings(check_freezing(plan))
+        warnings(check(plan))
     )
 
 
 def test_names_that_are_not_there() -> None:
     plan = build_plan(training={"annotating_components": ["embedder"]})
-    found = warnings(check_freezing(plan))
+    found = warnings(check(plan))
     assert found[0] == "training.annotating_components has ['embedder'], which are not there."
 
 
@@ -121,7 +127,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_weights_of_the_package(shipped: dict[str, Any]) -> None:
     expected = "'ctxemb' begins with the weights some_weights of the package"
     for training in ({}, FROZEN):
-        found = list(check_freezing(build_plan(shipped, training=training)))
+        found = check(build_plan(shipped, training=training))
         assert expected in messages(found, Level.ok)
         assert not errors(found) and not warnings(found)
 
@@ -131,14 +137,14 @@ def test_a_loader_comes_before_weights_of_the_package(shipped: dict[str, Any]) -
     initialize = {"components": {"ctxemb": {"encoder_loader": loader}}}
     plan = build_plan(shipped, initialize=initialize)
     assert "'ctxemb' begins with the weights that its encoder_loader reads" in messages(
-        check_freezing(plan), Level.ok
+        check(plan), Level.ok
     )
 
 
 def test_frozen_layers(tmp_path: Path) -> None:
     components = {"ctxemb": embedder(freeze_layers=3), "textcat": classifier()}
     plan = build_plan(components)
-    assert warnings(check_freezing(plan)) == [
+    assert warnings(check(plan)) == [
         "'ctxemb' begins with random weights, and freeze_layers keeps them all."
     ]
     assert list_trained(plan.parts[0], plan) == {}
@@ -151,7 +157,7 @@ def test_frozen_layers(tmp_path: Path) -> None:
     )
     assert (
         "'ctxemb' has the weights of the pipeline it comes from, which freeze_layers keeps"
-    ) in messages(check_freezing(plan), Level.ok)
+    ) in messages(check(plan), Level.ok)
 
 
 def test_listeners_that_send_no_gradient() -> None:
@@ -166,10 +172,10 @@ def test_listeners_that_send_no_gradient() -> None:
 
     message = "grad_factor is 0 in all that listen to 'ctxemb'. Nothing trains it."
     silent = plan(0.0, 0.0)
-    assert message in warnings(check_freezing(silent))
+    assert message in warnings(check(silent))
     assert list_trained(silent.parts[0], silent) == {}
     mixed = plan(0.0, 0.5)
-    assert message not in warnings(check_freezing(mixed))
+    assert message not in warnings(check(mixed))
     assert list(list_trained(mixed.parts[0], mixed)) == ["ctxemb"]
 
 
@@ -180,10 +186,8 @@ def test_bf16_where_it_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def is_found(*, on_gpu: bool = False, supported: bool = False, **sections: Any) -> bool:
         monkeypatch.setattr("torch.cuda.is_available", lambda: on_gpu)
-        monkeypatch.setattr(
-            "spacy_ctxemb.doctor.check_freezing.has_bf16_products", lambda: supported
-        )
-        found = warnings(check_freezing(build_plan(components, **sections)))
+        monkeypatch.setattr("spacy_ctxemb.doctor.what_learns.has_bf16_products", lambda: supported)
+        found = warnings(check(build_plan(components, **sections)))
         return any(one.startswith(message) for one in found)
 
     assert is_found()
@@ -201,7 +205,7 @@ def test_each_member_of_a_stack() -> None:
     loader = {"encoder_loader": {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "nowhere"}}
     initialize = {"components": {"ctxemb": {"member_loaders": {"elmo": loader}}}}
     plan = build_plan(components, initialize=initialize)
-    found = list(check_freezing(plan))
+    found = check(plan)
     assert "'ctxemb.elmo' begins with the weights that its encoder_loader reads" in messages(
         found, Level.ok
     )

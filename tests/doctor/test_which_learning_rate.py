@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from spacy_ctxemb.doctor.check_optimizer import check_optimizer, read_rates
 from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.which_learning_rate import check_learning_rate, read_rates
 
 from ..pipelines import TRANSFORMER, initialised, inline_model, textcat_config
 from .configs import build_plan, classifier, embedder, errors, messages, warnings
@@ -21,8 +21,8 @@ def optimizer(rate: Any = 0.001, **settings: Any) -> dict[str, Any]:
 
 def find(rate: Any = 0.001, n_steps: int | None = 100, **settings: Any) -> list[str]:
     plan = build_plan(training=optimizer(rate, **settings))
-    assert not errors(check_optimizer(plan, n_steps))
-    return warnings(check_optimizer(plan, n_steps))
+    assert not errors(check_learning_rate(plan, n_steps))
+    return warnings(check_learning_rate(plan, n_steps))
 
 
 def test_a_schedule_is_followed() -> None:
@@ -36,7 +36,7 @@ def test_a_schedule_is_followed() -> None:
 def test_nothing_to_say() -> None:
     assert find({**WARMUP, "initial_rate": 0.001}) == []
     plan = build_plan(training=optimizer())
-    assert messages(check_optimizer(plan, 100), Level.ok) == [
+    assert messages(check_learning_rate(plan, 100), Level.ok) == [
         "The learning rate is 0.001 in all steps",
         "L2 is 0.01",
         "grad_clip is 1",
@@ -54,15 +54,17 @@ def test_a_warmup_that_is_longer_than_training() -> None:
 def test_an_optimizer_of_ones_own() -> None:
     plan = build_plan(training=optimizer())
     plan.training["optimizer"] = {"@optimizers": "mine.v1", "speed": 3}
-    assert messages(check_optimizer(plan, 100), Level.ok) == [
+    assert messages(check_learning_rate(plan, 100), Level.ok) == [
         "The optimizer is mine.v1, with rates of its own"
     ]
-    assert not errors(check_optimizer(plan, 100)) and not warnings(check_optimizer(plan, 100))
+    assert not errors(check_learning_rate(plan, 100)) and not warnings(
+        check_learning_rate(plan, 100)
+    )
 
 
 def test_no_rate_at_all() -> None:
     plan = build_plan(training=optimizer(0.0))
-    assert errors(check_optimizer(plan, 10)) == ["The learning rate is 0 in all steps."]
+    assert errors(check_learning_rate(plan, 10)) == ["The learning rate is 0 in all steps."]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_transformer_with_weights(pretrained: dict[str, Any]) -> None:
     def find(rate: Any) -> list[str]:
         plan = build_plan(pretrained, training=optimizer(rate))
-        return warnings(check_optimizer(plan, 100))
+        return warnings(check_learning_rate(plan, 100))
 
     assert find({**WARMUP, "initial_rate": 5e-5}) == []
     (found,) = find({**WARMUP, "initial_rate": 0.001})
@@ -105,25 +107,25 @@ def test_a_transformer_with_weights(pretrained: dict[str, Any]) -> None:
 def test_a_new_transformer_may_learn_fast() -> None:
     components = {"ctxemb": embedder(**TRANSFORMER), "textcat": classifier()}
     plan = build_plan(components, training=optimizer(0.001))
-    assert warnings(check_optimizer(plan, 100)) == []
+    assert warnings(check_learning_rate(plan, 100)) == []
 
 
 def test_a_head_on_a_frozen_encoder_learns_fast(pretrained: dict[str, Any]) -> None:
     frozen = {"frozen_components": ["ctxemb"], "annotating_components": ["ctxemb"]}
     plan = build_plan(pretrained, training={**optimizer(5e-5), **frozen})
-    assert warnings(check_optimizer(plan, 100)) == [
+    assert warnings(check_learning_rate(plan, 100)) == [
         "No encoder learns, and the learning rate is 5e-05 at most."
     ]
     plan = build_plan(pretrained, training={**optimizer(0.005), **frozen})
-    assert warnings(check_optimizer(plan, 100)) == []
+    assert warnings(check_learning_rate(plan, 100)) == []
 
 
 def test_an_encoder_inside_a_component_learns() -> None:
     own = {"factory": "textcat", **textcat_config(inline_model(TRANSFORMER))}
     plan = build_plan({"textcat": own}, training=optimizer(5e-5))
-    assert warnings(check_optimizer(plan, 100)) == []
+    assert warnings(check_learning_rate(plan, 100)) == []
     plan = build_plan({"textcat": own}, training=optimizer(5e-5, grad_clip=0.0))
-    (found,) = warnings(check_optimizer(plan, 100))
+    (found,) = warnings(check_learning_rate(plan, 100))
     assert "gradients of the encoder have no bound" in found
 
 
@@ -133,7 +135,9 @@ def test_the_rate_of_an_encoder_is_its_own(tmp_path: Path) -> None:
 
     def find(rate: float) -> list[str]:
         schedule = {**WARMUP, "initial_rate": rate}
-        return warnings(check_optimizer(build_plan(components, training=optimizer(schedule)), 100))
+        return warnings(
+            check_learning_rate(build_plan(components, training=optimizer(schedule)), 100)
+        )
 
     assert find(0.005) == []
     (found,) = find(0.05)
@@ -144,8 +148,8 @@ def test_an_encoder_that_freeze_layers_keeps_bears_any_rate(tmp_path: Path) -> N
     initialised({**TRANSFORMER, "freeze_layers": 3}).to_disk(tmp_path)
     components = {"ctxemb": {"source": str(tmp_path)}, "textcat": classifier(upstream="ctxemb")}
     plan = build_plan(components, training=optimizer(0.005))
-    assert warnings(check_optimizer(plan, 100)) == []
+    assert warnings(check_learning_rate(plan, 100)) == []
     plan = build_plan(components, training=optimizer(5e-5))
-    assert warnings(check_optimizer(plan, 100)) == [
+    assert warnings(check_learning_rate(plan, 100)) == [
         "No encoder learns, and the learning rate is 5e-05 at most."
     ]

@@ -1,6 +1,5 @@
-"""How many steps training takes, and how large they are."""
+"""How many steps does training take, and how large are they?"""
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -9,15 +8,24 @@ from spacy.util import registry
 
 from .build_parts import Plan
 from .findings import Finding, error, ok, warning
-from .samples import Sample
+from .which_texts import Sample
 
 
 class Steps(NamedTuple):
-    """batches: of the sample. per_epoch, total: about; total None without a bound."""
+    """batches: of the sample. per_epoch, total: about; total is None without a bound."""
 
     batches: list[list[Example]]
     per_epoch: int
     total: int | None
+
+    @property
+    def largest(self) -> list[Example]:
+        """The batch with most tokens."""
+        return max(self.batches, key=count_tokens)
+
+
+def count_tokens(batch: list[Example]) -> int:
+    return sum(len(eg.predicted) for eg in batch)
 
 
 def plan_steps(plan: Plan, sample: Sample) -> Steps:
@@ -29,7 +37,7 @@ def plan_steps(plan: Plan, sample: Sample) -> Steps:
 
 
 def count_total(training: dict[str, Any], per_epoch: int) -> int | None:
-    """Steps until max_steps or max_epochs is reached, 0 being no bound; patience may end before."""
+    """Steps until max_steps or max_epochs; 0 is no bound. patience may end training before."""
     bounds = []
     if training["max_steps"]:
         bounds.append(training["max_steps"])
@@ -39,32 +47,32 @@ def count_total(training: dict[str, Any], per_epoch: int) -> int | None:
 
 
 def check_steps(plan: Plan, steps: Steps, sample: Sample) -> Iterator[Finding]:
-    """How long training is."""
+    """Say how long training is, and which documents no batch has."""
     if not steps.batches:
         advice = "Raise size of training.batcher, or set discard_oversize = false."
         yield error("The batcher makes no batch of the training texts.", advice)
         return
-    words = [sum(len(eg.predicted) for eg in batch) for batch in steps.batches]
-    n_used = sum(map(len, steps.batches))
-    if n_used < len(sample.examples):
+    n_lost = len(sample.examples) - sum(map(len, steps.batches))
+    if n_lost > 0:
         yield warning(
-            f"The batcher leaves out {len(sample.examples) - n_used} of {len(sample.examples)} "
-            "documents of train, which are too long.",
+            f"The batcher leaves out {n_lost} of {len(sample.examples)} documents of train, which "
+            "are too long.",
             "Set discard_oversize = false, or raise its size.",
         )
+    sizes = [count_tokens(batch) for batch in steps.batches]
     total = "without an end" if steps.total is None else f"{steps.total:,} at most"
     epochs = "" if not steps.total else f", {steps.total / max(steps.per_epoch, 1):.1f} epochs"
     yield ok(
         f"About {steps.per_epoch:,} steps an epoch, {total}{epochs}; batches of "
-        f"{sum(words) / len(words):.0f} tokens, the largest {max(words):,}"
+        f"{sum(sizes) / len(sizes):.0f} tokens, the largest {max(sizes):,}"
     )
-    yield from check_patience(plan.training, steps)
+    yield from check_patience(plan.training, steps.total)
 
 
-def check_patience(training: dict[str, Any], steps: Steps) -> Iterator[Finding]:
-    """What ends training, and how often it is scored."""
+def check_patience(training: dict[str, Any], total: int | None) -> Iterator[Finding]:
+    """Check what ends training, and how often it is scored."""
     patience, frequency = training["patience"], training["eval_frequency"]
-    if steps.total is None and not patience:
+    if total is None and not patience:
         advice = "Set one of them, or stop training by hand."
         yield warning("max_steps, max_epochs and patience are 0: training has no end.", advice)
     if 0 < patience < 2 * frequency:
@@ -73,9 +81,9 @@ def check_patience(training: dict[str, Any], steps: Steps) -> Iterator[Finding]:
             "end training.",
             f"Raise patience to {5 * frequency}, or lower eval_frequency.",
         )
-    if steps.total is not None and frequency > steps.total:
+    if total is not None and frequency > total:
         yield warning(
-            f"eval_frequency is {frequency}, but there are {math.floor(steps.total)} steps: only "
-            "the first and the last model are scored.",
+            f"eval_frequency is {frequency}, but there are {total} steps: only the first and the "
+            "last model are scored.",
             "Lower training.eval_frequency.",
         )

@@ -1,19 +1,20 @@
-"""The learning rate over the steps of a training, and other settings of the optimizer."""
+"""Which learning rate does each step have, and does it fit what learns?"""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
 from spacy.util import registry
 
 from .build_parts import Plan
-from .check_freezing import find_weights, list_trained
 from .findings import Finding, error, ok, warning
+from .what_learns import list_trained
+from .which_weights import find_weights
 
 #: Steps looked at where training has no end.
 N_STEPS = 20000
 
-#: The largest rate that a Transformer which has weights bears. Source: Devlin et al. 2019, "BERT",
+#: The largest rate that a Transformer with weights bears. Source: Devlin et al. 2019, "BERT",
 #: appendix A.3, has 5e-5.
 LARGEST_RATE = 1e-4
 
@@ -30,26 +31,18 @@ class Rates(NamedTuple):
     last: float
     is_constant: bool
 
-    @classmethod
-    def collect(cls, values: Iterable[float]) -> "Rates":
-        rates = list(values)
-        peak = max(rates)
-        return cls(rates[0], peak, rates.index(peak), rates[-1], min(rates) == peak)
-
 
 def read_rates(optimizer: dict[str, Any], n_steps: int) -> Rates:
-    """What a section of a config says of so many steps."""
-    rate = optimizer["learn_rate"]
-    if isinstance(rate, int | float):
-        return Rates.collect([float(rate)])
-    schedule = registry.resolve({"schedule": rate})["schedule"]
-    if isinstance(schedule, int | float):
-        return Rates.collect([float(schedule)])
-    return Rates.collect(float(value) for value in islice(schedule, max(n_steps, 1)))
+    """Resolve the schedule of a config for so many steps."""
+    rate = registry.resolve({"rate": optimizer["learn_rate"]})["rate"]
+    constant = isinstance(rate, int | float)
+    rates = [float(value) for value in ([rate] if constant else islice(rate, max(n_steps, 1)))]
+    peak = max(rates)
+    return Rates(rates[0], peak, rates.index(peak), rates[-1], min(rates) == peak)
 
 
-def check_optimizer(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
-    """All settings. n_steps: of the training; None where it has no end."""
+def check_learning_rate(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
+    """Check the rates and the optimizer. n_steps: of the training; None where it has no end."""
     optimizer = plan.training["optimizer"]
     if "learn_rate" not in optimizer:  # not one of Thinc's
         yield ok(f"The optimizer is {optimizer.get('@optimizers')}, with rates of its own")
@@ -60,26 +53,25 @@ def check_optimizer(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
     if rates.peak <= 0.0:
         yield error("The learning rate is 0 in all steps.", "Set training.optimizer.learn_rate.")
         return
-    trained = {
-        name: (shim, find_weights(name, shim, part, plan) is not None)
-        for part in plan.embedders
-        for name, shim in list_trained(part, plan).items()
-    }
     if n_steps is not None and not rates.is_constant and rates.peak_step >= known - 1 > 0:
         yield warning(
             f"The learning rate still rises when training ends after {n_steps:,} steps: the "
             "warm-up is longer than the training.",
             "Lower warmup_steps to a tenth of the steps, or train longer.",
         )
-    for name, (shim, is_pretrained) in trained.items():
-        if is_pretrained and shim.embedder.encoder.has_attention:
-            yield from check_encoder_rate(name, rates, shim.layer_training.learn_rate_factor)
-    if not trained and plan.embedders and rates.peak < LEAST_HEAD_RATE:
+    n_trained = 0
+    for part in plan.embedders:
+        for name, shim in list_trained(part, plan).items():
+            n_trained += 1
+            has_weights = find_weights(name, shim, part, plan) is not None
+            if has_weights and shim.embedder.encoder.has_attention:
+                yield from check_fine_tuning(name, rates, shim.layer_training.learn_rate_factor)
+    if not n_trained and plan.embedders and rates.peak < LEAST_HEAD_RATE:
         yield warning(
             f"No encoder learns, and the learning rate is {rates.peak:g} at most.",
             "Only what stands on top learns: raise it to 0.001 to 0.005.",
         )
-    yield from check_other(optimizer, has_trained=bool(trained))
+    yield from check_regularisation(optimizer, has_trained=n_trained > 0)
 
 
 def describe(rates: Rates, n_steps: int) -> str:
@@ -91,11 +83,8 @@ def describe(rates: Rates, n_steps: int) -> str:
     )
 
 
-def check_encoder_rate(name: str, rates: Rates, factor: float) -> Iterator[Finding]:
-    """Whether an encoder of attention, which has weights, bears the rate at which it is trained.
-
-    factor: its learn_rate_factor.
-    """
+def check_fine_tuning(name: str, rates: Rates, factor: float) -> Iterator[Finding]:
+    """Check whether a Transformer with weights bears its rate. factor: its learn_rate_factor."""
     peak = factor * rates.peak
     if peak > (1 + 1e-6) * LARGEST_RATE:
         how = "constantly" if rates.is_constant else "at most"
@@ -112,16 +101,14 @@ def check_encoder_rate(name: str, rates: Rates, factor: float) -> Iterator[Findi
         )
 
 
-def check_other(optimizer: dict[str, Any], *, has_trained: bool) -> Iterator[Finding]:
-    """Weight decay and clipping."""
+def check_regularisation(optimizer: dict[str, Any], *, has_trained: bool) -> Iterator[Finding]:
+    """Check weight decay, and clipping of gradients."""
     decay, clip = optimizer.get("L2", 0.0), optimizer.get("grad_clip", 0.0)
-    is_decay = optimizer.get("L2_is_weight_decay", True)
     if not isinstance(decay, int | float) or not isinstance(clip, int | float):
         return
     if decay > 0.1:
-        advice = "0.01 is usual."
-        yield warning(f"L2 is {decay:g}: weights shrink fast.", advice)
-    elif decay and not is_decay:
+        yield warning(f"L2 is {decay:g}: weights shrink fast.", "0.01 is usual.")
+    elif decay and not optimizer.get("L2_is_weight_decay", True):
         yield warning(
             f"L2 of {decay:g} is added to gradients, which Adam scales again.",
             "Set L2_is_weight_decay = true.",

@@ -1,0 +1,122 @@
+"""The first step of a training is run and measured, and its failures are said."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spacy_ctxemb.doctor import first_step
+from spacy_ctxemb.doctor.build_parts import Plan
+from spacy_ctxemb.doctor.does_training_start import start_training, write_trial
+from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.how_many_steps import plan_steps
+from spacy_ctxemb.doctor.how_much_memory import measure_memory
+from spacy_ctxemb.doctor.which_texts import read_samples
+
+from .configs import TEXTS, build_plan, write_texts
+
+
+def write(folder: Path, **settings: Any) -> tuple[Plan, list[Any]]:
+    """A trial in a folder, and the batch of its step."""
+    corpora = {name: write_texts(folder / f"{name}.spacy", TEXTS) for name in ("train", "dev")}
+    plan = build_plan(corpora=corpora, **settings)
+    sample = read_samples(plan, 0)[0]["train"]
+    batch = plan_steps(plan, sample).largest
+    write_trial(plan, sample, batch, folder)
+    return plan, batch
+
+
+def test_a_step_is_measured(tmp_path: Path) -> None:
+    _, batch = write(tmp_path)
+    figures, finding = measure_memory(tmp_path, batch, -1)
+    assert 50 < figures["start"] <= figures["prediction"] <= figures["update"] < 16_000
+    n_tokens = sum(len(eg.predicted) for eg in batch)
+    assert (figures["documents"], figures["tokens"]) == (len(batch), n_tokens)
+    what = f"the largest batch of the sample ({len(batch)} documents, {n_tokens:,} tokens)"
+    assert finding.level is Level.ok
+    assert finding.message.startswith(f"Measured on the CPU with {what}: the process held ")
+
+
+def test_the_largest_batch_comes_first(tmp_path: Path) -> None:
+    batcher = {"@batchers": "spacy.batch_by_sequence.v1", "size": 5}
+    plan, batch = write(tmp_path, training={"batcher": batcher})
+    assert len(batch) == 5
+    again = build_plan(corpora={"train": str(tmp_path / "sample.spacy"), "dev": "none"})
+    sample = read_samples(again, 0)[0]["train"]
+    assert [doc.text for doc in sample.docs[:5]] == [eg.reference.text for eg in batch]
+    assert sorted(doc.text for doc in sample.docs) == sorted(TEXTS)
+
+
+def test_training_starts(tmp_path: Path) -> None:
+    write(tmp_path)
+    encoders, findings = start_training(tmp_path)
+    assert list(encoders) == ["ctxemb"] and findings == []
+    assert encoders["ctxemb"].is_materialised
+
+
+def test_what_stops_training_at_its_start(tmp_path: Path) -> None:
+    loader = {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "nowhere"}
+    write(tmp_path, initialize={"components": {"ctxemb": {"encoder_loader": loader}}})
+    encoders, (finding,) = start_training(tmp_path)
+    assert encoders == {} and finding.level is Level.error
+    assert finding.message.startswith("Training would fail before its first step: ")
+
+
+@pytest.mark.parametrize(
+    "reason, key",
+    [
+        (ValueError("[E045] no vectors"), "error"),
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "out_of_memory"),
+        (RuntimeError("CUDA out of memory."), "out_of_memory"),
+    ],
+)
+def test_what_the_process_reports(
+    reason: Exception, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise reason
+
+    monkeypatch.setattr(first_step, "run_first_step", fail)
+    first_step.main(tmp_path, 1, -1)
+    (found,) = json.loads((tmp_path / "result.json").read_text()).items()
+    assert found[0] == key and str(reason) in found[1]
+
+
+@pytest.mark.parametrize(
+    "result, code, level, message",
+    [
+        ({"error": "[E045] none"}, 0, Level.error, "Training would fail in its first step: [E045]"),
+        ({"out_of_memory": "no"}, 0, Level.warning, "Memory could not be measured on the CPU with"),
+        (None, -9, Level.warning, "ended with code -9: memory was probably not enough."),
+        (None, 1, Level.warning, "ended with code 1: the last words."),
+        ({"start": 1, "prediction": 2, "update": 20_000}, 0, Level.warning, "20,000 MB in an"),
+    ],
+)
+def test_what_a_step_means(
+    result: Any,
+    code: int,
+    level: Level,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(command: list[str], **settings: Any) -> Any:
+        if result is not None:
+            (tmp_path / "result.json").write_text(json.dumps(result))
+        return subprocess.CompletedProcess(command, code, "", "the last\nwords")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    _, finding = measure_memory(tmp_path, [], -1)
+    assert finding.level is level and message in finding.message and finding.advice
+
+
+def test_a_step_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **settings: Any) -> Any:
+        raise subprocess.TimeoutExpired(command, 300)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    _, finding = measure_memory(tmp_path, [], -1)
+    assert "it took more than 300 seconds" in finding.message
