@@ -19,7 +19,7 @@ from ..encoders import Encoder, TransformerEncoder
 from ..errors import Errors
 from .next_sentence_loss import NextSentenceHead
 from .objective import NO_TARGET, Ids, Ints, Losses, Objective, Targets
-from .span_masking import N_BEFORE, NO_SPAN, draw_spans
+from .masking import N_BEFORE, NO_SPAN, draw_spans
 
 
 class MaskedLMObjective(Objective):
@@ -32,7 +32,7 @@ class MaskedLMObjective(Objective):
     n_pieces: ids from this one on are not in use.
     share: of pieces to predict. 0.15 in BERT, up to 0.4 for small encoders.
     whole_words: choose words, and hide all of their pieces. Words that share a piece are one.
-    spans: choose runs of 1 to 10 words instead, see span_masking.py; each is hidden, replaced or
+    spans: choose runs of 1 to 10 words instead, see masking.py; each is hidden, replaced or
         left as a whole.
     next_sentence: whether there is a head that tells if two texts follow each other; its targets
         come from pretraining/pairs.py.

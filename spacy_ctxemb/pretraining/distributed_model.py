@@ -11,7 +11,7 @@ from ..encoders.feedforward import FeedForward
 from ..encoders.lstm import LSTM
 from ..encoders.transformer import Block
 from ..errors import Errors
-from .process_group import Processes
+from .distributed import Processes
 from .settings import PretrainSettings
 
 

@@ -19,11 +19,11 @@ from ..files import replacing
 from ..pretrained import AUTO
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..thinc_model.model import ContextualModel, needs_vocabulary
+from .distributed import Processes, join_processes
 from .distributed_model import gather_weights, list_compiled
 from .monitor import Monitor
 from .nearest_neighbours import Neighbours
 from .plot_log import plot_log
-from .process_group import Processes, join_processes
 from .resume_checks import check_basis, check_continuation, check_text
 from .run_checkpoints import Snapshots
 from .settings import SECTION, PretrainSettings, read_settings

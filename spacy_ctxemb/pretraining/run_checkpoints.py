@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 
 from ..errors import Errors
 from ..files import compute_checksum
-from .process_group import Processes
+from .distributed import Processes
 from .tasks.task import Carried, Stream
 
 CHECKSUMS = "checksums.json"

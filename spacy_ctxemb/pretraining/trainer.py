@@ -16,8 +16,8 @@ from torch.nn.utils import clip_grad_norm_
 
 from ..errors import Errors
 from ..objectives.objective import Losses, to_perplexity
+from .distributed import Processes
 from .distributed_model import distribute, without_synchronisation
-from .process_group import Processes
 from .run_checkpoints import Progress, Shard, Snapshots
 from .settings import PretrainSettings
 from .tasks.task import Batch, StepOutput, Task

@@ -27,8 +27,8 @@ from spacy.util import load_config, registry
 from spacy_ctxemb.encoders import BiLM, TransformerEncoder
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
 from spacy_ctxemb.pieces.characters import CharacterPieces
+from spacy_ctxemb.pretraining.distributed import Processes
 from spacy_ctxemb.pretraining.optimizers import build_adamw
-from spacy_ctxemb.pretraining.process_group import Processes
 from spacy_ctxemb.pretraining.run_checkpoints import Snapshots
 from spacy_ctxemb.pretraining.settings import SECTION, LearningRates, PretrainSettings
 from spacy_ctxemb.pretraining.tasks.masked_lm_task import MaskedLMTask

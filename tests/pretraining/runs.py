@@ -10,8 +10,8 @@ from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
 
 from spacy_ctxemb.pieces.subwords import WordPieces
+from spacy_ctxemb.pretraining.distributed import Processes
 from spacy_ctxemb.pretraining.pretrain import build_pipeline, build_stores, build_task, get_model
-from spacy_ctxemb.pretraining.process_group import Processes
 from spacy_ctxemb.pretraining.run_checkpoints import Snapshots
 from spacy_ctxemb.pretraining.settings import read_settings
 from spacy_ctxemb.pretraining.spacy_pretrain import get_pretrained_shim

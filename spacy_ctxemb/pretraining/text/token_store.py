@@ -21,7 +21,7 @@ from ...pieces.base import Ids, Ints, Pieces
 from ...pieces.characters import CharacterPieces
 from .corpus import Text, TextCorpus
 from .merge_shards import ARRAYS, merge_shards
-from .tokenizing import Recipe, Worker, make_recipe, save_shard, start_worker, write_shard
+from .tokenize_chunk import Recipe, Worker, make_recipe, save_shard, start_worker, write_shard
 
 #: Part of the key: stores of another format are made anew.
 FORMAT = 1

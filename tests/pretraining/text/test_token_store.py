@@ -19,7 +19,7 @@ from spacy.tokens import Doc
 
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import BytePairPieces, WordPieces
-from spacy_ctxemb.pretraining.text import token_store, tokenizing
+from spacy_ctxemb.pretraining.text import token_store, tokenize_chunk
 from spacy_ctxemb.pretraining.text.corpus import Text, TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
 from spacy_ctxemb.windows.docs import read_texts
@@ -150,7 +150,7 @@ def test_what_has_no_pieces_is_left_out(nlp: Language, tmp_path: Path) -> None:
 def test_a_worker_that_begins_anew_goes_on(
     nlp: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokenizing, "MAX_WORDS", 3)
+    monkeypatch.setattr(tokenize_chunk, "MAX_WORDS", 3)
     monkeypatch.setattr(token_store, "CHUNK", 6)
     corpus = write_sentences(tmp_path / "a.txt")
     store = build_token_store(corpus, nlp, CharacterPieces(12), tmp_path / "store")
@@ -161,13 +161,13 @@ def test_a_worker_that_begins_anew_goes_on(
 def n_encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many texts were tokenised in each chunk, from now on."""
     sizes: list[int] = []
-    encode = tokenizing.Worker.encode
+    encode = tokenize_chunk.Worker.encode
 
-    def encode_counted(self: tokenizing.Worker, chunk: Sequence[Text]) -> tokenizing.Shard:
+    def encode_counted(self: tokenize_chunk.Worker, chunk: Sequence[Text]) -> tokenize_chunk.Shard:
         sizes.append(len(chunk))
         return encode(self, chunk)
 
-    monkeypatch.setattr(tokenizing.Worker, "encode", encode_counted)
+    monkeypatch.setattr(tokenize_chunk.Worker, "encode", encode_counted)
     return sizes
 
 
@@ -205,9 +205,9 @@ def test_a_stale_store_is_made_anew(nlp: Language, tmp_path: Path, n_encoded: li
 KILLED = """
 import os, signal, sys
 import spacy
-from spacy_ctxemb.pieces import CharacterPieces
-from spacy_ctxemb.pretraining import token_store, tokenizing
-from spacy_ctxemb.pretraining.corpus import TextCorpus
+from spacy_ctxemb.pieces.characters import CharacterPieces
+from spacy_ctxemb.pretraining.text import token_store, tokenize_chunk
+from spacy_ctxemb.pretraining.text.corpus import TextCorpus
 
 def save(file, **arrays):
     if len(list((folder / "shards").glob("*.npz"))) == 2:
@@ -218,7 +218,7 @@ def save(file, **arrays):
 
 folder = token_store.Path(sys.argv[2])
 token_store.CHUNK = 6
-savez, tokenizing.np.savez = tokenizing.np.savez, save
+savez, tokenize_chunk.np.savez = tokenize_chunk.np.savez, save
 corpus = TextCorpus(sys.argv[1])
 token_store.build_token_store(corpus, spacy.blank("en"), CharacterPieces(12), folder)
 """
@@ -282,8 +282,8 @@ import os, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 import spacy
-from spacy_ctxemb.pieces import CharacterPieces
-from spacy_ctxemb.pretraining.tokenizing import make_recipe, start_worker
+from spacy_ctxemb.pieces.characters import CharacterPieces
+from spacy_ctxemb.pretraining.text.tokenize_chunk import make_recipe, start_worker
 
 if __name__ == "__main__":
     recipe = make_recipe(spacy.blank("en"), CharacterPieces(12), split=False)
