@@ -779,3 +779,7 @@ class Errors(metaclass=_Coded):
         "Vectors of widths {width} and {other} cannot be compared. Compare objects that the "
         "same pipeline made."
     )
+    E350 = (
+        "This schedule has no number, not even for the first step. Give one number, a list of "
+        "numbers, or a schedule of Thinc's."
+    )
