@@ -798,3 +798,7 @@ class Errors(metaclass=_Coded):
         "The mix of layers holds an object of the type {found}, so that a cache cannot tell "
         "whether it has changed. Set cache = null, or keep plain values in its place."
     )
+    E350 = (
+        "This schedule has no number, not even for the first step. Give one number, a list of "
+        "numbers, or a schedule of Thinc's."
+    )

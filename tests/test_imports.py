@@ -30,11 +30,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("h5py", "safetensors", "tokenizers", "torch", "transformers"),
         *(".encoders", ".files", ".objectives", ".pieces"),
     },
-    "finetuning": {".encoders"},
+    "schedules": set(),
+    "finetuning": {".encoders", ".schedules"},
     "thinc_model": {
         *("numpy", "safetensors", "spacy", "srsly", "thinc", "torch", "typing_extensions"),
         *(".embedder", ".encoders", ".files", ".finetuning", ".objectives"),
-        *(".pieces", ".pretrained", ".windows"),
+        *(".pieces", ".pretrained", ".schedules", ".windows"),
     },
     "cache": {
         *("numpy", "spacy", "thinc", "torch"),
@@ -61,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pretraining": {
         *("numpy", "pyarrow", "safetensors", "spacy", "thinc", "torch", "tqdm", "wandb"),
         *(".component", ".encoders", ".files", ".objectives", ".pieces", ".pretrained", ".report"),
-        *(".stack", ".thinc_model", ".windows"),
+        *(".schedules", ".stack", ".thinc_model", ".windows"),
     },
     "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc"},
     "config_writer": {

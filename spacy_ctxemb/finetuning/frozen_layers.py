@@ -1,24 +1,31 @@
-"""How the layers of an encoder are trained."""
+"""Which layers of an encoder keep their weights, and how fast the others learn."""
 
 import math
 from dataclasses import dataclass
 
 from ..encoders import Encoder
 from ..errors import Errors
-from .unfreezing import StepFunction, Unfreeze
+from ..schedules import StepFunction
+from .unfreezing import Unfreeze
 
 
 @dataclass(frozen=True)
 class LayerTraining:
     """Which layers keep their weights, and how fast the others learn.
 
-    freeze_layers: the lowest layers that keep them, the context-free one first; 0 for none, the
-        encoder's n_layers for all. Or a function of the step; what is not whole is rounded up.
+    freeze_layers: how many of the lowest layers are frozen, the context-free one first; 0 for
+        none, the encoder's n_layers for all. Or a function of the step, whose result is rounded
+        up.
     layer_decay: the learning rate of a layer as a share of that of the layer above it; the last
         layer has that of the encoder. 0.8 to 1.0. Source: Howard and Ruder 2018, "Universal
         Language Model Fine-tuning for Text Classification", section 3.2.
     learn_rate_factor: the learning rate of the encoder as a share of that of the optimizer.
         0.01 to 1.0.
+
+    Example:
+        training = LayerTraining(freeze_layers=1, layer_decay=0.9)
+        training.check(encoder)
+        training.list_frozen(encoder, step=0)
     """
 
     freeze_layers: int | StepFunction = 0
@@ -26,7 +33,11 @@ class LayerTraining:
     learn_rate_factor: float = 1.0
 
     def check(self, encoder: Encoder) -> None:
-        """Refuse what does not fit an encoder."""
+        """Validate the settings for an encoder.
+
+        Raises E150, E137 or E156 for freeze_layers, E151 for layer_decay, E138 for
+        learn_rate_factor.
+        """
         if isinstance(self.freeze_layers, int):
             if not 0 <= self.freeze_layers <= encoder.n_layers:
                 raise ValueError(
@@ -51,7 +62,10 @@ class LayerTraining:
         return self.freeze_layers != 0
 
     def list_frozen(self, encoder: Encoder, step: int) -> set[str]:
-        """The names of the encoder's parameters that keep their values at a step."""
+        """List the names of the encoder's parameters that are frozen at a step.
+
+        Raises E137 if a schedule gives fewer layers than 0 or more than there are.
+        """
         n = self._count_frozen(encoder, step)
         if not n:
             return set()
@@ -61,7 +75,7 @@ class LayerTraining:
         return {name for name, layer in layers.items() if layer < n}
 
     def list_always_frozen(self, encoder: Encoder) -> set[str]:
-        """The names of those that keep their values throughout; under a schedule, none."""
+        """List the names of those that are frozen throughout; under a schedule, none."""
         return self.list_frozen(encoder, 0) if isinstance(self.freeze_layers, int) else set()
 
     def _count_frozen(self, encoder: Encoder, step: int) -> int:
@@ -73,7 +87,7 @@ class LayerTraining:
         return math.ceil(value)
 
     def find_rates(self, encoder: Encoder) -> dict[str, float]:
-        """Factors of the learning rate, by names of parameters."""
+        """Find the factors of the learning rate by names of parameters; others have 1.0."""
         if self.layer_decay == 1.0:
             if self.learn_rate_factor == 1.0:
                 return {}

@@ -21,7 +21,8 @@ from ..errors import Errors
 from .objective import NO_TARGET, Ids, Ints, Losses, Objective, Targets
 
 BEGIN, END, UNKNOWN = "<S>", "</S>", "<UNK>"
-N_SPECIAL = 3
+SPECIAL = (BEGIN, END, UNKNOWN)
+N_SPECIAL = len(SPECIAL)
 
 #: Rows of logits computed at a time in the full softmax.
 CHUNK = 1024
@@ -36,6 +37,8 @@ class BiLMObjective(Objective):
     vocabulary: words by falling frequency, after <S>, </S> and <UNK>.
     n_samples: negatives drawn for each batch and direction while training; None for the full
         softmax. In evaluation mode the softmax is always full.
+
+    Raises E030 for another encoder than a BiLM.
     """
 
     kind = "bilm"
@@ -88,7 +91,7 @@ class BiLMObjective(Objective):
         return Losses(dict(zip(n_targets, nll, strict=True)), n_targets)
 
     def nll(self, h: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
-        """The sum of negative log-likelihoods, in fp32, for each direction.
+        """Sum the negative log-likelihoods of each direction, in fp32.
 
         h: (n, D / 2) each; targets: (n,) each.
         """
@@ -99,7 +102,7 @@ class BiLMObjective(Objective):
             return [self.full_nll(*both) for both in zip(h, targets, strict=True)]
 
     def full_nll(self, h: Tensor, targets: Tensor) -> Tensor:
-        """That of one direction, over the whole vocabulary."""
+        """Sum those of one direction, over the whole vocabulary."""
         total = h.new_zeros(())
         for rows, chosen in zip(h.split(CHUNK), targets.split(CHUNK), strict=True):
             logits = linear(rows, self.weight, self.bias)  # (CHUNK, V)
@@ -109,7 +112,7 @@ class BiLMObjective(Objective):
     def sampled_nll(
         self, h: Sequence[Tensor], targets: Sequence[Tensor], n_samples: int
     ) -> list[Tensor]:
-        """Those over the target and a sample of other words, corrected for their odds."""
+        """Sum those over the target and a sample of other words, corrected for their odds."""
         V = len(self.vocabulary)
         samples = [draw_sample(V, n_samples, ids.device) for ids in targets]
         # Read once, since each reading gives the whole table a gradient.
@@ -132,14 +135,14 @@ class BiLMObjective(Objective):
 
 
 def draw_sample(n_ids: int, n_samples: int, device: torch.device) -> Tensor:
-    """The distinct ids of n_samples log-uniform draws, ascending."""
+    """Draw n_samples log-uniform ids; returns the distinct ones, ascending."""
     uniform = torch.rand(n_samples, device=device)
     ids = (torch.exp(uniform * math.log(n_ids + 1)) - 1).long()
     return ids.clamp(max=n_ids - 1).unique()
 
 
 def sum_nll(h: Tensor, targets: Tensor, sample: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The sum of negative log-likelihoods of targets, each among itself and the sample.
+    """Sum the negative log-likelihoods of targets, each among itself and the sample.
 
     h: (n, D / 2). weight, bias: a row for each id. targets: (n,), ids. sample: ids, ascending.
     """
@@ -153,7 +156,7 @@ def sum_nll(h: Tensor, targets: Tensor, sample: Tensor, weight: Tensor, bias: Te
 
 
 def log_expected_count(ids: Tensor, n_ids: int, n_samples: int) -> Tensor:
-    """Log of how often an id is expected among the distinct ones of n_samples draws.
+    """Compute the log of how often each id is expected among the distinct ones of n_samples draws.
 
     A log-uniform draw gives id k with probability log((k + 2) / (k + 1)) / log(n_ids + 1).
     """
@@ -163,13 +166,13 @@ def log_expected_count(ids: Tensor, n_ids: int, n_samples: int) -> Tensor:
 
 
 def build_vocabulary(documents: Iterable[Iterable[str]], *, size: int) -> list[str]:
-    """The most frequent words, after <S>, </S> and <UNK>: `size` entries at most.
+    """List <S>, </S>, <UNK> and the most frequent words: `size` entries at most.
 
-    documents: the words of each document; white space is no word.
+    documents: the words of each document; white space is no word. Raises E043 for a size that
+    holds no word.
     """
     if size <= N_SPECIAL:
         raise ValueError(Errors.E043.format(size=size))
     counts = Counter(word for words in documents for word in words if not word.isspace())
-    special = [BEGIN, END, UNKNOWN]
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
-    return (special + [word for word in ranked if word not in special])[:size]
+    return [*SPECIAL, *(word for word in ranked if word not in SPECIAL)][:size]

@@ -5,21 +5,19 @@ Understanding", section 3.1 and appendix A.1.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..encoders import Encoder, TransformerEncoder
 from ..errors import Errors
+from .masking import Masking
 from .next_sentence_loss import NextSentenceHead
 from .objective import NO_TARGET, Ids, Ints, Losses, Objective, Targets
-from .span_masking import N_BEFORE, NO_SPAN, draw_spans
 
 
 class MaskedLMObjective(Objective):
@@ -30,12 +28,16 @@ class MaskedLMObjective(Objective):
     mask_id: the id of the piece that hides others.
     special_ids: these are never targets, nor random replacements.
     n_pieces: ids from this one on are not in use.
-    share: of pieces to predict. 0.15 in BERT, up to 0.4 for small encoders.
+    share: of pieces to predict. 0.15 in BERT, up to 0.4 for small encoders. Of these 80 % are
+        hidden, 10 % replaced, 10 % left.
     whole_words: choose words, and hide all of their pieces. Words that share a piece are one.
-    spans: choose runs of 1 to 10 words instead, see span_masking.py; each is hidden, replaced or
+    spans: choose runs of 1 to 10 words instead, see masking.py; each is hidden, replaced or
         left as a whole.
     next_sentence: whether there is a head that tells if two texts follow each other; its targets
-        come from pretraining/pairs.py.
+        come from pretraining/text/sentence_pairs.py.
+
+    Raises E030 for another encoder than a Transformer, E031 for a share outside 0 to 1, E047 if
+    all pieces are special.
     """
 
     kind = "masked_lm"
@@ -63,10 +65,10 @@ class MaskedLMObjective(Objective):
             )
         if not 0.0 < share < 1.0:
             raise ValueError(Errors.E031.format(share=share))
-        corruption = Corruption(mask_id, sorted(special_ids), n_pieces, share, whole_words, spans)
-        if not len(corruption.ordinary_ids):
+        masking = Masking(mask_id, sorted(special_ids), n_pieces, share, whole_words, spans)
+        if not len(masking.ordinary_ids):
             raise ValueError(Errors.E047.format(n_special=len(special_ids)))
-        self.corruption = corruption
+        self.masking = masking
         self.n_pieces = n_pieces
         # In a list, so that the parameter is not this module's too.
         self.tied_embedding = [encoder.piece_embedding]
@@ -83,8 +85,8 @@ class MaskedLMObjective(Objective):
         lengths: Ints,
         rng: np.random.Generator,
     ) -> Targets:
-        corrupted, targets = self.corruption(ids, starts, lengths, rng)
-        return Targets(corrupted, targets, (NO_TARGET, NO_TARGET))
+        masked, targets = self.masking(ids, starts, lengths, rng)
+        return Targets(masked, targets, (NO_TARGET, NO_TARGET))
 
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
         logits, chosen = self.score(layers, targets, mask)
@@ -94,8 +96,7 @@ class MaskedLMObjective(Objective):
     def score(
         self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The scores of all pieces where there is a target, and these n targets: (n, n_pieces),
-        (n,)."""
+        """Score all pieces where there is a target. Returns scores (n, n_pieces), targets (n,)."""
         targets = targets[mask]  # (N,)
         is_target = targets != NO_TARGET
         h = self.norm(F.gelu(self.dense(layers[-1][is_target])))  # (n, D)
@@ -113,64 +114,8 @@ class MaskedLMObjective(Objective):
             self.next_sentence.reset_parameters()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self.corruption) | {"next_sentence": self.next_sentence is not None}
+        return asdict(self.masking) | {"next_sentence": self.next_sentence is not None}
 
     @classmethod
     def from_json(cls, data: dict[str, Any], encoder: Encoder) -> "MaskedLMObjective":
         return cls(encoder, **data)
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """Chooses targets; of these 80 % become the mask, 10 % another piece, 10 % stay.
-
-    The fields are described at MaskedLMObjective.
-    """
-
-    mask_id: int
-    special_ids: list[int]
-    n_pieces: int
-    share: float
-    whole_words: bool
-    spans: bool = False
-
-    @cached_property
-    def ordinary_ids(self) -> Ids:
-        """The ids in use that are not special."""
-        return np.setdiff1d(np.arange(self.n_pieces, dtype=np.int32), self.special_ids)
-
-    def __call__(
-        self, ids: Ids, starts: Ints, lengths: Ints, rng: np.random.Generator
-    ) -> tuple[Ids, Ids]:
-        """ids: (P,); starts, lengths: (W,). Returns corrupted ids and targets, (P,) each."""
-        chosen, action = self._choose(starts, lengths, len(ids), rng)
-        chosen &= ~np.isin(ids, self.special_ids)
-        random_ids = rng.choice(self.ordinary_ids, size=len(ids))
-        corrupted = ids.copy()
-        corrupted[chosen & (action < 0.8)] = self.mask_id
-        replaced = chosen & (action >= 0.9)
-        corrupted[replaced] = random_ids[replaced]
-        return corrupted, np.where(chosen, ids, NO_TARGET).astype(np.int32)
-
-    def _choose(
-        self, starts: Ints, lengths: Ints, n_pieces: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """Whether each piece is chosen, and a number from 0 to 1 that tells what becomes of it.
-        (P,) each"""
-        words = find_words(starts, lengths, n_pieces=n_pieces)
-        if self.spans:
-            spans = draw_spans(n_pieces, self.share, rng)[words]  # (P,)
-            return spans != NO_SPAN, rng.random(n_pieces + N_BEFORE)[spans]
-        chosen = rng.random(n_pieces) < self.share
-        return chosen[words] if self.whole_words else chosen, rng.random(n_pieces)
-
-
-def find_words(starts: Ints, lengths: Ints, *, n_pieces: int) -> Ints:
-    """The word of each piece, below P: pieces that a token has together, however many tokens share
-    them, or a piece that no token has. starts, lengths: (W,). Returns (P,)."""
-    has_pieces = lengths > 0
-    first, last = starts[has_pieces], (starts + lengths)[has_pieces] - 1
-    # Each token joins its pieces, one to the next.
-    opened, closed = (np.bincount(at, minlength=n_pieces) for at in (first, last))
-    joined = np.cumsum(opened - closed) > 0  # (P,), with the piece that follows
-    return np.cumsum(~joined) - ~joined

@@ -1,4 +1,4 @@
-"""The contract of every objective."""
+"""The contract of an objective of language modelling: a head on an encoder, and its loss."""
 
 import math
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ NO_TARGET = -100
 class Targets(NamedTuple):
     """What an encoder reads and what it is to predict.
 
-    ids: (P,) or (P, C), possibly corrupted. targets: (P,), NO_TARGET where there is none.
+    ids: (P,) or (P, C), possibly masked. targets: (P,), NO_TARGET where there is none.
     boundaries: the targets at the pieces before and after a window.
     """
 
@@ -30,23 +30,40 @@ class Targets(NamedTuple):
     boundaries: tuple[int, int]
 
 
-def to_perplexity(nats: float) -> float:
-    """exp of a mean negative log-likelihood; infinite where a float cannot hold it."""
-    return math.exp(nats) if nats < 709 else math.inf
-
-
 class Losses(NamedTuple):
-    """Of one batch: the sum of negative log-likelihoods in nats, and how many they are.
+    """The losses of one batch by name, since a biLM has two: "forward" and "backward".
 
-    By name, since a biLM has two: "forward" and "backward".
+    nll: the sum of negative log-likelihoods, in nats. n_targets: how many they are.
     """
 
     nll: dict[str, Tensor]
     n_targets: dict[str, int]
 
 
+#: Totals over batches by name: the sum of a score, and how many targets it is of.
+Sums = dict[str, tuple[float, float]]
+
+
+def add_losses(sums: Sums, losses: Losses) -> None:
+    """Add the losses of one batch to totals, in place."""
+    for name, nll in losses.nll.items():
+        total, n = sums.get(name, (0.0, 0))
+        sums[name] = total + float(nll.detach()), n + losses.n_targets[name]
+
+
+def to_perplexity(nats: float) -> float:
+    """Compute exp of a mean negative log-likelihood; infinite where a float cannot hold it."""
+    return math.exp(nats) if nats < 709 else math.inf
+
+
 class Objective(nn.Module, ABC):
-    """A head on an encoder, and the loss it is trained with. kind: its name when stored."""
+    """A head on an encoder, and the loss it is trained with. kind: its name when stored.
+
+    Example:
+        objective = BiLMObjective(encoder, vocabulary, n_samples=None)
+        losses = objective(encoder(ids, mask), targets, mask)
+        losses.nll["forward"] / losses.n_targets["forward"]
+    """
 
     kind: ClassVar[str]
 
@@ -67,7 +84,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
-        """layers: L of (N, D), of the real steps; targets, mask: (B, T)."""
+        """Compute the losses. layers: L of (N, D), of the real steps; targets, mask: (B, T)."""
 
     @abstractmethod
     def reset_parameters(self) -> None:
@@ -75,7 +92,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """What is needed, besides parameters and encoder, to build an equal objective."""
+        """Return what `from_json` needs besides parameters and encoder."""
 
     @classmethod
     @abstractmethod

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,20 +21,35 @@ LOG_EVERY = 10
 
 
 class Monitor:
-    """Shows and stores what it is told. Only the first process has one.
+    """Shows and stores the reports of a run, in the first process.
 
     output: the folder of the run. start: the step at which this process begins.
-    show: prints a line above the progress bar, by default.
+    describe_scores: makes lines to print after each evaluation.
+
+    Raises E206 if a logger is not installed.
+
+    Example:
+        monitor = Monitor(output, settings, start=0)
+        trainer.run(on_step=monitor)
+        monitor.close()
     """
 
-    def __init__(self, output: Path, settings: PretrainSettings, *, start: int) -> None:
+    def __init__(
+        self,
+        output: Path,
+        settings: PretrainSettings,
+        *,
+        start: int,
+        describe_scores: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self.path = output / LOG
+        self.describe_scores = describe_scores
         truncate(self.path, start)
         self.bar = tqdm(total=settings.max_steps, initial=start, unit="step", disable=None)
         self.loggers = open_loggers(output, settings, start)
 
     def __call__(self, report: Report) -> None:
-        row = describe(report)
+        row = to_row(report)
         self.bar.update()
         self.bar.set_postfix_str(format_status(row))
         if report.scores is not None or report.step % LOG_EVERY == 0:
@@ -44,9 +59,11 @@ class Monitor:
                 logger.log(flatten(row), row["step"])
         if report.scores is not None:
             self.show(f"step {report.step}: {format_scores(report.scores)}")
+            for line in self.describe_scores():
+                self.show(line)
 
     def show(self, line: str) -> None:
-        """Print a line that stays."""
+        """Print a line above the progress bar."""
         self.bar.write(line)
 
     def close(self) -> None:
@@ -55,8 +72,8 @@ class Monitor:
             logger.close()
 
 
-def describe(report: Report) -> dict[str, Any]:
-    """A row of the log."""
+def to_row(report: Report) -> dict[str, Any]:
+    """Make a row of the log."""
     row: dict[str, Any] = {
         "step": report.step,
         "words": report.words,
@@ -79,7 +96,7 @@ def format_scores(scores: dict[str, float]) -> str:
 
 
 def truncate(path: Path, step: int) -> None:
-    """Drop what a run has logged after the step at which it begins anew."""
+    """Drop the rows of a log after a step."""
     rows = read_log(path)
     kept = [row for row in rows if row["step"] <= step]
     with replacing(path) as temporary:
@@ -87,7 +104,7 @@ def truncate(path: Path, step: int) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log, without one that was cut by an interruption."""
+    """Read the rows of a log, without one that was cut by an interruption."""
     if not path.exists():
         return []
     rows = []
@@ -100,14 +117,14 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Logger(NamedTuple):
-    """log: takes numbers by name, and the step that they are of."""
+    """Another program that logs. log: takes numbers by name, and their step."""
 
     log: Callable[[dict[str, float], int], None]
     close: Callable[[], None]
 
 
 def open_loggers(output: Path, settings: PretrainSettings, start: int) -> list[Logger]:
-    """TensorBoard and Weights & Biases, as far as they are wanted. start: the step before."""
+    """Open TensorBoard and Weights & Biases where settings want them. start: the step before."""
     loggers = []
     if settings.tensorboard:
         loggers.append(open_tensorboard(output / "tensorboard", start))
@@ -132,7 +149,7 @@ def open_tensorboard(folder: Path, start: int) -> Logger:
 
 
 def open_wandb(output: Path, project: str, start: int) -> Logger:
-    """A run that a resumed one goes on with: its id is kept in the folder."""
+    """Open a run, or the one whose id the folder has."""
     try:
         import wandb
     except ImportError as error:
@@ -145,7 +162,7 @@ def open_wandb(output: Path, project: str, start: int) -> Logger:
 
 
 def flatten(row: dict[str, Any]) -> dict[str, float]:
-    """All numbers, by names such as losses/forward."""
+    """Give all numbers names such as losses/forward."""
     flat: dict[str, float] = {}
     for name, value in row.items():
         if isinstance(value, dict):

@@ -1,7 +1,7 @@
 """Nearest neighbours of words in context, so that one sees meaning appear."""
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
@@ -21,30 +21,21 @@ N_OCCURRENCES, N_NEIGHBOURS, N_CONTEXT = 2, 4, 3
 
 
 class Neighbours:
-    """The words of `settings.neighbours` in held-out text, and their neighbours there."""
+    """Finds the words of `settings.neighbours` in held-out text, and their neighbours there.
+
+    Example:
+        neighbours = Neighbours(model, nlp, settings)
+        print(*neighbours.format_lines(), sep="\\n")
+    """
 
     def __init__(self, model: ContextualModel, nlp: Language, settings: PretrainSettings) -> None:
         self.model = model
-        texts = (text[:N_CHARACTERS] for document in settings.held_out for text in document)
-        wanted = set(settings.neighbours)
-        chosen = []
-        rest = N_TEXTS
-        found: dict[str, int] = defaultdict(int)
-        for text in islice(texts, 20 * N_TEXTS):
-            doc = nlp.make_doc(text)
-            words = {token.text for token in doc} & wanted
-            if any(found[word] < N_OCCURRENCES for word in words):
-                chosen.append(doc)
-            elif rest:
-                rest -= 1
-                chosen.append(doc)
-            for word in words:
-                found[word] += 1
-        self.docs: list[Doc] = chosen
         self.words = settings.neighbours
+        texts = (text[:N_CHARACTERS] for document in settings.held_out for text in document)
+        self.docs = choose_docs(map(nlp.make_doc, islice(texts, 20 * N_TEXTS)), set(self.words))
 
-    def describe(self) -> Iterator[str]:
-        """A line for each occurrence."""
+    def format_lines(self) -> Iterator[str]:
+        """Make a line for each occurrence of a word."""
         vectors = self._predict()
         tokens = [token for doc in self.docs for token in doc]
         unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
@@ -56,7 +47,7 @@ class Neighbours:
                 yield f"  {in_context(tokens[place], N_CONTEXT)}  ~  {found}"
 
     def _predict(self) -> NDArray[np.float32]:
-        """The vectors of all tokens, without the dropout of training."""
+        """Compute the vectors of all tokens, without the dropout of training. (W, D)"""
         (shim,) = find_shims(self.model)
         embedder = shim.embedder
         was_training = embedder.encoder.training
@@ -67,8 +58,24 @@ class Neighbours:
         return np.concatenate([blank, *(self.model.ops.to_numpy(x) for x in found)])
 
 
+def choose_docs(docs: Iterable[Doc], words: set[str]) -> list[Doc]:
+    """Choose N_TEXTS documents, and others with words of which there are too few by then."""
+    chosen = []
+    n_others = 0
+    found: Counter[str] = Counter()
+    for doc in docs:
+        here = {token.text for token in doc} & words
+        if not any(found[word] < N_OCCURRENCES for word in here):
+            if n_others == N_TEXTS:
+                continue
+            n_others += 1
+        chosen.append(doc)
+        found.update(here)
+    return chosen
+
+
 def find_nearest(unit: NDArray[np.float32], place: int, tokens: list[Token]) -> list[int]:
-    """The most similar tokens in other texts, each text's best one only."""
+    """Find the most similar tokens in other texts, each text's best one only."""
     order = np.argsort(-(unit @ unit[place]))
     seen = [tokens[place].doc]
     nearest: list[int] = []
@@ -83,7 +90,7 @@ def find_nearest(unit: NDArray[np.float32], place: int, tokens: list[Token]) -> 
 
 
 def in_context(token: Token, n: int) -> str:
-    """A token in brackets, with n words on either side."""
+    """Write a token in brackets, with n words on either side."""
     words = [other.text for other in token.doc]
     before, after = words[max(token.i - n, 0) : token.i], words[token.i + 1 : token.i + 1 + n]
     return " ".join([*before, f"[{token.text}]", *after])

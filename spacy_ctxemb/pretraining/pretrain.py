@@ -1,42 +1,26 @@
-"""One run of pretraining, from a config to weights."""
+"""A run of `ctxemb pretrain`, from a config to weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
-from typing import cast
 
 from spacy.language import Language
-from spacy.training import Example
-from spacy.util import load_model_from_config
-from thinc.api import Config, fix_random_seed, get_torch_default_device
+from thinc.api import Config, get_torch_default_device
 
-from ..component import ContextualEmbedder
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
 from ..files import replacing
-from ..pretrained import AUTO
-from ..thinc_model.embedder_shim import EmbedderShim
-from ..thinc_model.model import ContextualModel, needs_vocabulary
-from .distributed_model import gather_weights, list_compiled
+from .distributed import find_compiled, gather_weights, join_processes
 from .monitor import Monitor
 from .nearest_neighbours import Neighbours
 from .plot_log import plot_log
-from .process_group import Processes, join_processes
-from .resume_checks import check_basis, check_continuation, check_text
-from .run_checkpoints import Snapshots
-from .settings import SECTION, PretrainSettings, read_settings
-from .spacy_pretrain import get_pretrained_shim
-from .tasks.task import Task
-from .text.token_store import TokenStore, build_token_store
-from .trainer import Report, Trainer
-
-#: Texts that components see when they are initialised.
-N_SAMPLE = 10
-
-#: What is read of each, since spaCy refuses long texts.
-N_CHARACTERS = 1000
+from .resume_checks import validate_basis, validate_config, validate_text
+from .run_checkpoints import RunCheckpoints
+from .settings import PretrainSettings, read_settings
+from .task_from_config import build_pipeline, build_stores, build_task, get_model, get_shim
+from .text.token_store import TokenStore
+from .trainer import Trainer
 
 
 def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
@@ -45,187 +29,113 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     output: a folder for `model-last.bin`, which [initialize] init_tok2vec reads; `config.cfg`,
         `log.jsonl`, `curves.png`; `checkpoints`, and `text`, the tokenised text.
     resume: go on from the last checkpoint; else there must be none.
+
+    Raises a coded error for settings that do not fit, as far as possible before any text is read.
+
+    Example:
+        config = load_config("pretrain.cfg", overrides={"paths.train": "text.txt"})
+        nlp = pretrain(config, Path("run"), resume=False)
     """
     settings = read_settings(config.interpolate())
-    check_loggers(settings)
-    check_output(output, settings)
+    validate_loggers(settings)
+    validate_output(output, settings)
     with join_processes(get_torch_default_device().type) as processes:
-        snapshots = Snapshots(
+        checkpoints = RunCheckpoints(
             output / "checkpoints",
             processes,
             n_shards=processes.n * settings.accumulate,
             keep=settings.keep_checkpoints,
         )
-        continues = bool(snapshots.list_paths())
+        continues = bool(checkpoints.list_paths())
         if continues:
-            check_continuation(config, output, resume=resume)
-            snapshots.check_shards()
+            validate_config(config, output, resume=resume)
+            checkpoints.validate_shards()
         nlp = build_pipeline(config, settings)
-        shim = get_pretrained_shim(get_model(nlp, settings))
-        settings.objective.check(shim.embedder.encoder, shim.pieces)
-        if settings.compile:
-            list_compiled(shim.embedder.encoder)
-        stores = build_stores(nlp, shim, settings, output, processes, continues=continues)
-        task = build_task(shim, settings, *stores)
+        validate_encoder(nlp, settings)
+        validate = partial(validate_text, output=output) if continues else None
+        stores = build_stores(nlp, settings, output, processes, validate=validate)
+        task = build_task(nlp, settings, *stores)
         if processes.is_first:
-            check_basis(stores[0], shim.pieces, task.objective, output, continues=continues)
+            pieces = get_shim(nlp, settings).pieces
+            validate_basis(stores[0], pieces, task.objective, output, continues=continues)
             with replacing(output / "config.cfg") as temporary:
                 config.to_disk(temporary)
-        trainer = train(task, settings, processes, snapshots, nlp, output, resume=resume)
-        weights = gather_weights(trainer.module)
-        if not processes.is_first:
-            return None
-        if settings.parallel == "fsdp":
-            nlp = build_pipeline(config, settings)
-            shim = get_pretrained_shim(get_model(nlp, settings))
-            task = build_task(shim, settings, *stores)
-        task.module.load_state_dict(weights)
-        task.module.eval()
-        shim.weights_changed()
-        with replacing(output / "model-last.bin") as temporary:
-            temporary.write_bytes(get_model(nlp, settings).to_bytes())
-    return nlp
+        trainer = Trainer(task, settings, processes, checkpoints)
+        train(trainer, nlp, output, resume=resume)
+        return write_weights(trainer, nlp, config, output, stores)
 
 
-def check_loggers(settings: PretrainSettings) -> None:
-    """Refuse loggers that are not installed."""
+def validate_loggers(settings: PretrainSettings) -> None:
+    """Raise E206 for a logger that is not installed."""
     wanted = {"tensorboard": settings.tensorboard, "wandb": bool(settings.wandb_project)}
     for name, is_wanted in wanted.items():
         if is_wanted and find_spec(name) is None:
             raise ImportError(Errors.E206.format(name=name))
 
 
-def check_output(output: Path, settings: PretrainSettings) -> None:
-    """Refuse to write where text is read."""
+def validate_output(output: Path, settings: PretrainSettings) -> None:
+    """Raise E214 if a run would write where text is read."""
     for path in [Path(path).resolve() for path in settings.train.paths + settings.held_out.paths]:
         if path.is_dir() and output.resolve().is_relative_to(path):
             raise ValueError(Errors.E214.format(output=output, path=path))
 
 
-def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
-    """The component that is pretrained, alone in its pipeline, with random weights, or those that
-    its loaders read or that `pretrained` names."""
-    fix_random_seed(settings.seed)
-    pipeline = Config({name: config[name] for name in config if name != SECTION}).copy()
-    section = pipeline["components"].get(settings.component, {})
-    if section.get("factory") == "ctxemb" and section.get("pretrained", AUTO) == AUTO:
-        section["pretrained"] = None
-    if settings.component in pipeline["nlp"]["pipeline"]:
-        pipeline["nlp"]["pipeline"] = [settings.component]
-    nlp = load_model_from_config(pipeline, auto_fill=True)
-    check_vocabulary(nlp, settings)
-    texts = list(islice((text for texts in settings.held_out for text in texts), N_SAMPLE))
-    examples = [Example.from_dict(nlp.make_doc(text[:N_CHARACTERS]), {}) for text in texts]
-    nlp.initialize(lambda: examples)
-    return nlp
+def validate_encoder(nlp: Language, settings: PretrainSettings) -> None:
+    """Raise what the objective raises for an encoder; E213 if `compile` has nothing to compile."""
+    shim = get_shim(nlp, settings)
+    settings.objective.validate(shim.embedder.encoder, shim.pieces)
+    if settings.compile:
+        find_compiled(shim.embedder.encoder)
 
 
-def check_vocabulary(nlp: Language, settings: PretrainSettings) -> None:
-    """Refuse pieces that would learn their vocabulary from the few texts of build_pipeline."""
-    name = settings.component
-    shim = get_pretrained_shim(get_model(nlp, settings))
-    loaders = nlp.config["initialize"]["components"].get(name, {})
-    if loaders.get("pieces_loader") or loaders.get("encoder_loader"):
-        return
-    if needs_vocabulary(shim):
-        with nlp.select_pipes(enable=[]):
-            nlp.initialize()  # its callbacks alone, one of which may load a vocabulary
-    if needs_vocabulary(shim):
-        pieces = type(shim.pieces).__name__
-        raise ValueError(Errors.E232.format(component=name, pieces=pieces))
-
-
-def get_model(nlp: Language, settings: PretrainSettings) -> ContextualModel:
-    """The model of the component that is pretrained."""
-    if settings.component not in nlp.component_names:
-        raise ValueError(
-            Errors.E208.format(component=settings.component, names=nlp.component_names)
-        )
-    component = cast(ContextualEmbedder, nlp.get_pipe(settings.component))
-    return component.model
-
-
-def build_stores(
-    nlp: Language,
-    shim: EmbedderShim,
-    settings: PretrainSettings,
-    output: Path,
-    processes: Processes,
-    *,
-    continues: bool = False,
-) -> list[TokenStore]:
-    """The text to learn from and the held-out text. The first process tokenises for all."""
-    folders = [output / "text" / name for name in ("train", "held_out")]
-    build = partial(build_token_store, nlp=nlp, pieces=shim.pieces, n_workers=settings.n_workers)
-    if processes.is_first:
-        check = partial(check_text, output=output) if continues else None
-        build(settings.train, folder=folders[0], check=check)
-        build(settings.held_out, folder=folders[1])
-    processes.wait()
-    return [TokenStore.open(folder) for folder in folders]
-
-
-def build_task(
-    shim: EmbedderShim, settings: PretrainSettings, store: TokenStore, held_out: TokenStore
-) -> Task:
-    """The task, with an objective that is stored beside the encoder."""
-    encoder = shim.embedder.encoder
-    task = settings.objective(
-        encoder, shim.pieces, store=store, held_out=held_out, seed=settings.seed
-    )
-    task.objective.to_empty(device=shim.device)
-    task.objective.reset_parameters()
-    shim.objective = task.objective
-    shim.keeps_objective = True
-    return task
-
-
-def train(
-    task: Task,
-    settings: PretrainSettings,
-    processes: Processes,
-    snapshots: Snapshots,
-    nlp: Language,
-    output: Path,
-    *,
-    resume: bool,
-) -> Trainer:
-    """Take all steps, and show them."""
-    listeners: list[Callable[[Report], None]] = []
-
-    def tell(report: Report) -> None:
-        for listen in listeners:
-            listen(report)
-
-    trainer = Trainer(task, settings, processes, snapshots, on_step=tell)
+def train(trainer: Trainer, nlp: Language, output: Path, *, resume: bool) -> None:
+    """Take all steps, and show them in the first process."""
     damaged = trainer.resume()
-    if not processes.is_first:
+    if not trainer.processes.is_first:
         trainer.run()
-        return trainer
-    monitor = Monitor(output, settings, start=trainer.progress.steps)
-    listeners.append(monitor)
+        return
+    settings = trainer.settings
+    describe_scores: Callable[[], Iterable[str]] = tuple
     if settings.neighbours and settings.parallel != "fsdp":
-        neighbours = Neighbours(get_model(nlp, settings), nlp, settings)
-
-        def show(report: Report) -> None:
-            if report.scores is not None:
-                for line in neighbours.describe():
-                    monitor.show(line)
-
-        listeners.append(show)
-    for name in damaged:
-        monitor.show(Errors.W020.format(name=name))
-    if trainer.progress.steps:
-        monitor.show(f"resumed after step {trainer.progress.steps}")
-    else:
-        if resume:
-            monitor.show(f"no checkpoint in {snapshots.folder}: begins anew")
-        on_cpu = processes.device.type == "cpu"
-        if settings.precision == "bf16" and on_cpu and not has_bf16_products():
-            monitor.show(Errors.W021)
+        describe_scores = Neighbours(get_model(nlp, settings), nlp, settings).format_lines
+    start = trainer.progress.steps
+    monitor = Monitor(output, settings, start=start, describe_scores=describe_scores)
+    for line in list_notices(trainer, damaged, resume=resume):
+        monitor.show(line)
     try:
-        trainer.run()
+        trainer.run(monitor)
     finally:
         monitor.close()
     plot_log(output)
-    return trainer
+
+
+def list_notices(trainer: Trainer, damaged: list[str], *, resume: bool) -> Iterator[str]:
+    """Tell at the beginning from where a run goes on, and how."""
+    yield from (Errors.W020.format(name=name) for name in damaged)
+    if trainer.progress.steps:
+        yield f"resumed after step {trainer.progress.steps}"
+        return
+    if resume:
+        yield f"no checkpoint in {trainer.checkpoints.folder}: begins anew"
+    on_cpu = trainer.processes.device.type == "cpu"
+    if trainer.settings.precision == "bf16" and on_cpu and not has_bf16_products():
+        yield Errors.W021
+
+
+def write_weights(
+    trainer: Trainer, nlp: Language, config: Config, output: Path, stores: list[TokenStore]
+) -> Language | None:
+    """Write `model-last.bin`, and return the pipeline with these weights, in the first process."""
+    settings, task = trainer.settings, trainer.task
+    weights = gather_weights(trainer.module)
+    if not trainer.processes.is_first:
+        return None
+    if settings.parallel == "fsdp":  # this process has but a part of each parameter
+        nlp = build_pipeline(config, settings)
+        task = build_task(nlp, settings, *stores)
+    task.module.load_state_dict(weights)
+    task.module.eval()
+    get_shim(nlp, settings).weights_changed()
+    with replacing(output / "model-last.bin") as temporary:
+        temporary.write_bytes(get_model(nlp, settings).to_bytes())
+    return nlp

@@ -25,8 +25,8 @@ MAY_CHANGE = {
 }
 
 
-def check_continuation(config: Config, output: Path, *, resume: bool) -> None:
-    """Refuse to write over a run, or to go on with another config."""
+def validate_config(config: Config, output: Path, *, resume: bool) -> None:
+    """Raise E207 if a run would be written over, E209 if it would go on with another config."""
     if not resume:
         raise ValueError(Errors.E207.format(path=output))
     before = load_config(output / "config.cfg", interpolate=True)
@@ -44,17 +44,17 @@ def check_continuation(config: Config, output: Path, *, resume: bool) -> None:
 
 
 def leave_out_path(section: dict[str, Any]) -> dict[str, Any]:
-    """The section without the place of its text, whose contents are compared with BASIS."""
+    """Leave out where the text is: its contents are compared, in BASIS."""
     train = section.get("train")
     if not isinstance(train, dict):
         return section
     return {**section, "train": {key: value for key, value in train.items() if key != "path"}}
 
 
-def check_basis(
+def validate_basis(
     store: TokenStore, pieces: Pieces, objective: Objective, output: Path, *, continues: bool
 ) -> None:
-    """Refuse to go on with other types, pieces or targets: rows of weights would change places.
+    """Raise E230 for other types, pieces or targets: rows of weights would change places.
 
     store: of the text to learn from. output: the run's folder, where this is noted at the
     beginning. continues: whether there are checkpoints.
@@ -70,15 +70,14 @@ def check_basis(
         write_json(output / BASIS, now)
 
 
-def check_text(folder: Path, output: Path) -> None:
-    """Refuse another text to learn from before it takes the place of that of a run. folder: with
-    the arrays of its store."""
+def validate_text(folder: Path, output: Path) -> None:
+    """Raise E230 for another text before it replaces that of a run. folder: of its new store."""
     if (output / BASIS).exists():
         compare({TEXT: digest_arrays(folder)}, output)
 
 
 def compare(now: dict[str, str], output: Path) -> None:
-    """Digests with those that a run was begun with."""
+    """Raise E230 for digests that differ from those that a run was begun with."""
     before = json.loads((output / BASIS).read_text(encoding="utf8"))
     changed = [name for name, digest in now.items() if before.get(name) != digest]
     if changed:

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 
 from ..errors import Errors
 from ..files import compute_checksum
-from .process_group import Processes
+from .distributed import Processes
 from .tasks.task import Carried, Stream
 
 CHECKSUMS = "checksums.json"
@@ -48,8 +48,14 @@ class Progress(NamedTuple):
     scaler: Mapping[str, Any] = {}
 
 
-class Snapshots:
-    """The checkpoints of a run. n_shards: in all processes together."""
+class RunCheckpoints:
+    """The checkpoints of a run. n_shards: in all processes together. keep: the last ones.
+
+    Example:
+        checkpoints = RunCheckpoints(folder, processes, n_shards=1, keep=2)
+        path = checkpoints.save(progress, module, optimizer, shards)
+        progress, shards = checkpoints.load(path, module, optimizer, shards)
+    """
 
     def __init__(self, folder: Path, processes: Processes, *, n_shards: int, keep: int) -> None:
         self.folder = folder
@@ -89,12 +95,13 @@ class Snapshots:
         return path
 
     def list_paths(self) -> list[Path]:
-        """Checkpoints that were finished, the last one last."""
+        """List checkpoints that were finished, the last one last."""
         return sorted(p for p in self.folder.glob("step-*") if p.suffix != ".tmp")
 
     def find_last(self) -> tuple[Path | None, list[str]]:
-        """The last checkpoint that is not damaged, None if there are none at all, and the names
-        of those after it, which are.
+        """Find the last checkpoint that is not damaged, and the names of damaged ones after it.
+
+        Returns None and no names if there are no checkpoints; raises E231 if all are damaged.
 
         The first process looks, and sets damaged ones aside under other names: else they would
         count as later than those which are still to come.
@@ -119,37 +126,42 @@ class Snapshots:
             damaged.append(path)
         return "", [path.name for path in damaged]
 
-    def check_shards(self) -> None:
-        """Refuse checkpoints of another number of shards, as far as that can be read."""
+    def validate_shards(self) -> None:
+        """Raise E204 if the last checkpoint that can be read has another number of shards."""
         for path in reversed(self.list_paths()):
             try:
-                found = json.loads((path / PROGRESS).read_text(encoding="utf8"))["n_shards"]
-            except (OSError, ValueError, KeyError):
+                self._read_progress(path)
+            except (OSError, KeyError, json.JSONDecodeError, UnicodeDecodeError):
                 continue
-            if found == self.n_shards:
-                return
-            raise ValueError(Errors.E204.format(path=path, found=found, expected=self.n_shards))
+            return
 
-    def load(
-        self, path: Path, module: nn.Module, optimizer: Optimizer, shards: Sequence[Shard]
-    ) -> tuple[Progress, list[Shard]]:
-        """Take everything from a checkpoint. Returns how far it had come, and the shards."""
+    def _read_progress(self, path: Path) -> Progress:
         found = json.loads((path / PROGRESS).read_text(encoding="utf8"))
         n_shards = found.pop("n_shards")
         if n_shards != self.n_shards:
             raise ValueError(Errors.E204.format(path=path, found=n_shards, expected=self.n_shards))
+        return Progress(**found)
+
+    def load(
+        self, path: Path, module: nn.Module, optimizer: Optimizer, shards: Sequence[Shard]
+    ) -> tuple[Progress, list[Shard]]:
+        """Take everything from a checkpoint. Returns how far it had come, and the shards.
+
+        Raises E204 if it has another number of shards.
+        """
+        progress = self._read_progress(path)
         model, optimizer_state = get_state_dict(module, optimizer)
         state = {"model": model, "optimizer": optimizer_state}
         with expecting_one_process():
             load_states(state, checkpoint_id=path / "model")
         set_state_dict(module, optimizer, model_state_dict=model, optim_state_dict=optimizer_state)
         loaded = [unpack_shard(path, shard, self.processes.device) for shard in shards]
-        return Progress(**found), loaded
+        return progress, loaded
 
 
 @contextmanager
 def expecting_one_process() -> Iterator[None]:
-    """PyTorch warns where there is no process group, which is as it should be here."""
+    """Hide PyTorch's warning that there is no process group: here there need be none."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")
         yield
@@ -160,7 +172,7 @@ def shard_name(number: int) -> str:
 
 
 def pack_shard(shard: Shard) -> dict[str, Tensor]:
-    """Everything about a shard as tensors."""
+    """Put everything about a shard into tensors."""
     stream = {
         f"stream.{name}": torch.from_numpy(np.array(value, ndmin=1))
         for name, value in shard.stream.state().items()
@@ -170,7 +182,7 @@ def pack_shard(shard: Shard) -> dict[str, Tensor]:
 
 
 def unpack_shard(path: Path, shard: Shard, device: torch.device) -> Shard:
-    """The shard as `pack_shard` has stored it."""
+    """Read the shard that `pack_shard` has stored."""
     tensors = load_file(path / shard_name(shard.number))
     shapes = {name: value.shape for name, value in shard.stream.state().items()}
     shard.stream.load_state(
@@ -181,7 +193,7 @@ def unpack_shard(path: Path, shard: Shard, device: torch.device) -> Shard:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether all files of a checkpoint are as they were written; others are no part of it."""
+    """Tell whether the files of a checkpoint are as they were written, whatever else is there."""
     try:
         expected = json.loads((path / CHECKSUMS).read_text(encoding="utf8"))
         return all(compute_checksum(path / name) == found for name, found in expected.items())
@@ -190,7 +202,7 @@ def is_whole(path: Path) -> bool:
 
 
 def compute_checksums(folder: Path) -> dict[str, str]:
-    """The checksum of each file of a folder, by its name there, but for the checksums' own."""
+    """Compute the checksum of each file of a folder by its name there, but for CHECKSUMS itself."""
     return {
         str(path.relative_to(folder)): compute_checksum(path)
         for path in sorted(folder.rglob("*"))

@@ -1,44 +1,24 @@
 """The [pretrain] section of a config."""
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Protocol
+from typing import Any
 
 from spacy.util import registry
 from thinc.api import Config
 from torch import nn
 from torch.optim import Optimizer
 
-from ..encoders import Encoder
 from ..errors import Errors
-from ..pieces.base import Pieces
-from .tasks.task import Task
+from ..schedules import StepFunction, as_function
+from .tasks.task import BuildTask
 from .text.corpus import TextCorpus
-from .text.token_store import TokenStore
 
 SECTION = "pretrain"
 PRECISIONS = ("fp32", "bf16", "fp16")
 PARALLEL = ("ddp", "fsdp")
 
 BuildOptimizer = Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer]
-
-
-class BuildTask(Protocol):
-    """What `[pretrain.objective]` makes."""
-
-    def check(self, encoder: Encoder, pieces: Pieces) -> None:
-        """Refuse an encoder or pieces that cannot be trained so, before any text is read."""
-
-    def __call__(
-        self,
-        encoder: Encoder,
-        pieces: Pieces,
-        *,
-        store: TokenStore,
-        held_out: TokenStore,
-        seed: int,
-    ) -> Task: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +29,7 @@ class PretrainSettings:
     objective: what is learned, and the size of a micro-batch: `spacy-ctxemb.PretrainBiLM.v1` or
         `spacy-ctxemb.PretrainMaskedLM.v1`.
     optimizer: `spacy-ctxemb.AdamW.v1` or `spacy-ctxemb.Adagrad.v1`.
-    learn_rate: a schedule of Thinc's, or a number.
+    learn_rate: from the step; in a config a schedule of Thinc's, or a number.
     max_steps: steps in all. One step reads `accumulate` micro-batches in each process.
     component: the name of the component to pretrain.
     seed: of all that is random.
@@ -67,13 +47,15 @@ class PretrainSettings:
     neighbours: words whose nearest neighbours in context are printed at each evaluation.
     tensorboard: whether to log to OUTPUT/tensorboard. wandb_project: of Weights & Biases; null
         for none. Both through their own packages.
+
+    Raises E201 for a number that is too low, E202 for an unknown precision or parallel.
     """
 
     train: TextCorpus
     held_out: TextCorpus
     objective: BuildTask
     optimizer: BuildOptimizer
-    learn_rate: "LearningRates"
+    learn_rate: StepFunction
     max_steps: int
     component: str = "ctxemb"
     seed: int = 0
@@ -94,32 +76,24 @@ class PretrainSettings:
         least = {"max_steps": 1, "accumulate": 1, "eval_every": 1, "checkpoint_every": 1}
         least |= {"keep_checkpoints": 2, "n_workers": 1, "grad_clip": 0}
         for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise ValueError(
-                    Errors.E201.format(name=name, value=getattr(self, name), least=bound)
-                )
+            value = getattr(self, name)
+            if not value >= bound:
+                raise ValueError(Errors.E201.format(name=name, value=value, least=bound))
         for name, options in (("precision", PRECISIONS), ("parallel", PARALLEL)):
-            if getattr(self, name) not in options:
-                raise ValueError(
-                    Errors.E202.format(name=name, value=getattr(self, name), options=list(options))
-                )
-
-
-class LearningRates:
-    """The learning rate of each step. source: a number, or a schedule, which gives them all."""
-
-    def __init__(self, source: float | Iterable[float]) -> None:
-        self._rest = iter(itertools.repeat(source) if isinstance(source, int | float) else source)
-        self._known: list[float] = []
-
-    def __getitem__(self, step: int) -> float:
-        n_missing = step + 1 - len(self._known)
-        self._known.extend(float(rate) for rate in itertools.islice(self._rest, max(n_missing, 0)))
-        return self._known[min(step, len(self._known) - 1)]
+            value = getattr(self, name)
+            if value not in options:
+                raise ValueError(Errors.E202.format(name=name, value=value, options=list(options)))
 
 
 def read_settings(config: Config) -> PretrainSettings:
-    """Resolve the [pretrain] section of a config without variables."""
+    """Resolve the [pretrain] section of a config without variables.
+
+    Raises E200 if there is none, E203 for unknown and missing settings.
+
+    Example:
+        settings = read_settings(load_config("pretrain.cfg").interpolate())
+        settings.learn_rate(0)
+    """
     if SECTION not in config:
         raise ValueError(Errors.E200.format(sections=sorted(config)))
     section: dict[str, Any] = config[SECTION]
@@ -131,5 +105,5 @@ def read_settings(config: Config) -> PretrainSettings:
         raise ValueError(Errors.E203.format(unknown=unknown, missing=missing, known=sorted(known)))
     resolved = registry.resolve({SECTION: section})[SECTION]
     resolved["neighbours"] = tuple(resolved.get("neighbours", ()))
-    resolved["learn_rate"] = LearningRates(resolved["learn_rate"])
+    resolved["learn_rate"] = as_function(resolved["learn_rate"])
     return PretrainSettings(**resolved)

@@ -23,30 +23,26 @@ from thinc.api import Model, Ops
 from torch import Tensor
 
 from ..errors import Errors
-from ..objectives import BiLMObjective, MaskedLMObjective, Objective
+from ..objectives import BiLMObjective, Objective
 from ..objectives.bilm_loss import N_SPECIAL, build_vocabulary
-from ..objectives.objective import NO_TARGET
-from ..pieces.subwords import SubwordPieces
+from ..objectives.objective import NO_TARGET, Losses, Sums, add_losses
 from ..stack.stack import ALONE, get_members
 from ..thinc_model.embedder_shim import EmbedderShim, find_shims
 from ..thinc_model.model import ContextualModel, set_encoder_dropout
 from ..windows.cut import PieceBatch
 from ..windows.docs import encode_docs
+from .tasks.masked_lm_task import build_objective
 
 ObjectiveModel = Model[list[Doc], float]
 
-#: For one batch of text: nats and targets by name of the objective's losses.
-Scores = dict[str, tuple[float, int]]
-
 
 def build_objective_model(tok2vec: ContextualModel, objective: Objective) -> ObjectiveModel:
-    """Put an objective on an embedder, in the form that `spacy pretrain` trains."""
-    shim = get_pretrained_shim(tok2vec)
-    objective.to_empty(device=shim.device)
-    objective.reset_parameters()
+    """Put an objective on an embedder, in the form that `spacy pretrain` trains.
+
+    Raises what get_pretrained_shim raises.
+    """
+    attach_objective(get_pretrained_shim(tok2vec), objective)
     objective.eval()
-    shim.objective = objective
-    shim.keeps_objective = True
     return Model(
         "ctxemb-pretraining",
         forward,
@@ -57,8 +53,20 @@ def build_objective_model(tok2vec: ContextualModel, objective: Objective) -> Obj
     )
 
 
+def attach_objective(shim: EmbedderShim, objective: Objective) -> None:
+    """Give an objective its first weights, and store it beside the encoder from now on."""
+    objective.to_empty(device=shim.device)
+    objective.reset_parameters()
+    shim.objective = objective
+    shim.keeps_objective = True
+
+
 def get_pretrained_shim(tok2vec: ContextualModel) -> EmbedderShim:
-    """The embedder to pretrain, ready for an objective."""
+    """Get the embedder to pretrain.
+
+    Raises E133 for a Stack of several, E032 for a model without exactly one embedder, E007 if its
+    pieces have no vocabulary.
+    """
     members = list(get_members(tok2vec))
     if members != [ALONE]:
         raise RuntimeError(Errors.E133.format(members=members))
@@ -71,40 +79,46 @@ def get_pretrained_shim(tok2vec: ContextualModel) -> EmbedderShim:
 
 
 def init(model: ObjectiveModel, X: Any = None, Y: Any = None) -> None:
-    """The embedder was initialised before its objective was made."""
+    """Do nothing: the embedder was initialised before its objective was made."""
 
 
 def forward(
     model: ObjectiveModel, docs: list[Doc], is_train: bool
 ) -> tuple[float, Callable[[float], list[Doc]]]:
-    """The sum of negative log-likelihoods of a batch of documents, in nats."""
+    """Compute the sum of negative log-likelihoods of a batch of documents, in nats."""
     tok2vec = model.get_ref("tok2vec")
     (shim,) = find_shims(tok2vec)
     set_encoder_dropout(tok2vec)
     with shim.training_mode() if is_train else nullcontext():
-        scores = run(shim, docs, model.attrs["rng"], is_train=is_train)
+        scores = score_docs(shim, docs, model.attrs["rng"], is_train=is_train)
     return math.fsum(nll for nll, _ in scores.values()) / max(len(scores), 1), backprop
 
 
 def backprop(d_loss: float) -> list[Doc]:
-    """Gradients were computed in the forward pass, batch by batch."""
+    """Do nothing: gradients were computed in the forward pass, batch by batch."""
     return []
 
 
 def get_loss(ops: Ops, docs: Iterable[Doc], loss: float) -> tuple[float, float]:
-    """Called by `spacy pretrain` between the passes."""
+    """Return the loss and its gradient, as `spacy pretrain` asks for between the passes."""
     return loss, 1.0
 
 
-def evaluate(shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator) -> Scores:
-    """Nats and targets of a batch of documents, full softmax, no dropout."""
-    return run(shim, docs, rng, is_train=False)
+def evaluate(shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator) -> Sums:
+    """Compute nats and targets of documents by name, with the full softmax and without dropout.
+
+    Raises E033 if a loss is not finite.
+    """
+    return score_docs(shim, docs, rng, is_train=False)
 
 
-def run(
+def score_docs(
     shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator, *, is_train: bool
-) -> Scores:
-    """Score documents; when training, leave the gradient of the mean loss in parameters."""
+) -> Sums:
+    """Add up the losses of documents; in training, leave the gradient of the mean in parameters.
+
+    Raises E033 if a loss is not finite outside training.
+    """
     objective, pieces, windowing = shim.objective, shim.pieces, shim.windowing
     assert objective is not None
     encoded = encode_docs(docs, pieces, split_sentences=windowing.split_sentences)
@@ -116,13 +130,13 @@ def run(
     boundaries = np.array(begin, dtype=np.int32), np.array(end, dtype=np.int32)
     outputs = encoded.cut(targets, boundaries, windowing.windowing)
     n_targets = int((targets != NO_TARGET).sum())
-    scores: Scores = {}
+    sums: Sums = {}
     for source, target in zip(inputs.batches, outputs.batches, strict=True):
         with torch.set_grad_enabled(is_train):
-            for name, nll, n in score_batch(shim, objective, source, target, n_targets):
-                total, count = scores.get(name, (0.0, 0))
-                scores[name] = total + nll, count + n
-    return scores
+            losses = score_batch(shim, objective, source, target, n_targets)
+        if losses is not None:
+            add_losses(sums, losses)
+    return sums
 
 
 def score_batch(
@@ -131,8 +145,9 @@ def score_batch(
     source: PieceBatch,
     target: PieceBatch,
     n_targets: int,
-) -> list[tuple[str, float, int]]:
-    """One batch of windows, forward and, with gradients enabled, backward."""
+) -> Losses | None:
+    """Run one batch of windows forward and, with gradients enabled, backward. None where a loss
+    in training is not finite: else the loss that spaCy reports would never be finite again."""
     mask = source.mask.to(shim.device)
     targets = torch.where(find_owned_steps(target), target.ids, NO_TARGET)
     with shim.embedder.cast_products():
@@ -143,15 +158,15 @@ def score_batch(
         if not torch.is_grad_enabled():
             raise RuntimeError(Errors.E033.format(loss=float(total.detach())))
         shim.spoil_update()
-        return []  # else the loss that spaCy reports would never be finite again
+        return None
     if torch.is_grad_enabled() and n_targets:
         (total / n_targets * shim.scale).backward()
-    return [(name, float(nll.detach()), losses.n_targets[name]) for name, nll in losses.nll.items()]
+    return losses
 
 
 def find_owned_steps(batch: PieceBatch) -> Tensor:
-    """Steps to predict: the pieces a window owns, so that none is predicted twice where windows
-    overlap, and its boundaries where it owns the piece beside them. (B, T)"""
+    """Find the steps to predict: the pieces that a window owns, so that none is predicted twice
+    where windows overlap, and its boundaries where it owns the piece beside them. (B, T)"""
     is_owned = torch.zeros(int(batch.mask.sum()), dtype=torch.bool)  # (N,)
     is_owned[batch.rows] = True
     owned = torch.zeros_like(batch.mask).masked_scatter(batch.mask, is_owned)
@@ -162,8 +177,10 @@ def find_owned_steps(batch: PieceBatch) -> Tensor:
 
 
 def read_pretraining(config_path: Path) -> tuple[Language, dict[str, Any]]:
-    """The pipeline of a config of `spacy pretrain` or of `ctxemb pretrain`, and what says which
-    model of it is pretrained."""
+    """Build the pipeline of a config of `spacy pretrain` or of `ctxemb pretrain`.
+
+    Returns it with the section that says which model is pretrained. Raises E049 without one.
+    """
     config = load_config(config_path)
     section = config.pop("pretrain", {}) or config.get("pretraining", {})
     if "component" not in section:
@@ -172,9 +189,14 @@ def read_pretraining(config_path: Path) -> tuple[Language, dict[str, Any]]:
 
 
 def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> EmbedderShim:
-    """The embedder and the objective that pretraining saved.
+    """Load the embedder and the objective that pretraining saved.
 
-    nlp, pretraining: see read_pretraining. path: one of the model*.bin files.
+    nlp, pretraining: see read_pretraining. path: one of the model*.bin files. Raises E035 if it
+    has no objective.
+
+    Example:
+        nlp, section = read_pretraining(Path("bilm.cfg"))
+        shim = load_pretrained(nlp, section, Path("pretraining/model-last.bin"))
     """
     tok2vec = get_tok2vec_ref(nlp, pretraining)
     shim = get_pretrained_shim(tok2vec)
@@ -231,20 +253,10 @@ def build_masked_lm_objective(
         shim = get_pretrained_shim(tok2vec)
         if not any(word for words in read_words(corpus, vocab) for word in words):
             raise RuntimeError(Errors.E034)
-        encoder, pieces = shim.embedder.encoder, shim.pieces
-        if not isinstance(pieces, SubwordPieces):
-            raise RuntimeError(
-                Errors.E030.format(
-                    objective="MaskedLMObjective",
-                    wanted="Transformer",
-                    found=type(encoder).__name__,
-                )
-            )
-        objective = MaskedLMObjective(
-            encoder,
-            mask_id=pieces.mask_id,
-            special_ids=pieces.special_ids,
-            n_pieces=pieces.n_trained,
+        objective = build_objective(
+            shim.embedder.encoder,
+            shim.pieces,
+            "MaskedLMObjective",
             share=share,
             whole_words=whole_words,
             spans=spans,
@@ -257,7 +269,7 @@ def build_masked_lm_objective(
 def read_words(
     corpus: Callable[[Language], Iterable[Example]], vocab: Vocab
 ) -> Iterator[list[str]]:
-    """The words of each document, as the language's own tokenizer splits them."""
+    """Read the words of each document, as the language's own tokenizer splits them."""
     nlp = get_lang_class(vocab.lang)(vocab=vocab)
     for eg in corpus(nlp):
         yield [token.text for token in eg.reference if not token.is_space]

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,9 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 
 from ..errors import Errors
-from ..objectives.objective import Losses, to_perplexity
-from .distributed_model import distribute, without_synchronisation
-from .process_group import Processes
-from .run_checkpoints import Progress, Shard, Snapshots
+from ..objectives.objective import Losses, Sums, add_losses, to_perplexity
+from .distributed import Processes, distribute, without_synchronisation
+from .run_checkpoints import Progress, RunCheckpoints, Shard
 from .settings import PretrainSettings
 from .tasks.task import Batch, StepOutput, Task
 
@@ -30,7 +29,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Report:
-    """Of one step or, in `scores`, of an evaluation after it.
+    """Reports a step and, in `scores`, an evaluation after it.
 
     losses: mean nats of a target, by name. words: read so far by all processes. seconds: since
     this process began to train, and n_words: read by all processes in that time.
@@ -47,9 +46,12 @@ class Report:
 
 
 class Trainer:
-    """A task on its way through its steps.
+    """Takes a task through its steps.
 
-    on_step: is given a Report after each step, in the first process.
+    Example:
+        trainer = Trainer(task, settings, processes, checkpoints)
+        trainer.resume()
+        trainer.run(on_step=print)
     """
 
     def __init__(
@@ -57,14 +59,12 @@ class Trainer:
         task: Task,
         settings: PretrainSettings,
         processes: Processes,
-        snapshots: Snapshots,
-        on_step: Callable[[Report], None],
+        checkpoints: RunCheckpoints,
     ) -> None:
         self.task = task
         self.settings = settings
         self.processes = processes
-        self.snapshots = snapshots
-        self.on_step = on_step
+        self.checkpoints = checkpoints
         self.progress = Progress()
         self.n_skipped = 0
         task.module.to(processes.device)
@@ -79,18 +79,24 @@ class Trainer:
         ]
 
     def resume(self) -> list[str]:
-        """Go on from the last checkpoint that is whole. Returns the names of damaged ones."""
-        path, damaged = self.snapshots.find_last()
+        """Go on from the last checkpoint that is whole. Returns the names of damaged ones.
+
+        Raises E231 if all are damaged, E204 for one of another number of shards.
+        """
+        path, damaged = self.checkpoints.find_last()
         if path is not None:
-            self.progress, self.shards = self.snapshots.load(
+            self.progress, self.shards = self.checkpoints.load(
                 path, self.module, self.optimizer, self.shards
             )
             if self.progress.scaler:
                 self.scaler.load_state_dict(dict(self.progress.scaler))
         return damaged
 
-    def run(self) -> None:
-        """Take all steps that are left. Ends with a checkpoint."""
+    def run(self, on_step: Callable[[Report], None] = lambda report: None) -> None:
+        """Take all steps that are left, and end with a checkpoint.
+
+        on_step: is given a Report after each step. Raises E205 if steps are never finite.
+        """
         settings = self.settings
         start, words_before = time.monotonic(), self.progress.words
         self.module.train()
@@ -100,29 +106,27 @@ class Trainer:
             words = self.progress.words + n_words
             self.progress = Progress(step + 1, words, self.scaler.state_dict())
             is_last = step + 1 == settings.max_steps
-            scores = None
-            if is_last or (step + 1) % settings.eval_every == 0:
-                scores = self.evaluate()
-            self.on_step(
+            is_evaluated = is_last or (step + 1) % settings.eval_every == 0
+            on_step(
                 Report(
                     step=step + 1,
-                    words=self.progress.words,
+                    words=words,
                     losses=losses,
-                    learn_rate=settings.learn_rate[step],
+                    learn_rate=settings.learn_rate(step),
                     grad_norm=grad_norm,
                     seconds=time.monotonic() - start,
-                    n_words=self.progress.words - words_before,
-                    scores=scores,
+                    n_words=words - words_before,
+                    scores=self.evaluate() if is_evaluated else None,
                 )
             )
             if is_last or (step + 1) % settings.checkpoint_every == 0:
-                self.snapshots.save(self.progress, self.module, self.optimizer, self.shards)
+                self.checkpoints.save(self.progress, self.module, self.optimizer, self.shards)
 
     def take_step(self, step: int) -> tuple[dict[str, float], float, int]:
-        """One change of the weights. Returns losses, the norm of the gradients, and words read."""
+        """Change the weights once. Returns losses, the norm of the gradients, and words read."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learn_rate[step]
-        sums: dict[str, tuple[float, float]] = {}
+            group["lr"] = self.settings.learn_rate(step)
+        sums: Sums = {}
         n_words = 0
         outputs = []
         for i, shard in enumerate(self.shards):
@@ -132,9 +136,7 @@ class Trainer:
             with nullcontext() if is_last else without_synchronisation(self.module):
                 losses, carried = self.backpropagate(batch, shard, step)
             outputs.append(shard._replace(carried=carried))
-            for name, nll in losses.nll.items():
-                total, n = sums.get(name, (0.0, 0.0))
-                sums[name] = total + float(nll.detach()), n + losses.n_targets[name]
+            add_losses(sums, losses)
         grad_norm = self.change_weights()
         if math.isfinite(grad_norm):  # what is not would never be finite again
             self.shards = outputs
@@ -145,14 +147,17 @@ class Trainer:
 
     def backpropagate(self, batch: Batch, shard: Shard, step: int) -> StepOutput:
         """Add the gradient of one micro-batch's loss."""
-        with self._drawing(step, shard.number), self._casting():
+        # Of dropout and of samples: random numbers that depend on nothing else.
+        seeds = np.random.SeedSequence([self.settings.seed, step, shard.number])
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
+        with self._cast_products():
             output: StepOutput = self.module(batch, shard.carried)
-            loss = weigh(output.losses, self.task.loss_weights) / len(self.shards)
+            loss = weighted_mean(output.losses, self.task.loss_weights) / len(self.shards)
         self.scaler.scale(loss).backward()
         return output
 
     def change_weights(self) -> float:
-        """One step of the optimizer, unless a gradient is not finite. Returns their norm."""
+        """Take a step of the optimizer, unless a gradient is not finite. Returns their norm."""
         self.scaler.unscale_(self.optimizer)
         limit = self.settings.grad_clip or math.inf
         measured = clip_grad_norm_(self.module.parameters(), limit, foreach=True)
@@ -171,7 +176,7 @@ class Trainer:
         return norm
 
     def evaluate(self) -> dict[str, float]:
-        """Scores on held-out text, in all processes."""
+        """Compute scores on held-out text, in all processes."""
         self.module.eval()
         if self.settings.parallel == "fsdp":  # no process can compute without the others
             sums = self.task.evaluate(0, 1)
@@ -183,30 +188,23 @@ class Trainer:
     def _to_device(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: tensor.to(self.processes.device) for name, tensor in tensors.items()}
 
-    @contextmanager
-    def _drawing(self, step: int, shard: int) -> Iterator[None]:
-        """Random numbers, of dropout and of samples, that depend on nothing else."""
-        seeds = np.random.SeedSequence([self.settings.seed, step, shard])
-        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
-        yield
-
-    def _casting(self) -> AbstractContextManager[Any]:
+    def _cast_products(self) -> AbstractContextManager[Any]:
         dtype = DTYPES.get(self.settings.precision)
         if dtype is None:
             return nullcontext()
         return torch.autocast(self.processes.device.type, dtype)
 
 
-def weigh(losses: Losses, weights: Mapping[str, float]) -> Tensor:
-    """The loss of a micro-batch: means over targets, weighted."""
+def weighted_mean(losses: Losses, weights: Mapping[str, float]) -> Tensor:
+    """Compute the loss of a micro-batch: the weighted sum of means over targets."""
     means = [
         weights[name] * nll / max(losses.n_targets[name], 1) for name, nll in losses.nll.items()
     ]
     return torch.stack(means).sum()
 
 
-def summarise(sums: dict[str, tuple[float, float]]) -> dict[str, float]:
-    """Perplexities of losses, their mean's where there are several, and accuracies."""
+def summarise(sums: Sums) -> dict[str, float]:
+    """Compute perplexities of losses, that of their mean if they are several, and accuracies."""
     means = {name: total / max(n, 1.0) for name, (total, n) in sums.items()}
     losses = {name: mean for name, mean in means.items() if not name.endswith("accuracy")}
     scores = {f"perplexity_{name}": to_perplexity(mean) for name, mean in losses.items()}

@@ -6,8 +6,8 @@ from ..embedder.embedder import Embedder
 from ..embedder.layer_mix import BuildMix
 from ..encoders import Encoder
 from ..finetuning.frozen_layers import LayerTraining
-from ..finetuning.unfreezing import Schedule, as_function
 from ..pieces.base import Pieces
+from ..schedules import Schedule, as_function
 from ..windows.cut import N_BOUNDARIES, Windowing
 from ..windows.docs import DocWindowing
 from .model import ContextualModel, build_tok2vec

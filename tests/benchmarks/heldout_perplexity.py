@@ -22,7 +22,7 @@ from typing import Any
 
 import typer
 
-from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMTask
+from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMTask, PretrainBiLM
 from spacy_ctxemb.pretraining.trainer import summarise
 
 from .pretrained_runs import Loaded, Run, load_bilm
@@ -64,16 +64,13 @@ def main(
 
 
 def evaluate(bilm: Loaded, *, carries_state: bool, device: str = "cpu") -> Sums:
-    """Nats and targets by direction. carries_state: see BiLMTask."""
+    """Nats and targets by direction. carries_state: see PretrainBiLM."""
     task = BiLMTask(
         bilm.encoder,
         bilm.objective,
+        PretrainBiLM(n_rows=1, n_steps=N_STEPS, carries_state=carries_state),
         text=bilm.text,
         held_out=bilm.text,
-        n_rows=1,
-        n_steps=N_STEPS,
-        max_sentences=1,
-        carries_state=carries_state,
         seed=0,
     )
     task.module.to(device).eval()

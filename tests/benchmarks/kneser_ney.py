@@ -27,7 +27,7 @@ import numpy as np
 import typer
 
 from spacy_ctxemb.objectives.bilm_loss import BEGIN, END, UNKNOWN
-from spacy_ctxemb.pretraining.tasks.bilm_task import DIRECTIONS
+from spacy_ctxemb.pretraining.tasks.bilm_batches import DIRECTIONS
 from spacy_ctxemb.pretraining.text.shuffle import block_shuffle
 from spacy_ctxemb.pretraining.text.word_streams import Units, make_units
 

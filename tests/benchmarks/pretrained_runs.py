@@ -21,8 +21,7 @@ from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.run_checkpoints import expecting_one_process
 from spacy_ctxemb.pretraining.settings import SECTION
 from spacy_ctxemb.pretraining.tasks.bilm_batches import BiLMText, choose_vocabulary
-from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMModule
-from spacy_ctxemb.pretraining.tasks.registered import build_pretrain_bilm
+from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMModule, PretrainBiLM
 from spacy_ctxemb.pretraining.text.corpus import TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
 from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, find_shims
@@ -37,7 +36,7 @@ class Run:
         self.folder = folder
         self.config: Config = load_config(folder / "config.cfg", interpolate=True)
         self.settings: dict[str, Any] = self.config[SECTION]
-        defaults = inspect.signature(build_pretrain_bilm).parameters
+        defaults = inspect.signature(PretrainBiLM).parameters
         #: Of PretrainBiLM, with the defaults that the config leaves out.
         self.objective = {
             name: self.settings["objective"].get(name, parameter.default)

@@ -27,11 +27,11 @@ from spacy.util import load_config, registry
 from spacy_ctxemb.encoders import BiLM, TransformerEncoder
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
 from spacy_ctxemb.pieces.characters import CharacterPieces
+from spacy_ctxemb.pretraining.distributed import Processes
 from spacy_ctxemb.pretraining.optimizers import build_adamw
-from spacy_ctxemb.pretraining.process_group import Processes
-from spacy_ctxemb.pretraining.run_checkpoints import Snapshots
-from spacy_ctxemb.pretraining.settings import SECTION, LearningRates, PretrainSettings
-from spacy_ctxemb.pretraining.tasks.masked_lm_task import MaskedLMTask
+from spacy_ctxemb.pretraining.run_checkpoints import RunCheckpoints
+from spacy_ctxemb.pretraining.settings import SECTION, PretrainSettings
+from spacy_ctxemb.pretraining.tasks.masked_lm_task import MaskedLMTask, PretrainMaskedLM
 from spacy_ctxemb.pretraining.tasks.task import Batch, Task
 from spacy_ctxemb.pretraining.text.corpus import TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
@@ -139,15 +139,15 @@ def build_trainer(task: Task, precision: str, device: torch.device) -> Trainer:
     settings = PretrainSettings(
         train=nothing,
         held_out=nothing,
-        objective=lambda *args, **kwargs: task,
+        objective=PretrainMaskedLM(),  # which is not called
         optimizer=build_adamw(),
-        learn_rate=LearningRates(1e-4),
+        learn_rate=lambda step: 1e-4,
         max_steps=1_000_000,
         precision=precision,
     )
     processes = Processes(0, 1, device)
-    snapshots = Snapshots(Path("unused"), processes, n_shards=1, keep=2)
-    return Trainer(task, settings, processes, snapshots, on_step=lambda report: None)
+    checkpoints = RunCheckpoints(Path("unused"), processes, n_shards=1, keep=2)
+    return Trainer(task, settings, processes, checkpoints)
 
 
 def build_bilm(n_words: int = 1_000_000, n_types: int = 100_000, **changes: Any) -> Contestant:
@@ -188,11 +188,11 @@ def build_bert(n_pieces: int = 200_000, **changes: Any) -> Contestant:
     task = MaskedLMTask(
         encoder,
         objective,
-        boundaries=(begin, end),
+        PretrainMaskedLM(**{name: changes.get(name, value) for name, value in BERT_BATCH.items()}),
+        (begin, end),
         store=store,
         held_out=store,
         seed=0,
-        **{name: changes.get(name, value) for name, value in BERT_BATCH.items()},
     )
     reset(encoder, objective)
     shapes = list_transformer_shapes(encoder)

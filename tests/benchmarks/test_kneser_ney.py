@@ -178,7 +178,7 @@ def test_words_are_the_targets_of_the_bilm(run: tuple[Run, BiLMTask]) -> None:
     laid = lay_out(
         words, Units(np.asarray(found.held_out.sentence_ends)), boundaries, is_backward=False
     )
-    read_ids, predicted = lay_rows(text, range(1), 1)
+    read_ids, predicted = lay_rows(text.store, range(1), 1)
     targets = text.make_batch(read_ids, predicted)["targets"][0].numpy()
     np.testing.assert_array_equal(laid.ids[laid.targets()], targets)
     sums = task.evaluate(0, 1)

@@ -20,9 +20,9 @@ def test_checkpoints_are_compared_as_a_whole(tmp_path: Path) -> None:
     states = []
     for step in range(2):
         trainer.take_step(step)
-        snapshots, module = trainer.snapshots, trainer.module
+        checkpoints, module = trainer.checkpoints, trainer.module
         trainer.progress = trainer.progress._replace(steps=step + 1)
-        snapshots.save(trainer.progress, module, trainer.optimizer, trainer.shards)
+        checkpoints.save(trainer.progress, module, trainer.optimizer, trainer.shards)
         states.append(read_state(last_checkpoint(tmp_path)))
     n_weights = len(trainer.module.state_dict())
     names = [name for name in states[0] if name.startswith("model.")]

@@ -13,7 +13,8 @@ from spacy.language import Language
 from spacy.util import load_model_from_config
 from thinc.api import Adam, Config, Optimizer, registry
 
-from spacy_ctxemb.finetuning.unfreezing import Series, Unfreeze, as_function
+from spacy_ctxemb.finetuning.unfreezing import Unfreeze
+from spacy_ctxemb.schedules import Series, as_function
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import BILM, NER_DATA, blank, examples, initialised, parameters
@@ -82,7 +83,7 @@ def test_a_schedule_that_cannot_be(settings: tuple[int, int, int], message: str)
 
 
 def test_an_empty_series() -> None:
-    with pytest.raises(ValueError, match=r"\[E136\].*: it is empty\. "):
+    with pytest.raises(ValueError, match=r"\[E350\] This schedule has no number"):
         as_function([])
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from spacy_ctxemb.encoders import TransformerEncoder
 from spacy_ctxemb.objectives import OBJECTIVES, MaskedLMObjective
-from spacy_ctxemb.objectives.masked_lm_loss import Corruption, find_words
+from spacy_ctxemb.objectives.masking import Masking, find_words
 from spacy_ctxemb.objectives.objective import NO_TARGET
 
 from ..strategies import ids_P_stretches_W, stretches_W
@@ -52,7 +52,7 @@ def test_corruption_touches_eligible_pieces_only(
 ) -> None:
     ids, starts, lengths = drawn
     before = ids.copy()
-    corruption = Corruption(MASK, SPECIAL, N_PIECES, share, whole_words)
+    corruption = Masking(MASK, SPECIAL, N_PIECES, share, whole_words)
     corrupted, targets = corruption(ids, starts, lengths, np.random.default_rng(seed))
     assert (ids == before).all()
     assert corrupted.dtype == targets.dtype == np.int32
@@ -68,7 +68,7 @@ def test_corruption_touches_eligible_pieces_only(
 @given(drawn=ids_P_stretches_W(N_PIECES), seed=st.integers(0, 1000))
 def test_whole_words_are_chosen_together(drawn: Drawn, seed: int) -> None:
     ids, starts, lengths = drawn
-    corruption = Corruption(MASK, SPECIAL, N_PIECES, 0.5, True)
+    corruption = Masking(MASK, SPECIAL, N_PIECES, 0.5, True)
     _, targets = corruption(ids, starts, lengths, np.random.default_rng(seed))
     for start, n in zip(starts, lengths, strict=True):
         eligible = ~np.isin(ids[start : start + n], SPECIAL)
@@ -98,7 +98,7 @@ def test_shares_are_those_of_bert(share: float, whole_words: bool) -> None:
     lengths = rng.integers(0, 4, size=100_000)
     ids = rng.integers(n_special, n_pieces, size=lengths.sum()).astype(np.int32)
     starts = np.cumsum(lengths) - lengths
-    corruption = Corruption(MASK, list(range(n_special)), n_pieces, share, whole_words)
+    corruption = Masking(MASK, list(range(n_special)), n_pieces, share, whole_words)
     corrupted, targets = corruption(ids, starts, lengths, rng)
     chosen = targets != NO_TARGET
     assert chosen.mean() == pytest.approx(share, rel=0.02)
@@ -114,7 +114,7 @@ def test_shares_are_those_of_bert(share: float, whole_words: bool) -> None:
 
 def test_pieces_of_a_word_may_differ_without_whole_words() -> None:
     ids, starts, lengths = np.full(1000, 8, dtype=np.int32), np.arange(500) * 2, np.full(500, 2)
-    corruption = Corruption(MASK, SPECIAL, N_PIECES, 0.5, False)
+    corruption = Masking(MASK, SPECIAL, N_PIECES, 0.5, False)
     _, targets = corruption(ids, starts, lengths, np.random.default_rng(0))
     first, second = (targets != NO_TARGET).reshape(-1, 2).T
     assert 0.4 < (first == second).mean() < 0.6
@@ -232,7 +232,7 @@ def test_json_round_trip() -> None:
     assert OBJECTIVES[objective.kind] is MaskedLMObjective
     again = MaskedLMObjective.from_json(objective.to_json(), encoder)
     again.load_state_dict(objective.state_dict())
-    assert again.corruption == objective.corruption
+    assert again.masking == objective.masking
     ids, targets, mask = draw_batch(encoder)
     layers = encoder(ids, mask)
     assert again(layers, targets, mask).nll == objective(layers, targets, mask).nll
@@ -266,7 +266,7 @@ def test_a_vocabulary_of_special_pieces_alone_is_refused() -> None:
 @given(drawn=ids_P_stretches_W(N_PIECES), seed=st.integers(0, 1000))
 def test_spans_are_of_whole_words(drawn: Drawn, seed: int) -> None:
     ids, starts, lengths = drawn
-    corruption = Corruption(MASK, SPECIAL, N_PIECES, 0.5, False, spans=True)
+    corruption = Masking(MASK, SPECIAL, N_PIECES, 0.5, False, spans=True)
     corrupted, targets = corruption(ids, starts, lengths, np.random.default_rng(seed))
     chosen = targets != NO_TARGET
     assert (targets[chosen] == ids[chosen]).all() and not np.isin(ids[chosen], SPECIAL).any()
@@ -280,7 +280,7 @@ def test_each_span_is_hidden_replaced_or_left_as_a_whole() -> None:
     n = 200_000
     rng = np.random.default_rng(0)
     ids = rng.integers(5, 1005, size=n).astype(np.int32)
-    corruption = Corruption(MASK, list(range(5)), 1005, 0.15, False, spans=True)
+    corruption = Masking(MASK, list(range(5)), 1005, 0.15, False, spans=True)
     corrupted, targets = corruption(ids, np.arange(n), np.ones(n, dtype=np.int64), rng)
     chosen = targets != NO_TARGET
     assert chosen.mean() == pytest.approx(0.15, rel=0.03)
@@ -301,7 +301,7 @@ def test_json_round_trip_with_a_head_for_pairs() -> None:
     )
     again = MaskedLMObjective.from_json(objective.to_json(), encoder)
     again.load_state_dict(objective.state_dict())
-    assert again.corruption.spans
+    assert again.masking.spans
     assert again.next_sentence is not None and objective.next_sentence is not None
     ids, _, mask = draw_batch(encoder)
     top = encoder(ids, mask)[-1]
@@ -314,5 +314,5 @@ def test_what_was_stored_before_these_settings_loads() -> None:
     objective = build_objective(encoder)
     settings = {k: v for k, v in objective.to_json().items() if k not in ("spans", "next_sentence")}
     again = MaskedLMObjective.from_json(settings, encoder)
-    assert again.corruption == objective.corruption
+    assert again.masking == objective.masking
     again.load_state_dict(objective.state_dict())

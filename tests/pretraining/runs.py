@@ -1,7 +1,6 @@
 """Tiny runs of `ctxemb pretrain`."""
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
 
 from spacy_ctxemb.pieces.subwords import WordPieces
-from spacy_ctxemb.pretraining.pretrain import build_pipeline, build_stores, build_task, get_model
-from spacy_ctxemb.pretraining.process_group import Processes
-from spacy_ctxemb.pretraining.run_checkpoints import Snapshots
+from spacy_ctxemb.pretraining.distributed import Processes
+from spacy_ctxemb.pretraining.run_checkpoints import RunCheckpoints
 from spacy_ctxemb.pretraining.settings import read_settings
 from spacy_ctxemb.pretraining.spacy_pretrain import get_pretrained_shim
-from spacy_ctxemb.pretraining.trainer import Report, Trainer
+from spacy_ctxemb.pretraining.task_from_config import build_pipeline, build_stores, build_task
+from spacy_ctxemb.pretraining.trainer import Trainer
 
 from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS, VOCAB_SIZE
 
@@ -74,22 +73,19 @@ def tiny_masked_lm_run(text: Path, **changes: Any) -> Config:
     return load_config(CONFIGS / "pretrain_bert.cfg", overrides=overrides)
 
 
-def build_trainer(
-    config: Config, output: Path, on_step: Callable[[Report], None] = lambda report: None
-) -> Trainer:
+def build_trainer(config: Config, output: Path) -> Trainer:
     """A trainer in this process, at its beginning."""
     settings = read_settings(config.interpolate())
     nlp = build_pipeline(config, settings)
-    shim = get_pretrained_shim(get_model(nlp, settings))
-    stores = build_stores(nlp, shim, settings, output, ONE_PROCESS)
-    task = build_task(shim, settings, *stores)
-    snapshots = Snapshots(
+    stores = build_stores(nlp, settings, output, ONE_PROCESS)
+    task = build_task(nlp, settings, *stores)
+    checkpoints = RunCheckpoints(
         output / "checkpoints",
         ONE_PROCESS,
         n_shards=settings.accumulate,
         keep=settings.keep_checkpoints,
     )
-    return Trainer(task, settings, ONE_PROCESS, snapshots, on_step)
+    return Trainer(task, settings, ONE_PROCESS, checkpoints)
 
 
 def read_state(trainer: Trainer) -> dict[str, torch.Tensor]:

@@ -1,21 +1,41 @@
-"""`python -m spacy ctxemb pretrain` as people run it: in processes of its own."""
+"""`python -m spacy ctxemb pretrain` as people run it, and runs of several processes."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import pytest
 import spacy
 import torch
 from spacy.util import load_config
 
-from ..cli.command import run_well
+from spacy_ctxemb.pretraining.pretrain import pretrain
+
+from ..cli.command import run, run_well
 from .runs import read_weights, tiny_masked_lm_run, tiny_run, write_documents
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As processes of their own have it here, so that sums have the same order."""
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command sets is taken back after a test."""
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +54,38 @@ def command(config: Path, output: Path, *arguments: str, n_processes: int = 1) -
     return [*launcher, "-m", "spacy", "ctxemb", "pretrain", str(config), str(output), *arguments]
 
 
-def run(*arguments: Any, **settings: Any) -> str:
-    done = subprocess.run(
-        command(*arguments, **settings),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def pretrain_here(config: Path, output: Path, **changes: object) -> None:
+    """What the command does, in this process. changes: of [pretrain]."""
+    output.mkdir(exist_ok=True)
+    overrides = {f"pretrain.{name}": value for name, value in changes.items()}
+    loaded = load_config(config, overrides=overrides)
+    pretrain(loaded, output, resume=(output / "checkpoints").exists())
+
+
+def start_process(rank: int, port: int, config: Path, output: Path, changes: object) -> None:
+    """What `torchrun` starts, one of two processes."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    assert isinstance(changes, dict)
+    pretrain_here(config, output, **changes)
+
+
+def pretrain_in_two(config: Path, output: Path, **changes: object) -> None:
+    """The same in two processes, which begin with what this one has imported."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    output.mkdir()
+    # A process that has used a GPU cannot be forked.
+    context = get_context("spawn" if torch.cuda.is_available() else "fork")
+    arguments = (port, config, output, changes)
+    processes = [context.Process(target=start_process, args=(i, *arguments)) for i in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(200)
+        assert process.exitcode == 0
 
 
 def read_losses(output: Path) -> dict[int, dict[str, float]]:
@@ -51,62 +93,74 @@ def read_losses(output: Path) -> dict[int, dict[str, float]]:
     return {row["step"]: row["losses"] for row in rows}
 
 
-@pytest.mark.parametrize(
-    ("objective", "parallel"),
-    [
-        ("bilm", "ddp"),
-        ("masked_lm", "fsdp"),
-        pytest.param("bilm", "fsdp", marks=pytest.mark.slow),
-    ],
-)
-def test_two_processes_learn_as_one_that_accumulates(
-    config: Path, tmp_path: Path, objective: str, parallel: str
-) -> None:
+def assert_alike(one: Path, two: Path) -> None:
+    """Two processes learn as one that accumulates."""
+    losses = read_losses(one)
+    assert list(losses) == list(range(1, 5))
+    assert read_losses(two) == {n: pytest.approx(found, rel=1e-5) for n, found in losses.items()}
+    found = read_weights(two)
+    for name, value in read_weights(one).items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_learn_as_one_that_accumulates(config: Path, tmp_path: Path) -> None:
+    """As `torchrun` starts them."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    pretrain_here(config, one, eval_every=1, max_steps=4, accumulate=2)
+    settings = ["--pretrain.eval_every", "1", "--pretrain.max_steps", "4"]
+    done = subprocess.run(
+        command(config, two, *settings, n_processes=2), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_alike(one, two)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("objective", ["bilm", "masked_lm"])
+def test_processes_may_divide_the_parameters(config: Path, tmp_path: Path, objective: str) -> None:
     if objective == "masked_lm":
         config = tmp_path / "pretrain.cfg"
-        text = write_documents(tmp_path, n_documents=40)
-        tiny_masked_lm_run(text, pretrain__max_steps=6).to_disk(config)
-    settings = ["--pretrain.eval_every", "1"]
-    run(config, tmp_path / "one", *settings, "--pretrain.accumulate", "2")
-    run(config, tmp_path / "two", *settings, "--pretrain.parallel", parallel, n_processes=2)
-    one, two = read_losses(tmp_path / "one"), read_losses(tmp_path / "two")
-    assert list(one) == list(two) == list(range(1, 7))
-    for step, losses in one.items():
-        assert two[step] == pytest.approx(losses, rel=1e-5)
-    for name, value in read_weights(tmp_path / "one").items():
-        torch.testing.assert_close(
-            read_weights(tmp_path / "two")[name], value, rtol=1e-4, atol=1e-5
-        )
+        tiny_masked_lm_run(write_documents(tmp_path, n_documents=40)).to_disk(config)
+    one, two = tmp_path / "one", tmp_path / "two"
+    pretrain_here(config, one, eval_every=1, max_steps=4, accumulate=2)
+    pretrain_in_two(config, two, eval_every=1, max_steps=4, parallel="fsdp")
+    assert_alike(one, two)
 
 
 def test_a_killed_run_goes_on(config: Path, tmp_path: Path) -> None:
-    settings = ["--pretrain.max_steps", "60", "--pretrain.checkpoint_every", "5"]
-    run(config, tmp_path / "whole", *settings)
-    output = tmp_path / "killed"
+    changes = {"max_steps": 60, "checkpoint_every": 5, "eval_every": 60}
+    whole, output = tmp_path / "whole", tmp_path / "killed"
+    pretrain_here(config, whole, **changes)
+    settings = [text for name, n in changes.items() for text in (f"--pretrain.{name}", str(n))]
     process = subprocess.Popen(
-        command(config, output, *settings),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        command(config, output, *settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 200
     while len(list(output.glob("checkpoints/step-*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    shown = run(config, output, *settings, "--resume")
+    shown = run_well("pretrain", config, output, *settings, "--resume")
     assert "resumed after step" in shown
-    for name, value in read_weights(tmp_path / "whole").items():
-        assert torch.equal(read_weights(output)[name], value), name
+    found = read_weights(output)
+    for name, value in read_weights(whole).items():
+        assert torch.equal(found[name], value), name
 
 
-def test_weights_reach_pipelines(config: Path, tmp_path: Path) -> None:
-    output, pipeline = tmp_path / "run", tmp_path / "pipeline"
-    shown = run(
-        *(config, output, "--to-pipeline", str(pipeline), "--pretrain.neighbours", '["bank"]')
-    )
+@pytest.fixture(scope="module")
+def finished(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run, with its pipeline in it, and what was printed."""
+    output = tmp_path_factory.mktemp("run")
+    settings = ["--to-pipeline", output / "pipeline", "--pretrain.neighbours", '["bank"]']
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("THP_MEM_ALLOC_ENABLE", "1")
+        return output, run_well("pretrain", config, output, *settings)
+
+
+def test_weights_reach_pipelines(finished: tuple[Path, str]) -> None:
+    output, shown = finished
     assert "[bank]" in shown and "~" in shown  # a word in context, and its neighbours
-    nlp = spacy.load(pipeline)
+    nlp = spacy.load(output / "pipeline")
     doc = nlp("She stood on the steep bank.")
     assert doc.tensor.shape == (7, 16)
     loaded = dict(nlp.get_pipe("ctxemb").model.shims[0].embedder.encoder.state_dict())
@@ -115,22 +169,19 @@ def test_weights_reach_pipelines(config: Path, tmp_path: Path) -> None:
     assert load_config(output / "config.cfg")["pretrain"]["max_steps"] == 6
 
 
-def test_its_weights_are_scored(config: Path, tmp_path: Path) -> None:
-    output, scores = tmp_path / "run", tmp_path / "scores.json"
-    run(config, output)
+def test_its_weights_are_scored(finished: tuple[Path, str], config: Path, tmp_path: Path) -> None:
+    output, _ = finished
     text = load_config(config).interpolate()["paths"]["held_out"]
-    weights = output / "model-last.bin"
+    weights, scores = output / "model-last.bin", tmp_path / "scores.json"
     run_well("perplexity", output / "config.cfg", weights, text, "--output", scores)
     found = json.loads(scores.read_text())["perplexity"]
     assert found.keys() == {"forward", "backward", "mean"} and found["mean"] > 1
 
 
 def test_errors_are_messages(config: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        command(config, tmp_path, "--pretrain.objective.n_rows", "2", "--pretrain.precison", "x"),
-        capture_output=True,
-        text=True,
-        timeout=300,
+    code, shown = run(
+        *("pretrain", config, tmp_path, "--pretrain.objective.n_rows", "2"),
+        *("--pretrain.precison", "x"),
     )
-    assert done.returncode == 1
-    assert "[E203] [pretrain] has unknown settings ['precison'], and lacks []" in done.stdout
+    assert code == 1
+    assert "[E203] [pretrain] has unknown settings ['precison'], and lacks []" in shown

@@ -350,10 +350,10 @@ def test_an_objective_of_the_other_encoder(tmp_path):
     bilm["pretraining"]["objective"], transformer["pretraining"]["objective"] = objectives
     transformer["pretraining"]["objective"]["corpus"]["path"] = str(tmp_path / "text.txt")
     message = r"\[E030\] MaskedLMObjective needs the encoder Transformer, .* has BiLM\."
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(ValueError, match=message):
         start(bilm)
     message = r"\[E030\] BiLMObjective needs the encoder BiLM, .* has TransformerEncoder\."
-    with pytest.raises((RuntimeError, ValueError), match=message):
+    with pytest.raises(ValueError, match=message):
         start(transformer)
 
 

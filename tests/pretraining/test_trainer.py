@@ -2,6 +2,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ import torch
 from thinc.api import Config
 
 from spacy_ctxemb.encoders.feedforward import FeedForward
-from spacy_ctxemb.pretraining.distributed_model import gather_weights
+from spacy_ctxemb.pretraining.distributed import gather_weights
 from spacy_ctxemb.pretraining.plot_log import plot_log
-from spacy_ctxemb.pretraining.pretrain import build_pipeline, pretrain
+from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.run_checkpoints import is_whole
 from spacy_ctxemb.pretraining.settings import PretrainSettings, read_settings
-from spacy_ctxemb.pretraining.trainer import MAX_SKIPPED, Report, summarise
+from spacy_ctxemb.pretraining.task_from_config import build_pipeline
+from spacy_ctxemb.pretraining.trainer import MAX_SKIPPED, Report, Trainer, summarise
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from .runs import (
@@ -32,20 +34,57 @@ def text(tmp_path: Path) -> Path:
     return write_documents(tmp_path)
 
 
+class Run(NamedTuple):
+    """A run of two steps, and the text that it has read."""
+
+    text: Path
+    output: Path
+
+
+@pytest.fixture(scope="module")
+def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Trained once; a test that changes it copies it first."""
+    folder = tmp_path_factory.mktemp("shared")
+    found = Run(write_documents(folder), folder / "run")
+    found.output.mkdir()
+    pretrain(tiny_run(found.text, pretrain__max_steps=2), found.output, resume=False)
+    return found
+
+
+@pytest.fixture
+def finished(shared_run: Run, tmp_path: Path) -> Run:
+    return Run(shared_run.text, shutil.copytree(shared_run.output, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def longer_run(shared_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of four steps on the same text, never interrupted."""
+    output = tmp_path_factory.mktemp("longer")
+    pretrain(tiny_run(shared_run.text, pretrain__max_steps=4), output, resume=False)
+    return Run(shared_run.text, output)
+
+
+@pytest.fixture(scope="module")
+def shared_trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """A trainer at its beginning, for tests that change nothing in it."""
+    folder = tmp_path_factory.mktemp("trainer")
+    return build_trainer(tiny_run(write_documents(folder)), folder)
+
+
 def test_a_resumed_run_is_bit_equal(text: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     reports: dict[str, list[Report]] = {"whole": [], "parts": []}
     config = tiny_run(text, pretrain__max_steps=7)
-    trainer = build_trainer(config, whole, reports["whole"].append)
-    trainer.run()
+    trainer = build_trainer(config, whole)
+    trainer.run(reports["whole"].append)
     for _ in range(2):
         # Interrupted after step 3; its last checkpoint is of step 2.
-        resumed = build_trainer(config, parts, reports["parts"].append)
+        resumed = build_trainer(config, parts)
         assert resumed.resume() == []
         if resumed.progress.steps == 0:
-            interrupt(resumed, after=3)
+            interrupt(resumed, reports["parts"], after=3)
     assert resumed.progress.steps == 2
-    resumed.run()
+    resumed.run(reports["parts"].append)
     for name, value in read_state(trainer).items():
         assert torch.equal(value, read_state(resumed)[name]), name
     expected = [report.losses for report in reports["whole"]]
@@ -53,20 +92,17 @@ def test_a_resumed_run_is_bit_equal(text: Path, tmp_path: Path) -> None:
     assert resumed.progress == trainer.progress
 
 
-def interrupt(trainer, after: int) -> None:
+def interrupt(trainer: Trainer, reports: list[Report], after: int) -> None:
     class Interruption(Exception):
         pass
 
-    show = trainer.on_step
-
     def on_step(report: Report) -> None:
-        show(report)
+        reports.append(report)
         if report.step == after:
             raise Interruption
 
-    trainer.on_step = on_step
     with pytest.raises(Interruption):
-        trainer.run()
+        trainer.run(on_step)
 
 
 @pytest.mark.slow
@@ -79,8 +115,8 @@ def test_compiled_layers_compute_the_same(text: Path, tmp_path: Path) -> None:
     scores, names = [], []
     for is_compiled, seen in reports.items():
         config = tiny_masked_lm_run(text, pretrain__compile=is_compiled, **changes)
-        trainer = build_trainer(config, tmp_path / str(is_compiled), seen.append)
-        trainer.run()
+        trainer = build_trainer(config, tmp_path / str(is_compiled))
+        trainer.run(seen.append)
         scores.append(trainer.evaluate())
         names.append(list(gather_weights(trainer.module)))
     for plain, compiled in zip(reports[False], reports[True], strict=True):
@@ -183,8 +219,8 @@ def test_training_lowers_held_out_perplexity(text: Path, tmp_path: Path) -> None
     )
 
 
-def test_evaluation_does_not_depend_on_the_number_of_processes(text: Path, tmp_path: Path) -> None:
-    task = build_trainer(tiny_run(text), tmp_path / "a").task
+def test_evaluation_does_not_depend_on_the_number_of_processes(shared_trainer: Trainer) -> None:
+    task = shared_trainer.task
     task.module.eval()
     whole = task.evaluate(0, 1)
     parts = [task.evaluate(rank, 3) for rank in range(3)]
@@ -268,9 +304,8 @@ def test_bf16_where_it_is_slower(
         assert "W021" not in capsys.readouterr().out
 
 
-def test_what_damage_is(text: Path, tmp_path: Path) -> None:
-    build_trainer(tiny_run(text, pretrain__max_steps=2), tmp_path).run()
-    path = tmp_path / "checkpoints" / "step-00000002"
+def test_what_damage_is(finished: Run) -> None:
+    path = finished.output / "checkpoints" / "step-00000002"
     (path / ".DS_Store").touch()
     assert is_whole(path)  # what others have put there is no part of it
     (path / "progress.json").unlink()
@@ -297,19 +332,19 @@ def test_damaged_checkpoints_are_never_kept_in_place_of_new_ones(
 def test_training_never_begins_anew_over_damaged_checkpoints(text: Path, tmp_path: Path) -> None:
     trainer = build_trainer(tiny_run(text, pretrain__max_steps=4), tmp_path)
     trainer.run()
-    for path in trainer.snapshots.list_paths():
+    for path in trainer.checkpoints.list_paths():
         damage(path)
     message = r"E231.*\['step-00000004', 'step-00000002'\]. Delete this folder"
     with pytest.raises(ValueError, match=message):
         trainer.resume()
-    assert len(trainer.snapshots.list_paths()) == 2
+    assert len(trainer.checkpoints.list_paths()) == 2
 
 
 def test_the_checkpoint_just_written_is_never_dropped(text: Path, tmp_path: Path) -> None:
     trainer = build_trainer(tiny_run(text), tmp_path)
     for name in ("step-00000007", "step-00000008"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    path = trainer.snapshots.save(
+    path = trainer.checkpoints.save(
         trainer.progress, trainer.module, trainer.optimizer, trainer.shards
     )
     assert is_whole(path)
@@ -330,20 +365,19 @@ def test_the_pipeline_of_a_run_has_no_dropout(text: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_run_is_not_written_over(text: Path, tmp_path: Path) -> None:
-    config = tiny_run(text, pretrain__max_steps=2)
-    pretrain(config, tmp_path, resume=False)
+def test_a_run_is_not_written_over(shared_run: Run) -> None:
+    config = tiny_run(shared_run.text, pretrain__max_steps=2)
     with pytest.raises(ValueError, match="E207.*Add --resume"):
-        pretrain(config, tmp_path, resume=False)
+        pretrain(config, shared_run.output, resume=False)
 
 
-def test_a_run_goes_on_with_its_own_settings_only(text: Path, tmp_path: Path) -> None:
-    pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=False)
+def test_a_run_goes_on_with_its_own_settings_only(finished: Run) -> None:
+    text, output = finished
     other = {"pretrain__grad_clip": 0.1, "pretrain__learn_rate__initial_rate": 1e-4}
-    pretrain(tiny_run(text, pretrain__max_steps=3, **other), tmp_path, resume=True)  # as E205 says
-    other = tiny_run(text, pretrain__max_steps=4, pretrain__objective__n_rows=2)
+    pretrain(tiny_run(text, pretrain__max_steps=3, **other), output, resume=True)  # as E205 says
+    config = tiny_run(text, pretrain__max_steps=4, pretrain__objective__n_rows=2)
     with pytest.raises(ValueError, match=r"E209.*\['pretrain.objective'\]"):
-        pretrain(other, tmp_path, resume=True)
+        pretrain(config, output, resume=True)
 
 
 def test_a_run_goes_on_with_its_own_text_only(text: Path, tmp_path: Path) -> None:
@@ -366,25 +400,23 @@ def test_a_run_goes_on_with_its_own_text_only(text: Path, tmp_path: Path) -> Non
     assert (tmp_path / "checkpoints" / "step-00000004").exists()
 
 
-def test_a_run_goes_on_with_its_text_elsewhere(text: Path, tmp_path: Path) -> None:
-    changes = {"pretrain__held_out__path": str(text)}
-    pretrain(tiny_run(text, pretrain__max_steps=2, **changes), tmp_path / "a", resume=False)
+def test_a_run_goes_on_with_its_text_elsewhere(finished: Run, tmp_path: Path) -> None:
     moved = tmp_path / "moved.txt"
-    moved.write_bytes(text.read_bytes())
-    pretrain(tiny_run(moved, pretrain__max_steps=4, **changes), tmp_path / "a", resume=True)
-    assert (tmp_path / "a" / "checkpoints" / "step-00000004").exists()
+    moved.write_bytes(finished.text.read_bytes())
+    changes = {"pretrain__held_out__path": str(finished.text)}
+    config = tiny_run(moved, pretrain__max_steps=4, **changes)
+    pretrain(config, finished.output, resume=True)
+    assert (finished.output / "checkpoints" / "step-00000004").exists()
 
 
 @pytest.mark.parametrize("name", ["ids.npy", "meta.json"])
-def test_damaged_text_is_made_anew(name: str, text: Path, tmp_path: Path) -> None:
-    for folder, max_steps in (("a", 4), ("b", 2)):
-        (tmp_path / folder).mkdir()
-        config = tiny_run(text, pretrain__max_steps=max_steps)
-        pretrain(config, tmp_path / folder, resume=False)
-    file = tmp_path / "b" / "text" / "train" / name
-    file.write_bytes(file.read_bytes()[:-9])
-    pretrain(tiny_run(text, pretrain__max_steps=4), tmp_path / "b", resume=True)
-    a, b = (read_weights(tmp_path / folder) for folder in "ab")
+def test_damaged_text_is_made_anew(name: str, finished: Run, longer_run: Run) -> None:
+    file = finished.output / "text" / "train" / name
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
+    pretrain(tiny_run(finished.text, pretrain__max_steps=4), finished.output, resume=True)
+    assert name != "ids.npy" or file.read_bytes() == whole
+    a, b = (read_weights(run.output) for run in (longer_run, finished))
     assert a and all(torch.equal(a[key], b[key]) for key in a)
 
 
@@ -422,13 +454,13 @@ def read_files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def test_other_targets_are_refused(text: Path, tmp_path: Path) -> None:
-    pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=False)
-    basis = json.loads((tmp_path / "basis.json").read_text())
+def test_other_targets_are_refused(finished: Run) -> None:
+    path = finished.output / "basis.json"
+    basis = json.loads(path.read_text())
     basis["what the objective predicts"] = "other words"
-    (tmp_path / "basis.json").write_text(json.dumps(basis))
+    path.write_text(json.dumps(basis))
     with pytest.raises(ValueError, match=r"E230.*changed: what the objective predicts\."):
-        pretrain(tiny_run(text, pretrain__max_steps=4), tmp_path, resume=True)
+        pretrain(tiny_run(finished.text, pretrain__max_steps=4), finished.output, resume=True)
 
 
 def test_text_is_not_read_from_where_a_run_writes(text: Path) -> None:
@@ -437,12 +469,12 @@ def test_text_is_not_read_from_where_a_run_writes(text: Path) -> None:
     assert not (text.parent / "run").exists()
 
 
-def test_another_number_of_shards_is_refused(text: Path, tmp_path: Path) -> None:
-    pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=False)
-    shutil.rmtree(tmp_path / "text")
+def test_another_number_of_shards_is_refused(finished: Run) -> None:
+    text, output = finished
+    shutil.rmtree(output / "text")
     with pytest.raises(ValueError, match="E204.*of 1 shards of the data, but here are 2"):
-        pretrain(tiny_run(text, pretrain__accumulate=2), tmp_path, resume=True)
-    assert not (tmp_path / "text").exists()  # nothing was tokenised
+        pretrain(tiny_run(text, pretrain__accumulate=2), output, resume=True)
+    assert not (output / "text").exists()  # nothing was tokenised
 
 
 def test_the_log_has_each_step_once(text: Path, tmp_path: Path) -> None:

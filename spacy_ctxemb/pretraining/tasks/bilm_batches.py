@@ -1,4 +1,4 @@
-"""Text in the form that a biLM reads and predicts."""
+"""Micro-batches of a biLM from a token store."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...objectives.bilm_loss import BEGIN, END, UNKNOWN
+from ...objectives.bilm_loss import BEGIN, END, SPECIAL, UNKNOWN
 from ...objectives.objective import NO_TARGET
+from ...pieces.base import Ints
 from ...pieces.characters import CharacterPieces
 from ..text.token_store import TokenStore
-from .task import Batch
+from ..text.word_streams import DirectionStream, get_boundaries
+from .task import Batch, Stream, StreamState
 
-Ints = NDArray[np.int64]
-
-#: A word of the batch that stands for none.
-NOTHING = -1
+#: The place of each direction where two of them are stacked.
+DIRECTIONS = {"forward": 0, "backward": 1}
 
 
 class BiLMText:
-    """A stored text, the characters of its words, and which targets they are.
-
-    Words are types: their number among the distinct words of the store; then come `begin` and
-    `end`, the boundaries.
+    """Spells the types of a token store, and numbers them as targets.
 
     vocabulary: of the targets, special ones first.
     """
@@ -31,43 +28,66 @@ class BiLMText:
         self, store: TokenStore, pieces: CharacterPieces, vocabulary: Sequence[str]
     ) -> None:
         self.store = store
-        self.begin, self.end = len(store.types), len(store.types) + 1
         self._boundaries = np.stack(pieces.boundaries)  # (2, C)
         ids = {word: i for i, word in enumerate(vocabulary)}
         found = [ids.get(word, ids[UNKNOWN]) for word in store.types]
+        # By type; then come the two boundaries and, at -1, word_streams.NOTHING.
         self._targets = np.array([*found, ids[BEGIN], ids[END], NO_TARGET], dtype=np.int64)
 
     def make_batch(self, read: Ints, predicted: Ints) -> Batch:
-        """read, predicted: (2, T, B), types of either direction; NOTHING where none is predicted.
+        """Make the tensors of what both directions read and predict. (2, T, B) each, in types
 
         characters: (n, C), of the n distinct words that are read. words: (2, T * B), which of
         these; targets: (2, T * B), NO_TARGET for none; begins: (2, T * B), whether a sentence
         begins. All by time.
         """
         distinct, words = np.unique(read, return_inverse=True)
-        targets = self._targets[predicted]
-        firsts = np.array([self.begin, self.end])[:, None, None]
-        begins = read == firsts
+        begins = read == np.array(get_boundaries(self.store))[:, None, None]
         return {
             "characters": torch.from_numpy(self._spell(distinct)),
             "words": torch.from_numpy(words.reshape(2, -1)),
-            "targets": torch.from_numpy(targets.reshape(2, -1)),
+            "targets": torch.from_numpy(self._targets[predicted].reshape(2, -1)),
             "begins": torch.from_numpy(begins.reshape(2, -1)),
         }
 
     def _spell(self, types: Ints) -> NDArray[np.int32]:
-        """(n,), ascending, to (n, C)."""
-        n_words = int(np.searchsorted(types, self.begin))
+        """Find the characters of ascending types. (n,) to (n, C)"""
+        first_boundary = len(self.store.types)
+        n_words = int(np.searchsorted(types, first_boundary))
         words = self.store.type_characters[types[:n_words]]
-        return np.concatenate([words, self._boundaries[types[n_words:] - self.begin]]).astype(
-            np.int32
-        )
+        boundaries = self._boundaries[types[n_words:] - first_boundary]
+        return np.concatenate([words, boundaries]).astype(np.int32)
+
+
+class BiLMStream(Stream):
+    """Reads both directions of one shard."""
+
+    def __init__(self, text: BiLMText, directions: list[DirectionStream], n_steps: int) -> None:
+        self.text = text
+        self.directions = directions
+        self.n_steps = n_steps
+
+    def next_batch(self, step: int) -> Batch:
+        steps = [direction.next_steps(self.n_steps) for direction in self.directions]
+        read, predicted = (np.stack(types) for types in zip(*steps, strict=True))
+        return self.text.make_batch(read, predicted)
+
+    def state(self) -> StreamState:
+        return {
+            f"{name}.{key}": value
+            for name, i in DIRECTIONS.items()
+            for key, value in self.directions[i].state().items()
+        }
+
+    def load_state(self, state: StreamState) -> None:
+        for name, i in DIRECTIONS.items():
+            direction = self.directions[i]
+            direction.load_state({key: state[f"{name}.{key}"] for key in direction.state()})
 
 
 def choose_vocabulary(store: TokenStore, *, size: int, min_count: int) -> list[str]:
-    """<S>, </S>, <UNK>, then the words of the text by falling frequency, as the sampled softmax
-    wants them: `size` entries at most, words seen at least min_count times."""
-    special = [BEGIN, END, UNKNOWN]
+    """List <S>, </S>, <UNK>, then the words of the text by falling frequency, as the sampled
+    softmax wants them: `size` entries at most, words that occur at least min_count times."""
     n_frequent = int((np.asarray(store.type_counts) >= min_count).sum())
-    words = (word for word in store.types[:n_frequent] if word not in special)
-    return [*special, *words][:size]
+    words = (word for word in store.types[:n_frequent] if word not in SPECIAL)
+    return [*SPECIAL, *words][:size]

@@ -5,41 +5,102 @@ program of the paper, bilm-tf.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar, cast
 
-import numpy as np
 import torch
 from torch import nn
 
-from ...encoders import BiLM
+from ...encoders import BiLM, Encoder
 from ...encoders.bilm_state import BiLMState
 from ...encoders.lstm import LSTM
+from ...errors import Errors
 from ...objectives import BiLMObjective
-from ...objectives.objective import NO_TARGET, Losses
+from ...objectives.bilm_loss import N_SPECIAL
+from ...objectives.objective import NO_TARGET, Losses, Sums, add_losses
+from ...pieces.base import Pieces
+from ...pieces.characters import CharacterPieces
 from ..text.shuffle import Queue
-from ..text.word_streams import BACKWARD, FORWARD, DirectionStream, lay_rows, make_units
-from .bilm_batches import BiLMText
-from .task import Batch, Carried, StepOutput, Stream, StreamState, Task
-
-DIRECTIONS = {"forward": FORWARD, "backward": BACKWARD}
+from ..text.token_store import TokenStore
+from ..text.word_streams import DirectionStream, lay_rows, make_units
+from .bilm_batches import DIRECTIONS, BiLMStream, BiLMText, choose_vocabulary
+from .task import Batch, Carried, StepOutput, Task, validate_least
 
 #: Rows in which held-out text is read. Each begins at zero, so few are better than many.
 N_HELD_OUT_ROWS = 32
 
 
-class BiLMTask(Task):
-    """Continuous streams in both directions, with carried states.
+@dataclass(frozen=True, kw_only=True)
+class PretrainBiLM:
+    """`spacy-ctxemb.PretrainBiLM.v1`: the likelihoods of the next and of the previous word.
 
-    encoder, objective: to train.
-    text, held_out: to learn from, and to evaluate on.
-    n_rows: rows of a micro-batch. 128 in the paper.
-    n_steps: words that a row reads in a step, beyond which no gradient goes. 20 in the paper.
+    n_rows: texts that a micro-batch reads beside each other. 32 to 256; ELMo: 128.
+    n_steps: words of each that it reads, beyond which no gradient goes. 20 to 40; ELMo: 20.
+    vocab_size: words to predict, at most; others are <UNK>. ELMo: 793,471.
+    min_count: how often the text has a word to predict, at least. 2 to 5.
+    n_samples: words that a micro-batch's targets are told from in training; null for the whole
+        vocabulary. 1024 to 8192; ELMo: 8192.
     max_sentences: sentences of a document that are read as one, at most; how many is drawn for
-        each. 1 in the paper; more for pipelines that see texts without sentence boundaries.
-    carries_state: whether a sentence begins with the state in which the one before it ended, as in
-        the paper, or at zero, as in a pipeline. A model that has never begun at zero may do so
+        each. ELMo: 1; more for pipelines that see texts without sentence boundaries.
+    carries_state: whether a sentence begins with the state in which the one before it ended, as
+        in ELMo, or at zero, as in a pipeline. A model that has never begun at zero may do so
         badly: its cells come to rely on what is never taken from them.
+
+    Raises E171 for a setting that is too low.
+
+    Example:
+        build_task = PretrainBiLM(n_rows=64, n_samples=None)
+        build_task.validate(encoder, pieces)
+        task = build_task(encoder, pieces, store=store, held_out=held_out, seed=0)
     """
+
+    n_rows: int = 128
+    n_steps: int = 20
+    vocab_size: int = 50000
+    min_count: int = 3
+    n_samples: int | None = 4096
+    max_sentences: int = 1
+    carries_state: bool = False
+
+    def __post_init__(self) -> None:
+        validate_least(self, n_rows=1, n_steps=1, vocab_size=N_SPECIAL + 1, min_count=1)
+        validate_least(self, n_samples=1, max_sentences=1)
+
+    def validate(self, encoder: Encoder, pieces: Pieces) -> tuple[BiLM, CharacterPieces]:
+        """Return both with their types. Raises E030 unless they are a BiLM and its pieces."""
+        if not isinstance(encoder, BiLM) or not isinstance(pieces, CharacterPieces):
+            name, found = type(self).__name__, type(encoder).__name__
+            raise ValueError(Errors.E030.format(objective=name, wanted="BiLM", found=found))
+        return encoder, pieces
+
+    def __call__(
+        self,
+        encoder: Encoder,
+        pieces: Pieces,
+        *,
+        store: TokenStore,
+        held_out: TokenStore,
+        seed: int,
+    ) -> "BiLMTask":
+        """Build the task. Raises E030 as `validate` does, E088 if no word is frequent enough."""
+        encoder, pieces = self.validate(encoder, pieces)
+        vocabulary = choose_vocabulary(store, size=self.vocab_size, min_count=self.min_count)
+        if len(vocabulary) == N_SPECIAL:
+            raise ValueError(Errors.E088.format(min_count=self.min_count))
+        n = self.n_samples
+        sampled = n if n is not None and n < len(vocabulary) else None
+        return BiLMTask(
+            encoder,
+            BiLMObjective(encoder, vocabulary, n_samples=sampled),
+            self,
+            text=BiLMText(store, pieces, vocabulary),
+            held_out=BiLMText(held_out, pieces, vocabulary),
+            seed=seed,
+        )
+
+
+class BiLMTask(Task):
+    """Continuous streams in both directions, with carried states."""
 
     loss_weights: ClassVar[dict[str, float]] = {"forward": 0.5, "backward": 0.5}
     module: "BiLMModule"
@@ -48,91 +109,54 @@ class BiLMTask(Task):
         self,
         encoder: BiLM,
         objective: BiLMObjective,
+        settings: PretrainBiLM,
         *,
         text: BiLMText,
         held_out: BiLMText,
-        n_rows: int,
-        n_steps: int,
-        max_sentences: int,
-        carries_state: bool,
         seed: int,
     ) -> None:
-        self.module = BiLMModule(encoder, objective, carries_state=carries_state)
+        self.module = BiLMModule(encoder, objective, carries_state=settings.carries_state)
         self.objective = objective
+        self.settings = settings
         self.text = text
         self.held_out = held_out
-        self.n_rows = n_rows
-        self.n_steps = n_steps
         self.seed = seed
-        self.units = make_units(text.store, max_sentences=max_sentences, seed=seed)
+        self.units = make_units(text.store, max_sentences=settings.max_sentences, seed=seed)
 
-    def open_stream(self, shard: int, n_shards: int) -> "BiLMStream":
+    def open_stream(self, shard: int, n_shards: int) -> BiLMStream:
         directions = [
             DirectionStream(
-                self.text,
+                self.text.store,
                 self.units,
                 Queue(len(self.units), seed=2 * self.seed + i, shard=shard, n_shards=n_shards),
-                n_rows=self.n_rows,
-                is_backward=i == BACKWARD,
+                n_rows=self.settings.n_rows,
+                is_backward=name == "backward",
             )
-            for i in DIRECTIONS.values()
+            for name, i in DIRECTIONS.items()
         ]
-        return BiLMStream(self.text, directions, self.n_steps)
+        return BiLMStream(self.text, directions, self.settings.n_steps)
 
     def start(self) -> Carried:
-        return self.module.start(self.n_rows)
+        return self.module.start(self.settings.n_rows)
 
     def count_words(self, batch: Batch) -> int:
         return batch["targets"].size(1)
 
     @torch.no_grad()
-    def evaluate(self, rank: int, n_ranks: int) -> dict[str, tuple[float, float]]:
+    def evaluate(self, rank: int, n_ranks: int) -> Sums:
         """Full softmax, states as in training; each row reads a part of the text in order."""
         rows = range(rank, N_HELD_OUT_ROWS, n_ranks)
-        read, predicted = lay_rows(self.held_out, rows, N_HELD_OUT_ROWS)  # (2, T, B)
-        sums = dict.fromkeys(DIRECTIONS, (0.0, 0.0))
+        read, predicted = lay_rows(self.held_out.store, rows, N_HELD_OUT_ROWS)  # (2, T, B)
+        sums: Sums = dict.fromkeys(DIRECTIONS, (0.0, 0.0))
         carried = self.module.start(len(rows))
         device = next(self.module.parameters()).device
-        for start in range(0, read.shape[1], self.n_steps):
-            steps = slice(start, start + self.n_steps)
+        for start in range(0, read.shape[1], self.settings.n_steps):
+            steps = slice(start, start + self.settings.n_steps)
             batch = self.held_out.make_batch(read[:, steps], predicted[:, steps])
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
             losses, carried = self.module(batch, carried)
-            for name, nll in losses.nll.items():
-                total, n = sums[name]
-                sums[name] = total + float(nll), n + losses.n_targets[name]
+            add_losses(sums, losses)
         return sums
-
-
-class BiLMStream(Stream):
-    """Both directions of one shard."""
-
-    def __init__(self, text: BiLMText, directions: list[DirectionStream], n_steps: int) -> None:
-        self.text = text
-        self.directions = directions
-        self.n_steps = n_steps
-
-    def next_batch(self, step: int) -> Batch:
-        steps = [direction.next_steps(self.n_steps) for direction in self.directions]
-        read, predicted = (np.stack(types) for types in zip(*steps, strict=True))
-        return self.text.make_batch(read, predicted)
-
-    def state(self) -> StreamState:
-        return {
-            f"{name}.{key}": value
-            for name, i in DIRECTIONS.items()
-            for key, value in self.directions[i].state().items()
-        }
-
-    def load_state(self, state: StreamState) -> None:
-        for name, i in DIRECTIONS.items():
-            self.directions[i].load_state(
-                {
-                    key.removeprefix(f"{name}."): value
-                    for key, value in state.items()
-                    if key.startswith(f"{name}.")
-                }
-            )
 
 
 class BiLMModule(nn.Module):

@@ -6,16 +6,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...objectives.masked_lm_loss import Corruption
+from ...objectives.masking import Masking
 from ...objectives.objective import NO_TARGET
 from ...pieces.base import Ids, Ints
 from ..text.sequences import Example, Examples
+from ..text.shuffle import Queue
 from ..text.token_store import TokenStore
-from .task import Batch
+from .task import Batch, Stream, StreamState, seed_batch
 
 
 class MaskedLMText:
-    """A stored text as examples, and what is hidden in them.
+    """Reads examples of a stored text, and hides pieces in them.
 
     boundaries: the piece before the first text, and the one after each.
     """
@@ -24,16 +25,16 @@ class MaskedLMText:
         self,
         store: TokenStore,
         examples: Examples,
-        corruption: Corruption,
+        masking: Masking,
         boundaries: tuple[Ids, Ids],
     ) -> None:
         self.store = store
         self.examples = examples
-        self.corruption = corruption
+        self.masking = masking
         self.begin, self.end = (boundary.reshape(1) for boundary in boundaries)
 
     def make_batch(self, chosen: Sequence[int], rng: np.random.Generator) -> Batch:
-        """Some examples, the longest first.
+        """Read some examples, the longest first.
 
         ids, targets: (B, T), what is read and what is to be predicted. mask: (B, T). With pairs
         also segments: (B, T), 1 in a second text; is_next: (B,).
@@ -45,10 +46,10 @@ class MaskedLMText:
         ids, starts, segments = (np.concatenate(parts) for parts in zip(*rows, strict=True))
         first = np.flatnonzero(starts)  # of each word
         n_pieces = np.diff(first, append=len(ids))
-        corrupted, targets = self.corruption(ids, first, n_pieces, rng)
+        masked, targets = self.masking(ids, first, n_pieces, rng)
         mask = np.arange(lengths.max()) < lengths[:, None]
         batch = {
-            "ids": pad(corrupted, mask, 0),
+            "ids": pad(masked, mask, 0),
             "targets": pad(targets, mask, NO_TARGET),
             "mask": torch.from_numpy(mask),
         }
@@ -58,7 +59,8 @@ class MaskedLMText:
         return batch
 
     def _lay_out(self, example: Example) -> tuple[Ids, NDArray[np.bool_], Ints]:
-        """Pieces of an example between boundaries, whether each begins a word, and segments."""
+        """Return the pieces of an example between boundaries, whether each begins a word, and
+        segments."""
         ids, starts, segments = [self.begin], [np.ones(1, dtype=np.bool_)], [np.zeros(1, np.int64)]
         for segment, (start, end) in enumerate(example.spans):
             ids += [self.store.ids[start:end], self.end]
@@ -69,8 +71,27 @@ class MaskedLMText:
         return np.concatenate(ids), np.concatenate(starts), np.concatenate(segments)
 
 
+class MaskedLMStream(Stream):
+    """Reads the micro-batches of one shard."""
+
+    def __init__(self, text: MaskedLMText, queue: Queue, *, batch_size: int) -> None:
+        self.text = text
+        self.queue = queue
+        self.batch_size = batch_size
+
+    def next_batch(self, step: int) -> Batch:
+        rng = seed_batch(self.queue.seed, step, self.queue.shard)
+        return self.text.make_batch([self.queue.take() for _ in range(self.batch_size)], rng)
+
+    def state(self) -> StreamState:
+        return {"position": np.array(self.queue.position)}
+
+    def load_state(self, state: StreamState) -> None:
+        self.queue.position = int(state["position"].item())
+
+
 def pad(values: NDArray[np.int32] | Ints, mask: NDArray[np.bool_], fill: int) -> torch.Tensor:
-    """Values of the real steps as (B, T)."""
+    """Lay the values of real steps out as (B, T)."""
     padded = np.full(mask.shape, fill, dtype=values.dtype)
     padded[mask] = values
     return torch.from_numpy(padded)

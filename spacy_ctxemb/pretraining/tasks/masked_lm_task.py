@@ -5,9 +5,9 @@ Understanding", section 3.1; masks are drawn anew whenever a text is read, as in
 "RoBERTa", section 4.1.
 """
 
+from dataclasses import dataclass
 from typing import ClassVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,14 +17,15 @@ from ...encoders.transformer import check_segments
 from ...errors import Errors
 from ...objectives import MaskedLMObjective
 from ...objectives.next_sentence_loss import IS_NEXT, IS_OTHER
-from ...objectives.objective import Losses
-from ...pieces.base import Ids
+from ...objectives.objective import Losses, Sums
+from ...pieces.base import Ids, Pieces
+from ...pieces.subwords import SubwordPieces
 from ..text.sentence_pairs import SentencePairs
 from ..text.sequences import Sequences
 from ..text.shuffle import Queue
 from ..text.token_store import TokenStore
-from .masked_lm_batches import MaskedLMText
-from .task import Batch, Carried, StepOutput, Stream, StreamState, Task, draw
+from .masked_lm_batches import MaskedLMStream, MaskedLMText
+from .task import Batch, Carried, StepOutput, Task, seed_batch, validate_least
 
 #: The seed of masks in evaluation, always the same.
 EVALUATION = 0x3A5C
@@ -33,44 +34,136 @@ EVALUATION = 0x3A5C
 LEAST = 8
 
 
+@dataclass(frozen=True, kw_only=True)
+class PretrainMaskedLM:
+    """`spacy-ctxemb.PretrainMaskedLM.v1`: predict hidden pieces.
+
+    batch_size: sequences of a micro-batch. 16 to 256.
+    max_pieces: of a sequence, boundaries included. 128 to 512; at most the encoder's max_length.
+    share, whole_words, spans: what is hidden, see MaskedLMObjective.
+    next_sentence: learn from pairs of texts too whether one follows the other, see SentencePairs;
+        else sequences are neighbouring sentences.
+
+    Raises E171 for a setting that is too low.
+
+    Example:
+        build_task = PretrainMaskedLM(batch_size=64, whole_words=True)
+        build_task.validate(encoder, pieces)
+        task = build_task(encoder, pieces, store=store, held_out=held_out, seed=0)
+    """
+
+    batch_size: int = 32
+    max_pieces: int = 128
+    share: float = 0.15
+    whole_words: bool = False
+    spans: bool = False
+    next_sentence: bool = False
+
+    def __post_init__(self) -> None:
+        validate_least(self, batch_size=1, max_pieces=LEAST)
+
+    def validate(self, encoder: Encoder, pieces: Pieces) -> None:
+        """Raise E030 for another encoder or other pieces, E184 for sequences that the encoder
+        cannot read, E182 if it cannot read pairs, and what MaskedLMObjective raises."""
+        with torch.device("meta"):  # no memory, and no random numbers
+            self._build_objective(encoder, pieces)
+        max_length = encoder.max_length
+        if max_length is not None and self.max_pieces > max_length:
+            raise ValueError(
+                Errors.E184.format(max_pieces=self.max_pieces, least=LEAST, max_length=max_length)
+            )
+        if self.next_sentence:
+            check_segments(cast(TransformerEncoder, encoder).segment_embedding)
+
+    def __call__(
+        self,
+        encoder: Encoder,
+        pieces: Pieces,
+        *,
+        store: TokenStore,
+        held_out: TokenStore,
+        seed: int,
+    ) -> "MaskedLMTask":
+        """Build the task. Raises what `validate` raises, and E183 if the text has no pairs."""
+        self.validate(encoder, pieces)
+        objective = self._build_objective(encoder, pieces)
+        boundaries = pieces.boundaries
+        return MaskedLMTask(
+            encoder, objective, self, boundaries, store=store, held_out=held_out, seed=seed
+        )
+
+    def _build_objective(self, encoder: Encoder, pieces: Pieces) -> MaskedLMObjective:
+        return build_objective(
+            encoder,
+            pieces,
+            type(self).__name__,
+            share=self.share,
+            whole_words=self.whole_words,
+            spans=self.spans,
+            next_sentence=self.next_sentence,
+        )
+
+
+def build_objective(
+    encoder: Encoder,
+    pieces: Pieces,
+    name: str,
+    *,
+    share: float,
+    whole_words: bool,
+    spans: bool,
+    next_sentence: bool = False,
+) -> MaskedLMObjective:
+    """Build the objective for some pieces. Raises E030 with the name of a config's objective for
+    pieces that are no subwords, and what MaskedLMObjective raises."""
+    if not isinstance(pieces, SubwordPieces):
+        found = type(encoder).__name__
+        raise ValueError(Errors.E030.format(objective=name, wanted="Transformer", found=found))
+    return MaskedLMObjective(
+        encoder,
+        mask_id=pieces.mask_id,
+        special_ids=pieces.special_ids,
+        n_pieces=pieces.n_trained,
+        share=share,
+        whole_words=whole_words,
+        spans=spans,
+        next_sentence=next_sentence,
+    )
+
+
 class MaskedLMTask(Task):
     """Sequences of neighbouring sentences or, where the objective has a head for them, pairs.
 
-    encoder, objective: to train.
     boundaries: the pieces before and after a text.
-    store, held_out: text to learn from, and to evaluate on.
-    batch_size: sequences of a micro-batch.
-    max_pieces: of a sequence, boundaries included.
     """
 
     loss_weights: ClassVar[dict[str, float]] = {"masked": 1.0, "next_sentence": 1.0}
-
     module: "MaskedLMModule"
 
     def __init__(
         self,
         encoder: Encoder,
         objective: MaskedLMObjective,
-        *,
+        settings: PretrainMaskedLM,
         boundaries: tuple[Ids, Ids],
+        *,
         store: TokenStore,
         held_out: TokenStore,
-        batch_size: int,
-        max_pieces: int,
         seed: int,
     ) -> None:
-        check_sizes(encoder, objective, batch_size=batch_size, max_pieces=max_pieces)
         examples = Sequences if objective.next_sentence is None else SentencePairs
         self.module = MaskedLMModule(encoder, objective)
         self.objective = objective
         self.text, self.held_out = (
-            MaskedLMText(s, examples(s, max_pieces=max_pieces), objective.corruption, boundaries)
+            MaskedLMText(
+                s, examples(s, max_pieces=settings.max_pieces), objective.masking, boundaries
+            )
             for s in (store, held_out)
         )
-        self.batch_size = batch_size
+        self.batch_size = settings.batch_size
         self.seed = seed
 
-    def open_stream(self, shard: int, n_shards: int) -> "MaskedLMStream":
+    def open_stream(self, shard: int, n_shards: int) -> MaskedLMStream:
         n = len(self.text.examples)
         queue = Queue(n, seed=self.seed, shard=shard, n_shards=n_shards)
         return MaskedLMStream(self.text, queue, batch_size=self.batch_size)
@@ -82,18 +175,18 @@ class MaskedLMTask(Task):
         return int(batch["mask"].sum())
 
     @torch.no_grad()
-    def evaluate(self, rank: int, n_ranks: int) -> dict[str, tuple[float, float]]:
+    def evaluate(self, rank: int, n_ranks: int) -> Sums:
         """Of hidden pieces, nats and how many are found; of pairs, how many are told rightly."""
         device = next(self.module.parameters()).device
         names = ["masked", "masked_accuracy"]
         if self.objective.next_sentence is not None:
             names.append("next_sentence_accuracy")
         # All names, also in a process that has no batch: all of them add up the same.
-        sums = dict.fromkeys(names, (0.0, 0.0))
+        sums: Sums = dict.fromkeys(names, (0.0, 0.0))
         firsts = range(0, len(self.held_out.examples), self.batch_size)
         for i in range(rank, len(firsts), n_ranks):
             last = min(firsts[i] + self.batch_size, len(self.held_out.examples))
-            batch = self.held_out.make_batch(range(firsts[i], last), draw(EVALUATION, i, 0))
+            batch = self.held_out.make_batch(range(firsts[i], last), seed_batch(EVALUATION, i, 0))
             scores = self.module.score({k: tensor.to(device) for k, tensor in batch.items()})
             for name, (logits, targets) in scores.items():
                 found = {f"{name}_accuracy": (logits.argmax(dim=-1) == targets).sum()}
@@ -103,25 +196,6 @@ class MaskedLMTask(Task):
                     total, n = sums[key]
                     sums[key] = total + float(value), n + len(targets)
         return sums
-
-
-class MaskedLMStream(Stream):
-    """The micro-batches of one shard."""
-
-    def __init__(self, text: MaskedLMText, queue: Queue, *, batch_size: int) -> None:
-        self.text = text
-        self.queue = queue
-        self.batch_size = batch_size
-
-    def next_batch(self, step: int) -> Batch:
-        rng = draw(self.queue.seed, step, self.queue.shard)
-        return self.text.make_batch([self.queue.take() for _ in range(self.batch_size)], rng)
-
-    def state(self) -> StreamState:
-        return {"position": np.array(self.queue.position)}
-
-    def load_state(self, state: StreamState) -> None:
-        self.queue.position = int(state["position"].item())
 
 
 class MaskedLMModule(nn.Module):
@@ -152,18 +226,3 @@ class MaskedLMModule(nn.Module):
             targets = torch.where(batch["is_next"], IS_NEXT, IS_OTHER)
             scores["next_sentence"] = logits.to(layers[-1].dtype), targets
         return scores
-
-
-def check_sizes(
-    encoder: Encoder, objective: MaskedLMObjective, *, batch_size: int, max_pieces: int
-) -> None:
-    """Refuse sequences that the encoder cannot read."""
-    if batch_size < 1:
-        raise ValueError(Errors.E171.format(name="batch_size", value=batch_size, least=1))
-    max_length = encoder.max_length
-    if max_pieces < LEAST or (max_length is not None and max_pieces > max_length):
-        raise ValueError(
-            Errors.E184.format(max_pieces=max_pieces, least=LEAST, max_length=max_length)
-        )
-    if objective.next_sentence is not None:
-        check_segments(cast(TransformerEncoder, encoder).segment_embedding)

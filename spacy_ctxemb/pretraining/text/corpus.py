@@ -5,7 +5,7 @@ import gzip
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -38,7 +38,7 @@ class Text(NamedTuple):
 
 
 class TextCorpus:
-    """Documents in the order of the files, each a list of texts.
+    """`spacy-ctxemb.TextCorpus.v1`: documents in the order of the files, each a list of texts.
 
     path: a file, or a folder with all in it, or several of these: .txt and .jsonl, also with .gz,
         .bz2 or .xz after that; .spacy (DocBin); .parquet, for which pyarrow is needed.
@@ -48,11 +48,18 @@ class TextCorpus:
     text_field: where the text is in .jsonl and .parquet.
     limit: documents to read at most.
     split: whether a document that comes as a whole is later split into sentences, by rule.
+
+    Raises E170 for an unknown layout, E171 for a limit below 1; when it is read, E172 to E179 for
+    files that cannot be read or have no text.
+
+    Example:
+        for texts in TextCorpus("text.txt", limit=100):
+            print(texts[0])
     """
 
     def __init__(
         self,
-        path: str | Sequence[str] | None,
+        path: str | list[str] | None,
         *,
         layout: str = "sentences",
         text_field: str = "text",
@@ -75,7 +82,7 @@ class TextCorpus:
             yield [text for _, text in texts]
 
     def number_documents(self) -> Iterator[tuple[int, Text]]:
-        """Each text after the number of its document, from 1. At least one, or an error."""
+        """Yield each text with the number of its document, from 1. Raises E173 if none is there."""
         n = 0
         for path in self.files:
             for text in self._read(path):
@@ -88,7 +95,7 @@ class TextCorpus:
 
     @property
     def files(self) -> list[Path]:
-        """All files, those of a folder in alphabetical order."""
+        """List all files, those of a folder in alphabetical order. Raises E172 and E174."""
         if not self.paths:
             raise ValueError(Errors.E172.format(path=None))
         return [file for path in self.paths for file in find_files(Path(path))]
@@ -104,20 +111,8 @@ class TextCorpus:
         return (Text(text, begins_document=True, is_sentence=False) for text in texts if text)
 
 
-def build_text_corpus(
-    *,
-    path: str | list[str] | None,
-    layout: str = "sentences",
-    text_field: str = "text",
-    limit: int | None = None,
-    split: bool = True,
-) -> TextCorpus:
-    """`spacy-ctxemb.TextCorpus.v1`: see TextCorpus."""
-    return TextCorpus(path, layout=layout, text_field=text_field, limit=limit, split=split)
-
-
 def find_kind(path: Path) -> str | None:
-    """The kind of a file by its name; None for one that cannot be read."""
+    """Find the kind of a file by its name; None for one that cannot be read."""
     name = path.with_suffix("").name if path.suffix in OPENERS else path.name
     kind = Path(name).suffix
     is_plain = name == path.name or kind in (".txt", ".jsonl")
@@ -125,7 +120,10 @@ def find_kind(path: Path) -> str | None:
 
 
 def find_files(path: Path) -> list[Path]:
-    """A file itself, or those in a folder and beneath it that can be read."""
+    """List a file itself, or those in a folder and beneath it that can be read.
+
+    Raises E172 if there is no such path, E174 if none can be read.
+    """
     if not path.exists():
         raise ValueError(Errors.E172.format(path=path))
     if path.is_file():
@@ -139,7 +137,7 @@ def find_files(path: Path) -> list[Path]:
 
 
 def number_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Each line of a file after its number, without white space around it."""
+    """Yield each line of a file after its number, without white space around it. Raises E175."""
     opener = OPENERS.get(path.suffix, open)
     try:
         with opener(path, "rt", encoding="utf-8-sig") as lines:
@@ -150,7 +148,7 @@ def number_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_sentences(path: Path) -> Iterator[Text]:
-    """A sentence a line, blank lines between documents."""
+    """Read a sentence a line, blank lines between documents."""
     begins_document = True
     for _, line in number_lines(path):
         if line:
@@ -159,12 +157,12 @@ def read_sentences(path: Path) -> Iterator[Text]:
 
 
 def read_documents(path: Path, text_field: str) -> Iterator[str]:
-    """A document a line."""
+    """Read a document a line."""
     return (line for _, line in number_lines(path))
 
 
 def read_jsonl(path: Path, text_field: str) -> Iterator[str]:
-    """A document a line, in JSON."""
+    """Read a document a line, in JSON. Raises E176 and E177."""
     for number, line in number_lines(path):
         if not line:
             continue
@@ -179,7 +177,7 @@ def read_jsonl(path: Path, text_field: str) -> Iterator[str]:
 
 
 def read_parquet(path: Path, text_field: str) -> Iterator[str]:
-    """A document a row; empty ones are left out."""
+    """Read a document a row, without empty ones. Raises E175, E178 and E179."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -199,7 +197,7 @@ def read_parquet(path: Path, text_field: str) -> Iterator[str]:
 
 
 def read_docs(path: Path) -> Iterator[Text]:
-    """The Docs of a DocBin, by sentences where they are annotated."""
+    """Read the Docs of a DocBin, by sentences where they are annotated. Raises E175."""
     from spacy.tokens import DocBin
     from spacy.vocab import Vocab
 

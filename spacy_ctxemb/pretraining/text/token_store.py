@@ -3,11 +3,8 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain, islice
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +16,21 @@ from ...errors import Errors
 from ...files import compute_checksum, replacing
 from ...pieces.base import Ids, Ints, Pieces
 from ...pieces.characters import CharacterPieces
-from .corpus import Text, TextCorpus
+from . import tokenize_corpus
+from .corpus import TextCorpus
 from .merge_shards import ARRAYS, merge_shards
-from .tokenizing import Recipe, Worker, make_recipe, save_shard, start_worker, write_shard
+from .tokenize_chunk import Recipe, make_recipe
+from .tokenize_corpus import make_shards
 
 #: Part of the key: stores of another format are made anew.
 FORMAT = 1
-
-#: Characters of a chunk, roughly. One may have four times as many to end with a document.
-CHUNK = 1 << 20
 
 META, SHARDS, KEY = "meta.json", "shards", "key.json"
 
 
 @dataclass(frozen=True)
 class TokenStore:
-    """What a model reads of a corpus.
+    """Holds what a model reads of a corpus.
 
     ids: (P,), of pieces; for CharacterPieces the type of each word.
     word_starts: (P,), whether a piece begins a word.
@@ -56,7 +52,7 @@ class TokenStore:
 
     @classmethod
     def open(cls, folder: str | Path) -> "TokenStore":
-        """The store in a folder; arrays stay on disk."""
+        """Open the store in a folder; arrays stay on disk. Raises E180 if there is none."""
         folder = Path(folder)
         if not (folder / META).is_file():
             raise ValueError(Errors.E180.format(path=folder))
@@ -82,7 +78,7 @@ def build_token_store(
     folder: str | Path,
     *,
     n_workers: int = 0,
-    check: Callable[[Path], None] | None = None,
+    validate: Callable[[Path], None] | None = None,
 ) -> TokenStore:
     """Tokenise a corpus, unless that was done before; what an interruption left is gone on with.
 
@@ -91,7 +87,13 @@ def build_token_store(
     n_workers: processes that tokenise; 0 for none besides this one, which one chunk does not want
         either. The result is the same. A script that calls this with more than 0 needs
         `if __name__ == "__main__":`.
-    check: sees the arrays of a new store, in a folder, before they replace those of another one.
+    validate: is given the folder of a new store before it replaces another one, and may raise.
+
+    Raises E181 if the text has no pieces.
+
+    Example:
+        store = build_token_store(TextCorpus("text.txt"), nlp, pieces, "store")
+        store.ids[: store.sentence_ends[0]]
     """
     folder = Path(folder)
     recipe = make_recipe(nlp, pieces, split=corpus.split)
@@ -106,8 +108,8 @@ def build_token_store(
     paths = list(make_shards(corpus, recipe, shards, n_workers=n_workers))
     if not merge_shards(paths, shards, pieces):
         raise ValueError(Errors.E181.format(path=", ".join(corpus.paths)))
-    if check is not None:
-        check(shards)
+    if validate is not None:
+        validate(shards)
     (folder / META).unlink(missing_ok=True)
     for name in ARRAYS:
         if (shards / name).exists():
@@ -119,18 +121,18 @@ def build_token_store(
 
 
 def compute_key(corpus: TextCorpus, recipe: Recipe) -> str:
-    """Changes with whatever the store depends on."""
+    """Compute a key that changes with whatever the store depends on."""
     status = [(str(path.resolve()), path.stat()) for path in corpus.files]
     files = [(path, found.st_size, found.st_mtime_ns) for path, found in status]
     settings = corpus.layout, corpus.text_field, corpus.limit, corpus.split
     tokenizer = hashlib.sha256(recipe.tokenizer or b"").hexdigest()
-    parts = [FORMAT, CHUNK, about.__version__, files, settings, tokenizer]
+    parts = [FORMAT, tokenize_corpus.CHUNK, about.__version__, files, settings, tokenizer]
     text = json.dumps([*parts, recipe.config, recipe.pieces], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def read_key(path: Path) -> str | None:
-    """The key in a JSON file, None where it cannot be read."""
+    """Read the key in a JSON file; None where it cannot be read."""
     try:
         key: str = json.loads(path.read_text(encoding="utf8"))["key"]
     except (OSError, ValueError, KeyError):
@@ -139,13 +141,13 @@ def read_key(path: Path) -> str | None:
 
 
 def read_digest(folder: Path) -> str:
-    """Changes with what a store holds, not with the files that it was made of."""
+    """Read a digest of what a store holds, whatever files it was made of."""
     digest: str = json.loads((folder / META).read_text(encoding="utf8"))["digest"]
     return digest
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether the arrays of a store are as they were written."""
+    """Tell whether the arrays of a store are as they were written."""
     try:
         return read_digest(folder) == digest_arrays(folder)
     except (OSError, KeyError):
@@ -165,53 +167,3 @@ def compute_digest(data: object) -> str:
 def write_json(path: Path, data: object) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(data), encoding="utf8")
-
-
-def make_shards(
-    corpus: TextCorpus, recipe: Recipe, folder: Path, *, n_workers: int
-) -> Iterator[Path]:
-    """Tokenise each chunk of a corpus into its file; files that are there are whole."""
-    rest = ((folder / f"{i:06}.npz", chunk) for i, chunk in enumerate(cut_chunks(corpus)))
-    first = list(islice(rest, 2))
-    chunks = chain(first, rest)
-    if n_workers == 0 or len(first) < 2:  # to start a process takes longer than one chunk
-        worker = Worker(recipe)
-        for path, chunk in chunks:
-            if not path.exists():
-                save_shard(worker.encode(chunk), path)
-            yield path
-        return
-    running: set[Future[None]] = set()
-    with ProcessPoolExecutor(
-        n_workers, mp_context=get_context("spawn"), initializer=start_worker, initargs=(recipe,)
-    ) as pool:
-        for path, chunk in chunks:
-            if len(running) > 2 * n_workers:
-                running = collect(running, return_when=FIRST_COMPLETED)
-            if not path.exists():
-                running.add(pool.submit(write_shard, chunk, path))
-            yield path
-        while running:
-            running = collect(running, return_when=FIRST_COMPLETED)
-
-
-def collect(running: set[Future[None]], *, return_when: str) -> set[Future[None]]:
-    """Wait for chunks; returns those that are not done. An error in a worker is raised here."""
-    done, running = wait(running, return_when=return_when)
-    for future in done:
-        future.result()
-    return running
-
-
-def cut_chunks(corpus: TextCorpus) -> Iterator[Sequence[Text]]:
-    """Runs of texts, alike whenever the corpus is; they end with a document where that is near."""
-    chunk: list[Text] = []
-    n = 0
-    for _, text in corpus.number_documents():
-        if n >= CHUNK and (text.begins_document or n >= 4 * CHUNK):
-            yield chunk
-            chunk, n = [], 0
-        chunk.append(text)
-        n += len(text.text)
-    if chunk:
-        yield chunk

@@ -1,4 +1,6 @@
-"""Continuous streams of text for a biLM.
+"""Continuous streams of words for a biLM.
+
+Words are types: their number among the distinct words of the store; then come the boundaries.
 
 Source: bilm-tf's `LMDataset` and `BidirectionalLMDataset`: each row of a batch reads one sentence
 after the other from a common shuffled queue, and a sentence that the batch cuts goes on in the
@@ -6,19 +8,17 @@ same row of the next. The backward model reads an independently shuffled queue.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tasks.bilm_batches import NOTHING, BiLMText
-from ..tasks.task import StreamState
+from ...pieces.base import Ints
 from .shuffle import Queue
 from .token_store import TokenStore
 
-Ints = NDArray[np.int64]
-
-FORWARD, BACKWARD = 0, 1
+#: Predicted where nothing is.
+NOTHING = -1
 
 
 class Units(NamedTuple):
@@ -31,12 +31,12 @@ class Units(NamedTuple):
         return len(self.ends)
 
     def span(self, unit: int) -> slice:
-        """Its pieces."""
+        """Find the pieces of a unit."""
         return slice(int(self.ends[unit - 1]) if unit else 0, int(self.ends[unit]))
 
 
 def make_units(store: TokenStore, *, max_sentences: int, seed: int) -> Units:
-    """Join neighbouring sentences of a document, 1 to max_sentences of them, at random."""
+    """Join neighbouring sentences of a document at random, 1 to max_sentences of them."""
     if max_sentences == 1:
         return Units(store.sentence_ends)
     rng = np.random.default_rng(seed)
@@ -54,13 +54,12 @@ class DirectionStream:
 
     A unit w1 ... wn is read as <S> w1 ... wn, and what follows is to be predicted: w1 ... wn </S>;
     backward as </S> wn ... w1, and wn ... w1 <S>.
-
     """
 
     def __init__(
-        self, text: BiLMText, units: Units, queue: Queue, *, n_rows: int, is_backward: bool
+        self, store: TokenStore, units: Units, queue: Queue, *, n_rows: int, is_backward: bool
     ) -> None:
-        self.text = text
+        self.store = store
         self.units = units
         self.queue = queue
         self.is_backward = is_backward
@@ -69,7 +68,7 @@ class DirectionStream:
         self.read = np.zeros(n_rows, dtype=np.int64)
 
     def next_steps(self, n_steps: int) -> tuple[Ints, Ints]:
-        """Types to read and to predict. (n_steps, n_rows) each"""
+        """Return types to read and to predict. (n_steps, n_rows) each"""
         steps = np.empty((2, len(self.current), n_steps), dtype=np.int64)
         for row in range(len(self.current)):
             self._fill(row, steps[:, row])
@@ -77,10 +76,10 @@ class DirectionStream:
         return read, predicted
 
     def _fill(self, row: int, steps: Ints) -> None:
-        """steps: (2, n_steps), of what to read and to predict."""
+        """Write what a row reads and predicts into steps. (2, n_steps)"""
         n_filled = 0
         while n_filled < steps.shape[1]:
-            types = self._load(int(self.current[row]))
+            types = self._read_unit(int(self.current[row]))
             start = int(self.read[row])
             n = min(len(types) - 1 - start, steps.shape[1] - n_filled)
             if n > 0:
@@ -91,56 +90,55 @@ class DirectionStream:
             else:
                 self.current[row], self.read[row] = self.queue.take(), 0
 
-    def _load(self, unit: int) -> Ints:
-        """The types of a unit between its boundaries, in the order of reading."""
+    def _read_unit(self, unit: int) -> Ints:
         if unit < 0:
             return np.empty(0, dtype=np.int64)
-        return load_unit(self.text, self.units.span(unit), is_backward=self.is_backward)
+        return read_unit(self.store, self.units.span(unit), is_backward=self.is_backward)
 
-    def state(self) -> StreamState:
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Tell where the stream is."""
         return {
             "position": np.array(self.queue.position),
             "current": self.current.copy(),
             "read": self.read.copy(),
         }
 
-    def load_state(self, state: StreamState) -> None:
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from a state."""
         self.queue.position = int(state["position"])
         self.current = state["current"].copy()
         self.read = state["read"].copy()
 
 
-def load_unit(text: BiLMText, span: slice, *, is_backward: bool) -> Ints:
-    """The types of some words between boundaries, in the order of reading."""
-    types = np.concatenate([[text.begin], text.store.ids[span], [text.end]])
+def get_boundaries(store: TokenStore) -> tuple[int, int]:
+    """The types that stand for <S> and </S>: those after the words of the store."""
+    return len(store.types), len(store.types) + 1
+
+
+def read_unit(store: TokenStore, span: slice, *, is_backward: bool) -> Ints:
+    """Return the types of some words between boundaries, in the order of reading."""
+    begin, end = get_boundaries(store)
+    types = np.concatenate([[begin], store.ids[span], [end]])
     return types[::-1] if is_backward else types
 
 
-def lay_rows(text: BiLMText, rows: Iterable[int], n_rows: int) -> tuple[Ints, Ints]:
-    """Some of the n_rows rows that hold all sentences of a text, in order.
+def lay_rows(store: TokenStore, rows: Iterable[int], n_rows: int) -> tuple[Ints, Ints]:
+    """Lay all sentences of a text in n_rows rows, in order, and return some of these rows.
 
     Returns types to read and to predict, (2, T, B) each, B the number of `rows`: by direction;
     rows that end earlier predict NOTHING.
     """
-    units = Units(text.store.sentence_ends)
+    units = Units(store.sentence_ends)
     bounds = np.linspace(0, len(units), n_rows + 1).astype(int)
-    found = [
-        [
-            [
-                load_unit(text, units.span(unit), is_backward=is_backward)
-                for unit in range(bounds[row], bounds[row + 1])
-            ]
-            for row in rows
-        ]
-        for is_backward in (False, True)
-    ]
-    longest = max((sum(len(u) - 1 for u in row) for row in found[0]), default=0)
-    read = np.full((2, longest, len(found[0])), text.begin)
+    chosen = [range(bounds[row], bounds[row + 1]) for row in rows]
+    lengths = [sum(len(store.ids[units.span(u)]) + 1 for u in row) for row in chosen]
+    begin, _ = get_boundaries(store)
+    read = np.full((2, max(lengths, default=0), len(chosen)), begin)
     predicted = np.full_like(read, NOTHING)
-    for direction, by_row in enumerate(found):
-        for row, types in enumerate(by_row):
-            n = sum(len(unit) - 1 for unit in types)
-            if n:
+    for direction, is_backward in enumerate((False, True)):
+        for row, (numbers, n) in enumerate(zip(chosen, lengths, strict=True)):
+            types = [read_unit(store, units.span(u), is_backward=is_backward) for u in numbers]
+            if types:
                 read[direction, :n, row] = np.concatenate([unit[:-1] for unit in types])
                 predicted[direction, :n, row] = np.concatenate([unit[1:] for unit in types])
     return read, predicted

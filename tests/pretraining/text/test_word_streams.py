@@ -7,9 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining.tasks.bilm_batches import NOTHING, BiLMText
+from spacy_ctxemb.pretraining.tasks.bilm_batches import BiLMText
 from spacy_ctxemb.pretraining.text.shuffle import Queue
-from spacy_ctxemb.pretraining.text.word_streams import DirectionStream, lay_rows, make_units
+from spacy_ctxemb.pretraining.text.word_streams import (
+    NOTHING,
+    DirectionStream,
+    get_boundaries,
+    lay_rows,
+    make_units,
+)
 
 WORDS = [f"w{i}" for i in range(9)]
 
@@ -66,14 +72,15 @@ def test_queues_of_all_shards_hold_every_unit_once_an_epoch(
 def test_streams_read_whole_units(
     is_backward: bool, lengths: list[list[int]], n_rows: int, n_steps: int
 ) -> None:
-    text = make_text(lengths)
-    units = make_units(text.store, max_sentences=1, seed=0)
+    store = make_store(lengths)
+    units = make_units(store, max_sentences=1, seed=0)
     queue = Queue(len(units), seed=1, shard=0, n_shards=1)
-    stream = DirectionStream(text, units, queue, n_rows=n_rows, is_backward=is_backward)
+    stream = DirectionStream(store, units, queue, n_rows=n_rows, is_backward=is_backward)
     steps = [stream.next_steps(n_steps) for _ in range(12)]
     read, predicted = (np.concatenate(parts) for parts in zip(*steps, strict=True))
-    first, last = (text.end, text.begin) if is_backward else (text.begin, text.end)
-    allowed = [text.store.ids[units.span(i)].tolist() for i in range(len(units))]
+    begin_type, end_type = get_boundaries(store)
+    first, last = (end_type, begin_type) if is_backward else (begin_type, end_type)
+    allowed = [store.ids[units.span(i)].tolist() for i in range(len(units))]
     for row in range(n_rows):
         assert read[0, row] == first
         ends = np.flatnonzero(predicted[:, row] == last)
@@ -89,12 +96,12 @@ def test_streams_read_whole_units(
 
 @given(documents, st.integers(1, 5))
 def test_a_stream_goes_on_from_its_state(lengths: list[list[int]], n_before: int) -> None:
-    text = make_text(lengths)
-    units = make_units(text.store, max_sentences=2, seed=0)
+    store = make_store(lengths)
+    units = make_units(store, max_sentences=2, seed=0)
 
     def open_stream() -> DirectionStream:
         queue = Queue(len(units), seed=1, shard=0, n_shards=2)
-        return DirectionStream(text, units, queue, n_rows=3, is_backward=True)
+        return DirectionStream(store, units, queue, n_rows=3, is_backward=True)
 
     stream, resumed = open_stream(), open_stream()
     for _ in range(n_before):
@@ -108,25 +115,27 @@ def test_a_stream_goes_on_from_its_state(lengths: list[list[int]], n_before: int
 def test_held_out_rows_hold_every_word_once(
     lengths: list[list[int]], n_rows: int, n_ranks: int
 ) -> None:
-    text = make_text(lengths)
+    store = make_store(lengths)
+    begin, _ = get_boundaries(store)
     counts: Counter[int] = Counter()
     for rank in range(n_ranks):
-        read, predicted = lay_rows(text, range(rank, n_rows, n_ranks), n_rows)
+        read, predicted = lay_rows(store, range(rank, n_rows, n_ranks), n_rows)
         for direction in (0, 1):
             targets = predicted[direction]
             # What is predicted is what is read next in the same row, or a boundary.
-            following = targets[:-1][read[direction, 1:] < text.begin]
+            following = targets[:-1][read[direction, 1:] < begin]
             np.testing.assert_array_equal(
-                following, read[direction, 1:][read[direction, 1:] < text.begin]
+                following, read[direction, 1:][read[direction, 1:] < begin]
             )
-            counts.update(targets[(targets != NOTHING) & (targets < text.begin)].tolist())
-    assert counts == Counter({word: 2 * n for word, n in Counter(text.store.ids.tolist()).items()})
+            counts.update(targets[(targets != NOTHING) & (targets < begin)].tolist())
+    assert counts == Counter({word: 2 * n for word, n in Counter(store.ids.tolist()).items()})
 
 
 def test_batches_spell_words_and_number_targets() -> None:
     text = make_text([[3]])
-    read = np.array([[[text.begin], [0], [8]], [[text.end], [8], [0]]])
-    predicted = np.array([[[0], [8], [text.end]], [[8], [0], [NOTHING]]])
+    begin_type, end_type = get_boundaries(text.store)
+    read = np.array([[[begin_type], [0], [8]], [[end_type], [8], [0]]])
+    predicted = np.array([[[0], [8], [end_type]], [[8], [0], [NOTHING]]])
     batch = text.make_batch(read, predicted)
     words = batch["characters"][batch["words"]]
     pieces = CharacterPieces(6)
@@ -142,10 +151,11 @@ def test_batches_spell_words_and_number_targets() -> None:
 
 
 def test_a_text_of_one_word_is_enough() -> None:
-    text = make_text([[1]])
-    units = make_units(text.store, max_sentences=1, seed=0)
+    store = make_store([[1]])
+    begin, end = get_boundaries(store)
+    units = make_units(store, max_sentences=1, seed=0)
     queue = Queue(1, seed=0, shard=0, n_shards=1)
-    stream = DirectionStream(text, units, queue, n_rows=2, is_backward=False)
+    stream = DirectionStream(store, units, queue, n_rows=2, is_backward=False)
     read, predicted = stream.next_steps(4)
-    assert read[:, 0].tolist() == [text.begin, 0, text.begin, 0]
-    assert predicted[:, 0].tolist() == [0, text.end, 0, text.end]
+    assert read[:, 0].tolist() == [begin, 0, begin, 0]
+    assert predicted[:, 0].tolist() == [0, end, 0, end]

@@ -1,18 +1,12 @@
-"""Tokenising text: what one worker process does with one chunk of a corpus."""
+"""Tokenising one chunk of a corpus: from texts to a shard, the pieces of the chunk."""
 
 import json
-import os
 from collections.abc import Sequence
 from itertools import accumulate
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Thread
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.pipeline import Sentencizer
@@ -20,11 +14,10 @@ from spacy.tokens import Doc
 from spacy.util import load_model_from_config
 
 from ...files import replacing
-from ...objectives.masked_lm_loss import find_words
+from ...objectives.masking import find_words
 from ...pieces.base import Ids, Ints, Pieces, Texts
 from ...pieces.characters import CharacterPieces
 from ...pieces.from_json import pieces_from_json
-from ...pieces.subwords import THREADS_SWITCH
 from ...windows.docs import count_in_sequences, find_sequence_starts, read_texts
 from .corpus import Text
 
@@ -51,7 +44,7 @@ class Shard(NamedTuple):
     type_counts: Ints
 
     def read_types(self) -> list[str]:
-        """The strings of types in the chunk's order."""
+        """Read the strings of types in the chunk's order."""
         found: list[str] = json.loads(self.types.tobytes())
         return found
 
@@ -67,7 +60,7 @@ class Recipe(NamedTuple):
 
 
 def make_recipe(nlp: Language, pieces: Pieces, *, split: bool) -> Recipe:
-    """What is needed to tokenise in another process."""
+    """Collect what is needed to tokenise in another process."""
     config = nlp.config.interpolate()
     section = {**config["nlp"], "pipeline": [], "disabled": []}
     tokenizer: Any = nlp.tokenizer  # a plain function is what its config says
@@ -77,7 +70,12 @@ def make_recipe(nlp: Language, pieces: Pieces, *, split: bool) -> Recipe:
 
 
 class Worker:
-    """Makes shards of chunks."""
+    """Makes shards of chunks.
+
+    Example:
+        worker = Worker(make_recipe(nlp, pieces, split=True))
+        save_shard(worker.encode(chunk), path)
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -93,7 +91,7 @@ class Worker:
         self.vocab, self.tokenizer = nlp.vocab, tokenizer
 
     def encode(self, chunk: Sequence[Text]) -> Shard:
-        """The pieces of a chunk, which has at least one text."""
+        """Tokenise a chunk, which has at least one text."""
         if len(self.vocab) > MAX_WORDS:
             self._load_tokenizer()
         docs = [self._tokenize(text) for text in chunk]
@@ -145,7 +143,7 @@ class Encoded(NamedTuple):
 def encode_types(
     docs: Sequence[Doc], starts: Sequence[Sequence[int]], begins: NDArray[np.bool_]
 ) -> Encoded:
-    """Words as types, numbered in any order; white space left out."""
+    """Number words as types, in any order; white space is left out."""
     table = np.concatenate([doc.to_array(["ORTH", "IS_SPACE"]) for doc in docs])  # (W, 2)
     is_word = table[:, 1] == 0
     orths, ids, counts = np.unique(table[is_word, 0], return_inverse=True, return_counts=True)
@@ -160,7 +158,7 @@ def encode_types(
 
 
 def join_texts(texts: Texts, begins: NDArray[np.bool_]) -> Texts:
-    """The texts of each document as one, with a space between any two, as in running text.
+    """Join the texts of each document, with a space between any two, as in running text.
 
     begins: (n,), whether a text begins a document; the first one does.
     """
@@ -180,7 +178,7 @@ def join_texts(texts: Texts, begins: NDArray[np.bool_]) -> Texts:
 def join_starts(
     docs: Sequence[Doc], starts: Sequence[Sequence[int]], begins: NDArray[np.bool_]
 ) -> list[list[int]]:
-    """The tokens that begin a sentence in each document, from those of each text."""
+    """Find the tokens that begin a sentence in each document, from those of each text."""
     joined: list[list[int]] = []
     offset = 0
     for doc, found, begins_document in zip(docs, starts, begins.tolist(), strict=True):
@@ -190,31 +188,6 @@ def join_starts(
         joined[-1].extend(offset + start for start in found)
         offset += len(doc)
     return joined
-
-
-#: The worker of this process, where it is one.
-_worker: list[Worker] = []
-
-
-def start_worker(recipe: Recipe) -> None:
-    """Make this process a worker, which ends when its parent does, however that happens."""
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=end_after, args=(parent,), daemon=True).start()
-    torch.set_num_threads(1)
-    os.environ[THREADS_SWITCH] = "false"
-    _worker[:] = [Worker(recipe)]
-
-
-def end_after(process: BaseProcess) -> None:
-    """End this process as soon as another one has: a killed one cannot tell its workers to."""
-    wait([process.sentinel])
-    os._exit(1)
-
-
-def write_shard(chunk: Sequence[Text], path: Path) -> None:
-    """Tokenise a chunk in a worker process; the file appears when it is whole."""
-    save_shard(_worker[0].encode(chunk), path)
 
 
 def save_shard(shard: Shard, path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_ctxemb.objectives.span_masking import N_BEFORE, NO_SPAN, draw_spans
+from spacy_ctxemb.objectives.masking import N_BEFORE, NO_SPAN, draw_spans
 
 #: P(length), from the paper's own words: geometric with p = 0.2, at most 10 words.
 LENGTHS = np.array([0.2 * 0.8**i for i in range(10)])

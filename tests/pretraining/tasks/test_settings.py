@@ -10,10 +10,11 @@ from thinc.api import Config
 from spacy_ctxemb.encoders import TransformerEncoder
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining import pretrain as run
-from spacy_ctxemb.pretraining.pretrain import build_pipeline, pretrain
+from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.settings import read_settings
-from spacy_ctxemb.pretraining.spacy_pretrain import get_pretrained_shim
-from spacy_ctxemb.pretraining.tasks.registered import build_pretrain_bilm, build_pretrain_masked_lm
+from spacy_ctxemb.pretraining.task_from_config import build_pipeline, get_shim
+from spacy_ctxemb.pretraining.tasks.bilm_task import PretrainBiLM
+from spacy_ctxemb.pretraining.tasks.masked_lm_task import PretrainMaskedLM
 
 from ..runs import tiny_masked_lm_run, tiny_run, write_documents
 
@@ -29,15 +30,15 @@ def test_settings_of_bilms_are_checked(name: str, least: int) -> None:
     settings: dict[str, Any] = {name: least - 1}
     message = rf"E171\] {name} is {least - 1}, but must be at least {least}\."
     with pytest.raises(ValueError, match=message):
-        build_pretrain_bilm(**settings)
-    build_pretrain_bilm(**{name: least})
+        PretrainBiLM(**settings)
+    PretrainBiLM(**{name: least})
 
 
 @pytest.mark.parametrize(("name", "least"), [("batch_size", 1), ("max_pieces", 8)])
 def test_settings_of_masked_lms_are_checked(name: str, least: int) -> None:
     settings: dict[str, Any] = {name: least - 1}
     with pytest.raises(ValueError, match=rf"E171\] {name} is {least - 1}, .* least {least}\."):
-        build_pretrain_masked_lm(**settings)
+        PretrainMaskedLM(**settings)
 
 
 def refuse(config: Config, output: Path, message: str) -> None:
@@ -68,11 +69,11 @@ def test_checks_draw_no_random_numbers(tmp_path: Path) -> None:
     """So that weights are the same as without them."""
     config = tiny_masked_lm_run(write_documents(tmp_path)).interpolate()
     settings = read_settings(config)
-    shim = get_pretrained_shim(run.get_model(build_pipeline(config, settings), settings))
+    shim = get_shim(build_pipeline(config, settings), settings)
     encoder = shim.embedder.encoder
     assert isinstance(encoder, TransformerEncoder)
     before = torch.get_rng_state()
-    settings.objective.check(encoder, shim.pieces)
+    settings.objective.validate(encoder, shim.pieces)
     assert torch.equal(torch.get_rng_state(), before)
     with pytest.raises(ValueError, match="E030.*PretrainBiLM needs .* BiLM, .* Transformer"):
-        build_pretrain_bilm().check(encoder, CharacterPieces(12))
+        PretrainBiLM().validate(encoder, CharacterPieces(12))

@@ -1,0 +1,52 @@
+"""Numbers that depend on the step of training: learning rates, counts of frozen layers."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from .errors import Errors
+
+#: From a step, 0 for the first, to a number.
+StepFunction = Callable[[int], float]
+
+#: What a config may hold: such a function, or numbers one after the other, as from Thinc.
+Schedule = StepFunction | Iterable[float]
+
+
+def as_function(schedule: Schedule | float) -> StepFunction:
+    """Turn any kind of schedule into a function of the step; a number stays the same throughout.
+
+    Raises E350 if there are no numbers.
+
+    Example:
+        learn_rate = as_function(warmup_linear(0.001, 100, 1000))
+        learn_rate(99)
+    """
+    if isinstance(schedule, int | float):
+        return Series([schedule])
+    return schedule if callable(schedule) else Series(schedule)
+
+
+class Series:
+    """Looks up numbers that come one after the other by their places; after the last one it stays
+    at that.
+
+    A generator can neither be looked up nor copied, so numbers are kept as they come. Copies in
+    one process share a series; a pickle has the numbers that have come so far.
+    """
+
+    def __init__(self, values: Iterable[float]) -> None:
+        self._rest: Iterator[float] = iter(values)
+        self._known = list(islice(self._rest, 1))
+        if not self._known:
+            raise ValueError(Errors.E350)
+
+    def __call__(self, step: int) -> float:
+        self._known.extend(islice(self._rest, max(step + 1 - len(self._known), 0)))
+        return self._known[min(step, len(self._known) - 1)]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Series":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Series, (list(self._known),)
