@@ -65,8 +65,8 @@ def describe(function: Callable[..., Any]) -> dict[str, str]:
             if not known:
                 found[name] = text
             elif known.startswith("see ") and not text.startswith("see "):
-                rest = re.split(r"[.;] |[.;]$", known, maxsplit=1)[1:]
-                found[name] = " ".join([text, *map(begin, rest)]).strip()
+                rest = begin("".join(re.split(r"[.;] |[.;]$", known, maxsplit=1)[1:]))
+                found[name] = text if rest in text else f"{text} {rest}"
     return {name: re.sub(r"\bNone\b", "null", text) for name, text in found.items()}
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from spacy_ctxemb import errors
 
-from .reference import escape
+from .markdown import escape
 
 INTRODUCTION = """\
 # Errors and warnings

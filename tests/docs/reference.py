@@ -18,6 +18,7 @@ from spacy_ctxemb.factory import build_ctxemb
 from spacy_ctxemb.pretraining.settings import PretrainSettings
 
 from .docstrings import describe, summarise
+from .markdown import begin_sentence, escape, write_table
 
 #: How a config names what is registered in each group of entry points.
 GROUPS = {
@@ -60,11 +61,15 @@ def write_component() -> str:
     defaults = Language.get_factory_meta("ctxemb").default_config
     texts = describe(build_ctxemb)
     rows = [
-        (name, "the English model" if isinstance(value, dict) else to_json(value), texts[name])
-        for name, value in defaults.items()
+        (name, write_model(value), begin_sentence(texts[name])) for name, value in defaults.items()
     ]
     heading = "## The component `ctxemb`\n\nSettings of a section `[components.ctxemb]`.\n\n"
     return heading + write_table(("setting", "default", "what it is"), rows)
+
+
+def write_model(value: object) -> str:
+    """A default of the component."""
+    return "the English model" if isinstance(value, dict) else to_json(value)
 
 
 def write_registered() -> Iterator[str]:
@@ -79,7 +84,7 @@ def write_function(title: str, function: Callable[..., Any]) -> str:
     """A heading, what a registered function makes, and its settings."""
     texts = describe(function)
     rows = [
-        (name, write_default(p.default), texts.get(name, ""))
+        (name, write_default(p.default), begin_sentence(texts.get(name, "")))
         for name, p in inspect.signature(function).parameters.items()
     ]
     parts = [f"### {title}", escape(begin_sentence(summarise(function)))]
@@ -91,7 +96,7 @@ def write_function(title: str, function: Callable[..., Any]) -> str:
 def write_pretrain() -> str:
     texts = describe(PretrainSettings)
     rows = [
-        (field.name, write_default(field.default), texts.get(field.name, ""))
+        (field.name, write_default(field.default), begin_sentence(texts.get(field.name, "")))
         for field in dataclasses.fields(PretrainSettings)
     ]
     heading = "## The section `[pretrain]`\n\nFor `python -m spacy ctxemb pretrain`.\n\n"
@@ -171,33 +176,3 @@ def write_functions() -> Iterator[str]:
             arguments = ", ".join(inspect.signature(value).parameters)
             text = inspect.cleandoc(value.__doc__ or "")
             yield f"### `spacy_ctxemb.{name}({arguments})`\n\n```text\n{text}\n```"
-
-
-# Markdown
-
-
-def write_table(heading: tuple[str, ...], rows: Any) -> str:
-    """A table whose first column is code."""
-    lines = ["| " + " | ".join(heading) + " |", "|" + "---|" * len(heading)]
-    for name, *cells in rows:
-        texts = (escape(begin_sentence(cell)).replace("|", "\\|") for cell in cells)
-        values = [f"`{name}`", *texts]
-        lines.append("| " + " | ".join(values) + " |")
-    return "\n".join(lines)
-
-
-def begin_sentence(text: str) -> str:
-    """With a capital, unless the first word is a name such as `doc.tensor` or fp32."""
-    first = text.partition(" ")[0].rstrip(",;:.")
-    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is; what stands in backticks stays code."""
-    parts = text.split("`")
-    for i in range(0, len(parts), 2):
-        part = parts[i]
-        for sign in ("\\", "*", "_", "[", "]"):
-            part = part.replace(sign, f"\\{sign}")
-        parts[i] = part.replace("&", "&amp;").replace("<", "&lt;")
-    return "`".join(parts)
