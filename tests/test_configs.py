@@ -1,6 +1,5 @@
 """Every config of the project is complete once filled, and trains."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from spacy.cli.train import train
 from spacy.training.initialize import init_nlp
 from spacy.training.pretrain import pretrain
 from spacy.util import load_config
-from thinc.api import Adam, Config
+from thinc.api import Adam
 
 from spacy_ctxemb.pieces.subwords import WordPieces
 
@@ -55,17 +54,6 @@ SMALL = {
     "hashembedcnn": {},
     "stack": {"components.ctxemb.model.members.bilm.encoder.hidden_width": 128},
 }
-
-EXCERPTS = re.findall(
-    r"```ini\n(.*?)```", (CONFIGS.parent / "README.md").read_text(encoding="utf8"), re.DOTALL
-)
-#: Sections that stand in every config, or in that of the component which an excerpt changes.
-ABOVE = (
-    "training",
-    *("pretrain", "components", "components.ctxemb", "components.ctxemb.model"),
-    *("components.ner", "components.ner.model"),
-    *("initialize", "initialize.components"),
-)
 
 
 def small(name):
@@ -236,13 +224,3 @@ def test_the_member_of_a_stack_loads_it_too():
     layer = stack["pretraining"]["layer"]
     model = alone["components"]["ctxemb"]["model"]
     assert stack["components"]["ctxemb"]["model"]["members"][layer] == model
-
-
-@pytest.mark.parametrize("excerpt", EXCERPTS, ids=lambda text: text.splitlines()[0])
-def test_excerpts_of_the_readme_bring_their_sections(excerpt):
-    """The template of spaCy's configs has [initialize.components], and nothing beneath it."""
-    brought = set(re.findall(r"^\[(.*)\]$", excerpt, re.MULTILINE))
-    # Of a section that it brings, it brings what is beneath it too.
-    above = [n for n in ABOVE if not {n, n.rpartition(".")[0]} & brought]
-    missing = [f"[{name}]\n" for name in above]
-    Config().from_str("".join(missing) + excerpt, interpolate=False)

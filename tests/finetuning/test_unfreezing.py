@@ -17,6 +17,7 @@ from spacy_ctxemb.finetuning.unfreezing import Unfreeze
 from spacy_ctxemb.schedules import Series, as_function
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
+from ..docs.pages import read_excerpt
 from ..pipelines import BILM, NER_DATA, blank, examples, initialised, parameters
 from ..pretraining import CONFIGS, start, tiny_config
 
@@ -207,9 +208,8 @@ def test_unfreezing_other_layers_than_there_are(model: dict[str, Any], n_layers:
         blank({**model, "freeze_layers": {**UNFREEZE, "n_layers": n_layers}})
 
 
-def test_the_excerpt_of_the_readme() -> None:
-    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
-    excerpt = text.split("<!-- excerpt: layer by layer -->\n```ini\n")[1].split("```")[0]
+def test_the_excerpt_of_the_docs() -> None:
+    excerpt = read_excerpt("layer by layer")
     whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
     base = Config({name: whole[name] for name in ("nlp", "components")})
     config = Config().from_str(f"{base.to_str()}\n{excerpt}")

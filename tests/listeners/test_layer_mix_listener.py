@@ -17,6 +17,7 @@ from spacy_ctxemb.embedder.layer_mix import TokenMix
 from spacy_ctxemb.listeners.layer_mix_listener import LayerMixListener
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
+from ..docs.pages import read_excerpt
 from ..pipelines import (
     BILM,
     MODELS,
@@ -33,7 +34,6 @@ from ..pipelines import (
 )
 from ..pretraining import CONFIGS
 
-README = CONFIGS.parent / "README.md"
 DATA = [(text, {**a, **b}) for (text, a), (_, b) in zip(NER_DATA, TEXTCAT_DATA, strict=True)]
 TEXTS = [*(text for text, _ in DATA), "", "a  \n b", " "]
 FROZEN = {"exclude": ["ctxemb"], "annotates": ["ctxemb"]}
@@ -333,9 +333,8 @@ def test_initialize_forgets_what_was_learned():
     assert nlp.get_pipe("ctxemb").layer_weights()["ner"].gamma == 1
 
 
-def test_the_excerpt_of_the_readme_learns():
-    text = README.read_text(encoding="utf8")
-    excerpt = text.split("<!-- excerpt: a mix for each task -->\n```ini\n")[1].split("```")[0]
+def test_the_excerpt_of_the_docs_learns():
+    excerpt = read_excerpt("a mix for each task")
     whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
     base = Config({name: whole[name] for name in ("nlp", "components")})
     del base["components"]["ner"]["model"]["tok2vec"]

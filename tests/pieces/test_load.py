@@ -10,8 +10,9 @@ from thinc.api import Config
 
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
+from ..docs.pages import read_excerpt
 from ..pipelines import BILM, NER_DATA, TRANSFORMER, blank, examples
-from ..pretraining import CONFIGS, TEXT, write_text
+from ..pretraining import TEXT, write_text
 from ..tokenizers import build_byte_level
 
 VOCAB_SIZE = 300
@@ -109,14 +110,14 @@ def test_building_it_reads_nothing(loader):
     assert callable(registry.misc.get(f"spacy-ctxemb.{loader}.v1")(path="nothing"))
 
 
-def test_the_excerpt_of_the_readme_loads(tmp_path, monkeypatch):
-    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
-    excerpt = text.split("<!-- excerpt: a vocabulary -->\n```ini\n")[1].split("```")[0]
+def test_the_excerpt_of_the_docs_loads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     stored = build_byte_level(("a", "t")).to_str()
     (tmp_path / "pieces.json").write_text(stored, encoding="utf8")
     nlp = build("SubwordPieces")
     above = "[initialize]\n[initialize.components]\n"
-    initialization = Config().from_str(above + excerpt)["initialize"]["components"]["ctxemb"]
+    initialization = Config().from_str(above + read_excerpt("a vocabulary"))["initialize"][
+        "components"
+    ]["ctxemb"]
     nlp.config["initialize"]["components"]["ctxemb"] = initialization
     assert initialize(nlp).to_json()["tokenizer"] == json.loads(stored)

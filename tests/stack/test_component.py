@@ -12,11 +12,13 @@ from spacy.tokens import DocBin
 from spacy.util import load_model_from_config, registry
 from thinc.api import Config
 
-from spacy_ctxemb.pieces.subwords import WordPieces
 from spacy_ctxemb.stack.stack import get_members
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
+from ..bert_models import FAMILIES, read
 from ..cli.command import run, run_well
+from ..docs.excerpts import complete
+from ..docs.pages import read_excerpt
 from ..pipelines import (
     BILM,
     NER_DATA,
@@ -33,8 +35,6 @@ from ..pipelines import (
 from ..pretraining import CONFIGS, TEXT, pretrain, start, tiny_config
 from ..stacks import MEMBERS, STATIC, stack, stacked, with_vectors
 
-#: Sections that hold what an excerpt brings.
-ABOVE = ("components.ner", "components.ner.model")
 CACHE = "spacy-ctxemb.FeatureCache.v1"
 
 
@@ -290,29 +290,32 @@ def test_an_encoder_of_a_stack_is_exported(kind: str, tmp_path: Path) -> None:
     assert first == second != other
 
 
-# The README
+# Excerpts of docs/
 
 
-def test_the_excerpt_of_the_readme_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
-    excerpt = text.split("<!-- excerpt: several encoders -->\n```ini\n")[1].split("```")[0]
+def test_the_excerpt_of_the_docs_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with_vectors().to_disk("vectors")
-    pieces = WordPieces(300)
-    pieces.train([TEXT])
-    Path("pieces.json").write_text(pieces.tokenizer.to_str(), encoding="utf8")
     whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
     ner = whole["components"]["ner"]
     del ner["model"]["tok2vec"]
     base = Config({"nlp": whole["nlp"], "components": {"ner": ner}})
-    config = Config().from_str(f"{base.to_str()}\n{excerpt}")
+    config = Config().from_str(f"{base.to_str()}\n{read_excerpt('several encoders')}")
+    member = config["components"]["ctxemb"]["model"]["members"]["minilm"]
+    sizes = read("bert").settings  # of a tiny model in place of MiniLM
+    member["encoder"] |= {name: sizes[name] for name in member["encoder"] if name in sizes}
+    member["pieces"]["vocab_size"] = sizes["vocab_size"]
+    loaders = config["initialize"]["components"]["ctxemb"]["member_loaders"]
+    loaders["minilm"]["encoder_loader"]["path"] = str(FAMILIES / "bert")
     nlp = load_model_from_config(config, auto_fill=True)
     nlp.initialize(lambda: examples(nlp, NER_DATA))
+    weights = get_encoder(nlp, "minilm").embedder.encoder.state_dict()
+    assert weights["norm.bias"].equal(read("bert").tensors["norm.bias"])
     update(nlp, NER_DATA, 3)
     shares = nlp.get_pipe("ctxemb").member_weights()
-    assert list(shares) == ["bilm", "static", "transformer"]
+    assert list(shares) == ["cnn", "minilm", "static"]
     assert len(set(shares.values())) == 3
-    assert get_encoder(nlp, "transformer").pieces.n_trained == pieces.n_trained
+    assert get_encoder(nlp, "minilm").pieces.n_trained == sizes["vocab_size"]
     assert nlp("two words").tensor.shape == (2, 128)
 
 
@@ -321,10 +324,8 @@ def test_the_excerpt_of_the_readme_trains(tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_encoder_beside_a_network_of_the_task(
     kind: str, is_frozen: bool, tmp_path: Path
 ) -> None:
-    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
-    excerpt = text.split("<!-- excerpt: beside a network of the task -->\n```ini\n")[1]
-    above = "".join(f"[{name}]\n" for name in ("components", *ABOVE))
-    config = Config().from_str(above + excerpt.split("```")[0], interpolate=False)
+    excerpt = complete(read_excerpt("beside a network of the task"))
+    config = Config().from_str(excerpt, interpolate=False)
     tok2vec = config["components"]["ner"]["model"]["tok2vec"]
     tok2vec["members"]["context"] |= {"@architectures": kind, "width": WIDTH}
     nlp = initialised(BILM)

@@ -16,6 +16,7 @@ from thinc.api import Config
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ...bert_models import FAMILIES, read, split
+from ...docs.pages import read_excerpt
 from ...pipelines import BILM, NER_DATA, blank, examples, listener, ner_config, update
 
 BERT = FAMILIES / "bert"
@@ -153,9 +154,8 @@ def test_building_it_reads_nothing() -> None:
     assert callable(registry.misc.get("spacy-ctxemb.BertWeights.v1")(path="nothing"))
 
 
-def test_the_excerpt_of_the_readme() -> None:
-    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf8")
-    excerpt = text.split("<!-- excerpt: a published BERT -->\n```ini\n")[1].split("```")[0]
+def test_the_excerpt_of_the_docs() -> None:
+    excerpt = read_excerpt("a published BERT")
     before = '[nlp]\nlang = en\npipeline = ["ctxemb"]\n[components]\n[initialize]\n'
     config = Config().from_str(f"{before}[initialize.components]\n{excerpt}")
     model = config["components"]["ctxemb"]["model"]

@@ -17,7 +17,7 @@ from thinc.api import Config
 
 from spacy_ctxemb.pretraining.text.corpus import TextCorpus
 
-from .. import CONFIGS
+from ...docs.pages import read_excerpt
 
 #: A document begins and ends anywhere but with white space.
 DOCUMENTS = [
@@ -133,14 +133,12 @@ def test_it_is_registered(tmp_path: Path) -> None:
     assert list(registry.resolve({"corpus": section})["corpus"]) == [["One. Two."]]
 
 
-def test_the_excerpt_of_the_readme_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
-    excerpt = text.split("<!-- excerpt: a corpus -->\n```ini\n")[1].split("```")[0]
+def test_the_excerpt_of_the_docs_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "more").mkdir()
     write(tmp_path / "text.txt", join_sentences())
     write(tmp_path / "more" / "a.jsonl.gz", '{"text": "More."}')
-    config = Config().from_str(f"[pretrain]\n{excerpt}")
+    config = Config().from_str(f"[pretrain]\n{read_excerpt('a corpus')}")
     assert list(registry.resolve(config["pretrain"])["train"]) == [*DOCUMENTS, ["More."]]
 
 
