@@ -1,7 +1,7 @@
 """What the doctor finds, and how it prints this."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -79,7 +79,11 @@ class Report:
 
 
 #: How each level is printed.
-PRINT = {Level.ok: msg.good, Level.warning: msg.warn, Level.error: msg.fail}
+PRINT: dict[Level, Callable[..., Any]] = {
+    Level.ok: msg.good,
+    Level.warning: msg.warn,
+    Level.error: msg.fail,
+}
 
 
 def print_report(report: Report) -> None:

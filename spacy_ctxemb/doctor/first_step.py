@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from spacy import require_gpu
 from spacy.schemas import ConfigSchemaTraining
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train_while_improving
 from spacy.util import load_config, registry, resolve_dot_names
+from thinc.api import require_gpu
 
 from ..component import ContextualEmbedder
 from .does_training_start import CONFIG
