@@ -31,8 +31,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the parts of the project that cells need, their data, and an encoder."""
-    shutil.copytree(ROOT / "configs", tmp_path / "configs")
-    (tmp_path / STEP_LOG).parent.mkdir(parents=True)
+    for folder in ("configs", "tests/benchmarks/configs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    (tmp_path / STEP_LOG).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / STEP_LOG, tmp_path / STEP_LOG)
     monkeypatch.chdir(tmp_path)
     initialised(BILM).to_disk("encoder")
@@ -99,9 +100,9 @@ def test_the_commands_of_a_cell(row: str, project: Path) -> None:
 def test_of_a_published_model_the_head_is_trained_first(project: Path) -> None:
     commands = make_cell("minilm-finetuned").job().commands
     assert list(commands) == ["head", "train", "evaluate"]
-    assert commands["head"][1] == "configs/ner_source.cfg"
+    assert commands["head"][1] == "tests/benchmarks/configs/source.cfg"
     assert '["ctxemb"]' in commands["head"]
-    assert commands["train"][1] == "configs/ner_further.cfg"
+    assert commands["train"][1] == "configs/further.cfg"
     head = commands["head"][commands["head"].index("--output") + 1]
     source = commands["train"][commands["train"].index("--paths.pipeline") + 1]
     assert source == f"{head}/model-best"

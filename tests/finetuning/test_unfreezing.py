@@ -17,7 +17,7 @@ from spacy_ctxemb.finetuning.unfreezing import Series, Unfreeze, as_function
 from spacy_ctxemb.thinc_model.model import get_shim
 
 from ..pipelines import BILM, NER_DATA, blank, examples, initialised, parameters
-from ..pretraining import CONFIGS, start, tiny_config
+from ..pretraining import CONFIGS, read_ner_config, start, tiny_config
 
 #: Of both encoders.
 N_LAYERS = 3
@@ -209,7 +209,7 @@ def test_unfreezing_other_layers_than_there_are(model: dict[str, Any], n_layers:
 def test_the_excerpt_of_the_readme() -> None:
     text = (CONFIGS.parent / "README.md").read_text(encoding="utf8")
     excerpt = text.split("<!-- excerpt: layer by layer -->\n```ini\n")[1].split("```")[0]
-    whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
+    whole = read_ner_config()
     base = Config({name: whole[name] for name in ("nlp", "components")})
     config = Config().from_str(f"{base.to_str()}\n{excerpt}")
     nlp = load_model_from_config(config, auto_fill=True)

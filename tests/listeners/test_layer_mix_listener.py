@@ -30,7 +30,7 @@ from ..pipelines import (
     ner_config,
     textcat_config,
 )
-from ..pretraining import CONFIGS
+from ..pretraining import CONFIGS, read_ner_config
 
 README = CONFIGS.parent / "README.md"
 DATA = [(text, {**a, **b}) for (text, a), (_, b) in zip(NER_DATA, TEXTCAT_DATA, strict=True)]
@@ -332,7 +332,7 @@ def test_initialize_forgets_what_was_learned():
 def test_the_excerpt_of_the_readme_learns():
     text = README.read_text(encoding="utf8")
     excerpt = text.split("<!-- excerpt: a mix for each task -->\n```ini\n")[1].split("```")[0]
-    whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
+    whole = read_ner_config()
     base = Config({name: whole[name] for name in ("nlp", "components")})
     del base["components"]["ner"]["model"]["tok2vec"]
     base["components"]["ctxemb"]["model"]["encoder"]["hidden_width"] = 128

@@ -18,7 +18,7 @@ from spacy_ctxemb.thinc_model.model import cut_docs, find_shims
 
 from ..pipelines import NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from . import (
-    CONFIGS,
+    TRAINING_CONFIGS,
     OBJECTIVES,
     TEXT,
     TINY_ENCODERS,
@@ -37,7 +37,7 @@ STEPS = 80
 #: A corpus of four examples, both entities and categories.
 READER = "spacy-ctxemb-tests.FourExamples.v1"
 
-NER_CONFIGS = {"bilm": "ner_bilm.cfg", "mlm": "ner_transformer.cfg"}
+NER_CONFIGS = {"bilm": "bilm.cfg", "mlm": "transformer.cfg"}
 
 
 @pytest.fixture(params=OBJECTIVES)
@@ -229,7 +229,9 @@ def ner_config(objective, pretrained, **changes):
         "training.max_steps": 2,
         "training.eval_frequency": 2,
     }
-    loaded = load_config(CONFIGS / NER_CONFIGS[objective], overrides=overrides).interpolate()
+    overrides["nlp.pipeline"] = ["ctxemb", "ner"]
+    path = TRAINING_CONFIGS / NER_CONFIGS[objective]
+    loaded = load_config(path, overrides=overrides).interpolate()
     for corpus in ("train", "dev"):
         loaded["corpora"][corpus] = {"@readers": READER}
     loaded["pretraining"]["objective"]["corpus"] = {"@readers": READER}

@@ -30,7 +30,7 @@ from ..pipelines import (
     update,
     vectors,
 )
-from ..pretraining import CONFIGS, TEXT, pretrain, start, tiny_config
+from ..pretraining import CONFIGS, TEXT, pretrain, read_ner_config, start, tiny_config
 from ..stacks import MEMBERS, STATIC, stack, stacked, with_vectors
 
 #: Sections that hold what an excerpt brings.
@@ -298,7 +298,7 @@ def test_the_excerpt_of_the_readme_trains(tmp_path: Path, monkeypatch: pytest.Mo
     pieces = WordPieces(300)
     pieces.train([TEXT])
     Path("pieces.json").write_text(pieces.tokenizer.to_str(), encoding="utf8")
-    whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
+    whole = read_ner_config()
     ner = whole["components"]["ner"]
     del ner["model"]["tok2vec"]
     base = Config({"nlp": whole["nlp"], "components": {"ner": ner}})
