@@ -63,7 +63,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".component", ".encoders", ".files", ".objectives", ".pieces", ".pretrained", ".report"),
         *(".stack", ".thinc_model", ".windows"),
     },
-    "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc"},
+    "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", "wasabi"},
+    "comparison": {
+        *("numpy", "spacy", "srsly", "thinc"),
+        *(".files", ".pretrained", ".report"),
+    },
     "config_writer": {"spacy", "thinc", ".cache", ".component", ".pretrained", ".thinc_model"},
     "doctor": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),
@@ -72,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
-        *(".checkpoints", ".component", ".config_writer", ".doctor", ".encoders", ".files"),
+        *(".checkpoints", ".comparison", ".component", ".config_writer", ".doctor", ".encoders", ".files"),
         *(".objectives", ".pieces", ".pretraining", ".report", ".stack", ".thinc_model"),
         ".windows",
     },

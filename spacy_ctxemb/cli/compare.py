@@ -1,6 +1,7 @@
 """`python -m spacy ctxemb compare`"""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
@@ -12,7 +13,10 @@ def compare(
     ctx: typer.Context,
     output: Path = typer.Argument(..., help="Folder for a JSON file a training, and table.md"),
     configs: list[str] = typer.Option(
-        ..., "--config", help="NAME=FILE, a config for `spacy train`; repeat for each"
+        ...,
+        "--config",
+        help="NAME=FILE, a config for `spacy train`; repeat for each. NAME=FILE,FILE trains what "
+        "the first has trained, its paths.pipeline, with the second",
     ),
     corpora: list[str] = typer.Option(
         ...,
@@ -47,8 +51,8 @@ def compare(
     with showing_errors():
         setup_gpu(gpu_id, silent=True)
         runs = plan_runs(
-            configs=read_paths(configs),
-            corpora=read_paths(corpora),
+            configs={n: [*map(Path, files.split(","))] for n, files in read_pairs(configs)},
+            corpora={n: Path(folder) for n, folder in read_pairs(corpora)},
             sizes=read_numbers(labels),
             seeds=read_numbers(seeds),
             seeds_of_all=read_numbers(seeds_of_all or seeds),
@@ -65,19 +69,19 @@ def compare(
     msg.good("Wrote table.md and the results", str(output))
 
 
-def read_paths(texts: list[str]) -> dict[str, Path]:
-    """What several options NAME=PATH say."""
+def read_pairs(texts: list[str]) -> Iterator[tuple[str, str]]:
+    """The name and the rest of several options NAME=PATH. Raises E341 for another text."""
     from ..errors import Errors
 
-    pairs = [text.partition("=") for text in texts]
-    for text, (name, _, path) in zip(texts, pairs, strict=True):
+    for text in texts:
+        name, _, path = text.partition("=")
         if not name or not path:
             raise ValueError(Errors.E341.format(text=text))
-    return {name: Path(path) for name, _, path in pairs}
+        yield name, path
 
 
 def read_numbers(text: str) -> list[int]:
-    """Whole numbers with commas between."""
+    """Whole numbers with commas between. Raises E342 for another text."""
     from ..errors import Errors
 
     if not re.fullmatch(r"\d+(,\d+)*", text):

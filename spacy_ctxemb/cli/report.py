@@ -36,7 +36,6 @@ def report(
     """
     from wasabi import msg
 
-    from ..comparison.senses import place_senses
     from ..errors import Errors
     from ..files import replacing
     from ..report.inputs import read_figures
@@ -45,8 +44,12 @@ def report(
     from ..report.tables import print_table
 
     figures = read_figures(metrics_dir, training_dir, pretraining_dir)
-    with showing_errors():
-        word, points = place_senses(senses) if senses and figures.results else ("", None)
+    word, points = "", None
+    if senses is not None:
+        from ..comparison.senses import place_senses
+
+        with showing_errors():
+            word, points = place_senses(senses)
     sections = list(build_sections(figures, points, word))
     if not sections:
         msg.fail(Errors.E040.format(path=metrics_dir), exits=1)
@@ -69,7 +72,8 @@ def report(
 def describe_conditions() -> Iterator[tuple[str, str]]:
     """When and with what the report was written."""
     yield "Date", date.today().isoformat()
-    for package, name in (("spacy", "spaCy"), ("torch", "PyTorch"), ("spacy-ctxemb",) * 2):
-        yield name, version(package)
+    yield "spaCy", version("spacy")
+    yield "PyTorch", version("torch")
+    yield "spacy-ctxemb", version("spacy-ctxemb")
     yield "Python", platform.python_version()
     yield "CPU threads", str(os.cpu_count())

@@ -19,14 +19,15 @@ PARTS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a config on a corpus.
+    """One training of a config on a corpus, or several one after the other.
 
+    config_paths: each of the later ones has paths.pipeline, for what the one before has trained.
     corpus_path: a folder with train.spacy, dev.spacy and test.spacy. n_labelled: how many
     training examples the seed chooses; 0 for all. overrides: settings of the config.
     """
 
     config: str
-    config_path: Path
+    config_paths: Sequence[Path]
     corpus: str
     corpus_path: Path
     n_labelled: int
@@ -40,13 +41,13 @@ class Run:
     @property
     def fingerprint(self) -> str:
         """Changes when the config, an override or the corpus changes."""
-        files = [self.config_path, *(self.corpus_path / f"{part}.spacy" for part in PARTS)]
+        files = [*self.config_paths, *(self.corpus_path / f"{part}.spacy" for part in PARTS)]
         content = [*map(compute_checksum, files), sorted(self.overrides.items())]
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
 def plan_runs(
-    configs: Mapping[str, Path],
+    configs: Mapping[str, Sequence[Path]],
     corpora: Mapping[str, Path],
     sizes: Sequence[int],
     seeds: Sequence[int],
@@ -58,7 +59,8 @@ def plan_runs(
     seeds_of_all: for the size 0, which is all examples. Raises E340 for a file that is missing.
     """
     parts = (folder / f"{part}.spacy" for folder in corpora.values() for part in PARTS)
-    missing = [str(path) for path in (*configs.values(), *parts) if not path.is_file()]
+    paths = itertools.chain(*configs.values(), parts)
+    missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise ValueError(Errors.E340.format(paths=missing))
     return [

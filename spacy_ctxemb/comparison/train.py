@@ -4,7 +4,7 @@ import io
 import random
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from thinc.api import Config
 from ..report.inputs import read_mixes
 from .runs import Run
 
-#: What a component of spaCy learns from, in a Doc of the training corpus.
+#: What components of spaCy learn from, in a Doc.
 LABELS = {
     "ner": lambda doc: doc.has_annotation("ENT_IOB"),
     "textcat": lambda doc: bool(doc.cats),
@@ -34,33 +34,37 @@ LABELS = {
 
 
 def train(run: Run, gpu_id: int = -1) -> dict[str, Any]:
-    """Train a pipeline as `spacy train` does, and score its best state on the test set."""
+    """Train as `spacy train` does; score the best state of the last config on the test set."""
     start = time.process_time()
+    docs = choose_examples(read_docs(run.corpus_path / "train.spacy"), run.n_labelled, run.seed)
+    log: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        docs = read_docs(run.corpus_path / "train.spacy")
-        sample = choose_examples(docs, run.n_labelled, run.seed)
-        DocBin(docs=sample, store_user_data=True).to_disk(folder / "train.spacy")
-        nlp = init_nlp(build_config(run, sample, folder), use_gpu=gpu_id)
-        spacy.training.loop.train(
-            nlp, folder / "out", use_gpu=gpu_id, stdout=io.StringIO(), stderr=io.StringIO()
-        )
-        best = folder / "out" / "model-best"
-        nlp.from_disk(best)
-        mixes = [vars(mix) for mix in read_mixes(run.config, best)]
-        log = list(srsly.read_jsonl(folder / "log.jsonl"))
+        DocBin(docs=docs).to_disk(folder / "train.spacy")
+        for i, config_path in enumerate(run.config_paths):
+            output = folder / f"training{i}"
+            config = build_config(config_path, run, docs, folder)
+            config["training"]["logger"]["output_file"] = str(folder / f"log{i}.jsonl")
+            if i:
+                config["paths"]["pipeline"] = str(folder / f"training{i - 1}" / "model-best")
+            nlp = init_nlp(config, use_gpu=gpu_id)
+            silence = {"stdout": io.StringIO(), "stderr": io.StringIO()}
+            spacy.training.loop.train(nlp, output, use_gpu=gpu_id, **silence)
+            log = join_logs(log, srsly.read_jsonl(folder / f"log{i}.jsonl"))
+        nlp.from_disk(output / "model-best")
+        mixes = [vars(mix) for mix in read_mixes(run.config, output / "model-best")]
     scores = score(nlp, run.corpus_path / "test.spacy")
-    weights = {k: w for k, w in nlp.config["training"]["score_weights"].items() if w}
+    weights = {key: w for key, w in nlp.config["training"]["score_weights"].items() if w}
     return {
         "config": run.config,
         "corpus": run.corpus,
         "n_labelled": run.n_labelled,
-        "n_examples": len(sample),
+        "n_examples": len(docs),
         "seed": run.seed,
         "metric": "+".join(weights),
         "score": sum(weight * (scores[key] or 0.0) for key, weight in weights.items()),
         "scores": scores,
-        "log": [{key: row[key] for key in ("step", "score", "losses")} for row in log],
+        "log": log,
         "mixes": mixes,
         "cpu_seconds": round(time.process_time() - start, 2),
     }
@@ -71,44 +75,47 @@ def read_docs(path: Path) -> list[Doc]:
 
 
 def choose_examples(docs: Sequence[Doc], n_labelled: int, seed: int) -> list[Doc]:
-    """So many of them; each seed chooses others, but the same for every config."""
-    if not n_labelled:
-        return list(docs)
-    return random.Random(seed).sample(docs, min(n_labelled, len(docs)))
+    """So many of the Docs, 0 for all. Each seed chooses others, the same ones for every config."""
+    n_chosen = min(n_labelled or len(docs), len(docs))
+    return random.Random(seed).sample(docs, n_chosen)
 
 
-def build_config(run: Run, docs: Sequence[Doc], folder: Path) -> Config:
-    """The config with the paths and the seed of a run, without heads that the Docs do not train."""
-    config = load_config(run.config_path, interpolate=False)
+def build_config(path: Path, run: Run, docs: Sequence[Doc], folder: Path) -> Config:
+    """A config with the paths and the seed of a run, without heads that the Docs have no labels
+    for. An override of a path that the config does not have is for other configs."""
+    paths = load_config(path)["paths"]
     overrides = {
-        key: value for key, value in run.overrides.items() if not is_foreign_path(key, config)
+        key: value
+        for key, value in run.overrides.items()
+        if not key.startswith("paths.") or key.removeprefix("paths.") in paths
     }
-    config = load_config(run.config_path, overrides=overrides, interpolate=False)
+    config = load_config(path, overrides=overrides)
     config["paths"]["train"] = str(folder / "train.spacy")
     config["paths"]["dev"] = str(run.corpus_path / "dev.spacy")
     config["system"]["seed"] = run.seed
-    logger = {"@loggers": "spacy.ConsoleLogger.v3", "output_file": str(folder / "log.jsonl")}
-    config["training"]["logger"] = {**logger, "console_output": False}
+    config["training"]["logger"] = {"@loggers": "spacy.ConsoleLogger.v3", "console_output": False}
     config["nlp"]["pipeline"] = [
-        name for name in config["nlp"]["pipeline"] if has_labels(config["components"][name], docs)
+        name
+        for name in config["nlp"]["pipeline"]
+        if has_labels(config["components"][name].get("factory", name), docs)
     ]
     return config
 
 
-def is_foreign_path(key: str, config: Config) -> bool:
-    """Whether this is a path of other configs of the comparison."""
-    section, _, name = key.partition(".")
-    return section == "paths" and name not in config["paths"]
+def has_labels(factory: str, docs: Sequence[Doc]) -> bool:
+    """Whether a component learns from these Docs. One that needs no labels does."""
+    return factory not in LABELS or any(map(LABELS[factory], docs))
 
 
-def has_labels(component: dict[str, Any], docs: Sequence[Doc]) -> bool:
-    """Whether a component learns from these Docs. One that has no labels of its own does."""
-    finds = LABELS.get(component.get("factory", ""))
-    return finds is None or any(map(finds, docs))
+def join_logs(before: list[dict[str, Any]], rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The log of several trainings: the steps of a later one count on."""
+    n_steps = before[-1]["step"] if before else 0
+    kept = ({key: row[key] for key in ("step", "score", "losses")} for row in rows)
+    return [*before, *({**row, "step": n_steps + row["step"]} for row in kept)]
 
 
 def score(nlp: Language, path: Path) -> dict[str, Any]:
-    """The scores of a pipeline, of labels too, without its speed."""
+    """The scores of a pipeline on a file, also of labels, without its speed."""
     scores = nlp.evaluate(list(Corpus(path)(nlp)))
     del scores["speed"]
     return scores
