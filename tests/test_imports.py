@@ -76,8 +76,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
-        *(".checkpoints", ".comparison", ".component", ".config_writer", ".doctor", ".encoders", ".files"),
-        *(".objectives", ".pieces", ".pretraining", ".report", ".stack", ".thinc_model"),
+        *(".checkpoints", ".comparison", ".component", ".config_writer", ".doctor", ".encoders"),
+        *(".files", ".objectives", ".pieces", ".pretraining", ".report", ".stack", ".thinc_model"),
         ".windows",
     },
     "__init__": {".doc_vectors"},

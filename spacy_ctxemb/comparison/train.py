@@ -110,8 +110,7 @@ def has_labels(factory: str, docs: Sequence[Doc]) -> bool:
 def join_logs(before: list[dict[str, Any]], rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The log of several trainings: the steps of a later one count on."""
     n_steps = before[-1]["step"] if before else 0
-    kept = ({key: row[key] for key in ("step", "score", "losses")} for row in rows)
-    return [*before, *({**row, "step": n_steps + row["step"]} for row in kept)]
+    return [*before, *({"step": n_steps + row["step"], "score": row["score"]} for row in rows)]
 
 
 def score(nlp: Language, path: Path) -> dict[str, Any]:

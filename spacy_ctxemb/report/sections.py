@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from .comparison import Senses, comparison_table, detailed_runs, plot_comparison
-from .curves import dev_scores, pretraining_losses, training_losses
+from .curves import dev_scores, pretraining_losses
 from .inputs import Figures, LearnedMix, Run
 from .plots import Plot, plot_curves
 from .tables import Table, label_table, mix_table, perplexity_table, score_table
@@ -80,10 +80,6 @@ def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Itera
         note = "The score that chooses the best model, on the development data, times 100."
         plot = plot_curves(scores, names, x_label="steps", y_label="dev score")
         yield Section(f"{task}: dev score", note, plot=plot)
-        losses = {run.name: training_losses(run) for run in logged}
-        note = "Mean loss of a training step since the evaluation before."
-        plot = plot_curves(losses, names, x_label="steps", y_label="training loss")
-        yield Section(f"{task}: training loss", note, plot=plot)
 
 
 def pretraining_sections(figures: Figures, names: Sequence[str]) -> Iterator[Section]:

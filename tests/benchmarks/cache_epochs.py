@@ -4,7 +4,8 @@
         [--minilm FOLDER] [--bilm WEIGHTS_OR_PIPELINE] [--documents 2000] [--epochs 3]
         [--rounds 3] [--batch 400] [--threads 1] [--output FILE]
 
-The configs are those of tests/benchmarks/configs and configs/, the updates those of `spacy train` without its evaluations.
+The configs are those of the accuracy benchmark, the updates those of `spacy train` without its
+evaluations.
 Each contestant trains from the beginning in each round, and they take turns. For each: seconds of
 the first epoch and, the median of, later ones; the latter as a multiple of HashEmbedCNN's (the aim
 with a cache: 1.5 at most), and how many times faster than without a cache they are (the aim for

@@ -20,8 +20,7 @@ from typer.testing import CliRunner, Result
 
 from spacy_ctxemb.comparison.senses import place_senses
 from spacy_ctxemb.report.comparison import CONTEXT_FREE
-from spacy_ctxemb.report.curves import pretraining_losses, training_losses
-from spacy_ctxemb.report.inputs import Run
+from spacy_ctxemb.report.curves import pretraining_losses
 from spacy_ctxemb.report.tables import mark_best
 
 from ..pipelines import WIDTH, initialised, ner_config
@@ -159,7 +158,7 @@ def test_weights_without_a_mix_are_passed_over(project: Path) -> None:
 def test_html_holds_its_plots(project: Path) -> None:
     _, html = run_report(project)
     images = re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)">', html)
-    assert len(images) == len(re.findall("<img", html)) == 3
+    assert len(images) == len(re.findall("<img", html)) == 2
     for data, alt in images:
         pixels = imread(BytesIO(base64.b64decode(data, validate=True)), format="png")
         assert pixels.shape[1] == 880 and pixels.std() > 0
@@ -171,7 +170,7 @@ def test_html_holds_its_plots(project: Path) -> None:
 def test_markdown_links_exist_in_html(project: Path) -> None:
     markdown, html = run_report(project)
     links = re.findall(r"\(report\.html#([^)]+)\)", markdown)
-    assert len(links) == 3 and all(f'<h2 id="{link}">' in html for link in links)
+    assert len(links) == 2 and all(f'<h2 id="{link}">' in html for link in links)
 
 
 def test_conditions_are_recorded(project: Path) -> None:
@@ -236,17 +235,6 @@ def test_single_score_is_not_the_best() -> None:
 
 def test_equal_scores_are_all_the_best() -> None:
     assert [cell.best for cell in mark_best([0.50001, 0.50002, 0.4])] == [True, True, False]
-
-
-def test_training_loss_is_the_mean_of_a_step() -> None:
-    rows = [
-        {"step": 0, "losses": {"ctxemb": 7.0, "ner": 4.0}},
-        {"step": 50, "losses": {"ctxemb": 7.0, "ner": 100.0}},
-    ]
-    run = Run(task="ner", name="", scores={}, log=rows, mixes=[])
-    assert training_losses(run) == [(0, 4.0), (50, 2.0)]
-    run = Run(task="other", name="", scores={}, log=rows, mixes=[])
-    assert training_losses(run) == [(0, 11.0), (50, 2.14)]
 
 
 def test_pretraining_loss_is_the_mean_of_a_word() -> None:

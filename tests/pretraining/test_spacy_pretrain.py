@@ -18,10 +18,10 @@ from spacy_ctxemb.thinc_model.model import cut_docs, find_shims
 
 from ..pipelines import NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from . import (
-    TRAINING_CONFIGS,
     OBJECTIVES,
     TEXT,
     TINY_ENCODERS,
+    TRAINING_CONFIGS,
     WIDTH,
     load,
     pretrain,
