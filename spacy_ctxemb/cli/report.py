@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from .messages import showing_errors
+
+if TYPE_CHECKING:
+    from ..report.comparison import Senses
 
 
 def report(
@@ -44,7 +48,8 @@ def report(
     from ..report.tables import print_table
 
     figures = read_figures(metrics_dir, training_dir, pretraining_dir)
-    word, points = "", None
+    word = ""
+    points: Senses | None = None
     if senses is not None:
         from ..comparison.senses import place_senses
 

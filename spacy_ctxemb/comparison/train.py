@@ -4,7 +4,7 @@ import io
 import random
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..report.inputs import read_mixes
 from .runs import Run
 
 #: What components of spaCy learn from, in a Doc.
-LABELS = {
+LABELS: dict[str, Callable[[Doc], bool]] = {
     "ner": lambda doc: doc.has_annotation("ENT_IOB"),
     "textcat": lambda doc: bool(doc.cats),
     "textcat_multilabel": lambda doc: bool(doc.cats),
@@ -43,13 +43,15 @@ def train(run: Run, gpu_id: int = -1) -> dict[str, Any]:
         DocBin(docs=docs).to_disk(folder / "train.spacy")
         for i, config_path in enumerate(run.config_paths):
             output = folder / f"training{i}"
+            output.mkdir()
             config = build_config(config_path, run, docs, folder)
             config["training"]["logger"]["output_file"] = str(folder / f"log{i}.jsonl")
             if i:
                 config["paths"]["pipeline"] = str(folder / f"training{i - 1}" / "model-best")
             nlp = init_nlp(config, use_gpu=gpu_id)
-            silence = {"stdout": io.StringIO(), "stderr": io.StringIO()}
-            spacy.training.loop.train(nlp, output, use_gpu=gpu_id, **silence)
+            spacy.training.loop.train(
+                nlp, output, use_gpu=gpu_id, stdout=io.StringIO(), stderr=io.StringIO()
+            )
             log = join_logs(log, srsly.read_jsonl(folder / f"log{i}.jsonl"))
         nlp.from_disk(output / "model-best")
         mixes = [vars(mix) for mix in read_mixes(run.config, output / "model-best")]
