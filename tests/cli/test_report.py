@@ -52,15 +52,15 @@ def test_a_comparison_comes_first(project: Path) -> None:
 def test_senses_of_a_word_lie_on_a_plane(project: Path) -> None:
     write_comparison(project / "metrics" / "comparison")
     markdown, _ = run_report(project, "--senses", str(SENSES))
-    assert "Beside it 12 uses of the word bank on a plane, by sense: money and river;" in markdown
+    assert "Beside it 12 uses of the word spring on a plane, by sense: season and coil;" in markdown
 
 
 def test_context_tells_the_senses_apart() -> None:
     word, points = place_senses(SENSES)
-    assert word == "bank" and list(points) == ["money", "river", CONTEXT_FREE]
+    assert word == "spring" and list(points) == ["season", "coil", CONTEXT_FREE]
     places = {sense: np.array(found) for sense, found in points.items()}
     centres = {sense: place.mean(axis=0) for sense, place in places.items()}
-    for sense, other in (("money", "river"), ("river", "money")):
+    for sense, other in (("season", "coil"), ("coil", "season")):
         near, far = (
             np.linalg.norm(places[sense] - centres[name], axis=1) for name in (sense, other)
         )
