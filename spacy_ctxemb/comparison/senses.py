@@ -32,8 +32,8 @@ def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]
     docs = [nlp(row["text"]) for row in rows]
     places = [find_word(doc, row["word"], path) for doc, row in zip(docs, rows, strict=True)]
     used = list(zip(docs, places, strict=True))
-    vectors = np.stack([doc[i].vector for doc, i in used])
-    context_free = np.stack([doc._.ctxemb[0][i] for doc, i in used])
+    vectors: Floats = np.array([doc[i].vector for doc, i in used])
+    context_free: Floats = np.array([doc._.ctxemb[0][i] for doc, i in used])
     centre = vectors.mean(axis=0)
     axes = np.linalg.svd(vectors - centre, full_matrices=False)[2][:2]
     points: dict[str, list[tuple[float, float]]] = {}

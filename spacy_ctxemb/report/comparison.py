@@ -108,7 +108,8 @@ def plot_senses(axes: "Axes", senses: Senses, word: str) -> None:
     for sense, marker, colour in zip(senses, "os^D*", COLOURS[3:], strict=False):
         is_free = sense == CONTEXT_FREE
         axes.scatter(
-            *zip(*senses[sense], strict=True),
+            [x for x, _ in senses[sense]],
+            [y for _, y in senses[sense]],
             label=sense,
             marker="*" if is_free else marker,
             color="black" if is_free else colour,
