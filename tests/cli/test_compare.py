@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nlp.add_pipe("textcat", config=textcat_config(listener()))
     config = nlp.config
     reader = {"@readers": "spacy.Corpus.v1"}
-    config["paths"] = {"train": None, "dev": None}
+    config["paths"] = dict.fromkeys(("train", "dev", "vectors", "init_tok2vec"))
     config["corpora"] = {p: {**reader, "path": f"${{paths.{p}}}"} for p in ("train", "dev")}
     config["training"]["frozen_components"] = ["ctxemb"]
     config["training"]["annotating_components"] = ["ctxemb"]
