@@ -36,7 +36,7 @@ def test_a_comparison_comes_first(project: Path) -> None:
     assert table.splitlines() == [
         "|  | news, 10 examples | news, all 40 |",
         "| :-- | --: | --: |",
-        "| cnn | 50.0 ± 14.1 | **80.0** |",
+        "| cnn | 50.0 ± 14.1 | 80.0 |",
         "| context | **70.0** | – |",
     ]
     assert picture == (
