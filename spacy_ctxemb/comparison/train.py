@@ -101,6 +101,7 @@ def build_config(path: Path, run: Run, docs: Sequence[Doc], folder: Path) -> Con
         for name in config["nlp"]["pipeline"]
         if has_labels(config["components"][name].get("factory", name), docs)
     ]
+    config["components"] = {name: config["components"][name] for name in config["nlp"]["pipeline"]}
     return config
 
 

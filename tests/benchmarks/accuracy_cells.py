@@ -129,7 +129,7 @@ class Cell(NamedTuple):
             **rates,
             **settings,
         }
-        path = str(find_config(config))
+        path = str(find_config(config, self.data_set.task))
         overrides = [word for key, value in everything.items() for word in (f"--{key}", str(value))]
         return ["train", path, "--output", str(folder), "--code", str(STEP_LOG), *overrides]
 

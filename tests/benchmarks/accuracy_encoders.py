@@ -46,8 +46,10 @@ class Encoder(NamedTuple):
                 yield f"{listener}.width", self.width
 
 
-def find_config(name: str) -> Path:
-    """A config for both tasks: of the project, or of the benchmarks alone."""
+def find_config(name: str, task: str) -> Path:
+    """A config of the project, or of the benchmarks alone; most are for both tasks."""
+    if name == "further":
+        return Path("configs", f"{task}_further.cfg")
     is_own = name in ("bilm", "transformer", "source")
     return Path("tests/benchmarks/configs" if is_own else "configs", f"{name}.cfg")
 
@@ -80,7 +82,7 @@ def list_import(name: str, path: Path) -> list[list[str]]:
 def open_encoder(name: str, path: Path) -> Encoder:
     """An encoder whose import is done."""
     if path.is_file():
-        widths = read_widths(find_config(name))
+        widths = read_widths(find_config(name, "ner"))
         return Encoder(name, path, name, None, *widths)
     pipeline = path if is_pipeline(path) else PIPELINES / name
     return Encoder(name, path, "source", pipeline, *read_widths(pipeline / "config.cfg"))

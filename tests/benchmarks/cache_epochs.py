@@ -100,7 +100,7 @@ def build(
     if encoder:
         settings.update((key, as_json(value)) for key, value in encoder.settings(listener))
     settings["nlp.pipeline"] = json.loads(choose_pipeline(stem, data_set.task))
-    nlp = init_nlp(load_config(find_config(stem), overrides=settings))
+    nlp = init_nlp(load_config(find_config(stem, data_set.task), overrides=settings))
     if contestant.cache != "none":
         path = str(folder / "cache") if contestant.cache == "disk" else None
         nlp.get_pipe("ctxemb").cache = FeatureCache(path, dtype="float32", max_megabytes=MEGABYTES)  # type: ignore[attr-defined] # a ContextualEmbedder

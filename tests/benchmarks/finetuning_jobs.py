@@ -58,7 +58,7 @@ def find_head(data_set: DataSet, seed: int) -> Path:
 def train_head(data_set: DataSet, seed: int, documents: int) -> None:
     """On the frozen encoder, which both programs have."""
     folder, task = find_head(data_set, seed), data_set.task
-    config, encoder = find_config("source"), PIPELINES / "peers"
+    config, encoder = find_config("source", task), PIPELINES / "peers"
     recipe = RECIPES[task]["source", "head"]
     settings = {
         **list_settings(data_set, folder, seed),
@@ -107,7 +107,7 @@ def spell_training(config: Path, folder: Path, settings: dict[str, Any]) -> Comm
 def make_job(program: str, data_set: DataSet, checkpoint: Path, settings: dict[str, Any]) -> Job:
     """settings: of the config, the same for both programs."""
     folder = CONFIGS / data_set.name / f"{program}-seed{settings['system.seed']}"
-    config, encoder = find_config("source"), PIPELINES / "peers"
+    config, encoder = find_config("source", data_set.task), PIPELINES / "peers"
     if program == THEIRS:
         config, encoder = write_config(config, data_set.task), checkpoint
     seed = settings["system.seed"]

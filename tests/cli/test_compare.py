@@ -76,8 +76,9 @@ def test_each_corpus_trains_its_component(project: Path, tmp_path: Path) -> None
 
 
 def test_a_second_config_trains_further(project: Path, tmp_path: Path) -> None:
-    paths = f"{project / 'frozen.cfg'},{CONFIGS / 'further.cfg'}"
-    compare(project, tmp_path / "out", f"--config=fine-tuned={paths}", "--seeds", "0")
+    paths = f"{project / 'frozen.cfg'},{CONFIGS / 'ner_further.cfg'}"
+    options = [f"--config=fine-tuned={paths}", f"--corpus=ner={project / 'ner'}", "--seeds", "0"]
+    run_well("compare", tmp_path / "out", *options, *SHORT)
     found = read_results(tmp_path / "out")["ner-all-fine-tuned-0"]
     assert [row["step"] for row in found["log"]] == [0, 1, 2, 2, 3, 4]
     (mix,) = found["mixes"]
