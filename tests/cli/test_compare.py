@@ -25,7 +25,7 @@ SHORT = ("--training.max_steps", "2", "--training.eval_frequency", "1")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two corpora, and a config with heads for both on a tiny frozen encoder."""
+    """Two corpora, and a config with heads for both on a tiny encoder."""
     folder = tmp_path_factory.mktemp("project")
     for task, data in (("ner", NER_DATA), ("textcat", TEXTCAT_DATA)):
         (folder / task).mkdir()
@@ -40,9 +40,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reader = {"@readers": "spacy.Corpus.v1"}
     config["paths"] = dict.fromkeys(("train", "dev", "vectors", "init_tok2vec"))
     config["corpora"] = {p: {**reader, "path": f"${{paths.{p}}}"} for p in ("train", "dev")}
-    config["training"]["frozen_components"] = ["ctxemb"]
-    config["training"]["annotating_components"] = ["ctxemb"]
-    config.to_disk(folder / "frozen.cfg")
+    config.to_disk(folder / "tiny.cfg")
     return folder
 
 
@@ -56,7 +54,7 @@ def read_results(output: Path) -> dict[str, Any]:
 
 
 def test_each_corpus_trains_its_component(project: Path, tmp_path: Path) -> None:
-    config = f"--config=small={project / 'frozen.cfg'}"
+    config = f"--config=small={project / 'tiny.cfg'}"
     output = compare(project, tmp_path / "out", config, "--labels", "2,0", "--seeds", "0,1")
     results = read_results(tmp_path / "out")
     assert len(results) == 8
@@ -76,28 +74,27 @@ def test_each_corpus_trains_its_component(project: Path, tmp_path: Path) -> None
 
 
 def test_a_second_config_trains_further(project: Path, tmp_path: Path) -> None:
-    paths = f"{project / 'frozen.cfg'},{CONFIGS / 'ner_further.cfg'}"
+    paths = f"{project / 'tiny.cfg'},{CONFIGS / 'ner_further.cfg'}"
     options = [f"--config=fine-tuned={paths}", f"--corpus=ner={project / 'ner'}", "--seeds", "0"]
     run_well("compare", tmp_path / "out", *options, *SHORT)
     found = read_results(tmp_path / "out")["ner-all-fine-tuned-0"]
     assert [row["step"] for row in found["log"]] == [0, 1, 2, 2, 3, 4]
     (mix,) = found["mixes"]
     assert sum(mix["shares"]) == pytest.approx(1)
-    assert len(set(mix["shares"])) > 1  # the encoder has learned
 
 
 def test_several_workers_find_what_one_finds(project: Path, tmp_path: Path) -> None:
     scores = []
     for workers in ("1", "2"):
         output = tmp_path / workers
-        config = f"--config=small={project / 'frozen.cfg'}"
+        config = f"--config=small={project / 'tiny.cfg'}"
         compare(project, output, config, "--seeds", "0", "--workers", workers)
         scores.append({name: row["scores"] for name, row in read_results(output).items()})
     assert scores[0] == scores[1] and len(scores[0]) == 2
 
 
 def test_paths_of_other_configs_are_passed_over(project: Path, tmp_path: Path) -> None:
-    config = f"--config=small={project / 'frozen.cfg'}"
+    config = f"--config=small={project / 'tiny.cfg'}"
     compare(project, tmp_path / "out", config, "--seeds", "0", "--paths.cache", "unknown")
     assert len(read_results(tmp_path / "out")) == 2
 
