@@ -27,10 +27,10 @@ SHORT = {
     "seeds": "0,1",
     "seeds_of_all": "0",
     "workers": "2",
-    "settings": "--training.max_steps 2 --training.eval_frequency 1",
     "text_words": "3000",
     "pretrain_epochs": "1",
 }
+SETTINGS = "--training.max_steps 2 --training.eval_frequency 1"
 #: Examples of each part of a corpus.
 N_EXAMPLES = 12
 
@@ -134,7 +134,9 @@ def test_every_command_has_a_description():
 
 def copy_project(directory):
     """The project with small corpora."""
-    shutil.copy(ROOT / "project.yml", directory)
+    project = (ROOT / "project.yml").read_text(encoding="utf8")
+    project = project.replace('settings: ""', f'settings: "{SETTINGS}"', 1)
+    (directory / "project.yml").write_text(project, encoding="utf8")
     shutil.copytree(ROOT / "configs", directory / "configs")
     for path in (ROOT / "tests/corpus").rglob("*.*"):
         text = path.read_text(encoding="utf8")

@@ -56,7 +56,8 @@ def train(run: Run, gpu_id: int = -1) -> dict[str, Any]:
         nlp.from_disk(output / "model-best")
         mixes = [vars(mix) for mix in read_mixes(run.config, output / "model-best")]
     scores = score(nlp, run.corpus_path / "test.spacy")
-    weights = {key: w for key, w in nlp.config["training"]["score_weights"].items() if w}
+    weights = nlp.config["training"]["score_weights"].items()
+    weights = {key: weight for key, weight in weights if weight and scores.get(key) is not None}
     return {
         "config": run.config,
         "corpus": run.corpus,
@@ -64,7 +65,7 @@ def train(run: Run, gpu_id: int = -1) -> dict[str, Any]:
         "n_examples": len(docs),
         "seed": run.seed,
         "metric": "+".join(weights),
-        "score": sum(weight * (scores[key] or 0.0) for key, weight in weights.items()),
+        "score": sum(w * scores[key] for key, w in weights.items()) / (sum(weights.values()) or 1),
         "scores": scores,
         "log": log,
         "mixes": mixes,
