@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[1]
 #: Runs as short as they can be.
 SHORT = {
     "labels": "10,0",
-    "seeds": "0,1",
+    "seeds": "0",
     "seeds_of_all": "0",
-    "workers": "2",
+    "workers": "1",
     "text_words": "3000",
     "pretrain_epochs": "1",
 }
@@ -185,7 +185,7 @@ def test_the_report_opens_with_the_comparison(finished):
 
 def test_every_training_has_a_result(finished):
     results = [srsly.read_json(p) for p in (finished / "metrics/comparison").glob("*.json")]
-    assert len(results) == 2 * 3 * (2 + 1)
+    assert len(results) == 2 * 3 * 2
     assert {r["metric"] for r in results} == {"ents_f", "cats_score"}
     assert all([row["step"] for row in r["log"]] == [0, 1, 2] for r in results)
 
