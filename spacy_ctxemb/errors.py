@@ -802,3 +802,16 @@ class Errors(metaclass=_Coded):
         "This schedule has no number, not even for the first step. Give one number, a list of "
         "numbers, or a schedule of Thinc's."
     )
+
+    # comparison
+    E340 = (
+        "These files of the comparison are missing: {paths}. A corpus is a folder with "
+        "train.spacy, dev.spacy and test.spacy; `spacy convert` and `ctxemb convert-textcat` "
+        "write them."
+    )
+    E341 = "'{text}' is not NAME=PATH. Name the config or the corpus, for instance ner=corpus/ner."
+    E342 = "'{text}' is not a list of whole numbers. Write them with commas between, as in 100,0."
+    E343 = (
+        "{path} has a text without the token '{word}': {text!r}. Write the word as it stands in "
+        "the text."
+    )

@@ -15,6 +15,7 @@ from spacy.training.pretrain import pretrain
 from spacy.util import load_config
 from thinc.api import Adam
 
+from spacy_ctxemb.factory import DEFAULT_MODEL
 from spacy_ctxemb.pieces.subwords import WordPieces
 
 from .cli.command import run_well
@@ -30,34 +31,40 @@ from .pipelines import (
     ner_config,
     textcat_config,
 )
-from .pretraining import CONFIGS, write_text
+from .pretraining import CONFIGS, TRAINING_CONFIGS, write_text
 
 CORPUS = Path(__file__).parent / "corpus"
 #: For `ctxemb pretrain`; tests/pretraining has their tests.
 AT_SCALE = {"pretrain_bert", "pretrain_elmo", "pretrain_english"}
-NAMES = sorted({path.stem for path in CONFIGS.glob("*.cfg")} - AT_SCALE)
-TRAINING = [name for name in NAMES if not name.startswith("pretrain_")]
-PRETRAINING = [name for name in NAMES if name.startswith("pretrain_")]
+PATHS = {
+    path.stem: path
+    for folder in (CONFIGS, TRAINING_CONFIGS)
+    for path in sorted(folder.glob("*.cfg"))
+    if path.stem not in AT_SCALE
+}
+PRETRAINING = [name for name in PATHS if name.startswith("pretrain_")]
+#: With a head for each of these tasks.
+TASKS = ("ner", "textcat")
+TRAINING = [
+    (name, task)
+    for name in PATHS
+    for task in TASKS
+    if name not in PRETRAINING and ("further" not in name or name.startswith(task))
+]
+NAMES = [*TRAINING, *((name, "ner") for name in PRETRAINING)]
 
 #: The paths of pipelines in configs.
 SOURCES = ("paths.encoder", "paths.pipeline")
-#: The width that *_source.cfg listen to, MiniLM's.
+#: The width that source.cfg listens to, MiniLM's.
 SOURCE_WIDTH = 384
 
 #: Smaller than in the configs, where what is learned does not matter.
 SMALL = {
     "bilm": {"components.ctxemb.model.encoder.hidden_width": 128},
+    "pretrain_bilm": {"components.ctxemb.model.encoder.hidden_width": 128},
     "transformer": {"components.ctxemb.model.encoder.n_blocks": 1},
-    "source": {},
-    "further": {},
-    "mlm": {"components.ctxemb.model.encoder.n_blocks": 1},
-    "hashembedcnn": {},
-    "stack": {"components.ctxemb.model.members.bilm.encoder.hidden_width": 128},
+    "pretrain_mlm": {"components.ctxemb.model.encoder.n_blocks": 1},
 }
-
-
-def small(name):
-    return SMALL[name.split("_")[1]]
 
 
 @pytest.fixture(scope="session")
@@ -104,57 +111,61 @@ def build_trained():
     return nlp
 
 
-def paths(name, data):
-    """The paths that a config wants, as overrides."""
-    if name in PRETRAINING:
-        found = {"raw_text": data / "text.txt", "pieces": data / "pieces.json"}
-    else:
-        task = data / name.split("_")[0]
-        found = {"train": task / "train.spacy", "dev": task / "dev.spacy"}
-        found |= {kind: data / kind for kind in ("encoder", "pipeline")}
-    wanted = load_config(CONFIGS / f"{name}.cfg")["paths"]
-    return {f"paths.{key}": str(path) for key, path in found.items() if key in wanted}
+def settings(name, task, data):
+    """The paths and the pipeline that a config wants, as overrides."""
+    config = load_config(PATHS[name])
+    corpus = data / task
+    found = {
+        "raw_text": data / "text.txt",
+        "pieces": data / "pieces.json",
+        "train": corpus / "train.spacy",
+        "dev": corpus / "dev.spacy",
+        **{kind: data / kind for kind in ("encoder", "pipeline")},
+    }
+    overrides = {f"paths.{k}": str(path) for k, path in found.items() if k in config["paths"]}
+    other = {*TASKS} - {task}
+    pipeline = [pipe for pipe in config["nlp"]["pipeline"] if pipe not in other]
+    return {**overrides, "nlp.pipeline": pipeline}
 
 
-def fill(name, directory, data):
-    path, base = directory / f"{name}.cfg", CONFIGS / f"{name}.cfg"
-    sources = {key: value for key, value in paths(name, data).items() if key in SOURCES}
-    if sources:  # which are loaded for that
-        base = directory / "base.cfg"
-        load_config(CONFIGS / f"{name}.cfg", overrides=sources).to_disk(base)
+def fill(name, task, directory, data):
+    path, base = directory / f"{name}.cfg", directory / "base.cfg"
+    wanted = {"nlp.pipeline", *SOURCES}  # pipelines that are loaded for that
+    overrides = {k: v for k, v in settings(name, task, data).items() if k in wanted}
+    load_config(PATHS[name], overrides=overrides).to_disk(base)
     fill_config(path, base, pretraining=name in PRETRAINING, silent=True)
     return path
 
 
-def test_there_is_a_config_for_each_task_and_encoder():
-    encoders = ("hashembedcnn", "bilm", "transformer", "source", "further")
-    expected = {f"{task}_{encoder}" for task in ("ner", "textcat") for encoder in encoders}
-    assert set(NAMES) == {*expected, "ner_stack", "pretrain_bilm", "pretrain_mlm"}
+def test_the_configs_are_these():
+    training = {"hashembedcnn", "frozen", "finetuned", "ner_further", "textcat_further"}
+    assert {path.stem for path in CONFIGS.glob("*.cfg")} == {*training, *PRETRAINING, *AT_SCALE}
+    assert {"pretrain_bilm", "pretrain_mlm"} == {*PRETRAINING}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_filled_config_is_valid(name, data, tmp_path, capsys):
-    path = fill(name, tmp_path, data)
+@pytest.mark.parametrize("name, task", NAMES)
+def test_a_filled_config_is_valid(name, task, data, tmp_path, capsys):
+    path = fill(name, task, tmp_path, data)
     # Of a config of pretraining, too, spaCy checks the section [training], which it fills in.
     corpora = {f"paths.{part}": str(data / "ner" / f"{part}.spacy") for part in ("train", "dev")}
-    debug_config(path, overrides={**corpora, **paths(name, data)})
+    debug_config(path, overrides={**corpora, **settings(name, task, data)})
     assert "Config is valid" in capsys.readouterr().out
     again = tmp_path / "again.cfg"
     fill_config(again, path, pretraining=name in PRETRAINING, silent=True)
     assert again.read_text(encoding="utf8") == path.read_text(encoding="utf8")
 
 
-@pytest.mark.parametrize("name", TRAINING)
-def test_two_steps_of_training(name, data, tmp_path):
+@pytest.mark.parametrize("name, task", TRAINING)
+def test_two_steps_of_training(name, task, data, tmp_path):
     overrides = {
-        **paths(name, data),
-        **small(name),
+        **settings(name, task, data),
+        **SMALL.get(name, {}),
         "paths.log": str(tmp_path / "log.jsonl"),
         "corpora.dev.limit": 20,
         "training.max_steps": 2,
         "training.eval_frequency": 2,
     }
-    train(CONFIGS / f"{name}.cfg", tmp_path / "out", overrides=overrides)
+    train(PATHS[name], tmp_path / "out", overrides=overrides)
     assert (tmp_path / "out" / "model-best" / "meta.json").exists()
     assert [row["step"] for row in srsly.read_jsonl(tmp_path / "log.jsonl")] == [0, 2]
 
@@ -162,48 +173,46 @@ def test_two_steps_of_training(name, data, tmp_path):
 @pytest.mark.parametrize("name", PRETRAINING)
 def test_two_steps_of_pretraining(name, data, tmp_path):
     overrides = {
-        **paths(name, data),
-        **small(name),
+        **settings(name, "ner", data),
+        **SMALL[name],
         "pretraining.max_epochs": 1,
         "pretraining.batcher.size": 400,
     }
-    config = load_config(fill(name, tmp_path, data), overrides=overrides).interpolate()
+    config = load_config(fill(name, "ner", tmp_path, data), overrides=overrides).interpolate()
     pretrain(config, tmp_path)
     (row, _) = srsly.read_jsonl(tmp_path / "log.jsonl")
     assert 500 < row["nr_word"] < 800
     assert (tmp_path / "model-last.bin").exists()
 
 
-@pytest.mark.parametrize("name", [n for n in TRAINING if "bilm" in n or "transformer" in n])
-def test_the_listener_has_the_width_of_the_encoder(name):
-    components = load_config(CONFIGS / f"{name}.cfg").interpolate()["components"]
-    model = components["ctxemb"]["model"]
-    members = model["members"].values() if "members" in model else [model]
-    width = sum(x["encoder"]["width"] if "encoder" in x else x["width"] for x in members)
-    (listener,) = (
-        pipe["model"]["tok2vec"] for pipe in components.values() if "tok2vec" in pipe["model"]
-    )
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", ["bilm", "transformer", "frozen", "finetuned"])
+def test_the_listener_has_the_width_of_the_encoder(name, task):
+    components = load_config(PATHS[name]).interpolate()["components"]
+    encoder = components["ctxemb"].get("model", DEFAULT_MODEL)["encoder"]
+    tok2vec = components[task]["model"]["tok2vec"]
+    listener = tok2vec["members"]["context"] if "members" in tok2vec else tok2vec
     assert listener["@architectures"] == "spacy.Tok2VecListener.v1"
-    assert listener["width"] == width
+    assert listener["width"] == encoder["width"]
     assert listener["upstream"] == "ctxemb"
 
 
 @pytest.mark.parametrize("encoder, pretraining", [("bilm", "bilm"), ("transformer", "mlm")])
-@pytest.mark.parametrize("task", ["ner", "textcat"])
-def test_training_loads_what_pretraining_writes(task, encoder, pretraining):
+def test_training_loads_what_pretraining_writes(encoder, pretraining):
     """`init_tok2vec` wants equal models."""
     configs = [
-        load_config(CONFIGS / f"{name}.cfg").interpolate()["components"]["ctxemb"]
-        for name in (f"{task}_{encoder}", f"pretrain_{pretraining}")
+        load_config(PATHS[name]).interpolate()["components"]["ctxemb"]
+        for name in (encoder, f"pretrain_{pretraining}")
     ]
     assert configs[0] == configs[1]
 
 
-@pytest.mark.parametrize("task", ["ner", "textcat"])
+@pytest.mark.parametrize("task", TASKS)
 def test_further_training_begins_with_what_was_trained(task, data):
     name = f"{task}_further"
-    overrides = {**paths(name, data), "training.optimizer.learn_rate.initial_rate": 1e-4}
-    nlp = init_nlp(load_config(CONFIGS / f"{name}.cfg", overrides=overrides))
+    overrides = settings(name, task, data)
+    overrides["training.optimizer.learn_rate.initial_rate"] = 1e-4
+    nlp = init_nlp(load_config(PATHS[name], overrides=overrides))
     trained = spacy.load(data / "pipeline")
     for found, expected in zip(nlp.pipe(TEXTS), trained.pipe(TEXTS), strict=True):
         np.testing.assert_array_equal(found.tensor, expected.tensor)
@@ -215,12 +224,3 @@ def test_further_training_begins_with_what_was_trained(task, data):
             assert found.cats == expected.cats
     for name in ("ctxemb", task):
         assert nlp.get_pipe(name).model.to_bytes() == trained.get_pipe(name).model.to_bytes()
-
-
-def test_the_member_of_a_stack_loads_it_too():
-    stack, alone = (
-        load_config(CONFIGS / f"{n}.cfg").interpolate() for n in ("ner_stack", "ner_bilm")
-    )
-    layer = stack["pretraining"]["layer"]
-    model = alone["components"]["ctxemb"]["model"]
-    assert stack["components"]["ctxemb"]["model"]["members"][layer] == model

@@ -64,7 +64,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".component", ".encoders", ".files", ".objectives", ".pieces", ".pretrained", ".report"),
         *(".schedules", ".stack", ".thinc_model", ".windows"),
     },
-    "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc"},
+    "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", "wasabi"},
+    "comparison": {
+        *("numpy", "spacy", "srsly", "thinc"),
+        *(".files", ".pretrained", ".report"),
+    },
     "config_writer": {
         *("jinja2", "spacy", "thinc", ".cache", ".component", ".pretrained", ".thinc_model"),
     },
@@ -75,8 +79,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
-        *(".checkpoints", ".component", ".config_writer", ".doctor", ".encoders", ".files"),
-        *(".objectives", ".pieces", ".pretraining", ".report", ".stack", ".thinc_model"),
+        *(".checkpoints", ".comparison", ".component", ".config_writer", ".doctor", ".encoders"),
+        *(".files", ".objectives", ".pieces", ".pretraining", ".report", ".stack", ".thinc_model"),
         ".windows",
     },
     "__init__": {".doc_vectors"},

@@ -6,6 +6,7 @@ from spacy.cli._util import app
 
 from .cache import cache
 from .collect_text import collect_text
+from .compare import compare
 from .convert_textcat import convert_textcat
 from .doctor import doctor
 from .export_bert import export_bert
@@ -25,6 +26,9 @@ ctxemb_cli.command("cache", context_settings={"ignore_unknown_options": True})(c
 ctxemb_cli.command("init-config")(init_config)
 ctxemb_cli.command("doctor", context_settings={"ignore_unknown_options": True})(doctor)
 ctxemb_cli.command("collect-text")(collect_text)
+ctxemb_cli.command(
+    "compare", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)(compare)
 ctxemb_cli.command("convert-textcat")(convert_textcat)
 ctxemb_cli.command("train-pieces")(train_pieces)
 ctxemb_cli.command("perplexity")(perplexity)

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from .messages import showing_errors
+
 if TYPE_CHECKING:
-    from ..report.sections import Section
+    from ..report.comparison import Senses
 
 
 def report(
     metrics_dir: Path = typer.Argument(
-        ..., help="Files of `spacy evaluate` and of `ctxemb perplexity`; the report goes here"
+        ..., help="Holds scores, and the folder comparison of `compare`; the report goes here"
     ),
     training_dir: Path = typer.Option(
         Path("training"), help="Holds an output directory of `spacy train` for each run"
@@ -24,13 +26,17 @@ def report(
     pretraining_dir: Path = typer.Option(
         Path("pretraining"), help="Holds an output directory of `spacy pretrain` for each encoder"
     ),
+    senses: Path | None = typer.Option(
+        None, help="JSON lines with text, word and sense: uses of a word to show on a plane"
+    ),
     title: str = typer.Option("Training report", help="Heading of the report"),
 ) -> None:
-    """Gather the figures of several trainings into report.md and report.html.
+    """Write report.md and report.html about a comparison and other trainings.
 
-    Reads {task}_{name}.json and perplexity_{name}.json of metrics_dir, the logs and the best
-    models of training_dir/{task}_{name}, and the logs of pretraining_dir/{name}. What is not
-    there is left out. Needs `pip install spacy-ctxemb[project]`.
+    Reads comparison/*.json of `ctxemb compare`; {task}_{name}.json of `spacy evaluate` and
+    perplexity_{name}.json of `ctxemb perplexity`; the logs and the best models of
+    training_dir/{task}_{name}; and the logs of pretraining_dir/{name}. What is missing is left
+    out. Needs `pip install spacy-ctxemb[project]`.
     """
     from wasabi import msg
 
@@ -39,30 +45,33 @@ def report(
     from ..report.inputs import read_figures
     from ..report.pages import html_page, markdown_page
     from ..report.sections import build_sections
+    from ..report.tables import print_table
 
-    sections = list(build_sections(read_figures(metrics_dir, training_dir, pretraining_dir)))
+    figures = read_figures(metrics_dir, training_dir, pretraining_dir)
+    word = ""
+    points: Senses | None = None
+    if senses is not None:
+        from ..comparison.senses import place_senses
+
+        with showing_errors():
+            word, points = place_senses(senses)
+    sections = list(build_sections(figures, points, word))
     if not sections:
         msg.fail(Errors.E040.format(path=metrics_dir), exits=1)
-    print_scores(sections)
-    conditions = dict(describe_conditions())
-    metrics_dir.mkdir(parents=True, exist_ok=True)
-    for name, page in (("report.md", markdown_page), ("report.html", html_page)):
-        with replacing(metrics_dir / name) as temporary:
-            temporary.write_text(page(title, conditions, sections), encoding="utf8")
-    msg.good("Wrote report.md and report.html", str(metrics_dir))
-
-
-def print_scores(sections: "list[Section]") -> None:
-    """Show the tables of scores in the terminal, an asterisk behind the best."""
-    from wasabi import msg
-
     for section in sections:
         if section.table is not None and section.in_terminal:
-            rows = [[f"{c.text} *" if c.best else c.text for c in r] for r in section.table.rows]
-            aligns = ["l", *("r" for _ in section.table.header[1:])]
-            msg.table(
-                rows, header=section.table.header, aligns=aligns, divider=True, title=section.title
-            )
+            print_table(section.table, section.title)
+    conditions = dict(describe_conditions())
+    metrics_dir.mkdir(parents=True, exist_ok=True)
+    files = {
+        "report.md": markdown_page(title, conditions, sections).encode(),
+        "report.html": html_page(title, conditions, sections).encode(),
+        **{part.picture: part.plot.png for part in sections if part.picture and part.plot},
+    }
+    for name, content in files.items():
+        with replacing(metrics_dir / name) as temporary:
+            temporary.write_bytes(content)
+    msg.good(f"Wrote {', '.join(files)}", str(metrics_dir))
 
 
 def describe_conditions() -> Iterator[tuple[str, str]]:

@@ -12,21 +12,6 @@ def dev_scores(run: Run) -> Curve:
     return [(row["step"], 100 * row["score"]) for row in run.log]
 
 
-def training_losses(run: Run) -> Curve:
-    """Mean loss of a step, over steps. Of the component with the task's name, or else of all.
-
-    spaCy adds losses up from one row to the next; the first row is of step 0.
-    """
-    curve = []
-    before = -1
-    for row in run.log:
-        losses, step = row["losses"], row["step"]
-        loss = losses[run.task] if run.task in losses else sum(losses.values())
-        curve.append((step, loss / (step - before)))
-        before = step
-    return curve
-
-
 def pretraining_losses(rows: Sequence[Row]) -> Curve:
     """Mean loss of a word since the last row, over words seen. Mostly, a row is an epoch.
 

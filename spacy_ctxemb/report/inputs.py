@@ -1,4 +1,4 @@
-"""What the commands of a spaCy project leave on disk: scores, logs and layer weights."""
+"""Scores, logs and layer weights that the commands of a project have written."""
 
 import json
 from collections.abc import Iterator
@@ -34,8 +34,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that was found. Perplexities, and logs of `spacy pretrain`, by the encoder's name."""
+    """All that was found. Perplexities, and logs of `spacy pretrain`, by the encoder's name.
 
+    results: of `ctxemb compare`.
+    """
+
+    results: list[Row]
     runs: list[Run]
     perplexities: dict[str, dict[str, float]]
     pretraining: dict[str, list[Row]]
@@ -52,6 +56,7 @@ def read_figures(metrics_dir: Path, training_dir: Path, pretraining_dir: Path) -
     }
     trained = (path.name for path in training_dir.glob("*_*") if path.is_dir())
     return Figures(
+        results=[read_object(path) for path in sorted((metrics_dir / "comparison").glob("*.json"))],
         runs=[
             read_run(name, metrics.get(name), training_dir / name)
             for name in sorted({*metrics, *trained})

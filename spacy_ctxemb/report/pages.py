@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from .sections import Section
 from .tables import Table
@@ -21,37 +21,17 @@ body { max-width: 58rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; bac
 h1, h2 { line-height: 1.2; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; padding-bottom: .25rem; }
 p { max-width: 42rem; }
-nav ul { columns: 2; padding-left: 1.25rem; }
-a { color: #005a9c; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }
 th:first-child { text-align: left; }
-thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
-tbody th { font-weight: normal; }
+th[scope=row] { font-weight: normal; }
 img { max-width: 100%; height: auto; }
-dl { display: grid; grid-template-columns: max-content auto; gap: 0 1.5rem; }
-dt { color: #555; }
-dd { margin: 0; }
-@media print {
-  body { margin: 0; max-width: none; font-size: 10pt; }
-  nav { display: none; }
-  .scroll { overflow: visible; }
-  h2 { break-after: avoid; }
-  tr, img { break-inside: avoid; }
-}
 </style>
 </head>
 <body>
 <main>
 <h1>{{ title }}</h1>
-<nav aria-label="Sections">
-<ul>
-{% for section in sections %}
-<li><a href="#{{ section.title|anchor }}">{{ section.title }}</a></li>
-{% endfor %}
-</ul>
-</nav>
 {% for section in sections %}
 <section aria-labelledby="{{ section.title|anchor }}">
 <h2 id="{{ section.title|anchor }}">{{ section.title }}</h2>
@@ -59,17 +39,13 @@ dd { margin: 0; }
 {% if section.table %}
 <div class="scroll" role="region" aria-labelledby="{{ section.title|anchor }}" tabindex="0">
 <table>
-<thead>
 <tr>{% for name in section.table.header %}<th scope="col">{{ name }}</th>{% endfor %}</tr>
-</thead>
-<tbody>
 {% for row in section.table.rows %}
 <tr><th scope="row">{{ row[0].text }}</th>
 {%- for cell in row[1:] %}<td>
 {%- if cell.best %}<strong>{{ cell.text }}</strong>{% else %}{{ cell.text }}{% endif -%}
 </td>{% endfor %}</tr>
 {% endfor %}
-</tbody>
 </table>
 </div>
 {% endif %}
@@ -78,14 +54,12 @@ dd { margin: 0; }
 {% endif %}
 </section>
 {% endfor %}
-<section aria-labelledby="conditions">
-<h2 id="conditions">Written with</h2>
-<dl>
+<h2 id="written-with">Written with</h2>
+<ul>
 {% for name, value in conditions.items() %}
-<dt>{{ name }}</dt><dd>{{ value }}</dd>
+<li>{{ name }}: {{ value }}</li>
 {% endfor %}
-</dl>
-</section>
+</ul>
 </main>
 </body>
 </html>
@@ -106,29 +80,27 @@ def html_page(title: str, conditions: dict[str, str], sections: Sequence[Section
 
 
 def markdown_page(title: str, conditions: dict[str, str], sections: Sequence[Section]) -> str:
-    """Plots are told in words, with a link to the page that shows them."""
+    """Plots are described in words; a plot with a file is shown, others are a link to HTML."""
     blocks = [f"# {title}"]
     for section in sections:
         blocks += [f"## {section.title}", section.note]
         if section.table:
-            blocks.append("\n".join(markdown_rows(section.table)))
-        if section.plot:
-            link = f"[Plot](report.html#{anchor(section.title)})"
-            blocks.append(f"{section.plot.alt} {link}")
+            blocks.append(to_markdown(section.table))
+        if section.plot and section.picture:
+            blocks.append(f"![{section.plot.alt}]({section.picture})")
+        elif section.plot:
+            blocks.append(f"{section.plot.alt} [Plot](report.html#{anchor(section.title)})")
     items = [f"- {name}: {value}" for name, value in conditions.items()]
     return "\n\n".join([*blocks, "## Written with", "\n".join(items)]) + "\n"
 
 
-def markdown_rows(table: Table) -> Iterator[str]:
-    """The lines of a table, numbers to the right."""
-    yield markdown_row(table.header)
-    yield markdown_row([":--", *("--:" for _ in table.header[1:])])
-    for row in table.rows:
-        yield markdown_row([f"**{cell.text}**" if cell.best else cell.text for cell in row])
-
-
-def markdown_row(texts: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
+def to_markdown(table: Table) -> str:
+    """A table with its numbers to the right."""
+    rows = [[f"**{cell.text}**" if cell.best else cell.text for cell in row] for row in table.rows]
+    lines = [table.header, [":--", *("--:" for _ in table.header[1:])], *rows]
+    return "\n".join(
+        "| " + " | ".join(text.replace("|", r"\|") for text in line) + " |" for line in lines
+    )
 
 
 def anchor(title: str) -> str:

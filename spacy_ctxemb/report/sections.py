@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from .curves import dev_scores, pretraining_losses, training_losses
+from .comparison import Senses, comparison_table, detailed_runs, plot_comparison
+from .curves import dev_scores, pretraining_losses
 from .inputs import Figures, LearnedMix, Run
-from .plots import Plot, plot_curves, plot_mixes
+from .plots import Plot, plot_curves
 from .tables import Table, label_table, mix_table, perplexity_table, score_table
 
 #: Where `spacy evaluate` puts the F scores of labels, and what these are.
@@ -20,24 +21,46 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Section:
-    """A table, a plot or both. in_terminal: whether the table is shown there too."""
+    """A table, a plot or both. picture: the name of the plot's own file, where it has one.
+
+    in_terminal: whether the table is shown there too.
+    """
 
     title: str
     note: str
     table: Table | None = None
     plot: Plot | None = None
+    picture: str | None = None
     in_terminal: bool = False
 
 
-def build_sections(figures: Figures) -> Iterator[Section]:
-    """The sections that have something to tell."""
-    names = sorted({*(run.name for run in figures.runs), *figures.pretraining})
-    for task, runs in groupby(figures.runs, key=lambda run: run.task):
-        yield from task_sections(task, list(runs), names)
+def build_sections(
+    figures: Figures, senses: Senses | None = None, word: str = ""
+) -> Iterator[Section]:
+    """The sections that have something to tell. senses: of the word, for the picture."""
+    if figures.results:
+        yield comparison_section(figures, senses, word)
+    runs = sorted([*figures.runs, *detailed_runs(figures.results)], key=lambda run: run.task)
+    names = sorted({*(run.name for run in runs), *figures.pretraining})
+    for task, found in groupby(runs, key=lambda run: run.task):
+        yield from task_sections(task, list(found), names)
     yield from pretraining_sections(figures, names)
-    mixes = [mix for run in figures.runs for mix in run.mixes]
+    mixes = [mix for run in runs for mix in run.mixes]
     if mixes:
         yield mix_section(mixes)
+
+
+def comparison_section(figures: Figures, senses: Senses | None, word: str) -> Section:
+    """What `ctxemb compare` has found."""
+    note = (
+        "Scores on the test sets times 100: the mean, and the standard deviation where there are "
+        "several seeds; the best in bold. Each seed chooses other examples, the same for all rows. "
+        "The development set chose the best state of each training. The sections below are about "
+        "the runs with most examples and the first seed."
+    )
+    table = comparison_table(figures.results)
+    plot = plot_comparison(figures.results, senses, word)
+    return Section("Comparison", note, table, plot, picture="comparison.png", in_terminal=True)
 
 
 def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Iterator[Section]:
@@ -57,10 +80,6 @@ def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Itera
         note = "The score that chooses the best model, on the development data, times 100."
         plot = plot_curves(scores, names, x_label="steps", y_label="dev score")
         yield Section(f"{task}: dev score", note, plot=plot)
-        losses = {run.name: training_losses(run) for run in logged}
-        note = "Mean loss of a training step since the evaluation before."
-        plot = plot_curves(losses, names, x_label="steps", y_label="training loss")
-        yield Section(f"{task}: training loss", note, plot=plot)
 
 
 def pretraining_sections(figures: Figures, names: Sequence[str]) -> Iterator[Section]:
@@ -81,10 +100,10 @@ def pretraining_sections(figures: Figures, names: Sequence[str]) -> Iterator[Sec
 
 
 def mix_section(mixes: Sequence[LearnedMix]) -> Section:
-    """What tasks take from the layers of an encoder."""
+    """How much each task takes from each layer."""
     note = (
         "What each task has learned to take from the layers, in percent: the softmax of the "
         "weights of ScalarMix, or of the LayerMixListener of a component. Layer 0 is "
         "context-free; gamma scales the sum."
     )
-    return Section("Layer weights", note, mix_table(mixes), plot_mixes(mixes))
+    return Section("Layer weights", note, mix_table(mixes))

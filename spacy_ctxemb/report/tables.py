@@ -95,6 +95,15 @@ def mix_table(mixes: Sequence[LearnedMix]) -> Table:
     return Table(["run", *(f"layer {i}" for i in range(n_layers)), "gamma"], rows)
 
 
+def print_table(table: Table, title: str = "") -> None:
+    """Show a table in the terminal, an asterisk behind the best."""
+    from wasabi import msg
+
+    rows = [[f"{cell.text} *" if cell.best else cell.text for cell in row] for row in table.rows]
+    aligns = ["l", *("r" for _ in table.header[1:])]
+    msg.table(rows, header=table.header, aligns=aligns, divider=True, title=title)
+
+
 def mark_best(scores: Sequence[float | None]) -> list[Cell]:
     """Scores times 100; the highest is marked where there are several to choose from."""
     texts = [f"{100 * score:.1f}" if is_number(score) else "–" for score in scores]

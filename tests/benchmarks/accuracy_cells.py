@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .accuracy_data import DataSet
-from .accuracy_encoders import Encoder, in_language
+from .accuracy_encoders import Encoder, choose_pipeline, find_config, in_language
 from .accuracy_rows import FEWEST_STEPS, RECIPES, Recipe, Row
 from .accuracy_runs import Command, Job
 
@@ -57,7 +57,7 @@ class Cell(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """Which of the configs of the task."""
+        """Which of the configs."""
         return "hashembedcnn" if self.encoder is None else self.encoder.config
 
     @property
@@ -127,6 +127,7 @@ class Cell(NamedTuple):
             "paths.dev": corpus / "dev.spacy",
             "paths.log": folder / "steps.jsonl",
             "nlp.lang": self.data_set.lang,
+            "nlp.pipeline": choose_pipeline(config, self.data_set.task),
             "system.seed": self.seed,
             "corpora.train.limit": self.limit,
             "corpora.dev.limit": DEV_LIMIT,
@@ -138,7 +139,7 @@ class Cell(NamedTuple):
             **rates,
             **settings,
         }
-        path = f"configs/{self.data_set.task}_{config}.cfg"
+        path = str(find_config(config, self.data_set.task))
         overrides = [word for key, value in everything.items() for word in (f"--{key}", str(value))]
         return ["train", path, "--output", str(folder), "--code", str(STEP_LOG), *overrides]
 

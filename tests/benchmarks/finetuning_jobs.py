@@ -6,7 +6,7 @@ from typing import Any
 
 from .accuracy_cells import STEP_LOG
 from .accuracy_data import DataSet
-from .accuracy_encoders import PIPELINES
+from .accuracy_encoders import PIPELINES, choose_pipeline, find_config
 from .accuracy_rows import RECIPES
 from .accuracy_runs import Command, Job, run_once
 
@@ -58,11 +58,12 @@ def find_head(data_set: DataSet, seed: int) -> Path:
 def train_head(data_set: DataSet, seed: int, documents: int) -> None:
     """On the frozen encoder, which both programs have."""
     folder, task = find_head(data_set, seed), data_set.task
-    config, encoder = Path("configs", f"{task}_source.cfg"), PIPELINES / "peers"
+    config, encoder = find_config("source", task), PIPELINES / "peers"
     recipe = RECIPES[task]["source", "head"]
     settings = {
         **list_settings(data_set, folder, seed),
         "paths.encoder": encoder,
+        "nlp.pipeline": choose_pipeline("source", task),
         "corpora.train.limit": documents,
         "training.max_steps": recipe.steps,
         "training.eval_frequency": recipe.steps,
@@ -106,11 +107,15 @@ def spell_training(config: Path, folder: Path, settings: dict[str, Any]) -> Comm
 def make_job(program: str, data_set: DataSet, checkpoint: Path, settings: dict[str, Any]) -> Job:
     """settings: of the config, the same for both programs."""
     folder = CONFIGS / data_set.name / f"{program}-seed{settings['system.seed']}"
-    config, encoder = Path("configs", f"{data_set.task}_source.cfg"), PIPELINES / "peers"
+    config, encoder = find_config("source", data_set.task), PIPELINES / "peers"
     if program == THEIRS:
         config, encoder = write_config(config, data_set.task), checkpoint
     seed = settings["system.seed"]
-    settings = {**list_settings(data_set, folder, seed), "paths.encoder": encoder, **settings}
+    pipeline = choose_pipeline("source", data_set.task)
+    if program == THEIRS:
+        pipeline = pipeline.replace("ctxemb", "transformer")
+    own = {"paths.encoder": encoder, "nlp.pipeline": pipeline}
+    settings = {**list_settings(data_set, folder, seed), **own, **settings}
     inputs = [config, STEP_LOG, HEAD_WEIGHTS, data_set.corpus / "benchmark.json", encoder]
     if data_set.task == "ner":
         settings["initialize.after_init"] = call_head("LoadHead", data_set, seed)
@@ -140,7 +145,6 @@ def write_config(config: Path, task: str) -> Path:
     text = replace_section(text, "components.ctxemb", TRANSFORMER)
     name = f"components.{task}.model.tok2vec"
     text = replace_section(text, name, f"[{name}]\n{LISTENER.format(task=task)}")
-    text = text.replace('pipeline = ["ctxemb", ', 'pipeline = ["transformer", ')
     path = CONFIGS / f"{task}_spacy_transformers.cfg"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf8")

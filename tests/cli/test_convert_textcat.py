@@ -49,6 +49,12 @@ def test_a_directory(tmp_path):
     assert sizes == {"train.spacy": 3, "dev.spacy": 2}
 
 
+def test_one_file_to_one_file(tmp_path):
+    path = write_rows(tmp_path / "rows.jsonl")
+    run_well("convert-textcat", path, tmp_path / "new" / "out.spacy")
+    assert len(read_docs(tmp_path / "new" / "out.spacy")) == 3
+
+
 def test_names_with_dots_stay_apart(tmp_path):
     write_rows(tmp_path / "news.train.jsonl")
     write_rows(tmp_path / "news.dev.jsonl", ROWS[:2])
@@ -93,7 +99,7 @@ def test_a_row_that_is_no_example(line, found, tmp_path):
     assert code == 1
     assert "[E039] Row 2 of" in output
     assert "train.jsonl is not an object with the strings" in output and found in output
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_directory_without_data(tmp_path):

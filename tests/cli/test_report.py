@@ -18,11 +18,61 @@ from spacy.training.loggers import console_logger_v3
 from spacy.util import registry
 from typer.testing import CliRunner, Result
 
-from spacy_ctxemb.report.curves import pretraining_losses, training_losses
-from spacy_ctxemb.report.inputs import Run
+from spacy_ctxemb.comparison.senses import place_senses
+from spacy_ctxemb.report.comparison import CONTEXT_FREE
+from spacy_ctxemb.report.curves import pretraining_losses
 from spacy_ctxemb.report.tables import mark_best
 
 from ..pipelines import WIDTH, initialised, ner_config
+
+SENSES = Path(__file__).parents[1] / "corpus" / "senses.jsonl"
+
+
+def test_a_comparison_comes_first(project: Path) -> None:
+    write_comparison(project / "metrics" / "comparison")
+    markdown, html = run_report(project)
+    _, title, note, table, picture, *_ = markdown.split("\n\n")
+    assert title == "## Comparison" and "development set" in note
+    assert table.splitlines() == [
+        "|  | news, 10 examples | news, all 40 |",
+        "| :-- | --: | --: |",
+        "| cnn | 50.0 ± 14.1 | 80.0 |",
+        "| context | **70.0** | – |",
+    ]
+    assert picture == (
+        "![Mean test scores by the number of labelled examples. news, 10 examples: cnn 50.0, "
+        "context 70.0. news, all 40: cnn 80.0.](comparison.png)"
+    )
+    assert html.index("<table>") < html.index("<img src=") < html.index("ner: scores")
+    picture_file = project / "metrics" / "comparison.png"
+    assert base64.b64encode(picture_file.read_bytes()).decode() in html
+    assert "## news: scores" in markdown and "## news: dev score" in markdown
+
+
+def test_senses_of_a_word_lie_on_a_plane(project: Path) -> None:
+    write_comparison(project / "metrics" / "comparison")
+    markdown, _ = run_report(project, "--senses", str(SENSES))
+    assert "Beside it 12 uses of the word spring on a plane, by sense: season and coil;" in markdown
+
+
+def test_context_tells_the_senses_apart() -> None:
+    word, points = place_senses(SENSES)
+    assert word == "spring" and list(points) == ["season", "coil", CONTEXT_FREE]
+    places = {sense: np.array(found) for sense, found in points.items()}
+    centres = {sense: place.mean(axis=0) for sense, place in places.items()}
+    for sense, other in (("season", "coil"), ("coil", "season")):
+        near, far = (
+            np.linalg.norm(places[sense] - centres[name], axis=1) for name in (sense, other)
+        )
+        assert np.mean(near < far) > 0.8
+    assert np.ptp(places[CONTEXT_FREE], axis=0) == pytest.approx(0, abs=1e-4)
+
+
+def test_a_text_without_the_word(tmp_path: Path) -> None:
+    path = tmp_path / "senses.jsonl"
+    write_json(path, {"text": "Banks close.", "word": "bank", "sense": "money"})
+    with pytest.raises(ValueError, match=r"\[E343\].*senses\.jsonl.*token 'bank': 'Banks close\.'"):
+        place_senses(path)
 
 
 def test_best_score_is_bold_and_numbers_are_formatted(project: Path) -> None:
@@ -76,7 +126,6 @@ def test_layer_weights_are_shares(project: Path) -> None:
     markdown, _ = run_report(project)
     assert "| run | layer 0 | layer 1 | layer 2 | gamma |" in markdown
     assert "| ner_bilm_finetuned | 25.0 | 50.0 | 25.0 | 1.50 |" in markdown
-    assert "ner_bilm_finetuned has most of layer 1, 50.0 %" in markdown
 
 
 def test_two_mixes_of_a_pipeline_are_told_apart(project: Path) -> None:
@@ -109,10 +158,10 @@ def test_weights_without_a_mix_are_passed_over(project: Path) -> None:
 def test_html_holds_its_plots(project: Path) -> None:
     _, html = run_report(project)
     images = re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)">', html)
-    assert len(images) == len(re.findall("<img", html)) == 4
+    assert len(images) == len(re.findall("<img", html)) == 2
     for data, alt in images:
         pixels = imread(BytesIO(base64.b64decode(data, validate=True)), format="png")
-        assert pixels.shape[1] == 1200 and pixels.std() > 0
+        assert pixels.shape[1] == 880 and pixels.std() > 0
         assert "chart of" in alt
     assert "bilm_finetuned goes from 10 to 80, between 10 and 80" in html
     assert "http" not in html and "<script" not in html
@@ -121,7 +170,7 @@ def test_html_holds_its_plots(project: Path) -> None:
 def test_markdown_links_exist_in_html(project: Path) -> None:
     markdown, html = run_report(project)
     links = re.findall(r"\(report\.html#([^)]+)\)", markdown)
-    assert len(links) == 4 and all(f'<h2 id="{link}">' in html for link in links)
+    assert len(links) == 2 and all(f'<h2 id="{link}">' in html for link in links)
 
 
 def test_conditions_are_recorded(project: Path) -> None:
@@ -188,17 +237,6 @@ def test_equal_scores_are_all_the_best() -> None:
     assert [cell.best for cell in mark_best([0.50001, 0.50002, 0.4])] == [True, True, False]
 
 
-def test_training_loss_is_the_mean_of_a_step() -> None:
-    rows = [
-        {"step": 0, "losses": {"ctxemb": 7.0, "ner": 4.0}},
-        {"step": 50, "losses": {"ctxemb": 7.0, "ner": 100.0}},
-    ]
-    run = Run(task="ner", name="", scores={}, log=rows, mixes=[])
-    assert training_losses(run) == [(0, 4.0), (50, 2.0)]
-    run = Run(task="other", name="", scores={}, log=rows, mixes=[])
-    assert training_losses(run) == [(0, 11.0), (50, 2.14)]
-
-
 def test_pretraining_loss_is_the_mean_of_a_word() -> None:
     rows = pretraining_rows([600.0, 500.0])
     assert pretraining_losses(rows) == [(100, 6.0), (200, 5.0)]
@@ -219,6 +257,22 @@ def test_resumed_pretraining_goes_on() -> None:
 def test_pretraining_anew_replaces_the_old_curve() -> None:
     rows = pretraining_rows([600.0, 500.0]) + pretraining_rows([400.0])
     assert pretraining_losses(rows) == [(100, 4.0)]
+
+
+def write_comparison(folder: Path) -> None:
+    """As `ctxemb compare` writes its results."""
+    folder.mkdir(parents=True)
+    log = [{"step": 0, "score": 0.1, "losses": {"ner": 1.0}}]
+    for config, size, seed, score in (
+        ("cnn", 10, 0, 0.4),
+        ("cnn", 10, 1, 0.6),
+        ("cnn", 0, 0, 0.8),
+        ("context", 10, 0, 0.7),
+    ):
+        row = {"config": config, "corpus": "news", "n_labelled": size, "n_examples": size or 40}
+        scores = {"ents_f": score, "ents_per_type": {}}
+        row |= {"seed": seed, "metric": "ents_f", "score": score, "scores": scores}
+        write_json(folder / f"{config}-{size}-{seed}.json", {**row, "log": log, "mixes": []})
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from ..pipelines import (
     ner_config,
     textcat_config,
 )
-from ..pretraining import CONFIGS
+from ..pretraining import read_ner_config
 
 DATA = [(text, {**a, **b}) for (text, a), (_, b) in zip(NER_DATA, TEXTCAT_DATA, strict=True)]
 TEXTS = [*(text for text, _ in DATA), "", "a  \n b", " "]
@@ -335,7 +335,7 @@ def test_initialize_forgets_what_was_learned():
 
 def test_the_excerpt_of_the_docs_learns():
     excerpt = read_excerpt("a mix for each task")
-    whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
+    whole = read_ner_config()
     base = Config({name: whole[name] for name in ("nlp", "components")})
     del base["components"]["ner"]["model"]["tok2vec"]
     base["components"]["ctxemb"]["model"]["encoder"]["hidden_width"] = 128

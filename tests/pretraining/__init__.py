@@ -18,6 +18,8 @@ from spacy_ctxemb.pretraining.spacy_pretrain import ObjectiveModel, load_pretrai
 from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+#: Configs for `spacy train`, of encoders with weights of the pretraining ones.
+TRAINING_CONFIGS = Path(__file__).parents[1] / "benchmarks" / "configs"
 
 TEXT = """
 The ferry leaves the harbour at nine and comes back at noon.
@@ -103,6 +105,14 @@ def write_config(objective: str, directory: Path) -> Path:
     path = directory / f"{objective}.cfg"
     fill_config(path, CONFIGS / f"pretrain_{objective}.cfg", pretraining=True, silent=True)
     return path
+
+
+def read_ner_config() -> Config:
+    """A config that trains named entity recognition on a biLM."""
+    config = Config().from_disk(TRAINING_CONFIGS / "bilm.cfg", interpolate=False)
+    config["nlp"]["pipeline"] = ["ctxemb", "ner"]
+    del config["components"]["textcat"]
+    return config
 
 
 def tiny_config(objective: str, directory: Path, **changes: Any) -> Config:

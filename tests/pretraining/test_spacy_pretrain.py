@@ -19,10 +19,10 @@ from spacy_ctxemb.thinc_model.embedder_shim import find_shims
 
 from ..pipelines import NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from . import (
-    CONFIGS,
     OBJECTIVES,
     TEXT,
     TINY_ENCODERS,
+    TRAINING_CONFIGS,
     WIDTH,
     load,
     pretrain,
@@ -38,7 +38,7 @@ STEPS = 80
 #: A corpus of four examples, both entities and categories.
 READER = "spacy-ctxemb-tests.FourExamples.v1"
 
-NER_CONFIGS = {"bilm": "ner_bilm.cfg", "mlm": "ner_transformer.cfg"}
+NER_CONFIGS = {"bilm": "bilm.cfg", "mlm": "transformer.cfg"}
 
 
 @pytest.fixture(params=OBJECTIVES)
@@ -230,7 +230,9 @@ def ner_config(objective, pretrained, **changes):
         "training.max_steps": 2,
         "training.eval_frequency": 2,
     }
-    loaded = load_config(CONFIGS / NER_CONFIGS[objective], overrides=overrides).interpolate()
+    overrides["nlp.pipeline"] = ["ctxemb", "ner"]
+    path = TRAINING_CONFIGS / NER_CONFIGS[objective]
+    loaded = load_config(path, overrides=overrides).interpolate()
     for corpus in ("train", "dev"):
         loaded["corpora"][corpus] = {"@readers": READER}
     loaded["pretraining"]["objective"]["corpus"] = {"@readers": READER}

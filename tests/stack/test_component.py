@@ -32,7 +32,7 @@ from ..pipelines import (
     update,
     vectors,
 )
-from ..pretraining import CONFIGS, TEXT, pretrain, start, tiny_config
+from ..pretraining import TEXT, pretrain, read_ner_config, start, tiny_config
 from ..stacks import MEMBERS, STATIC, stack, stacked, with_vectors
 
 CACHE = "spacy-ctxemb.FeatureCache.v1"
@@ -296,7 +296,7 @@ def test_an_encoder_of_a_stack_is_exported(kind: str, tmp_path: Path) -> None:
 def test_the_excerpt_of_the_docs_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with_vectors().to_disk("vectors")
-    whole = Config().from_disk(CONFIGS / "ner_bilm.cfg", interpolate=False)
+    whole = read_ner_config()
     ner = whole["components"]["ner"]
     del ner["model"]["tok2vec"]
     base = Config({"nlp": whole["nlp"], "components": {"ner": ner}})
