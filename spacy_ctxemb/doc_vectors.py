@@ -113,6 +113,13 @@ def attach(doc: Doc) -> Doc:
     return doc
 
 
+def detach(doc: Doc) -> None:
+    """Take off what `attach` has put on a Doc."""
+    for hooks in (doc.user_hooks, doc.user_span_hooks, doc.user_token_hooks):
+        for name in [name for name, hook in hooks.items() if hook in HOOKS]:
+            del hooks[name]
+
+
 def in_pipe_worker() -> bool:
     """Whether this process serves `nlp.pipe(n_process=...)`.
 
@@ -211,3 +218,7 @@ def similarity(tokens: Doc | Span | Token, other: Any) -> float:
 def to_cpu(vector: Any) -> Vector:
     """A NumPy array, also of a vector on the GPU."""
     return cast(Vector, vector.get() if hasattr(vector, "get") else vector)
+
+
+#: All functions that `attach` puts on a Doc.
+HOOKS = (token_vector, pooled_vector, has_vector, vector_norm, similarity)

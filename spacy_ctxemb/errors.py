@@ -786,6 +786,7 @@ class Errors(metaclass=_Coded):
         "Vectors of widths {width} and {other} cannot be compared. Compare objects that the "
         "same pipeline made."
     )
+    E290 = "{setting} of '{name}' is {value!r}, but must be true or false."
     E300 = (
         "The model in {path} does not fit the config: {differences}. Change these settings, or "
         "let `python -m spacy ctxemb import {kind}` write a pipeline that fits."

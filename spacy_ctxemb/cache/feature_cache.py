@@ -1,18 +1,19 @@
 """A cache of what a frozen encoder makes of Docs, so that later epochs need not run it."""
 
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from spacy.tokens import Doc
-from thinc.api import Ops
+from thinc.api import Model, Ops
 from thinc.types import Floats2d, Floats3d
 
 from ..embedder.embedded import Wanted
 from ..errors import Errors
 from ..thinc_model.embed_docs import Outputs, embed_docs
-from ..thinc_model.embedder_shim import EmbedderShim
+from ..thinc_model.embedder_shim import EmbedderShim, get_shim
 from ..windows.docs import encode_docs, list_pieces
 from .keys import Fingerprint, make_key
 from .stores import DiskStore, MemoryStore, Store
@@ -59,14 +60,15 @@ class FeatureCache:
         """How much the records take."""
         return self.store.n_bytes / MEGABYTE
 
-    def embed_docs(
-        self, shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted, ops: Ops
+    def look_up_or_embed(
+        self, model: Model[Any, Any], docs: Sequence[Doc], wanted: Wanted
     ) -> list[Outputs]:
         """Look up each Doc, encode those that are missing, and store what was made of them.
 
-        The shim counts hits, misses, and Docs for which there was no room.
-        wanted: nothing that `find_obstacle` objects to.
+        The encoder counts hits, misses, and Docs for which there was no room.
+        model: of one encoder. wanted: nothing that `find_obstacle` objects to.
         """
+        shim, ops = get_shim(model), model.ops
         if not docs:
             return []
         kind = f"{'layers' if wanted.layers else 'vectors'} {self.dtype}"
@@ -74,7 +76,7 @@ class FeatureCache:
         keys = [make_key(fingerprint, kind, doc, split_sentences=split) for doc in docs]
         records = self.store.read(keys)
         missing = [i for i, record in enumerate(records) if record is None]
-        made, _ = embed_docs(shim, [docs[i] for i in missing], wanted, ops, is_train=False)
+        made, _ = embed_docs(model, [docs[i] for i in missing], wanted, is_train=False)
         n_full = self._store([keys[i] for i in missing], made, ops)
         shim.counts.update(
             cache_hits=len(docs) - len(missing), cache_misses=len(missing), cache_full=n_full
@@ -131,6 +133,9 @@ def find_obstacle(shim: EmbedderShim, wanted: Wanted) -> str | None:
     """Why what is wanted cannot come from a cache; None where it can."""
     if wanted.boundaries or wanted.doc_pooling or wanted.attention:
         return "it does not hold what boundaries, doc_pooling and keep_attention ask for"
+    encoder = shim.embedder.encoder
+    if set(encoder.settings) != set(signature(type(encoder)).parameters):
+        return f"{type(encoder).__name__} does not keep all arguments of its constructor"
     if shim.embedder.wants_whole_calls:
         return 'with stateful or layer_norm = "batch" vectors depend on what is encoded together'
     return None

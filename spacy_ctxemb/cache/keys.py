@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from spacy.tokens import Doc
 from torch import nn
 
@@ -80,7 +81,10 @@ def describe(shim: EmbedderShim) -> dict[str, Any]:
         "version": __version__,
         "windowing": asdict(shim.windowing),
         "encoder": [name_of(type(encoder)), encoder.settings, encoder.precision],
-        "mix": [name_of(type(mix)), {k: v for k, v in vars(mix).items() if is_own(k)}],
+        "mix": [
+            [name, name_of(type(part)), {k: v for k, v in vars(part).items() if is_own(k)}]
+            for name, part in mix.named_modules()
+        ],
         "pooling": name_of(embedder.pool),
         "width": embedder.width,
     }
@@ -91,10 +95,12 @@ def is_own(attribute: str) -> bool:
     return attribute not in MODULE_ATTRIBUTES
 
 
-def to_plain(value: object) -> list[int]:
-    """What JSON does not know by itself: the numbers of layers."""
+def to_plain(value: object) -> list[int] | str:
+    """What JSON does not know by itself: the numbers of layers, functions, types of numbers."""
     if isinstance(value, range):
         return list(value)
+    if isinstance(value, torch.dtype) or hasattr(value, "__qualname__"):
+        return str(value) if isinstance(value, torch.dtype) else name_of(value)
     raise ValueError(Errors.E302.format(found=name_of(type(value))))
 
 

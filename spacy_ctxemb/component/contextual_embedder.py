@@ -40,8 +40,8 @@ from ..stack.initialise import (
 from ..stack.stack import embed, get_members
 from ..thinc_model.embed_docs import Outputs
 from ..thinc_model.model import ContextualModel
-from .linking import check_earlier, choose_last_readers, link_component
-from .settings import Setting, Settings
+from .linking import check_earlier, choose_last_readers, link_listener, list_own_listeners
+from .settings import Setting, Settings, warn_of_useless_cache
 
 #: Docs from which a model infers its shapes.
 N_SAMPLE = 10
@@ -72,22 +72,31 @@ class ContextualEmbedder(Tok2Vec):
         model: ContextualModel,
         name: str,
         *,
+        keep: str,
+        boundaries: bool = False,
+        doc_pooling: str | None = None,
+        normalize: bool = False,
+        keep_pieces: bool = False,
+        keep_attention: bool = False,
+        cache: FeatureCache | None = None,
         pretrained: str | None = None,
-        **settings: Any,
     ) -> None:
         super().__init__(vocab, model, name)
         check_model(model, name)
         self._pending: PendingUpdate | None = None
-        self.use_settings(Settings(**settings))
+        self.use_settings(
+            Settings(keep, boundaries, doc_pooling, normalize, keep_pieces, keep_attention, cache)
+        )
         self.pretrained = pretrained
         use_pretrained(model, name, pretrained, lang=vocab.lang)
 
     def use_settings(self, settings: Settings) -> None:
         """Take settings that may be new. Raises ValueError where they do not fit the model."""
         settings.validate(self.model, self.name)
-        self.settings = settings
-        settings.warn_of_useless_cache(self.model, self.name, self._wanted)
-        choose_last_readers(self)
+        before, self.settings = getattr(self, "settings", None), settings
+        if before is None or before.cache is not settings.cache:
+            warn_of_useless_cache(settings.cache, self.model, self.name, self._wanted)
+        self._choose_last_readers()
 
     @property
     def listener_map(self) -> dict[str, list[Tok2VecListener]]:
@@ -98,7 +107,7 @@ class ContextualEmbedder(Tok2Vec):
     def listener_map(self, listeners: dict[str, list[Tok2VecListener]]) -> None:
         """spaCy puts an empty one here, and then links all components anew."""
         self._listener_map = listeners
-        self.later_writers: list[str] = []
+        self._later_writers: list[str] = []
 
     @property
     def counts(self) -> Counter[str]:
@@ -118,7 +127,7 @@ class ContextualEmbedder(Tok2Vec):
         return total
 
     def encoder_counts(self) -> dict[str, Counter[str]]:
-        """The same of each encoder, by the component's name or as NAME.MEMBER of a Stack."""
+        """These counts of each encoder, by the component's name or as NAME.MEMBER of a Stack."""
         encoders = name_encoders(self.model, self.name)
         return {name: Counter(shim.counts) for name, shim in encoders.items()}
 
@@ -137,12 +146,14 @@ class ContextualEmbedder(Tok2Vec):
                 doc_vectors.clear(doc)
             if output.layers is not None:
                 doc.user_data.pop(LAYERS.counter, None)
-            doc_vectors.write(doc, output.__dict__)
+            doc_vectors.write(doc, vars(output))
             if not writes_tensor:
                 continue
             doc.user_data.pop(TENSOR.counter, None)
             doc.tensor = cast(Any, self._place(output.vectors))
-            if self.keep != "none" and not doc_vectors.in_pipe_worker():
+            if self.keep == "none":
+                doc_vectors.detach(doc)
+            elif not doc_vectors.in_pipe_worker():
                 doc_vectors.attach(doc)
 
     def _place(self, vectors: Floats2d) -> Floats2d:
@@ -245,7 +256,7 @@ class ContextualEmbedder(Tok2Vec):
         member_loaders: the same two for members of a Stack, by their names.
         """
         if nlp is not None:
-            check_earlier(self, nlp)
+            check_earlier(nlp, self.name)
         own = Loaders(encoder_loader, pieces_loader)
         loaders = choose_loaders(self.model, self.name, own, member_loaders)
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
@@ -253,21 +264,42 @@ class ContextualEmbedder(Tok2Vec):
             raise ValueError(Errors.E025.format(name=self.name))
         self._forget_batch()
         random = initialise(self.model, self.name, sample, get_examples, loaders)
-        loads_later = nlp is not None and nlp.config["initialize"].get("init_tok2vec")
-        if self.pretrained == AUTO and not loads_later:
+        if self.pretrained == AUTO and not (nlp is not None and self._loads_later(nlp)):
             warn_of_random_weights(random, self.vocab.lang)
 
+    def _loads_later(self, nlp: Language) -> bool:
+        """Whether spaCy will load weights of pretraining by init_tok2vec."""
+        config = nlp.config.interpolate()
+        is_meant = config.get("pretraining", {}).get("component") == self.name
+        return is_meant and bool(config["initialize"].get("init_tok2vec"))
+
     def find_listeners(self, component: Any) -> None:
-        """Link the listeners of a later component, and check that they fit."""
-        link_component(self, component)
+        """Link the listeners of a later component, and check that they fit.
+
+        Raises E046 or E023 where two components write doc.tensor for the same readers; see
+        `link_listener` for listeners that do not fit.
+        """
+        name = getattr(component, "name", "")
+        if isinstance(component, ContextualEmbedder):
+            self._later_writers.append(name)
+        elif isinstance(component, Tok2Vec):
+            raise ValueError(Errors.E046.format(other=name, name=self.name))
+        for listener in list_own_listeners(component, self.name, self._later_writers):
+            link_listener(self.model, listener, self.name, name)
+            self.add_listener(listener, name)
+        self._choose_last_readers()
 
     def remove_listener(self, listener: Tok2VecListener, component_name: str) -> bool:
         """Forget a listener, for instance one that was replaced."""
         # spaCy goes over this list while it removes from it.
         self.listener_map[component_name] = list(self.listener_map.get(component_name, []))
         is_removed = super().remove_listener(listener, component_name)
-        choose_last_readers(self)
+        self._choose_last_readers()
         return is_removed
+
+    def _choose_last_readers(self) -> None:
+        choose_last_readers(self.vector_listeners, is_kept=self.keep != "none")
+        choose_last_readers(self.layer_listeners, is_kept=self.keep == "layers")
 
     def reset_state(self) -> None:
         """Let a stateful encoder begin anew, as if it had seen nothing."""

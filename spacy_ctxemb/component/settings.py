@@ -45,35 +45,34 @@ class Settings:
         )
 
     def validate(self, model: ContextualModel, name: str) -> None:
-        """Raise E024, E092, E095 or E162 for values that are none, E093 or E094 for what the
+        """Raise E024, E092, E095, E162 or E290 for values that are none, E093 or E094 for what the
         encoder cannot do, and E131 for what needs a single encoder."""
         if self.keep not in KEEP:
             raise ValueError(Errors.E024.format(keep=self.keep, name=name, options=list(KEEP)))
         if self.cache is not None and not isinstance(self.cache, FeatureCache):
             raise ValueError(Errors.E162.format(name=name, found=repr(self.cache)))
         check_doc_pooling(self.doc_pooling, normalize=self.normalize, component=name)
-        defaults = Settings(keep="tensor")
-        for setting in ("keep", "boundaries", "doc_pooling", "keep_pieces", "keep_attention"):
-            value, default = getattr(self, setting), getattr(defaults, setting)
-            if value not in (default, "none"):
-                shown = {None: "null", False: "false"}.get(default, default)
-                advice = f"Set it to {shown}, or use that encoder in a pipeline of its own."
-                require_single(model, name, f"{setting} = {value}", advice)
+        for setting in ("boundaries", "normalize", "keep_pieces", "keep_attention"):
+            value = getattr(self, setting)
+            if not isinstance(value, bool):
+                raise ValueError(Errors.E290.format(setting=setting, name=name, value=value))
+        single = {
+            "keep": (self.keep == "layers", "tensor"),
+            "boundaries": (self.boundaries, "false"),
+            "doc_pooling": (self.doc_pooling is not None, "null"),
+            "keep_pieces": (self.keep_pieces, "false"),
+            "keep_attention": (self.keep_attention, "false"),
+        }
+        for setting, (is_wanted, default) in single.items():
+            if is_wanted:
+                advice = f"Set it to {default}, or use that encoder in a pipeline of its own."
+                require_single(model, name, f"{setting} = {getattr(self, setting)}", advice)
         for shim in name_encoders(model, name).values():
             mix, encoder = shim.embedder.mix, shim.embedder.encoder
             if self.doc_pooling is not None and mix.whole_documents and not mix.whole_batch:
                 raise ValueError(Errors.E093.format(name=name, doc_pooling=self.doc_pooling))
             if self.keep_attention and not encoder.has_attention:
                 raise ValueError(Errors.E094.format(name=name, encoder=type(encoder).__name__))
-
-    def warn_of_useless_cache(self, model: ContextualModel, name: str, wanted: Wanted) -> None:
-        """Warn (W006) where an encoder's vectors cannot come from the cache."""
-        if self.cache is None:
-            return
-        for encoder, shim in name_encoders(model, name).items():
-            obstacle = find_obstacle(shim, wanted)
-            if obstacle:
-                warnings.warn(Errors.W006.format(name=encoder, reason=obstacle), stacklevel=5)
 
 
 class Setting(Generic[Value]):
@@ -91,3 +90,15 @@ class Setting(Generic[Value]):
 
     def __set__(self, pipe: ContextualEmbedder, value: Value) -> None:
         pipe.use_settings(replace(pipe.settings, **{self.name: cast(Any, value)}))
+
+
+def warn_of_useless_cache(
+    cache: FeatureCache | None, model: ContextualModel, name: str, wanted: Wanted
+) -> None:
+    """Warn (W006) where an encoder's vectors cannot come from the cache."""
+    if cache is None:
+        return
+    for encoder, shim in name_encoders(model, name).items():
+        obstacle = find_obstacle(shim, wanted)
+        if obstacle:
+            warnings.warn(Errors.W006.format(name=encoder, reason=obstacle), stacklevel=4)

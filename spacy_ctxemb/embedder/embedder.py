@@ -127,9 +127,10 @@ class Embedder(nn.Module):
         layers: those to make rows of. attention: takes the weights of each window by its number.
         Returns the rows of all pieces and windows, (P + 2 N, ...).
         """
-        device = next(self.parameters()).device
+        parameter = next(self.parameters())
+        device = parameter.device
         if not windows.batches:
-            return make_rows(torch.zeros(len(layers), 0, self.encoder.width, device=device))
+            return make_rows(parameter.new_zeros(len(layers), 0, self.encoder.width))
 
         def encode(batch: PieceBatch) -> Tensor:
             return make_rows(self._encode_batch(batch, layers, attention))
@@ -160,11 +161,13 @@ class Embedder(nn.Module):
         of its B windows. (l, p + 2 B, D)"""
         places = (batch.windows,) if self.encoder.stateful else ()
         maps: list[Tensor] = []
+        # Only encoders that have attention take this argument.
         recording = {} if attention is None else {"attention": maps}
         with self.cast_products():
             encoded = self.encoder(batch.ids, batch.mask, *places, **recording)
         if attention is not None:
-            attention.update(zip(batch.windows.tolist(), maps, strict=True))
+            on_cpu = [weights.cpu() for weights in maps]  # they are large
+            attention.update(zip(batch.windows.tolist(), on_cpu, strict=True))
         chosen = [encoded[layer] for layer in layers]
         del encoded
         last = batch.mask.sum(dim=1).cumsum(dim=0) - 1  # (B,), of the N real steps

@@ -13,7 +13,7 @@ DOC_POOLINGS = ("mean", "cls", "max")
 
 
 def check_doc_pooling(name: str | None, *, normalize: bool, component: str) -> None:
-    """Refuse a name there is not, and `normalize` of nothing."""
+    """Raise E092 for an unknown pooling, E095 if normalize has no pooling."""
     options = list(DOC_POOLINGS)
     if name is not None and name not in DOC_POOLINGS:
         raise ValueError(Errors.E092.format(name=name, options=options))

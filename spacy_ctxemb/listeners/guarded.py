@@ -46,6 +46,10 @@ class Guard:
         if not 0.0 <= self.grad_factor < math.inf:
             raise ValueError(Errors.E139.format(factor=self.grad_factor))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy or a pickle has no Docs, which would bring their whole vocabulary along."""
+        return Guard, (self.upstream, self.component, self.grad_factor, self.last_readers)
+
 
 class Listener(Tok2VecListener):
     """spaCy's listener, with a weight.
@@ -72,7 +76,7 @@ def guard(listener: Tok2VecListener, upstream: str, component: str) -> None:
 def set_names(listener: Tok2VecListener, upstream: str, component: str) -> None:
     """Tell a listener whom it reads from, and for whom."""
     known = listener.attrs.setdefault(GUARD, Guard(upstream))
-    known.upstream, known.component = upstream, component
+    known.upstream, known.component, known.sample = upstream, component, []
 
 
 def get_guard(listener: Model[Any, Any]) -> Guard:

@@ -11,10 +11,9 @@ from thinc.types import Floats2d, Floats3d
 from ..cache.feature_cache import FeatureCache, find_obstacle
 from ..embedder.embedded import VECTORS, Wanted
 from ..errors import Errors
-from ..thinc_model.embed_docs import Backprop, Outputs, drop
+from ..thinc_model.embed_docs import Backprop, Outputs, embed_docs, forget, to_vectors
 from ..thinc_model.embedder_shim import find_shims, get_shim
 from ..thinc_model.model import ContextualModel
-from ..thinc_model.model import embed as embed_encoder
 from .combine import combine_members, find_mix
 from .weighted_sum import MemberMixShim
 
@@ -80,7 +79,7 @@ def choose_width(widths: Sequence[int], combine: str, width: int | None) -> int:
 
 
 def check_members(members: dict[str, Any]) -> None:
-    """Refuse what cannot be a member."""
+    """Raise E128 for names that a config cannot hold, E129 for what cannot be a member."""
     if not members or not all(re.fullmatch(r"[\w-]+", name, re.ASCII) for name in members):
         raise ValueError(Errors.E128.format(names=list(members)))
     for name, member in members.items():
@@ -97,7 +96,7 @@ def check_members(members: dict[str, Any]) -> None:
 
 def is_stack(model: Model[Any, Any]) -> bool:
     """Whether a model is a Stack; of a copy, Thinc does not keep the class."""
-    return model._func is forward
+    return "members" in model.attrs
 
 
 def get_members(model: Model[Any, Any]) -> dict[str, ContextualModel]:
@@ -126,13 +125,7 @@ def forward(
     model: ContextualModel, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
     """Vectors of the tokens of each Doc: (n_tokens, width) each."""
-    outputs, backprop_outputs = embed(model, docs, VECTORS, is_train=is_train)
-
-    def backprop(d_vectors: list[Floats2d]) -> list[Doc]:
-        backprop_outputs(d_vectors, None)
-        return []
-
-    return [one.vectors for one in outputs], backprop
+    return to_vectors(*embed(model, docs, VECTORS, is_train=is_train))
 
 
 def embed(
@@ -153,7 +146,7 @@ def embed(
         return embed_member(members[ALONE], docs, wanted, cache, is_train=is_train)
     if not any(len(doc) for doc in docs):  # which not every model of spaCy can do
         width = model.get_dim("nO")
-        return [Outputs(model.ops.alloc2f(0, width)) for _ in docs], drop
+        return [Outputs(model.ops.alloc2f(0, width)) for _ in docs], forget
     outputs, callbacks = zip(
         *(embed_member(m, docs, wanted, cache, is_train=is_train) for m in members.values()),
         strict=True,
@@ -177,14 +170,13 @@ def embed_member(
     *,
     is_train: bool,
 ) -> tuple[list[Outputs], Backprop]:
-    """The same of one member.
+    """What one member makes of each Doc.
 
     What is more than an encoder has no cache: its other layers are not in the key.
     """
     if not is_encoder(member):
         vectors, backprop = member(list(docs), is_train)
         return [Outputs(x) for x in vectors], lambda d_vectors, d_layers: backprop(d_vectors)
-    shim = get_shim(member)
-    if cache is None or is_train or find_obstacle(shim, wanted):
-        return embed_encoder(member, docs, wanted, is_train=is_train)
-    return cache.embed_docs(shim, docs, wanted, member.ops), drop
+    if cache is None or is_train or find_obstacle(get_shim(member), wanted):
+        return embed_docs(member, docs, wanted, is_train=is_train)
+    return cache.look_up_or_embed(member, docs, wanted), forget

@@ -92,7 +92,7 @@ class MemberMixShim(TorchShim):
         return shares
 
     def check_materialised(self) -> None:
-        """Refuse to go on without weights."""
+        """Raise E017 where there are no weights yet."""
         if not self.is_materialised:
             raise RuntimeError(Errors.E017)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc
-from thinc.api import Ops
+from thinc.api import Model, Ops
 from thinc.types import Floats2d, Floats3d
 from torch import Tensor
 
@@ -15,7 +15,7 @@ from ..embedder.embedded import Embedded, Wanted
 from ..windows.cut import Windows
 from ..windows.docs import DocPieces, count, encode_docs, list_pieces
 from .arrays import join, split_docs, split_layers
-from .embedder_shim import EmbedderShim
+from .embedder_shim import EmbedderShim, get_shim
 from .torch_shim import to_array
 
 #: Tokens predicted together. Enough to fill batches with windows of similar length.
@@ -47,20 +47,20 @@ class Outputs:
 
 
 def embed_docs(
-    shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted, ops: Ops, *, is_train: bool
+    model: Model[Any, Any], docs: Sequence[Doc], wanted: Wanted, *, is_train: bool
 ) -> tuple[list[Outputs], Backprop]:
     """Run the tokenizer once and the encoder once.
 
-    Returns what is wanted of each Doc, and in training a callback for the gradients of vectors
-    and layers.
+    model: of one encoder. Returns what is wanted of each Doc, and in training a callback for the
+    gradients of vectors and layers.
     """
+    shim, ops = get_shim(model), model.ops
     if not is_train:
         groups = group_docs(shim, docs)
-        return [
-            found for group in groups for found in predict_group(shim, group, wanted, ops)
-        ], drop
-    cut = cut_docs(shim, docs)
-    embedded, backprop_rows = shim.begin_update(cut.windows, wanted)
+        return [one for group in groups for one in predict_group(shim, group, wanted, ops)], forget
+    if "dropout_rate" in model.attrs:  # else the config fixes the rate
+        shim.embedder.encoder.set_dropout(model.attrs["dropout_rate"])
+    embedded, backprop_rows = shim.begin_update(cut_docs(shim, docs).windows, wanted)
 
     def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
         if docs:
@@ -69,15 +69,27 @@ def embed_docs(
                 None if d_layers is None else join(d_layers, axis=1, device=shim.device),
             )
 
-    outputs = [Outputs(x) for x in split_docs(to_array(embedded.vectors, ops), docs)]
-    if embedded.layers is not None:
-        layers = split_layers(cast(Floats3d, to_array(embedded.layers, ops)), docs)
-        outputs = [replace(one, layers=x) for one, x in zip(outputs, layers, strict=True)]
-    return outputs, backprop
+    vectors = split_docs(to_array(embedded.vectors, ops), docs)
+    if embedded.layers is None:
+        return [Outputs(one) for one in vectors], backprop
+    layers = split_layers(cast(Floats3d, to_array(embedded.layers, ops)), docs)
+    return [Outputs(*both) for both in zip(vectors, layers, strict=True)], backprop
 
 
-def drop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
-    """Prediction learns nothing."""
+def forget(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
+    """What prediction does with gradients: nothing."""
+
+
+def to_vectors(
+    outputs: Sequence[Outputs], backprop: Backprop
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
+    """Token vectors alone, and the callback for their gradients, as a Thinc model returns them."""
+
+    def backprop_vectors(d_vectors: list[Floats2d]) -> list[Doc]:
+        backprop(d_vectors, None)
+        return []
+
+    return [one.vectors for one in outputs], backprop_vectors
 
 
 def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
@@ -127,24 +139,24 @@ def predict_group(
     shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted, ops: Ops
 ) -> list[Outputs]:
     """Outputs of Docs that are encoded together."""
+    if not docs:
+        return []
     cut = cut_docs(shim, docs, keep_empty=wanted.boundaries or wanted.doc_pooling is not None)
     n_sequences = [len(starts) for starts in cut.pieces.sequence_starts]
     embedded = shim.predict(cut.windows, wanted, n_sequences)
-    outputs = [Outputs(x) for x in split_docs(to_array(embedded.vectors, ops), docs)]
-    fields = {
-        "layers": split_columns(embedded.layers, [len(doc) for doc in docs]),
-        "boundaries": split_columns(embedded.boundaries, n_sequences),
-        "pooled": list_pooled(embedded, docs, cut),
-        "pieces": list_pieces(cut.pieces, shim.pieces) if wanted.pieces else None,
-        "attention": list_attention(embedded, cut),
-    }
-    for name, values in fields.items():
-        for one, value in zip(outputs, values or [], strict=values is not None):
-            setattr(one, name, value)
-    return outputs
+    nothing = [None] * len(docs)
+    fields = (
+        split_docs(to_array(embedded.vectors, ops), docs),
+        split_columns(embedded.layers, [len(doc) for doc in docs]),
+        split_columns(embedded.boundaries, n_sequences),
+        list_pooled(embedded, docs, cut),
+        list_pieces(cut.pieces, shim.pieces) if wanted.pieces else None,
+        list_attention(embedded, cut),
+    )
+    return [Outputs(*parts) for parts in zip(*(field or nothing for field in fields), strict=True)]
 
 
-def split_columns(array: Tensor | None, sizes: list[int]) -> list[NDArray[np.float32]] | None:
+def split_columns(array: Tensor | None, sizes: list[int]) -> list[Any] | None:
     """Stretches of the second axis. Copies: a view would keep the whole batch alive."""
     if array is None:
         return None
@@ -181,5 +193,5 @@ def list_attention(embedded: Embedded, cut: Cut) -> list[list[dict[str, Any]]] |
     of_docs: list[list[dict[str, Any]]] = [[] for _ in sizes]
     found = zip(owners.tolist(), first.tolist(), embedded.attention, strict=True)
     for owner, start, weights in found:
-        of_docs[owner].append({"start": start, "weights": weights.cpu().numpy()})
+        of_docs[owner].append({"start": start, "weights": weights.numpy()})
     return of_docs

@@ -140,7 +140,8 @@ class EmbedderShim(TorchShim):
         return embedded
 
     def begin_update(self, windows: Windows, wanted: Wanted = VECTORS) -> tuple[Embedded, Backprop]:
-        """The same in training, and a callback for the gradients of vectors and layers."""
+        """What the embedder makes of some windows in training, and a callback for the gradients of
+        vectors and layers."""
         self.check_materialised()
         with torch.enable_grad(), self.training_mode():
             embedded: Embedded = self.embedder(windows, wanted)

@@ -14,7 +14,7 @@ from spacy.util import logger
 from thinc.api import Model
 from thinc.types import Floats2d
 
-from ..embedder.embedded import VECTORS, Wanted
+from ..embedder.embedded import VECTORS
 from ..embedder.embedder import Embedder
 from ..errors import Errors
 from ..finetuning.frozen_layers import LayerTraining
@@ -22,7 +22,7 @@ from ..pieces.base import Pieces
 from ..pieces.subwords import BytePairPieces, WordPieces
 from ..windows.cut import check_length
 from ..windows.docs import DocWindowing
-from .embed_docs import Backprop, Outputs, embed_docs
+from .embed_docs import embed_docs, to_vectors
 from .embedder_shim import EmbedderShim, get_shim, is_of_pretraining
 
 ContextualModel = Model[list[Doc], list[Floats2d]]
@@ -93,26 +93,11 @@ def build_tok2vec(
     )
 
 
-def embed(
-    model: ContextualModel, docs: Sequence[Doc], wanted: Wanted, *, is_train: bool
-) -> tuple[list[Outputs], Backprop]:
-    """What is wanted of each Doc; see `embed_docs`."""
-    if is_train:
-        set_encoder_dropout(model)
-    return embed_docs(get_shim(model), docs, wanted, model.ops, is_train=is_train)
-
-
 def forward(
     model: ContextualModel, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
     """Vectors of the tokens of each Doc: (n_tokens, width) each."""
-    outputs, backprop_outputs = embed(model, docs, VECTORS, is_train=is_train)
-
-    def backprop(d_vectors: list[Floats2d]) -> list[Doc]:
-        backprop_outputs(d_vectors, None)
-        return []
-
-    return [one.vectors for one in outputs], backprop
+    return to_vectors(*embed_docs(model, docs, VECTORS, is_train=is_train))
 
 
 def init(
