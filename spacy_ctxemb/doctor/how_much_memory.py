@@ -41,6 +41,8 @@ def measure_memory(
     if "failure" in found:
         message = f"Memory could not be measured on {where} with {what}: {found['failure']}."
         return {}, warning(message, ADVICE)
+    if not found["update"]:  # on Windows
+        return {}, ok(f"An update with {what} ran; memory is not measured on this system")
     message = (
         f"An update on {where} with {what} took {found['update']:,.0f} MB, of them "
         f"{found['start']:,.0f} MB for "

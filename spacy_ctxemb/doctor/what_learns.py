@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from ..encoders.kernels.linear import has_bf16_products
-from ..errors import Warnings
+from ..errors import Errors
 from ..listeners.guarded import get_guard
 from ..thinc_model.embedder_shim import EmbedderShim
 from .build_parts import Part, Plan
@@ -96,7 +96,7 @@ def check_cache(part: Part, plan: Plan) -> Iterator[Finding]:
     callback = plan.initialize.get("before_init") or {}
     has_callback = callback.get("component") == part.name and "cache" in callback
     if has_callback or part.pipe.cache is not None:
-        yield warning(Warnings.W015.format(name=part.name))
+        yield warning(Errors.W015.format(name=part.name))
 
 
 def check_training_precision(part: Part, plan: Plan) -> Iterator[Finding]:

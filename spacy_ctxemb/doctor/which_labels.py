@@ -58,7 +58,8 @@ def check_train(name: str, counts: Counter[str], sample: Sample) -> Finding:
         found = error if sample.is_whole else warning
         advice = f"Annotate it, or remove '{name}' from the pipeline."
         return found(f"'{name}' finds no annotations in {where}.", advice)
-    ascending = [f"{label} ({n})" for label, n in reversed(counts.most_common())]
+    ordered = sorted(counts.items(), key=lambda item: item[1])
+    ascending = [f"{label} ({n})" for label, n in ordered]
     n_rare = sum(n < FEW for n in counts.values())
     if not n_rare:
         return ok(f"'{name}': {len(counts)} labels, the rarest is {ascending[0]}")
