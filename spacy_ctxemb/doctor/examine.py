@@ -90,10 +90,11 @@ def add_pieces(
     for part in plan.embedders:
         for name, built in part.encoders.items() if part.is_enabled else ():
             shim = initialised.get(name, built)
+            topic = f"Pieces of {name}"
+            if initialised or part.is_sourced:
+                report.add(topic, check_vocabulary(name, built, shim, part, plan))
             if not getattr(shim.pieces, "is_trained", True):
                 continue
-            topic = f"Pieces of {name}"
-            report.add(topic, check_vocabulary(name, built, shim, part, plan))
             counts = {key: count_pieces(shim, sample.docs) for key, sample in samples.items()}
             for corpus, found in counts.items():
                 report.add(topic, check_pieces(found, shim, corpus))

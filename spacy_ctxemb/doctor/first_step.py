@@ -86,7 +86,9 @@ def main(folder: Path, n_docs: int, gpu_id: int) -> None:
         message = str(reason) if str(reason).startswith("[E") else repr(reason)
         is_full = isinstance(reason, MemoryError)
         is_full = is_full or any(text in message.lower() for text in OUT_OF_MEMORY)
-        result = {"failure" if is_full else "error": message}
+        result = {"error": message}
+        if is_full:
+            result = {"failure": f"memory was not enough: {message}"}
     (folder / RESULT).write_text(json.dumps(result), encoding="utf8")
 
 

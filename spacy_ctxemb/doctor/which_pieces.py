@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from ..errors import Errors
 from ..pieces.characters import CharacterPieces
 from ..pieces.subwords import SubwordPieces
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..thinc_model.model import needs_vocabulary
 from .build_parts import Part, Plan
 from .count_pieces import PieceCounts
-from .findings import Finding, ok, warning
+from .findings import Finding, error, ok, warning
 from .which_weights import find_loader
 
 #: Share of tokens or pieces from which a loss is worth a warning.
@@ -33,7 +34,9 @@ def check_vocabulary(
         return
     is_given = find_loader("pieces_loader", name, part, plan) or plan.initialize.get("before_init")
     n = shim.pieces.n_trained
-    if needs_vocabulary(built) and not is_given:
+    if not shim.pieces.is_trained:
+        yield error(Errors.E007.format(pieces=type(shim.pieces).__name__))
+    elif needs_vocabulary(built) and not is_given:
         yield ok(f"A vocabulary is learned from the training texts; here {n:,} pieces of a sample")
     else:
         yield ok(f"The vocabulary has {n:,} pieces")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spacy.language import DEFAULT_CONFIG_PRETRAIN_PATH
+from spacy.util import load_config
 
 from spacy_ctxemb.doctor import first_step
 from spacy_ctxemb.doctor.build_parts import Plan
@@ -70,6 +72,7 @@ def test_training_starts(tmp_path: Path) -> None:
     assert encoders["ctxemb"].is_materialised
 
 
+PRETRAINING = {**load_config(DEFAULT_CONFIG_PRETRAIN_PATH)["pretraining"], "component": "ctxemb"}
 LOADER = {"encoder_loader": {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "nowhere"}}
 
 
@@ -80,7 +83,7 @@ LOADER = {"encoder_loader": {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "no
         (
             {
                 "initialize": {"init_tok2vec": "nowhere"},
-                "pretraining": {"component": "ctxemb", "layer": ""},
+                "pretraining": PRETRAINING,
             },
             "can't find pretrained tok2vec: nowhere",
         ),

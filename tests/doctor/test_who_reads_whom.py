@@ -9,9 +9,9 @@ from spacy.tokens import Doc
 from spacy_ctxemb.doctor.findings import Level
 from spacy_ctxemb.doctor.who_reads_whom import check_wiring
 
-from ..pipelines import inline_model, textcat_config
+from ..pipelines import BILM, inline_model, textcat_config
 from ..stacks import stack
-from .configs import BILM, build_plan, classifier, embedder, errors, messages, mixer, tok2vec
+from .configs import build_plan, classifier, embedder, errors, messages, mixer, tok2vec
 
 
 def find(components: dict[str, Any], **settings: Any) -> list[str]:
