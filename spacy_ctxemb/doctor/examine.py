@@ -42,11 +42,9 @@ def examine(
         raise ValueError(Errors.E193.format(names=names, path=path))
     report = Report()
     report.add("Components", check_wiring(plan))
-    report.add("Weights", check_learning(plan))
-    report.add("Weights", check_weights(plan))
+    report.add("Weights", [*check_learning(plan), *check_weights(plan)])
     samples, findings = read_samples(plan, limit)
-    report.add("Data", findings)
-    report.add("Data", check_texts(samples))
+    report.add("Data", [*findings, *check_texts(samples)])
     report.add("Labels", check_labels(plan.parts, samples))
     steps, total = None, plan.training["max_steps"] or None
     if "train" in samples:

@@ -20,10 +20,9 @@ def check_learning(plan: Plan) -> Iterator[Finding]:
         advice = f"Correct the names; the pipeline has {names}."
         yield warning(f"training.annotating_components has {unknown}, which do not exist.", advice)
     for part in plan.embedders:
-        if part.is_embedder:
-            yield from check_annotates(part, plan)
+        yield from check_annotates(part, plan)
         if part.is_embedder and not part.is_frozen:
-            yield from check_trained(part, plan)
+            yield check_trained(part, plan)
             yield from check_cache(part, plan)
         yield from check_training_precision(part, plan)
 
@@ -35,34 +34,32 @@ def check_annotates(part: Part, plan: Plan) -> Iterator[Finding]:
         one.name for one in readers if (not one.is_frozen if part.is_frozen else one.annotates)
     ]
     if reading and not part.annotates:
-        state = "is frozen and" if part.is_frozen else "is trained and"
         yield error(
-            f"{reading} would have no vectors in training: '{part.name}', which they read, {state} "
-            "does not annotate.",
+            f"{reading} would have no vectors in training: '{part.name}', which they read, does "
+            "not annotate.",
             f'Add "{part.name}" to training.annotating_components.',
         )
     elif reading and part.is_frozen:
         yield ok(f"'{part.name}' is frozen and annotates for {reading}")
 
 
-def check_trained(part: Part, plan: Plan) -> Iterator[Finding]:
+def check_trained(part: Part, plan: Plan) -> Finding:
     """An encoder that is not frozen learns from the gradients of its readers."""
     readers = find_readers(part, plan)
-    frozen = [reader.name for reader in readers if reader.is_frozen]
     if not sends_gradient(part, plan):
-        yield warning(
+        return warning(
             f"Nothing trains '{part.name}': no component that learns listens to it with a "
             "grad_factor above 0.",
             f"Freeze '{part.name}', or put a listener into a component that learns.",
         )
-    elif frozen:
-        yield warning(
+    frozen = [reader.name for reader in readers if reader.is_frozen]
+    if frozen:
+        return warning(
             f"{frozen} are frozen, but '{part.name}', which they read, is not: they will see "
             "vectors other than those they know.",
             f"Freeze '{part.name}' too, or train {frozen} along.",
         )
-    else:
-        yield ok(f"'{part.name}' is trained by {[reader.name for reader in readers]}")
+    return ok(f"'{part.name}' is trained by {[reader.name for reader in readers]}")
 
 
 def find_readers(part: Part, plan: Plan) -> list[Part]:

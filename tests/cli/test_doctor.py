@@ -60,7 +60,7 @@ def test_errors_are_all_named(folder: Path) -> None:
     code, output = run("doctor", config, "--json", folder / "out.json")
     assert code == 1
     assert "[E021] The listener of 'textcat' has width 10" in output
-    assert "which they read, is frozen and does not annotate" in output
+    assert "which they read, does not annotate" in output
     assert "nothing gives it weights" in output
     assert "corpora.train cannot be read" in output
     assert srsly.read_json(folder / "out.json")["counts"]["error"] == 4
