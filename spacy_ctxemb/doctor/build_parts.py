@@ -21,9 +21,10 @@ from .findings import Finding, error
 
 @dataclass
 class Part:
-    """A component. nlp: a pipeline of this component alone.
+    """A component.
 
-    is_sourced: whether it comes from another pipeline, with its weights.
+    nlp: a pipeline of this component alone. is_sourced: whether it comes from another pipeline,
+    with its weights. is_linked: False where a listener of it does not fit.
     """
 
     name: str
@@ -32,38 +33,28 @@ class Part:
     is_frozen: bool
     annotates: bool
     is_enabled: bool
+    is_linked: bool = True
 
     def __post_init__(self) -> None:
         self.pipe: Any = self.nlp.get_pipe(self.name)
+        self.factory = self.nlp.get_pipe_meta(self.name).factory
         self.listeners = list_listeners(self.pipe)
-
-    @property
-    def encoders(self) -> dict[str, EmbedderShim]:
-        return name_encoders(self.nlp)
-
-    @property
-    def is_embedder(self) -> bool:
-        return isinstance(self.pipe, ContextualEmbedder)
-
-    @property
-    def factory(self) -> str:
-        return self.nlp.get_pipe_meta(self.name).factory
+        self.encoders = name_encoders(self.nlp)
+        self.is_embedder = isinstance(self.pipe, ContextualEmbedder)
 
 
 @dataclass
 class Plan:
     """What a config says.
 
-    config: complete, without variables. base: a pipeline without components.
-    parts: those that could be built, in their order. errors: why others could not, and why some
-    cannot be linked, whose names are in `unlinked`.
+    config: complete, without variables. base: a pipeline without components. parts: those that
+    could be built, in their order. errors: why others could not, and why some cannot be linked.
     """
 
     config: Config
     base: Language
     parts: list[Part] = field(default_factory=list)
     errors: list[Finding] = field(default_factory=list)
-    unlinked: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.training: dict[str, Any] = self.config["training"]
@@ -79,28 +70,41 @@ class Plan:
         linked = getattr(part.pipe, "listener_map", {})
         return [(reader, node) for reader in self.parts for node in linked.get(reader.name, [])]
 
-    def find_readers(self, part: Part) -> list[Part]:
-        """The components that read a component's vectors."""
-        return [reader for reader, _ in self.find_listeners(part)]
-
 
 def read_plan(config: Config) -> Plan:
-    """Fill what a config leaves out, and build its components."""
+    """Fill what a config leaves out, and build and link its components."""
     base = build_pipeline(config, [])
-    filled = base.config.interpolate()
-    own = config.interpolate()
+    filled, own = base.config.interpolate(), config.interpolate()
     filled["components"] = own["components"]  # the base pipeline has none
     for key in ("pipeline", "disabled"):
         filled["nlp"][key] = own["nlp"].get(key, [])
     plan = Plan(filled, base)
-    for name in config["nlp"]["pipeline"]:
+    for name in filled["nlp"]["pipeline"]:
         try:
-            plan.parts.append(build_part(config, filled, name))
+            nlp = build_pipeline(config, [name])
         except (ValueError, OSError, ImportError, RuntimeError) as reason:
             advice = f"Correct [components.{name}]; `python -m spacy debug config` says more."
             plan.errors.append(error(f"'{name}' cannot be built: {reason}", advice))
+            continue
+        part = Part(
+            name,
+            nlp,
+            is_sourced="source" in filled["components"][name],
+            is_frozen=name in plan.training["frozen_components"],
+            annotates=name in plan.training["annotating_components"],
+            is_enabled=name not in filled["nlp"]["disabled"],
+        )
+        plan.parts.append(part)
     link_parts(plan)
     return plan
+
+
+def build_pipeline(config: Config, names: list[str]) -> Language:
+    """Build a pipeline of some of the components."""
+    changed = copy_config(config)
+    changed["nlp"]["pipeline"] = names
+    changed["nlp"]["disabled"] = []
+    return load_model_from_config(changed, auto_fill=True)
 
 
 def link_parts(plan: Plan) -> None:
@@ -111,33 +115,14 @@ def link_parts(plan: Plan) -> None:
             continue
         part.pipe.listener_map = {}
         for later in parts[i + 1 :]:
-            if later.name in plan.unlinked:
+            if not later.is_linked:
                 continue
             try:
                 part.pipe.find_listeners(later.pipe)
             except ValueError as reason:
-                plan.unlinked.add(later.name)
+                part.pipe.listener_map.pop(later.name, None)  # half linked
+                later.is_linked = False
                 plan.errors.append(error(str(reason)))
-
-
-def build_part(config: Config, filled: Config, name: str) -> Part:
-    training = filled["training"]
-    return Part(
-        name=name,
-        nlp=build_pipeline(config, [name]),
-        is_sourced="source" in config["components"].get(name, {}),
-        is_frozen=name in training["frozen_components"],
-        annotates=name in training["annotating_components"],
-        is_enabled=name not in filled["nlp"]["disabled"],
-    )
-
-
-def build_pipeline(config: Config, names: list[str]) -> Language:
-    """Build a pipeline of some of the components."""
-    changed = copy_config(config)
-    changed["nlp"]["pipeline"] = names
-    changed["nlp"]["disabled"] = []
-    return load_model_from_config(changed, auto_fill=True)
 
 
 def name_encoders(nlp: Language) -> dict[str, EmbedderShim]:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from spacy.tokens import Doc
@@ -19,37 +18,29 @@ from ..windows.docs import DocPieces, encode_docs
 class PieceCounts:
     """Counts of some documents; the counters hold the texts of what they count.
 
-    tokens: those that are not white space. without_pieces: tokens that have no piece.
-    gaps: tokens with characters that lie in no piece. lossy: pieces that do not spell their text.
-    sequences: stretches of text that windows do not reach beyond; split: those that are longer
-    than a window.
+    tokens: those that are not white space. tokens_with_gaps: those with characters that lie in no
+    piece. lossy_pieces: those that do not spell their text. sequences: stretches of text that
+    windows do not reach beyond; split_sequences: those that are longer than a window.
+    longest_document: in pieces.
     """
 
+    documents: int = 0
     tokens: int = 0
     white_space: int = 0
     pieces: int = 0
-    without_pieces: Counter[str] = field(default_factory=Counter)
-    gaps: Counter[str] = field(default_factory=Counter)
-    lossy: Counter[str] = field(default_factory=Counter)
-    document_pieces: list[int] = field(default_factory=list)
-    document_windows: list[int] = field(default_factory=list)
+    windows: int = 0
     sequences: int = 0
-    split: int = 0
+    split_sequences: int = 0
+    longest_document: int = 0
+    tokens_without_pieces: Counter[str] = field(default_factory=Counter)
+    tokens_with_gaps: Counter[str] = field(default_factory=Counter)
+    lossy_pieces: Counter[str] = field(default_factory=Counter)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, int]:
         """Convert to numbers."""
         return {
-            "documents": len(self.document_pieces),
-            "tokens": self.tokens,
-            "white_space": self.white_space,
-            "pieces": self.pieces,
-            "tokens_without_pieces": self.without_pieces.total(),
-            "tokens_with_gaps": self.gaps.total(),
-            "lossy_pieces": self.lossy.total(),
-            "windows": sum(self.document_windows),
-            "sequences": self.sequences,
-            "split_sequences": self.split,
-            "longest_document": max(self.document_pieces, default=0),
+            name: value.total() if isinstance(value, Counter) else value
+            for name, value in vars(self).items()
         }
 
 
@@ -75,11 +66,11 @@ def add_tokens(counts: PieceCounts, encoded: DocPieces, shim: EmbedderShim) -> N
     n_covered = count_covered(pieces.offsets, texts.starts, texts.ends)
     has_gap = is_word & ~has_none & (n_covered < texts.ends - texts.starts)
     words = texts.words
-    counts.without_pieces.update(words[i] for i in np.flatnonzero(has_none).tolist())
-    counts.gaps.update(words[i] for i in np.flatnonzero(has_gap).tolist())
+    counts.tokens_without_pieces.update(words[i] for i in np.flatnonzero(has_none).tolist())
+    counts.tokens_with_gaps.update(words[i] for i in np.flatnonzero(has_gap).tolist())
     text = "".join(texts.texts)
     is_lossy = shim.pieces.is_lossy(pieces.ids)
-    counts.lossy.update(text[a:b] for a, b in pieces.offsets[is_lossy].tolist())
+    counts.lossy_pieces.update(text[a:b] for a, b in pieces.offsets[is_lossy].tolist())
 
 
 def count_covered(pieces: Ints, starts: Ints, ends: Ints) -> Ints:
@@ -92,14 +83,12 @@ def count_covered(pieces: Ints, starts: Ints, ends: Ints) -> Ints:
 
 
 def add_windows(counts: PieceCounts, encoded: DocPieces, shim: EmbedderShim) -> None:
-    """Count windows."""
+    """Count documents and windows."""
+    lengths = encoded.pieces.document_lengths
+    counts.documents += len(lengths)
+    counts.longest_document = max(counts.longest_document, int(lengths.max(initial=0)))
     windowing = shim.windowing.windowing
-    lengths = encoded.sequence_lengths.tolist()
-    n_windows = [len(lay_windows(n, windowing)[0]) if n else 0 for n in lengths]
-    counts.sequences += sum(n > 0 for n in lengths)
-    counts.split += sum(n > 1 for n in n_windows)
-    counts.document_pieces += encoded.pieces.document_lengths.tolist()
-    first = 0
-    for starts in encoded.sequence_starts:
-        counts.document_windows.append(sum(n_windows[first : first + len(starts)]))
-        first += len(starts)
+    n_windows = [len(lay_windows(n, windowing)[0]) for n in encoded.sequence_lengths.tolist() if n]
+    counts.windows += sum(n_windows)
+    counts.sequences += len(n_windows)
+    counts.split_sequences += sum(n > 1 for n in n_windows)

@@ -7,6 +7,7 @@ from typing import Any
 from spacy.util import load_config
 
 from ..errors import Errors
+from ..thinc_model.embedder_shim import EmbedderShim
 from .build_parts import Plan, read_plan
 from .count_pieces import count_pieces
 from .does_training_start import start_training, write_trial
@@ -41,17 +42,16 @@ def examine(
         raise ValueError(Errors.E193.format(names=names, path=path))
     report = Report()
     report.add("Components", check_wiring(plan))
-    report.add("Weights", check_learning(plan))
-    report.add("Weights", check_weights(plan))
+    report.add("Weights", [*check_learning(plan), *check_weights(plan)])
     samples, findings = read_samples(plan, limit)
-    report.add("Data", findings)
-    report.add("Data", check_texts(samples))
+    report.add("Data", [*findings, *check_texts(samples)])
     report.add("Labels", check_labels(plan.parts, samples))
-    steps = plan_steps(plan, samples["train"]) if "train" in samples else None
-    if steps is not None:
+    steps, total = None, plan.training["max_steps"] or None
+    if "train" in samples:
+        steps = plan_steps(plan, samples["train"])
+        total = steps.total
         report.add("Training", check_steps(plan, steps, samples["train"]))
-        report.figures["steps"] = {"per_epoch": steps.per_epoch, "total": steps.total}
-    total = steps.total if steps is not None else plan.training["max_steps"] or None
+        report.figures["steps"] = {"per_epoch": steps.per_epoch, "total": total}
     report.add("Training", check_learning_rate(plan, total))
     examine_encoders(plan, samples, steps, report, gpu_id if measure else None)
     return report
@@ -74,13 +74,12 @@ def examine_encoders(
         report.add("Training", findings)
         add_pieces(plan, encoders, samples, report)
         if gpu_id is not None and not report.has_errors:
-            figures, finding = measure_memory(folder, batch, gpu_id)
-            report.figures["memory"] = figures
+            report.figures["memory"], finding = measure_memory(folder, batch, gpu_id)
             report.add("Memory", [finding])
 
 
 def add_pieces(
-    plan: Plan, initialised: dict[str, Any], samples: dict[str, Sample], report: Report
+    plan: Plan, initialised: dict[str, EmbedderShim], samples: dict[str, Sample], report: Report
 ) -> None:
     """Add what the pieces of each encoder make of the samples.
 
@@ -94,9 +93,8 @@ def add_pieces(
                 report.add(topic, check_vocabulary(name, built, shim, part, plan))
             if not getattr(shim.pieces, "is_trained", True):
                 continue
-            figures: dict[str, Any] = {}
-            for corpus, sample in samples.items():
-                counts = count_pieces(shim, sample.docs)
-                figures[corpus] = counts.to_json()
-                report.add(topic, check_pieces(counts, shim, sample.docs, corpus))
-            report.figures.setdefault("encoders", {})[name] = figures
+            counts = {key: count_pieces(shim, sample.docs) for key, sample in samples.items()}
+            for corpus, found in counts.items():
+                report.add(topic, check_pieces(found, shim, corpus))
+            figures = report.figures.setdefault("encoders", {})
+            figures[name] = {corpus: found.to_json() for corpus, found in counts.items()}

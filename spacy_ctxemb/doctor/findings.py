@@ -78,21 +78,14 @@ class Report:
         return {"counts": self.counts, "findings": findings, "figures": self.figures}
 
 
-#: How each level is printed.
-PRINT: dict[Level, Callable[..., Any]] = {
-    Level.ok: msg.good,
-    Level.warning: msg.warn,
-    Level.error: msg.fail,
-}
-
-
 def print_report(report: Report) -> None:
     """Print all findings by topic, then their number."""
+    show: dict[str, Callable[..., Any]] = {"ok": msg.good, "warning": msg.warn, "error": msg.fail}
     for topic, findings in report.topics.items():
         if findings:
             msg.divider(topic)
         for one in findings:
-            PRINT[one.level](one.message, one.advice)
+            show[one.level.value](one.message, one.advice)
     msg.divider("Summary")
-    worst = max((level for level in Level if report.counts[level.value]), key=list(Level).index)
-    PRINT[worst](", ".join(f"{n} {level}" for level, n in report.counts.items()))
+    worst = [level for level, n in report.counts.items() if n][-1]  # they stand in this order
+    show[worst](", ".join(f"{n} {level}" for level, n in report.counts.items()))

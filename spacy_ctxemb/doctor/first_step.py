@@ -7,6 +7,7 @@ import json
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from spacy.schemas import ConfigSchemaTraining
@@ -42,18 +43,19 @@ def run_first_step(folder: Path, n_docs: int, gpu_id: int) -> dict[str, float]:
     peaks = {"start": read_peak(gpu_id)}
     list(nlp.pipe([eg.x.copy() for eg in examples]))
     peaks["prediction"] = read_peak(gpu_id)
-    settings = {key: training[key] for key in ("dropout", "accumulate_gradient", "before_update")}
     steps = train_while_improving(
         nlp,
         training["optimizer"],
         [(0, examples)],
         lambda: (0.0, {}),
+        dropout=training["dropout"],
         eval_frequency=1,
+        accumulate_gradient=training["accumulate_gradient"],
         patience=0,
         max_steps=1,
         exclude=training["frozen_components"],
         annotating_components=training["annotating_components"],
-        **settings,
+        before_update=training["before_update"],
     )
     list(steps)
     peaks["update"] = read_peak(gpu_id)
@@ -76,14 +78,17 @@ def read_peak(gpu_id: int) -> float:
 
 
 def main(folder: Path, n_docs: int, gpu_id: int) -> None:
-    result: dict[str, float | str]
+    """Write the megabytes; or "error" for what stops training, "failure" for too little memory."""
+    result: dict[str, Any]
     try:
-        result = {**run_first_step(folder, n_docs, gpu_id)}
+        result = run_first_step(folder, n_docs, gpu_id)
     except Exception as reason:
-        message = f"{reason}" if str(reason).startswith("[E") else f"{reason!r}"
+        message = str(reason) if str(reason).startswith("[E") else repr(reason)
         is_full = isinstance(reason, MemoryError)
         is_full = is_full or any(text in message.lower() for text in OUT_OF_MEMORY)
-        result = {"out_of_memory" if is_full else "error": message}
+        result = {"error": message}
+        if is_full:
+            result = {"failure": f"memory was not enough: {message}"}
     (folder / RESULT).write_text(json.dumps(result), encoding="utf8")
 
 

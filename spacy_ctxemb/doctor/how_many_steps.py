@@ -29,21 +29,13 @@ def count_tokens(batch: list[Example]) -> int:
 
 
 def plan_steps(plan: Plan, sample: Sample) -> Steps:
-    """Batch a sample as training does."""
-    batcher = registry.resolve({"batcher": plan.training["batcher"]})["batcher"]
+    """Batch a sample as training does. patience may end training before the total."""
+    training = plan.training
+    batcher = registry.resolve({"batcher": training["batcher"]})["batcher"]
     batches: list[list[Example]] = [list(batch) for batch in batcher(sample.examples)]
     per_epoch = round(len(batches) * sample.n_docs / len(sample.examples))
-    return Steps(batches, per_epoch, count_total(plan.training, per_epoch))
-
-
-def count_total(training: dict[str, Any], per_epoch: int) -> int | None:
-    """Steps until max_steps or max_epochs; 0 is no bound. patience may end training before."""
-    bounds = []
-    if training["max_steps"]:
-        bounds.append(training["max_steps"])
-    if training["max_epochs"] > 0:
-        bounds.append(training["max_epochs"] * per_epoch)
-    return min(bounds) if bounds else None
+    bounds = [training["max_steps"], max(training["max_epochs"], 0) * per_epoch]
+    return Steps(batches, per_epoch, min((n for n in bounds if n), default=None))
 
 
 def check_steps(plan: Plan, steps: Steps, sample: Sample) -> Iterator[Finding]:
@@ -61,7 +53,7 @@ def check_steps(plan: Plan, steps: Steps, sample: Sample) -> Iterator[Finding]:
         )
     sizes = [count_tokens(batch) for batch in steps.batches]
     total = "without an end" if steps.total is None else f"{steps.total:,} at most"
-    epochs = "" if not steps.total else f", {steps.total / max(steps.per_epoch, 1):.1f} epochs"
+    epochs = f", {steps.total / max(steps.per_epoch, 1):.1f} epochs" if steps.total else ""
     yield ok(
         f"About {steps.per_epoch:,} steps an epoch, {total}{epochs}; batches of "
         f"{sum(sizes) / len(sizes):.0f} tokens, the largest {max(sizes):,}"

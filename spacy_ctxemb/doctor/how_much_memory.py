@@ -26,7 +26,7 @@ ADVICE = (
 
 def measure_memory(
     folder: Path, batch: Sequence[Example], gpu_id: int
-) -> tuple[dict[str, Any], Finding]:
+) -> tuple[dict[str, float], Finding]:
     """Run the first step of a trial (see write_trial). Returns megabytes, and what they mean.
 
     batch: the documents of the step, the first ones of the trial.
@@ -39,22 +39,21 @@ def measure_memory(
         advice = "Correct this first: `spacy train` would stop here."
         return {}, error(f"Training would fail in its first step: {found['error']}", advice)
     if "failure" in found:
-        message = f"Memory could not be measured on {where} with {what}: {found['failure']}"
+        message = f"Memory could not be measured on {where} with {what}: {found['failure']}."
         return {}, warning(message, ADVICE)
-    start, prediction, update = (round(found[key]) for key in ("start", "prediction", "update"))
-    if not update:  # on Windows
-        return {}, ok(f"One update with {what} ran; memory is not measured on this system")
+    if not found["update"]:  # on Windows
+        return {}, ok(f"An update with {what} ran; memory is not measured on this system")
     message = (
-        f"Measured on {where} with {what}: the process held {prediction:,} MB in prediction and "
-        f"{update:,} MB in an update, {start:,} MB of them before, for "
+        f"An update on {where} with {what} took {found['update']:,.0f} MB, of them "
+        f"{found['start']:,.0f} MB for "
         + ("Python, its libraries and weights" if gpu_id < 0 else "weights")
     )
     figures = {**found, "documents": len(batch), "tokens": n_tokens, "gpu_id": gpu_id}
-    return figures, ok(message) if update < MUCH else warning(message, ADVICE)
+    return figures, ok(message) if found["update"] < MUCH else warning(f"{message}.", ADVICE)
 
 
 def run_in_process(folder: Path, n_docs: int, gpu_id: int) -> dict[str, Any]:
-    """What first_step.py finds; "failure" where it ran out of memory or time, or was killed."""
+    """What first_step.py finds; "failure" where it was killed or took too long."""
     module = f"{__package__}.first_step"
     command = [sys.executable, "-W", "ignore", "-m", module, str(folder), str(n_docs), str(gpu_id)]
     try:
@@ -62,13 +61,11 @@ def run_in_process(folder: Path, n_docs: int, gpu_id: int) -> dict[str, Any]:
             command, capture_output=True, text=True, check=False, timeout=TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        return {"failure": f"it took more than {TIMEOUT} seconds."}
+        return {"failure": f"it took more than {TIMEOUT} seconds"}
     if (folder / RESULT).exists():
         found: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf8"))
-        if "out_of_memory" not in found:
-            return found
-        return {"failure": f"memory was not enough: {found['out_of_memory']}"}
-    last_lines = " ".join(finished.stderr.split()[-30:])
+        return found
     code = finished.returncode
-    reason = "memory was probably not enough" if code in (-9, 137) else last_lines
-    return {"failure": f"the process ended with code {code}: {reason}."}
+    last_words = " ".join(finished.stderr.split()[-30:])
+    reason = "memory was probably not enough" if code in (-9, 137) else last_words
+    return {"failure": f"the process ended with code {code}: {reason}"}

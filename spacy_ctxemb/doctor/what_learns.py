@@ -3,89 +3,75 @@
 from collections.abc import Iterator
 
 import torch
-from spacy.pipeline.tok2vec import Tok2VecListener
 
 from ..encoders.kernels.linear import has_bf16_products
+from ..errors import Errors
+from ..listeners.guarded import get_guard
 from ..thinc_model.embedder_shim import EmbedderShim
 from .build_parts import Part, Plan
 from .findings import Finding, error, ok, warning
 
 
 def check_learning(plan: Plan) -> Iterator[Finding]:
-    """Check frozen and annotating components, and what trains each encoder."""
-    for key in ("frozen_components", "annotating_components"):
-        names = plan.config["nlp"]["pipeline"]
-        unknown = [name for name in plan.training[key] if name not in names]
-        if unknown:
-            advice = f"Correct the names; the pipeline has {names}."
-            yield warning(f"training.{key} has {unknown}, which are not there.", advice)
+    """Check which components annotate, and what trains each encoder."""
+    names = plan.config["nlp"]["pipeline"]
+    unknown = [name for name in plan.training["annotating_components"] if name not in names]
+    if unknown:
+        advice = f"Correct the names; the pipeline has {names}."
+        yield warning(f"training.annotating_components has {unknown}, which do not exist.", advice)
     for part in plan.embedders:
-        readers = plan.find_readers(part)
-        if part.is_frozen:
-            yield from check_frozen(part, readers)
-        elif part.is_embedder:
-            yield from check_trained(part, readers, plan)
+        yield from check_annotates(part, plan)
+        if part.is_embedder and not part.is_frozen:
+            yield check_trained(part, plan)
             yield from check_cache(part, plan)
         yield from check_training_precision(part, plan)
 
 
-def check_frozen(part: Part, readers: list[Part]) -> Iterator[Finding]:
-    """A frozen encoder has to annotate, so that its readers can learn from its vectors."""
-    learning = [reader.name for reader in readers if not reader.is_frozen]
-    if learning and not part.annotates:
+def check_annotates(part: Part, plan: Plan) -> Iterator[Finding]:
+    """In training, listeners of a frozen encoder and those that annotate read from Docs."""
+    readers = find_readers(part, plan)
+    reading = [
+        one.name for one in readers if (not one.is_frozen if part.is_frozen else one.annotates)
+    ]
+    if reading and not part.annotates:
         yield error(
-            f"'{part.name}' is frozen and does not annotate, so {learning} would have no vectors "
-            "to learn from.",
+            f"{reading} would have no vectors in training: '{part.name}', which they read, does "
+            "not annotate.",
             f'Add "{part.name}" to training.annotating_components.',
         )
-    elif learning:
-        yield ok(f"'{part.name}' is frozen and annotates for {learning}")
+    elif reading and part.is_frozen:
+        yield ok(f"'{part.name}' is frozen and annotates for {reading}")
 
 
-def check_trained(part: Part, readers: list[Part], plan: Plan) -> Iterator[Finding]:
+def check_trained(part: Part, plan: Plan) -> Finding:
     """An encoder that is not frozen learns from the gradients of its readers."""
-    annotating = [reader.name for reader in readers if reader.annotates]
-    if annotating and not part.annotates:
-        yield error(
-            f"{annotating} annotate in training, but '{part.name}', which they read, does not, so "
-            "they would have no vectors.",
-            f'Add "{part.name}" to training.annotating_components.',
+    readers = find_readers(part, plan)
+    if not sends_gradient(part, plan):
+        return warning(
+            f"Nothing trains '{part.name}': no component that learns listens to it with a "
+            "grad_factor above 0.",
+            f"Freeze '{part.name}', or put a listener into a component that learns.",
         )
     frozen = [reader.name for reader in readers if reader.is_frozen]
-    if not readers:
-        yield warning(
-            f"No component listens to '{part.name}', so nothing trains it.",
-            "Put a spacy.Tok2VecListener.v1 into the model of a component, or freeze it.",
-        )
-    elif len(frozen) == len(readers):
-        yield warning(
-            f"All that listen to '{part.name}' are frozen: {frozen}. Nothing trains it.",
-            f"Freeze '{part.name}' too.",
-        )
-    elif not sends_gradient(part, plan):
-        yield warning(
-            f"grad_factor is 0 in all that listen to '{part.name}'. Nothing trains it.",
-            f"Raise it in one of them, or freeze '{part.name}'.",
-        )
-    elif frozen:
-        yield warning(
+    if frozen:
+        return warning(
             f"{frozen} are frozen, but '{part.name}', which they read, is not: they will see "
             "vectors other than those they know.",
             f"Freeze '{part.name}' too, or train {frozen} along.",
         )
-    else:
-        yield ok(f"'{part.name}' is trained by {[reader.name for reader in readers]}")
+    return ok(f"'{part.name}' is trained by {[reader.name for reader in readers]}")
+
+
+def find_readers(part: Part, plan: Plan) -> list[Part]:
+    """The components that read a component's vectors, each once."""
+    listeners = plan.find_listeners(part)
+    return [one for one in plan.parts if any(one is reader for reader, _ in listeners)]
 
 
 def sends_gradient(part: Part, plan: Plan) -> bool:
-    """Whether a listener that learns sends a gradient to this component."""
+    """Whether a listener that learns sends a gradient to a component."""
     listeners = plan.find_listeners(part)
-    return any(get_grad_factor(node) for reader, node in listeners if not reader.is_frozen)
-
-
-def get_grad_factor(listener: Tok2VecListener) -> float:
-    """The weight of its gradient. spaCy's own listeners have none, which means 1."""
-    return float(vars(listener).get("grad_factor", 1.0))
+    return any(not one.is_frozen and get_guard(node).grad_factor for one, node in listeners)
 
 
 def list_trained(part: Part, plan: Plan) -> dict[str, EmbedderShim]:
@@ -107,10 +93,7 @@ def check_cache(part: Part, plan: Plan) -> Iterator[Finding]:
     callback = plan.initialize.get("before_init") or {}
     has_callback = callback.get("component") == part.name and "cache" in callback
     if has_callback or part.pipe.cache is not None:
-        yield warning(
-            f"'{part.name}' has a cache but is trained: its vectors change, so none is used.",
-            f'Add "{part.name}" to training.frozen_components and annotating_components.',
-        )
+        yield warning(Errors.W015.format(name=part.name))
 
 
 def check_training_precision(part: Part, plan: Plan) -> Iterator[Finding]:

@@ -39,10 +39,10 @@ def check_labels(parts: Sequence[Part], samples: dict[str, Sample]) -> Iterator[
     """Check all components that learn labels. What a sample lacks, the rest may have."""
     for part in parts:
         if part.factory in FINDERS and not part.is_frozen and "train" in samples:
-            train = count_labels(part, samples["train"])
-            yield from check_train(part, train, samples["train"])
-            if train and "dev" in samples:
-                yield from check_dev(part.name, train, count_labels(part, samples["dev"]))
+            counts = {name: count_labels(part, sample) for name, sample in samples.items()}
+            yield check_train(part.name, counts["train"], samples["train"])
+            if counts["train"] and "dev" in counts:
+                yield from check_dev(part.name, counts["train"], counts["dev"])
 
 
 def count_labels(part: Part, sample: Sample) -> Counter[str]:
@@ -51,29 +51,23 @@ def count_labels(part: Part, sample: Sample) -> Counter[str]:
     return Counter(label for eg in sample.examples for label in find(part.pipe, eg.reference))
 
 
-def check_train(part: Part, train: Counter[str], sample: Sample) -> Iterator[Finding]:
-    """Find missing, rare and lonely labels."""
-    name = part.name
+def check_train(name: str, counts: Counter[str], sample: Sample) -> Finding:
+    """Find missing and rare labels."""
     where = "train" if sample.is_whole else f"the first {len(sample.examples):,} documents of train"
-    if not train:
+    if not counts:
         found = error if sample.is_whole else warning
         advice = f"Annotate it, or remove '{name}' from the pipeline."
-        yield found(f"'{name}' finds no annotations in {where}.", advice)
-        return
-    ascending = sorted(train.items(), key=lambda item: item[1])
-    rare = [f"{label} ({n})" for label, n in ascending if n < FEW]
-    if rare:
-        yield warning(
-            f"'{name}': {len(rare)} of {len(train)} labels have fewer than {FEW} examples in "
-            f"{where}: {', '.join(rare[:8])}.",
-            "Annotate more of them, or merge labels.",
-        )
-    else:
-        label, n = ascending[0]
-        yield ok(f"'{name}': {len(train)} labels, at least {n} examples each ({label})")
-    if part.factory in ("textcat", "textcat_multilabel") and len(train) == 1:
-        advice = "Add texts of another label."
-        yield warning(f"'{name}' has the label {ascending[0][0]} alone.", advice)
+        return found(f"'{name}' finds no annotations in {where}.", advice)
+    ordered = sorted(counts.items(), key=lambda item: item[1])
+    ascending = [f"{label} ({n})" for label, n in ordered]
+    n_rare = sum(n < FEW for n in counts.values())
+    if not n_rare:
+        return ok(f"'{name}': {len(counts)} labels, the rarest is {ascending[0]}")
+    return warning(
+        f"'{name}': {n_rare} of {len(counts)} labels have fewer than {FEW} examples in {where}: "
+        f"{', '.join(ascending[: min(n_rare, 8)])}.",
+        "Annotate more of them, or merge labels.",
+    )
 
 
 def check_dev(name: str, train: Counter[str], dev: Counter[str]) -> Iterator[Finding]:

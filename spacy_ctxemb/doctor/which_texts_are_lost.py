@@ -6,18 +6,12 @@ annotated, each as a document without categories. Else it leaves the document ou
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from spacy.tokens import Doc
 from spacy.util import dot_to_object, registry
 
 from .build_parts import Plan
 from .findings import Finding, error, warning
-
-#: Factories that learn categories of documents.
-OF_DOCUMENTS = ("textcat", "textcat_multilabel")
-
-ADVICE = "Set max_length = 0: windows and batch_pieces bound the memory of long documents."
 
 
 def check_lengths(plan: Plan, name: str, limit: int) -> Iterator[Finding]:
@@ -26,30 +20,23 @@ def check_lengths(plan: Plan, name: str, limit: int) -> Iterator[Finding]:
     longest = section.get("max_length", 0)
     if section.get("@readers") != "spacy.Corpus.v1" or not longest or section.get("gold_preproc"):
         return
-    docs = read_whole(plan, section, limit)
+    whole = {**section, "max_length": 0, "augmenter": None}
+    corpus = registry.resolve({"corpus": whole})["corpus"]
+    docs = [eg.reference for eg in islice(corpus(plan.base), limit or None)]
     too_long = [doc for doc in docs if len(doc) >= longest]
-    lost = sum(not has_sentences(doc, longest) for doc in too_long)
-    split = [doc for doc in too_long if has_sentences(doc, longest)]
-    tasks = [part.name for part in plan.parts if part.factory in OF_DOCUMENTS]
-    these = f"of {len(docs):,} documents have {longest} tokens or more"
-    splits = f"{name}: {len(split):,} {these}: the reader splits them into sentences,"
-    if lost:
-        what = "and no sentences that are shorter: the reader leaves them out."
-        yield warning(f"{name}: {lost:,} {these}, {what}", ADVICE)
-    if split and tasks:
-        yield error(f"{splits} which have no categories for {tasks} to learn.", ADVICE)
-    elif split:
-        yield warning(f"{splits} and leaves out any that are as long.", ADVICE)
-    elif tasks:
-        what = f"above which documents lose the categories that {tasks} learn."
-        yield warning(f"{name}: max_length is {longest}, {what}", ADVICE)
-
-
-def read_whole(plan: Plan, section: dict[str, Any], limit: int) -> list[Doc]:
-    """Read documents as they would be without max_length."""
-    settings = {**section, "max_length": 0, "augmenter": None}
-    corpus = registry.resolve({"corpus": settings})["corpus"]
-    return [eg.reference for eg in islice(corpus(plan.base), limit or None)]
+    if not too_long:
+        return
+    n_split = sum(has_sentences(doc, longest) for doc in too_long)
+    message = (
+        f"{name}: {len(too_long):,} of {len(docs):,} documents reach max_length of the reader, "
+        f"{longest} tokens: it splits {n_split:,} into sentences, and leaves the others out"
+    )
+    advice = "Set max_length = 0: windows and batch_pieces bound the memory of long documents."
+    tasks = [part.name for part in plan.parts if part.factory.startswith("textcat")]
+    if n_split and tasks:
+        yield error(f"{message}; sentences have no categories for {tasks} to learn.", advice)
+    else:
+        yield warning(f"{message}.", advice)
 
 
 def has_sentences(doc: Doc, longest: int) -> bool:

@@ -1,7 +1,6 @@
 """Which weights do encoders begin with?"""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..thinc_model.embedder_shim import EmbedderShim, find_shims
 from .build_parts import Part, Plan
@@ -17,15 +16,11 @@ def check_weights(plan: Plan) -> Iterator[Finding]:
 
 
 def check_encoder(name: str, shim: EmbedderShim, part: Part, plan: Plan) -> Finding:
-    """Check one encoder. name: of the encoder, see Part.encoders."""
-    path = plan.initialize.get("init_tok2vec")
+    """Check one encoder. name: as in Part.encoders."""
     origin = find_weights(name, shim, part, plan)
-    if is_target(shim, part, plan) and not part.is_sourced and not Path(str(path)).is_file():
-        advice = "Correct paths.init_tok2vec, or run `spacy pretrain` first."
-        return error(f"There are no weights at {path} for '{name}'.", advice)
+    is_kept = not part.is_frozen and keeps_all_layers(shim)
     if origin is not None:
-        kept = not part.is_frozen and keeps_all_layers(shim)
-        return ok(f"'{name}' {origin}" + (", which freeze_layers keeps" if kept else ""))
+        return ok(f"'{name}' {origin}" + (", which freeze_layers keeps" if is_kept else ""))
     if part.is_frozen:
         return error(
             f"'{name}' is frozen, but nothing gives it weights: spaCy does not initialise what is "
@@ -33,14 +28,11 @@ def check_encoder(name: str, shim: EmbedderShim, part: Part, plan: Plan) -> Find
             "Take it from a pipeline by `source`; or set initialize.init_tok2vec, and in "
             f'[pretraining] component = "{part.name}" and layer = "".',
         )
-    if keeps_all_layers(shim):
-        return warning(
-            f"'{name}' begins with random weights, and freeze_layers keeps them all.",
-            "Lower freeze_layers, or give it weights: by an encoder_loader, or `source`.",
-        )
     return warning(
-        f"'{name}' begins with random weights.",
-        "Pretrain it, or import a published model: contextual vectors need much text.",
+        f"'{name}' begins with random weights"
+        + (", and freeze_layers keeps them all." if is_kept else "."),
+        "Load weights by an encoder_loader or `source`, or pretrain: contextual vectors need much "
+        "text.",
     )
 
 

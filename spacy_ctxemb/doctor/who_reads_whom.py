@@ -17,49 +17,25 @@ def check_wiring(plan: Plan) -> Iterator[Finding]:
     for i, part in enumerate(parts):
         if part.encoders and not part.is_embedder:
             yield ok(f"'{part.name}' has an encoder of its own")
-        if part.name not in plan.unlinked:
+        if part.is_linked:
             yield from (check_listener(listener, part, plan) for listener in part.listeners)
         yield from check_overwritten(part, parts[:i])
 
 
 def check_listener(listener: Tok2VecListener, reader: Part, plan: Plan) -> Finding:
-    """Say what a listener reads, or why it has nothing to read."""
+    """Say what a listener reads. spaCy lets one read zeros if nothing is there."""
     for upstream in plan.parts:
         if any(listener is node for _, node in plan.find_listeners(upstream)):
-            break
-    else:
-        return explain_missing(listener.upstream_name, reader, plan)
-    is_mix = isinstance(listener, LayerMixListener)
-    if is_mix and not upstream.is_embedder:
-        return error(
-            f"'{reader.name}' mixes the layers of '{upstream.name}', which has none.",
-            "Use spacy.Tok2VecListener.v1, or a component of the factory ctxemb.",
-        )
-    what, width = "layers" if is_mix else "vectors", listener.get_dim("nO")
-    return ok(f"'{reader.name}' reads the {what} of '{upstream.name}', width {width}")
-
-
-def explain_missing(upstream: str, reader: Part, plan: Plan) -> Finding:
-    """Say why a listener has nothing to read. spaCy would let it read zeros."""
-    meant = [
-        part
-        for part in plan.parts
-        if isinstance(part.pipe, Tok2Vec) and upstream in ("*", part.name) and part is not reader
-    ]
-    for part in meant:
-        if part.is_enabled:
-            return error(Errors.E044.format(component=reader.name, upstream=part.name))
-    for part in meant:
-        return error(
-            f"'{reader.name}' listens to '{part.name}', which is in nlp.disabled: it would read "
-            "zeros.",
-            f"Take '{part.name}' out of nlp.disabled.",
-        )
-    name = "any component" if upstream == "*" else f"'{upstream}'"
+            what = "layers" if isinstance(listener, LayerMixListener) else "vectors"
+            width = listener.get_dim("nO")
+            return ok(f"'{reader.name}' reads the {what} of '{upstream.name}', width {width}")
+    name = listener.upstream_name
+    wanted = "any component" if name == "*" else f"'{name}'"
     return error(
-        f"'{reader.name}' listens to {name}, and none before it writes vectors: it would read "
-        "zeros.",
-        f"Put a component 'ctxemb' before '{reader.name}', or correct `upstream` of its listener.",
+        f"'{reader.name}' listens to {wanted}, but no such component comes before it and writes "
+        "vectors: it would read zeros.",
+        f"Put a component 'ctxemb' before '{reader.name}', take it out of nlp.disabled, or correct "
+        "`upstream` of the listener.",
     )
 
 

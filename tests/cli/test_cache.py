@@ -1,6 +1,7 @@
 """`python -m spacy ctxemb cache`"""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,25 @@ def cache_settings(folder: Path) -> dict[str, Any]:
     return {"@misc": "spacy-ctxemb.FeatureCache.v1", "path": str(folder / "cache")}
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline without a cache."""
+    path: Path = tmp_path_factory.mktemp("pipelines") / "plain"
+    initialised().to_disk(path)
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A directory with a pipeline without a cache, one with a cache, texts, and a config."""
-    initialised().to_disk(tmp_path / "plain")
+def cached(tmp_path: Path) -> Path:
+    """The same pipeline with a cache, for the texts in `folder`."""
     initialised(cache=cache_settings(tmp_path)).to_disk(tmp_path / "cached")
+    return tmp_path / "cached"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, plain: Path) -> Path:
+    """A directory with a pipeline without a cache, texts, and a config."""
+    shutil.copytree(plain, tmp_path / "plain")
     write_docs(tmp_path / "train.spacy", TEXTS)
     write_docs(tmp_path / "dev.spacy", [f"Dev. {text}" for text in TEXTS[:5]])
     write_config(tmp_path).to_disk(tmp_path / "config.cfg")
@@ -107,16 +122,16 @@ class Spy:
         from spacy_ctxemb.cache.feature_cache import FeatureCache
 
         self.hits, self.misses = 0, 0
-        predict = FeatureCache.predict
+        embed_docs = FeatureCache.embed_docs
 
         def spy(cache: Any, shim: Any, *arguments: Any, **settings: Any) -> Any:
             before = shim.counts.copy()
-            found = predict(cache, shim, *arguments, **settings)
+            found = embed_docs(cache, shim, *arguments, **settings)
             self.hits += shim.counts["cache_hits"] - before["cache_hits"]
             self.misses += shim.counts["cache_misses"] - before["cache_misses"]
             return found
 
-        monkeypatch.setattr(FeatureCache, "predict", spy)
+        monkeypatch.setattr(FeatureCache, "embed_docs", spy)
 
 
 @pytest.mark.parametrize(
@@ -160,11 +175,11 @@ def test_files_are_read_as_the_training_corpus(folder: Path) -> None:
     assert fill(folder) == [6, 2, 0]
 
 
-def test_a_pipeline(folder: Path) -> None:
+def test_a_pipeline(cached: Path, folder: Path) -> None:
     files = [folder / "train.spacy", folder / "dev.spacy"]
-    assert read_counts(run_well("cache", folder / "cached", *files)) == [0, 17, 0]
-    nlp, plain = spacy.load(folder / "cached"), spacy.load(folder / "plain")
-    found, expected = list(nlp.pipe(TEXTS)), list(plain.pipe(TEXTS))
+    assert read_counts(run_well("cache", cached, *files)) == [0, 17, 0]
+    nlp, uncached = spacy.load(cached), spacy.load(folder / "plain")
+    found, expected = list(nlp.pipe(TEXTS)), list(uncached.pipe(TEXTS))
     assert nlp.get_pipe("ctxemb").counts == {"cache_hits": 12, "cache_misses": 0, "cache_full": 0}
     for a, b in zip(found, expected, strict=True):
         assert np.allclose(a.tensor, b.tensor, atol=1e-5)
@@ -213,22 +228,23 @@ def test_too_small_a_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (hits, misses) == (0, 12) and 8 < full < 12
 
 
-def test_a_pipeline_without_texts(folder: Path) -> None:
-    code, output = run("cache", folder / "cached")
+def test_a_pipeline_without_texts(cached: Path) -> None:
+    code, output = run("cache", cached)
     assert code == 1
     assert "[E166] A pipeline does not say which texts to encode." in output
 
 
 @pytest.mark.parametrize("path, found", [("plain", "null"), ("memory", "in memory")])
 def test_a_cache_that_would_be_lost(path: str, found: str, folder: Path) -> None:
-    initialised(cache={**cache_settings(folder), "path": None}).to_disk(folder / "memory")
+    if path == "memory":
+        initialised(cache={**cache_settings(folder), "path": None}).to_disk(folder / path)
     code, output = run("cache", folder / path, folder / "train.spacy")
     assert code == 1
     assert f"[E165] The cache of 'ctxemb' is {found}, so that nothing would outlast" in output
 
 
-def test_no_such_component(folder: Path) -> None:
-    arguments = ["cache", folder / "cached", folder / "train.spacy", "--component", "encoder"]
+def test_no_such_component(cached: Path, folder: Path) -> None:
+    arguments = ["cache", cached, folder / "train.spacy", "--component", "encoder"]
     code, output = run(*arguments)
     assert code == 1
     assert "[E167] 'encoder' is no component of the factory ctxemb; there are ['ctxemb']." in output

@@ -71,7 +71,7 @@ def test_rare_and_missing_labels(tmp_path: Path) -> None:
     plan = build_plan(corpora=write_both(tmp_path))
     samples, _ = read_samples(plan, 0)
     assert messages(check_labels(plan.parts, samples), Level.ok) == [
-        "'textcat': 2 labels, at least 12 examples each (nature)"
+        "'textcat': 2 labels, the rarest is nature (12)"
     ]
     samples, _ = read_samples(plan, 3)
     assert warnings(check_labels(plan.parts, samples)) == [
@@ -80,7 +80,6 @@ def test_rare_and_missing_labels(tmp_path: Path) -> None:
     ]
     del samples["train"].examples[1:]
     found = warnings(check_labels(plan.parts, samples))
-    assert "'textcat' has the label nature alone." in found
     assert "'textcat': dev has labels that train has not: ['money']." in found
 
 
@@ -95,7 +94,7 @@ def test_labels_of_every_task(tmp_path: Path) -> None:
     lines = " ".join(one.message for one in check_labels(plan.parts, samples))
     for task, n in (("ner", 4), ("tagger", 3), ("morphologizer", 3), ("parser", 4), ("senter", 1)):
         assert f"'{task}': {n} labels" in lines or f"of {n} labels" in lines
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     docs = DocBin(docs=[nlp.make_doc("Nothing is known of this.")])
     docs.to_disk(tmp_path / "train.spacy")
     samples, _ = read_samples(plan, 0)
@@ -133,7 +132,7 @@ def test_steps_are_those_of_training(tmp_path: Path) -> None:
     train(tmp_path / "config.cfg", tmp_path / "out")
     rows = list(srsly.read_jsonl(tmp_path / "log.jsonl"))
     assert [row["epoch"] for row in rows].count(0) == steps.per_epoch
-    assert rows[-1]["step"] == steps.total - 1  # counted from 0
+    assert rows[-1]["step"] + 1 == steps.total  # counted from 0
     part = read_samples(plan, 10)[0]["train"]
     assert plan_steps(plan, part).per_epoch == round(2 * 24 / 10)
 
@@ -163,6 +162,6 @@ def test_documents_that_the_batcher_leaves_out(tmp_path: Path) -> None:
         return errors(findings), warnings(findings)
 
     assert find(1) == (["The batcher makes no batch of the training texts."], [])
-    n_long = sum(len(spacy.blank("en")(text)) > 10 for text in TEXTS)
+    n_long = sum(len(spacy.blank("xx")(text)) > 10 for text in TEXTS)
     assert 0 < n_long < 24
     assert find(10)[1][0].startswith(f"The batcher leaves out {n_long} of 24 documents")

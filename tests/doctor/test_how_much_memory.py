@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spacy.language import DEFAULT_CONFIG_PRETRAIN_PATH
+from spacy.util import load_config
 
 from spacy_ctxemb.doctor import first_step
 from spacy_ctxemb.doctor.build_parts import Plan
@@ -15,7 +17,15 @@ from spacy_ctxemb.doctor.how_many_steps import plan_steps
 from spacy_ctxemb.doctor.how_much_memory import measure_memory
 from spacy_ctxemb.doctor.which_texts import read_samples
 
-from .configs import TEXTS, build_plan, write_texts
+from .configs import (
+    TEXTS,
+    build_plan,
+    classifier,
+    mixer,
+    tok2vec,
+    write_pipeline,
+    write_texts,
+)
 
 
 def write(folder: Path, **settings: Any) -> tuple[Plan, list[Any]]:
@@ -30,20 +40,26 @@ def write(folder: Path, **settings: Any) -> tuple[Plan, list[Any]]:
 
 def test_a_step_is_measured(tmp_path: Path) -> None:
     _, batch = write(tmp_path)
-    figures, finding = measure_memory(tmp_path, batch, -1)
+    first_step.main(tmp_path, len(batch), -1)
+    figures = json.loads((tmp_path / "result.json").read_text())
     assert 50 < figures["start"] <= figures["prediction"] <= figures["update"] < 16_000
-    n_tokens = sum(len(eg.predicted) for eg in batch)
-    assert (figures["documents"], figures["tokens"]) == (len(batch), n_tokens)
-    what = f"the largest batch of the sample ({len(batch)} documents, {n_tokens:,} tokens)"
-    assert finding.level is Level.ok
-    assert finding.message.startswith(f"Measured on the CPU with {what}: the process held ")
+
+
+def test_what_stops_training_in_its_first_step(tmp_path: Path) -> None:
+    components = {"ctxemb": write_pipeline(tmp_path / "nlp"), "textcat": classifier()}
+    _, batch = write(tmp_path, components=components, training={"frozen_components": ["ctxemb"]})
+    first_step.main(tmp_path, len(batch), -1)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["error"].startswith("[E045] 'textcat' is trained on the vectors of 'ctxemb'")
 
 
 def test_the_largest_batch_comes_first(tmp_path: Path) -> None:
     batcher = {"@batchers": "spacy.batch_by_sequence.v1", "size": 5}
     plan, batch = write(tmp_path, training={"batcher": batcher})
     assert len(batch) == 5
-    again = build_plan(corpora={"train": str(tmp_path / "sample.spacy"), "dev": "none"})
+    again = build_plan(
+        corpora={"train": str(tmp_path / "sample.spacy"), "dev": str(tmp_path / "dev.spacy")}
+    )
     sample = read_samples(again, 0)[0]["train"]
     assert [doc.text for doc in sample.docs[:5]] == [eg.reference.text for eg in batch]
     assert sorted(doc.text for doc in sample.docs) == sorted(TEXTS)
@@ -56,21 +72,45 @@ def test_training_starts(tmp_path: Path) -> None:
     assert encoders["ctxemb"].is_materialised
 
 
-def test_what_stops_training_at_its_start(tmp_path: Path) -> None:
-    loader = {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "nowhere"}
-    write(tmp_path, initialize={"components": {"ctxemb": {"encoder_loader": loader}}})
+PRETRAINING = {**load_config(DEFAULT_CONFIG_PRETRAIN_PATH)["pretraining"], "component": "ctxemb"}
+LOADER = {"encoder_loader": {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "nowhere"}}
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"initialize": {"components": {"ctxemb": LOADER}}}, "[E"),
+        (
+            {
+                "initialize": {"init_tok2vec": "nowhere"},
+                "pretraining": PRETRAINING,
+            },
+            "can't find pretrained tok2vec: nowhere",
+        ),
+        ({"training": {"frozen_components": ["nobody"]}}, "[E001] No component 'nobody' found"),
+        (
+            {"components": {"tok2vec": tok2vec(), "textcat": mixer(16, upstream="tok2vec")}},
+            "[E073] A LayerMix",
+        ),
+    ],
+)
+def test_what_stops_training_at_its_start(
+    settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path, **settings)
     encoders, (finding,) = start_training(tmp_path)
     assert encoders == {} and finding.level is Level.error
     assert finding.message.startswith("Training would fail before its first step: ")
+    assert message in finding.message
 
 
 @pytest.mark.parametrize(
     "reason, key",
     [
         (ValueError("[E045] no vectors"), "error"),
-        (MemoryError(), "out_of_memory"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "out_of_memory"),
-        (RuntimeError("CUDA out of memory."), "out_of_memory"),
+        (MemoryError(), "failure"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "failure"),
+        (RuntimeError("CUDA out of memory."), "failure"),
     ],
 )
 def test_what_the_process_reports(
@@ -89,10 +129,10 @@ def test_what_the_process_reports(
     "result, code, level, message",
     [
         ({"error": "[E045] none"}, 0, Level.error, "Training would fail in its first step: [E045]"),
-        ({"out_of_memory": "no"}, 0, Level.warning, "Memory could not be measured on the CPU with"),
+        ({"failure": "no"}, 0, Level.warning, "Memory could not be measured on the CPU with"),
         (None, -9, Level.warning, "ended with code -9: memory was probably not enough."),
         (None, 1, Level.warning, "ended with code 1: the last words."),
-        ({"start": 1, "prediction": 2, "update": 20_000}, 0, Level.warning, "20,000 MB in an"),
+        ({"start": 1, "update": 20_000}, 0, Level.warning, "took 20,000 MB, of them 1 MB for"),
     ],
 )
 def test_what_a_step_means(

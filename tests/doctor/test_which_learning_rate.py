@@ -8,8 +8,16 @@ import pytest
 from spacy_ctxemb.doctor.findings import Level
 from spacy_ctxemb.doctor.which_learning_rate import check_learning_rate, read_rates
 
-from ..pipelines import TRANSFORMER, initialised, inline_model, textcat_config
-from .configs import build_plan, classifier, embedder, errors, messages, warnings
+from ..pipelines import TRANSFORMER, inline_model, textcat_config
+from .configs import (
+    build_plan,
+    classifier,
+    embedder,
+    errors,
+    messages,
+    warnings,
+    write_pipeline,
+)
 
 WARMUP = {"@schedules": "warmup_linear.v1", "warmup_steps": 10, "total_steps": 100}
 
@@ -27,19 +35,16 @@ def find(rate: Any = 0.001, n_steps: int | None = 100, **settings: Any) -> list[
 
 def test_a_schedule_is_followed() -> None:
     rates = read_rates(optimizer({**WARMUP, "initial_rate": 0.5})["optimizer"], 100)
-    assert (rates.first, rates.peak, rates.peak_step, rates.is_constant) == (0.0, 0.5, 10, False)
-    assert rates.last == pytest.approx(0.5 / 90)
-    rates = read_rates(optimizer(0.3)["optimizer"], 100)
-    assert rates == (0.3, 0.3, 0, 0.3, True)
+    assert (len(rates), rates[0], rates[10], max(rates)) == (100, 0.0, 0.5, 0.5)
+    assert rates[-1] == pytest.approx(0.5 / 90)
+    assert read_rates(optimizer(0.3)["optimizer"], 100) == [0.3] * 100
 
 
 def test_nothing_to_say() -> None:
     assert find({**WARMUP, "initial_rate": 0.001}) == []
     plan = build_plan(training=optimizer())
     assert messages(check_learning_rate(plan, 100), Level.ok) == [
-        "The learning rate is 0.001 in all steps",
-        "L2 is 0.01",
-        "grad_clip is 1",
+        "The learning rate is 0.001 in all steps"
     ]
 
 
@@ -72,9 +77,9 @@ def test_no_rate_at_all() -> None:
     [
         ({"L2": 0.5}, "L2 is 0.5: weights shrink fast."),
         ({"L2_is_weight_decay": False}, "L2 of 0.01 is added to gradients, which Adam scales"),
-        ({"grad_clip": 0.0}, "grad_clip is 0, so that gradients of the encoder have no bound."),
+        ({"grad_clip": 0.0}, "grad_clip is 0: one bad batch may do much harm."),
         ({"grad_clip": 0.01}, "grad_clip is 0.01: nearly every step is cut short."),
-        ({"grad_clip": 100.0}, "grad_clip is 100: it will hardly ever act."),
+        ({"grad_clip": 100.0}, "grad_clip is 100: one bad batch may do much harm."),
     ],
 )
 def test_oddities(settings: dict[str, Any], message: str) -> None:
@@ -85,9 +90,8 @@ def test_oddities(settings: dict[str, Any], message: str) -> None:
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A classifier on a Transformer that has weights."""
-    folder: Path = tmp_path_factory.mktemp("pretrained")
-    initialised(TRANSFORMER).to_disk(folder)
-    return {"ctxemb": {"source": str(folder)}, "textcat": classifier(upstream="ctxemb")}
+    source = write_pipeline(tmp_path_factory.mktemp("pretrained"), TRANSFORMER)
+    return {"ctxemb": source, "textcat": classifier(upstream="ctxemb")}
 
 
 def test_a_transformer_with_weights(pretrained: dict[str, Any]) -> None:
@@ -97,9 +101,9 @@ def test_a_transformer_with_weights(pretrained: dict[str, Any]) -> None:
 
     assert find({**WARMUP, "initial_rate": 5e-5}) == []
     (found,) = find({**WARMUP, "initial_rate": 0.001})
-    assert "fine-tuned at a rate of at most 0.001: it may forget" in found
+    assert "fine-tuned at a rate of up to 0.001: it may forget" in found
     constant, warmup = find(0.001)
-    assert "at a rate of constantly 0.001" in constant
+    assert "at a rate of up to 0.001" in constant
     assert warmup == "The learning rate of 'ctxemb' has no warm-up: it begins at 0.001."
     assert len(find(5e-5)) == 1
 
@@ -126,12 +130,12 @@ def test_an_encoder_inside_a_component_learns() -> None:
     assert warnings(check_learning_rate(plan, 100)) == []
     plan = build_plan({"textcat": own}, training=optimizer(5e-5, grad_clip=0.0))
     (found,) = warnings(check_learning_rate(plan, 100))
-    assert "gradients of the encoder have no bound" in found
+    assert found.startswith("grad_clip is 0")
 
 
 def test_the_rate_of_an_encoder_is_its_own(tmp_path: Path) -> None:
-    initialised({**TRANSFORMER, "learn_rate_factor": 0.01}).to_disk(tmp_path)
-    components = {"ctxemb": {"source": str(tmp_path)}, "textcat": classifier(upstream="ctxemb")}
+    source = write_pipeline(tmp_path, {**TRANSFORMER, "learn_rate_factor": 0.01})
+    components = {"ctxemb": source, "textcat": classifier(upstream="ctxemb")}
 
     def find(rate: float) -> list[str]:
         schedule = {**WARMUP, "initial_rate": rate}
@@ -141,12 +145,12 @@ def test_the_rate_of_an_encoder_is_its_own(tmp_path: Path) -> None:
 
     assert find(0.005) == []
     (found,) = find(0.05)
-    assert "fine-tuned at a rate of at most 0.0005" in found
+    assert "fine-tuned at a rate of up to 0.0005" in found
 
 
 def test_an_encoder_that_freeze_layers_keeps_bears_any_rate(tmp_path: Path) -> None:
-    initialised({**TRANSFORMER, "freeze_layers": 3}).to_disk(tmp_path)
-    components = {"ctxemb": {"source": str(tmp_path)}, "textcat": classifier(upstream="ctxemb")}
+    source = write_pipeline(tmp_path, {**TRANSFORMER, "freeze_layers": 3})
+    components = {"ctxemb": source, "textcat": classifier(upstream="ctxemb")}
     plan = build_plan(components, training=optimizer(0.005))
     assert warnings(check_learning_rate(plan, 100)) == []
     plan = build_plan(components, training=optimizer(5e-5))

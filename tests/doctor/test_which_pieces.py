@@ -35,14 +35,13 @@ def test_the_encoder_counts_the_same(model: dict[str, Any], settings: dict[str, 
     list(nlp.pipe([doc.text for doc in docs]))
     expected = nlp.get_pipe("ctxemb").counts  # type: ignore[attr-defined] # a PipeCallable
     assert {
-        "documents": len(found.document_pieces),
+        "documents": found.documents,
         "tokens": found.tokens + found.white_space,
-        "tokens_without_pieces": found.without_pieces.total() + found.white_space,
+        "tokens_without_pieces": found.tokens_without_pieces.total() + found.white_space,
         "pieces": found.pieces,
-        "lossy_pieces": found.lossy.total(),
-        "windows": sum(found.document_windows),
+        "lossy_pieces": found.lossy_pieces.total(),
+        "windows": found.windows,
     } == expected
-    assert sum(found.document_pieces) == found.pieces
 
 
 @st.composite
@@ -60,40 +59,40 @@ def test_covered_characters(pieces: list[tuple[int, int]], tokens: list[tuple[in
 
 
 def test_words_that_are_cut() -> None:
-    counts, shim, docs = count(BILM)
-    assert counts.lossy == {"Ж" * 60: 1, "x" * 50: 1}
-    (found,) = warnings(check_pieces(counts, shim, docs, "train"))
+    counts, shim, _ = count(BILM)
+    assert counts.lossy_pieces == {"Ж" * 60: 1, "x" * 50: 1}
+    (found,) = warnings(check_pieces(counts, shim, "train"))
     assert found.startswith(
-        "train: 2 of 80 words fill the room of 48 bytes and may be cut (2.50 %)"
+        "train: words that fill the room of 48 bytes, and may be cut: 2 of 80 (2.5 %)"
     )
 
 
 def test_text_that_a_vocabulary_does_not_know() -> None:
-    counts, shim, docs = count(TRANSFORMER, ["Ada жук lives.", "жук"])
-    assert counts.lossy == {"жук": 2}
-    found = warnings(check_pieces(counts, shim, docs, "dev"))
-    assert any("pieces are unknown (" in line and "'жук' (2)" in line for line in found)
+    counts, shim, _ = count(TRANSFORMER, ["Ada жук lives.", "жук"])
+    assert counts.lossy_pieces == {"жук": 2}
+    found = warnings(check_pieces(counts, shim, "dev"))
+    assert any("dev: unknown pieces: 2 of " in line and "'жук' (2)" in line for line in found)
 
 
 def test_text_that_a_tokenizer_drops() -> None:
     """WordPiece's normaliser takes control characters away."""
-    counts, shim, docs = count(TRANSFORMER, ["Ada \x07 lives", "\x07Oslo"])
-    assert counts.without_pieces == {"\x07": 1}
-    assert counts.gaps == {"\x07Oslo": 1}
-    found = warnings(check_pieces(counts, shim, docs, "train"))
-    assert any("1 of 4 tokens have no pieces, and so vectors" in line for line in found)
-    assert any("lie in no piece (25.00 %): '\\x07Oslo' (1)" in line for line in found)
+    counts, shim, _ = count(TRANSFORMER, ["Ada \x07 lives", "\x07Oslo"])
+    assert counts.tokens_without_pieces == {"\x07": 1}
+    assert counts.tokens_with_gaps == {"\x07Oslo": 1}
+    found = warnings(check_pieces(counts, shim, "train"))
+    assert any("with vectors of zeros: 1 of 4 (25.0 %)" in line for line in found)
+    assert any(
+        "lie in no piece: 1 of 4 (25.0 %), most often '\\x07Oslo' (1)" in line for line in found
+    )
 
 
 def test_windows_and_the_longest_documents() -> None:
-    counts, shim, docs = count({**BILM, "window": 20, "stride": 15}, TEXTS)
-    assert (counts.split, counts.sequences) == (1, 5)
-    lines = messages(check_pieces(counts, shim, docs, "train"), Level.ok)
-    lines += warnings(check_pieces(counts, shim, docs, "train"))
-    assert any(
-        "train: 1 of 5 sentences or documents are longer than a window of 20" in x for x in lines
-    )
-    assert any("pieces: 70 ('Oslo Oslo Oslo Oslo', windows: 5)" in x for x in lines)
+    counts, shim, _ = count({**BILM, "window": 20, "stride": 15}, TEXTS)
+    assert (counts.split_sequences, counts.sequences, counts.windows) == (1, 5, 9)
+    (line,) = messages(check_pieces(counts, shim, "train"), Level.ok)
+    assert line.endswith(" in 9 windows; the longest document has 70 pieces")
+    message = "train: 1 of 5 sentences or documents are longer than a window of 20 pieces."
+    assert message in warnings(check_pieces(counts, shim, "train"))
 
 
 def test_nothing_to_read() -> None:
@@ -101,5 +100,5 @@ def test_nothing_to_read() -> None:
     shim = get_shim(nlp.get_pipe("ctxemb").model)  # type: ignore[attr-defined] # a PipeCallable
     docs = [nlp.make_doc(" "), nlp.make_doc("")]
     counts = count_pieces(shim, docs)
-    assert counts.lossy == Counter() and counts.white_space == 1
-    assert warnings(check_pieces(counts, shim, docs, "dev")) == ["dev: no text has any pieces."]
+    assert counts.lossy_pieces == Counter() and counts.white_space == 1
+    assert warnings(check_pieces(counts, shim, "dev")) == ["dev: no text has any pieces."]
