@@ -1,4 +1,4 @@
-"""Hypothesis strategies. A suffix names the axes of what is drawn, as in encoders/encoder.py."""
+"""Hypothesis strategies. A suffix names the axes of what is drawn, as in encoders/base.py."""
 
 import string
 
@@ -9,7 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spacy_ctxemb.windows.cut import N_BOUNDARIES, Windowing
+from spacy_ctxemb.windows.pieces_to_windows import N_BOUNDARIES, Windowing
 
 Ints = NDArray[np.int64]
 

@@ -221,7 +221,7 @@ def test_encoders_load_neither_spacy_nor_thinc() -> None:
         "import spacy_ctxemb.encoders, spacy_ctxemb.objectives, spacy_ctxemb.embedder.embedder\n"
         "import spacy_ctxemb.checkpoints.elmo.checkpoint\n"
         "import spacy_ctxemb.checkpoints.bert.checkpoint\n"
-        "import spacy_ctxemb.encoders.huggingface",
+        "import spacy_ctxemb.encoders.huggingface_wrapper",
     )
     assert "torch" in loaded
     assert not get_packages(loaded) & OTHERS

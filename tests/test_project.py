@@ -15,7 +15,7 @@ from typer.main import get_command
 from weasel.util import load_project_config
 
 import spacy_ctxemb.cli  # noqa: F401 (adds its commands to spaCy's)
-from spacy_ctxemb.pretrained import make
+from spacy_ctxemb.pretrained import make_package_weights as make
 
 from .benchmarks import accuracy
 
@@ -44,7 +44,7 @@ def find_command(words):
     assert words[:2] == ["python", "-m"]
     scripts = {
         "tests.benchmarks.accuracy": accuracy.main,
-        "spacy_ctxemb.pretrained.make": make.make,
+        "spacy_ctxemb.pretrained.make_package_weights": make.make,
     }
     if words[2] in scripts:
         script = typer.Typer()

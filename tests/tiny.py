@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spacy_ctxemb.encoders import BiLM, Encoder, TransformerEncoder
 from spacy_ctxemb.pieces.base import TextPieces
-from spacy_ctxemb.windows.cut import Windowing, Windows, build_windows
+from spacy_ctxemb.windows.pieces_to_windows import Windowing, Windows, build_windows
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -10,11 +10,11 @@ from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d, Floats3d
 
-from ..embedder.embedded import Wanted
+from ..embedder.output_types import Wanted
 from ..errors import Errors
-from ..thinc_model.embed_docs import Outputs, embed_docs
+from ..thinc_model.docs_to_outputs import Outputs, embed_docs
 from ..thinc_model.embedder_shim import EmbedderShim, get_shim
-from ..windows.docs import encode_docs, list_pieces
+from ..windows.docs_to_pieces import encode_docs, list_pieces
 from .keys import Fingerprint, make_key
 from .stores import DiskStore, MemoryStore, Store
 

@@ -12,7 +12,7 @@ from torch import nn
 from .. import __version__
 from ..errors import Errors
 from ..thinc_model.embedder_shim import EmbedderShim
-from ..windows.docs import find_sequence_starts
+from ..windows.docs_to_pieces import find_sequence_starts
 
 #: Bytes of a key. So many that two texts never share one.
 KEY_BYTES = 32

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from ..atomic_files import replacing
 from ..errors import Errors
-from ..files import replacing
 
 INDEX, DATA, LOCK = "index", "data", "lock"
 

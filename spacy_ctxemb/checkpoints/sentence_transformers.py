@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import Errors
-from .json_files import read_json, read_optional, shorten
+from .read_json import read_json, read_optional, shorten
 
 #: doc_pooling by the pooling modes of sentence-transformers, and by the switches of old versions.
 POOLINGS = {"cls": "cls", "mean": "mean", "max": "max"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .messages import showing_errors
+from .show_errors import showing_errors
 
 if TYPE_CHECKING:
     from spacy.language import Language

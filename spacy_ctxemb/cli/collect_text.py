@@ -27,7 +27,7 @@ def collect_text(
     """
     from wasabi import msg
 
-    from ..files import replacing
+    from ..atomic_files import replacing
 
     train: list[str] = []
     dev: list[str] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from .messages import showing_errors
+from .show_errors import showing_errors
 
 
 def compare(
@@ -42,10 +42,10 @@ def compare(
     from spacy.cli._util import parse_config_overrides, setup_gpu
     from wasabi import msg
 
+    from ..atomic_files import replacing
     from ..comparison.runs import do_runs, plan_runs, read_result
-    from ..files import replacing
     from ..report.comparison import comparison_table
-    from ..report.pages import to_markdown
+    from ..report.render_pages import to_markdown
     from ..report.tables import print_table
 
     with showing_errors():

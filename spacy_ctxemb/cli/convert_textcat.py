@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from .messages import showing_errors
+from .show_errors import showing_errors
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
@@ -23,7 +23,7 @@ def convert_textcat(
     from spacy.tokens import DocBin
     from wasabi import msg
 
-    from ..files import replacing
+    from ..atomic_files import replacing
 
     with showing_errors():
         files = {path: read_rows(path) for path in find_files(input_path)}

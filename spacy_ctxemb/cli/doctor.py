@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from .messages import showing_errors
+from .show_errors import showing_errors
 
 
 def doctor(
@@ -27,9 +27,9 @@ def doctor(
     import srsly
     from spacy.cli._util import parse_config_overrides
 
-    from ..doctor.examine import examine
+    from ..atomic_files import replacing
     from ..doctor.findings import print_report
-    from ..files import replacing
+    from ..doctor.run_all_checks import examine
 
     settings = parse_config_overrides(list(overrides or []))
     with showing_errors():

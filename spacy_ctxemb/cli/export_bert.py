@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .messages import showing_errors
-from .new_pipeline import check_output
+from .save_new_pipeline import check_output
+from .show_errors import showing_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ def find_encoder(
     Raises E301 where there is none, or more than one.
     """
     from ..errors import Errors
-    from ..stack.encoders import is_of, list_encoders
+    from ..stack.name_encoders import is_of, list_encoders
 
     found = [(name, shim) for name, shim in list_encoders(nlp) if fits(shim.embedder.encoder)]
     chosen = [shim for name, shim in found if is_of(name, component)]
@@ -80,7 +80,7 @@ def reads_pieces(encoder: "Encoder") -> bool:
 def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Head]":
     """What pretraining has trained, and its head."""
     from ..checkpoints.bert.masked_lm_head import build_head
-    from ..pretraining.spacy_pretrain import load_pretrained, read_pretraining
+    from ..pretraining.spacy_pretrain_objective import load_pretrained, read_pretraining
 
     shim = load_pretrained(*read_pretraining(config_path), weights)
     return shim, build_head(cast(Any, shim.objective), shim.embedder.encoder)
@@ -89,8 +89,8 @@ def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Hea
 def write(shim: "EmbedderShim", output_dir: Path, head: "Head | None") -> str:
     """Write the directory; returns the model_type."""
     from ..checkpoints.bert.checkpoint import write_bert
-    from ..checkpoints.huggingface import write_huggingface
-    from ..encoders.huggingface import HuggingFaceEncoder
+    from ..checkpoints.wrapped_huggingface import write_huggingface
+    from ..encoders.huggingface_wrapper import HuggingFaceEncoder
 
     encoder = shim.embedder.encoder
     if isinstance(encoder, HuggingFaceEncoder):

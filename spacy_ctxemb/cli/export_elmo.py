@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from .export_bert import find_encoder
-from .messages import showing_errors
+from .show_errors import showing_errors
 
 if TYPE_CHECKING:
     from ..encoders import BiLM, Encoder

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .messages import showing_errors
-from .new_pipeline import build_pipeline, check_output, show_untrained, write_pipeline
+from .save_new_pipeline import build_pipeline, check_output, show_untrained, write_pipeline
+from .show_errors import showing_errors
 
 if TYPE_CHECKING:
     from ..checkpoints.bert.checkpoint import BertModel
-    from ..checkpoints.huggingface import WrappedModel
     from ..checkpoints.sentence_transformers import Sentences
+    from ..checkpoints.wrapped_huggingface import WrappedModel
     from ..encoders import Encoder
     from ..pieces.subwords import SubwordPieces
 
@@ -63,7 +63,7 @@ def import_bert(
     from wasabi import msg
 
     from ..checkpoints.bert.checkpoint import read_bert
-    from ..checkpoints.huggingface import read_huggingface
+    from ..checkpoints.wrapped_huggingface import read_huggingface
 
     with showing_errors():
         model: BertModel | WrappedModel
@@ -88,7 +88,7 @@ def build_model(
     """The section of the config for a model."""
     from spacy.util import registry
 
-    from ..windows.cut import N_BOUNDARIES
+    from ..windows.pieces_to_windows import N_BOUNDARIES
 
     encoder = registry.resolve({"encoder": encoder_section})["encoder"]
     longest = min(encoder.max_length or LONGEST, LONGEST)

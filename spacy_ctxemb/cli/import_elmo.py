@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .messages import showing_errors
-from .new_pipeline import build_pipeline, check_output, show_untrained, write_pipeline
+from .save_new_pipeline import build_pipeline, check_output, show_untrained, write_pipeline
+from .show_errors import showing_errors
 
 if TYPE_CHECKING:
     from ..checkpoints.elmo.checkpoint import ElmoModel

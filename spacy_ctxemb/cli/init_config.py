@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..config_writer.choices import TASKS, Choices, Optimize
-from .messages import showing_errors
+from .show_errors import showing_errors
 
 if TYPE_CHECKING:
-    from ..config_writer.config import Written
+    from ..config_writer.render import Written
 
 
 def init_config(
@@ -55,7 +55,7 @@ def init_config(
     force: bool = typer.Option(False, "--force", "-F", help="Replace the file if it exists"),
 ) -> None:
     """Write a complete config for `spacy train`, with an encoder and the tasks on top of it."""
-    from ..config_writer.config import build_config
+    from ..config_writer.render import build_config
     from ..errors import Errors
 
     is_stdout = str(output) == "-"
@@ -84,7 +84,7 @@ def init_config(
 
 def save(output: Path, written: "Written") -> None:
     """Write the file, complete or not at all."""
-    from ..files import replacing
+    from ..atomic_files import replacing
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary:

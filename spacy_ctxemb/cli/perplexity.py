@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from .messages import showing_errors
+from .show_errors import showing_errors
 
 #: Documents scored together.
 BATCH_SIZE = 64
@@ -28,9 +28,9 @@ def perplexity(
     from tqdm import tqdm
     from wasabi import msg
 
+    from ..atomic_files import read_lines, replacing
     from ..errors import Errors
-    from ..files import read_lines, replacing
-    from ..pretraining.spacy_pretrain import evaluate, load_pretrained, read_pretraining
+    from ..pretraining.spacy_pretrain_objective import evaluate, load_pretrained, read_pretraining
 
     with showing_errors():
         nlp, section = read_pretraining(config_path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .messages import showing_errors
+from .show_errors import showing_errors
 
 if TYPE_CHECKING:
     from ..report.comparison import Senses
@@ -40,18 +40,18 @@ def report(
     """
     from wasabi import msg
 
+    from ..atomic_files import replacing
     from ..errors import Errors
-    from ..files import replacing
-    from ..report.inputs import read_figures
-    from ..report.pages import html_page, markdown_page
-    from ..report.sections import build_sections
+    from ..report.page_sections import build_sections
+    from ..report.read_metrics import read_figures
+    from ..report.render_pages import html_page, markdown_page
     from ..report.tables import print_table
 
     figures = read_figures(metrics_dir, training_dir, pretraining_dir)
     word = ""
     points: Senses | None = None
     if senses is not None:
-        from ..comparison.senses import place_senses
+        from ..comparison.word_senses import place_senses
 
         with showing_errors():
             word, points = place_senses(senses)

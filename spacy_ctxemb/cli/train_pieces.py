@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from .messages import showing_errors
+from .show_errors import showing_errors
 
 
 class Kind(str, Enum):
@@ -31,10 +31,10 @@ def train_pieces(
     """Learn a vocabulary of pieces from text."""
     from wasabi import msg
 
+    from ..atomic_files import replacing
     from ..errors import Errors
-    from ..files import replacing
     from ..pieces.subwords import BytePairPieces, WordPieces
-    from ..pretraining.text.corpus import TextCorpus
+    from ..pretraining.text.raw_text import TextCorpus
 
     if lowercase and kind is not Kind.wordpiece:
         msg.fail(Errors.E143.format(kind=kind.value), exits=1)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..atomic_files import compute_checksum, replacing
 from ..errors import Errors
-from ..files import compute_checksum, replacing
 
 PARTS = ("train", "dev", "test")
 
@@ -92,7 +92,7 @@ def do_runs(
 
 def do_run(run: Run, folder: Path, gpu_id: int = -1) -> dict[str, Any]:
     """Train one pipeline, and write its result into the folder."""
-    from .train import train
+    from .train_one_run import train
 
     result = {"fingerprint": run.fingerprint, **train(run, gpu_id)}
     with replacing(folder / f"{run.name}.json") as path:

@@ -1,5 +1,5 @@
 """The pipeline component `ctxemb`."""
 
-from .contextual_embedder import ContextualEmbedder
+from .pipe import ContextualEmbedder
 
 __all__ = ["ContextualEmbedder"]

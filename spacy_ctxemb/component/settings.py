@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from ..cache.feature_cache import FeatureCache, find_obstacle
-from ..embedder.embedded import Wanted
+from ..embedder.output_types import Wanted
 from ..embedder.text_pooling import check_doc_pooling
 from ..errors import Errors
-from ..stack.encoders import name_encoders, require_single
-from ..thinc_model.model import ContextualModel
+from ..stack.name_encoders import name_encoders, require_single
+from ..thinc_model.build_model import ContextualModel
 
 if TYPE_CHECKING:
-    from .contextual_embedder import ContextualEmbedder
+    from .pipe import ContextualEmbedder
 
 KEEP = ("tensor", "layers", "none")
 

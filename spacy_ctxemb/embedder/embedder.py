@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..encoders import Encoder
-from ..encoders.recomputation import compute_again, has_parts, set_recomputation
-from ..windows.cut import PieceBatch, Windows
-from .embedded import VECTORS, Embedded, Wanted
+from ..encoders.gradient_checkpointing import compute_again, has_parts, set_recomputation
+from ..windows.pieces_to_windows import PieceBatch, Windows
 from .layer_mix import BuildMix, LayerMix, mix_tokens
+from .output_types import VECTORS, Embedded, Wanted
 from .text_pooling import pool_groups
 from .token_pooling import get_pooling
 from .training_precision import cast_products, check_precision

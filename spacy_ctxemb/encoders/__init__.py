@@ -1,7 +1,7 @@
 """Encoders in pure PyTorch: no spaCy, no Thinc."""
 
+from .base import Encoder
 from .bilm import BiLM
-from .encoder import Encoder
 from .modern_transformer import ModernTransformerEncoder
 from .transformer import TransformerEncoder
 

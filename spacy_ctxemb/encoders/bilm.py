@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from ..pieces.characters import CharacterPieces
-from .bilm_state import BiLMState
+from .base import Encoder, assign_layers
+from .bilm_hidden_state import BiLMState
 from .char_cnn import CharacterCNN, needs_projection
-from .derived_weights import Derived
-from .encoder import Encoder, assign_layers
 from .kernels.lstm_inference import State
 from .lstm import LSTM
-from .packed_by_time import Packing, pack
+from .prepared_weights import Derived
+from .rows_by_time import Packing, pack
 from .word_cache import WordCache, find_distinct
 
 FORWARD, BACKWARD = 0, 1

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .derived_weights import Derived
+from .gradient_checkpointing import Part
 from .kernels.linear import pack, product_with
+from .kernels.lstm_forward_backward import LSTMFunction
 from .kernels.lstm_inference import Clips, Kernels, State, fast_tanh_, find_last_rows, infer_steps
-from .kernels.lstm_training import LSTMFunction
-from .recomputation import Part
+from .prepared_weights import Derived
 
 #: Added to the forget gate. TensorFlow adds it at run time, so published weights do without.
 FORGET_BIAS = 1.0
@@ -64,7 +64,7 @@ class LSTM(Part):
     ) -> tuple[Tensor, State]:
         """Run over packed sequences.
 
-        x: (N, width), packed by time (see packed_by_time.py).
+        x: (N, width), packed by time (see rows_by_time.py).
         sizes: sequences still active at each step, not increasing; they add up to N.
         initial: state of each sequence, the longest first; zeros where there is none.
         continues: (N,), 0 at steps that begin at zero, whatever was before, and 1 at others; None

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Bias, Rotation, SelfAttention
-from .block_precision import set_block_precision, to_stream
-from .encoder import Encoder, assign_layers
+from .attention_positions import build_local_mask, build_rotation
+from .base import Encoder, assign_layers
 from .feedforward import GatedFeedForward
-from .initial_values import reset_transformer
+from .gradient_checkpointing import Part
+from .inference_precision import set_block_precision, to_stream
 from .layer_norm import LayerNorm
-from .packed_steps import Steps
-from .positions import build_local_mask, build_rotation
-from .recomputation import Part
+from .random_initial_values import reset_transformer
+from .rows_by_window import Steps
 
 #: The rate of every dropout, until `set_dropout` sets another one.
 DROPOUT = 0.0

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from .attention import Bias, SelfAttention
-from .block_precision import set_block_precision, to_stream
-from .encoder import Encoder, assign_layers
+from .attention_positions import RelativeBias
+from .base import Encoder, assign_layers
 from .feedforward import FeedForward
-from .initial_values import reset_transformer
+from .gradient_checkpointing import Part
+from .inference_precision import set_block_precision, to_stream
 from .kernels.linear import Linear
 from .layer_norm import LayerNorm
-from .packed_steps import Steps
-from .positions import RelativeBias
-from .recomputation import Part
+from .random_initial_values import reset_transformer
+from .rows_by_window import Steps
 
 #: The rate after the embeddings, on attention weights and after each sub-layer, until
 #: `set_dropout` sets another one.

@@ -18,11 +18,11 @@ from thinc.types import Floats2d, Floats3d
 from .. import doc_vectors
 from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
-from ..thinc_model.arrays import split_docs, split_layers
+from ..thinc_model.base_shim import TorchShim, backpropagate, to_array
+from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
-from ..thinc_model.model import ContextualModel
-from ..thinc_model.torch_shim import TorchShim, backpropagate, to_array
-from .guarded import (
+from ..thinc_model.split_and_join import split_docs, split_layers
+from .listener import (
     GUARD,
     Backprop,
     Carrier,

@@ -1,8 +1,8 @@
 """Objectives of language modelling: heads and losses in pure PyTorch."""
 
+from .base import Objective, Targets, to_perplexity
 from .bilm_loss import BiLMObjective
 from .masked_lm_loss import MaskedLMObjective
-from .objective import Objective, Targets, to_perplexity
 
 #: By their name in stored weights.
 OBJECTIVES: dict[str, type[Objective]] = {

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ..encoders import BiLM, Encoder
 from ..encoders.kernels.linear import linear
 from ..errors import Errors
-from .objective import NO_TARGET, Ids, Ints, Losses, Objective, Targets
+from .base import NO_TARGET, Ids, Ints, Losses, Objective, Targets
 
 BEGIN, END, UNKNOWN = "<S>", "</S>", "<UNK>"
 SPECIAL = (BEGIN, END, UNKNOWN)

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from ..encoders import Encoder, TransformerEncoder
 from ..errors import Errors
+from .base import NO_TARGET, Ids, Ints, Losses, Objective, Targets
 from .masking import Masking
 from .next_sentence_loss import NextSentenceHead
-from .objective import NO_TARGET, Ids, Ints, Losses, Objective, Targets
 
 
 class MaskedLMObjective(Objective):

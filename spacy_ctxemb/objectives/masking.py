@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .objective import NO_TARGET, Ids, Ints
+from .base import NO_TARGET, Ids, Ints
 
 #: Of the geometric distribution of lengths, and the longest one. They are 3.8 words on average.
 P_END, LONGEST = 0.2, 10

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Errors
-from .alignment import align
+from .align_to_tokens import align
 from .base import Ids, Pieces, TextPieces, Texts
-from .learn import train_byte_pairs, train_word_pieces
+from .learn_vocabulary import train_byte_pairs, train_word_pieces
 from .special_pieces import SpecialPieces, find_special_pieces, read_tokenizer
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ import math
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..files import replacing
+from ..atomic_files import replacing
 from ..objectives import to_perplexity
-from .monitor import LOG, read_log
+from .progress_log import LOG, read_log
 
 
 def plot_log(output: Path) -> None:

@@ -8,19 +8,19 @@ from pathlib import Path
 from spacy.language import Language
 from thinc.api import Config, get_torch_default_device
 
+from ..atomic_files import replacing
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
-from ..files import replacing
+from .check_same_run import validate_basis, validate_config, validate_text
 from .distributed import find_compiled, gather_weights, join_processes
-from .monitor import Monitor
-from .nearest_neighbours import Neighbours
+from .log_nearest_neighbours import Neighbours
 from .plot_log import plot_log
-from .resume_checks import validate_basis, validate_config, validate_text
-from .run_checkpoints import RunCheckpoints
+from .progress_log import Monitor
+from .save_and_resume import RunCheckpoints
 from .settings import PretrainSettings, read_settings
 from .task_from_config import build_pipeline, build_stores, build_task, get_model, get_shim
 from .text.token_store import TokenStore
-from .trainer import Trainer
+from .training_loop import Trainer
 
 
 def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:

@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from ..errors import Errors
 from ..schedules import StepFunction, as_function
-from .tasks.task import BuildTask
-from .text.corpus import TextCorpus
+from .tasks.base import BuildTask
+from .text.raw_text import TextCorpus
 
 SECTION = "pretrain"
 PRECISIONS = ("fp32", "bf16", "fp16")

@@ -14,12 +14,12 @@ from thinc.api import Config, fix_random_seed
 from ..component import ContextualEmbedder
 from ..errors import Errors
 from ..pretrained import AUTO
+from ..thinc_model.build_model import ContextualModel, needs_vocabulary
 from ..thinc_model.embedder_shim import EmbedderShim
-from ..thinc_model.model import ContextualModel, needs_vocabulary
 from .distributed import Processes
 from .settings import SECTION, PretrainSettings
-from .spacy_pretrain import attach_objective, get_pretrained_shim
-from .tasks.task import Task
+from .spacy_pretrain_objective import attach_objective, get_pretrained_shim
+from .tasks.base import Task
 from .text.token_store import TokenStore, build_token_store
 
 #: Texts that components see when they are initialised.

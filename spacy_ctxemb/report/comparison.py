@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .inputs import LearnedMix, Row, Run
 from .plots import COLOURS, DASHES, Plot, to_png
+from .read_metrics import LearnedMix, Row, Run
 from .tables import SCORES, Cell, Table
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from .curves import Curve
+from .read_curves import Curve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
-from .inputs import LearnedMix, Run
+from .read_metrics import LearnedMix, Run
 
 #: Scores of `spacy evaluate`, in the order of columns. Those of text categories are below.
 SCORES = {

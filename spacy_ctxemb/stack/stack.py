@@ -9,13 +9,13 @@ from thinc.api import Model
 from thinc.types import Floats2d, Floats3d
 
 from ..cache.feature_cache import FeatureCache, find_obstacle
-from ..embedder.embedded import VECTORS, Wanted
+from ..embedder.output_types import VECTORS, Wanted
 from ..errors import Errors
-from ..thinc_model.embed_docs import Backprop, Outputs, embed_docs, forget, to_vectors
+from ..thinc_model.build_model import ContextualModel
+from ..thinc_model.docs_to_outputs import Backprop, Outputs, embed_docs, forget, to_vectors
 from ..thinc_model.embedder_shim import find_shims, get_shim
-from ..thinc_model.model import ContextualModel
-from .combine import combine_members, find_mix
-from .weighted_sum import MemberMixShim
+from .concat_or_sum import combine_members, find_mix
+from .sum_of_members import MemberMixShim
 
 COMBINE = ("concat", "mix")
 
@@ -43,7 +43,7 @@ def build_stack(
         give each Doc one matrix. Their order is that of their names, so that the order of the
         sections of a config has no meaning.
     combine: "concat" for vectors side by side; "mix" for a learned weighted sum, see
-        weighted_sum.py.
+        sum_of_members.py.
     width: with "mix", of the result; null for that of the members, where it is the same.
     """
     members = {name: members[name] for name in sorted(members)}

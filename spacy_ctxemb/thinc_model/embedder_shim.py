@@ -12,20 +12,20 @@ import torch
 from thinc.api import Model, Optimizer, get_torch_default_device
 from torch import Tensor, nn
 
-from ..embedder.embedded import VECTORS, Embedded, Wanted
+from ..atomic_files import replacing
 from ..embedder.embedder import Embedder
+from ..embedder.output_types import VECTORS, Embedded, Wanted
 from ..embedder.training_precision import LossScale
-from ..encoders.derived_weights import Derived
+from ..encoders.prepared_weights import Derived
 from ..errors import Errors
-from ..files import replacing
-from ..finetuning.frozen_layers import LayerTraining
+from ..finetuning.frozen_layers_and_rates import LayerTraining
 from ..objectives import OBJECTIVES, Objective
 from ..pieces.base import Pieces
-from ..pieces.from_json import pieces_from_json
+from ..pieces.pieces_from_json import pieces_from_json
 from ..pretrained import load_weights as load_pretrained
-from ..windows.cut import Windows
-from ..windows.docs import DocWindowing
-from .torch_shim import (
+from ..windows.docs_to_pieces import DocWindowing
+from ..windows.pieces_to_windows import Windows
+from .base_shim import (
     TorchShim,
     backpropagate,
     compute_digest,

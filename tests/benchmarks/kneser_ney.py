@@ -28,8 +28,8 @@ import typer
 
 from spacy_ctxemb.objectives.bilm_loss import BEGIN, END, UNKNOWN
 from spacy_ctxemb.pretraining.tasks.bilm_batches import DIRECTIONS
+from spacy_ctxemb.pretraining.text.bilm_streams import Units, make_units
 from spacy_ctxemb.pretraining.text.shuffle import block_shuffle
-from spacy_ctxemb.pretraining.text.word_streams import Units, make_units
 
 from .ngram_model import Ints, KneserNey, Words
 from .pretrained_runs import Run, number_words

@@ -15,9 +15,9 @@ from spacy_ctxemb.encoders import BiLM, TransformerEncoder
 from spacy_ctxemb.encoders.char_cnn import CharacterCNN, Highway, find_lengths
 from spacy_ctxemb.encoders.lstm import LSTM
 from spacy_ctxemb.objectives import BiLMObjective
+from spacy_ctxemb.objectives.base import NO_TARGET
 from spacy_ctxemb.objectives.bilm_loss import log_expected_count
-from spacy_ctxemb.objectives.objective import NO_TARGET
-from spacy_ctxemb.pretraining.tasks.task import Batch
+from spacy_ctxemb.pretraining.tasks.base import Batch
 
 #: Widths before and after a product.
 Shape = tuple[int, int]

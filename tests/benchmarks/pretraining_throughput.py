@@ -29,13 +29,13 @@ from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.distributed import Processes
 from spacy_ctxemb.pretraining.optimizers import build_adamw
-from spacy_ctxemb.pretraining.run_checkpoints import RunCheckpoints
+from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
 from spacy_ctxemb.pretraining.settings import SECTION, PretrainSettings
+from spacy_ctxemb.pretraining.tasks.base import Batch, Task
 from spacy_ctxemb.pretraining.tasks.masked_lm_task import MaskedLMTask, PretrainMaskedLM
-from spacy_ctxemb.pretraining.tasks.task import Batch, Task
-from spacy_ctxemb.pretraining.text.corpus import TextCorpus
+from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
-from spacy_ctxemb.pretraining.trainer import Trainer
+from spacy_ctxemb.pretraining.training_loop import Trainer
 
 from .model_flop import (
     Shape,

@@ -31,7 +31,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
-from spacy_ctxemb.pretraining.monitor import LOG, read_log
+from spacy_ctxemb.pretraining.progress_log import LOG, read_log
 
 from ..pretraining.runs import tiny_run, write_documents
 

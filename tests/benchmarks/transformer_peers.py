@@ -74,7 +74,7 @@ class Ctxemb(Pipeline):
         sys.exit(subprocess.run(command, stdout=sys.stderr).returncode)
 
     def pool(self, texts: Sequence[str]) -> Pooled:
-        from spacy_ctxemb.windows.docs import read_texts
+        from spacy_ctxemb.windows.docs_to_pieces import read_texts
 
         docs = list(self.nlp.pipe(texts))
         numbers = self.pieces.encode(read_texts(docs)).document_lengths

@@ -8,15 +8,7 @@ import spacy
 import srsly
 from spacy.tokens import DocBin
 
-from ..pipelines import (
-    BILM,
-    NER_DATA,
-    TEXTCAT_DATA,
-    examples,
-    listener,
-    ner_config,
-    textcat_config,
-)
+from ..pipelines import BILM, NER_DATA, TEXTCAT_DATA, examples, listener, ner_config, textcat_config
 from .command import run, run_well
 
 CONFIGS = Path(__file__).parents[2] / "configs"

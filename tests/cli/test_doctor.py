@@ -7,14 +7,7 @@ import pytest
 import spacy
 import srsly
 
-from ..doctor.configs import (
-    TEXTS,
-    build_config,
-    classifier,
-    embedder,
-    write_pipeline,
-    write_texts,
-)
+from ..doctor.configs import TEXTS, build_config, classifier, embedder, write_pipeline, write_texts
 from ..pipelines import BILM, TRANSFORMER, initialised, inline_model, textcat_config
 from ..stacks import stack
 from .command import run, run_well

@@ -60,7 +60,7 @@ def test_advice_on_large_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     arguments = ["--encoder", tmp_path / "pipeline", "--force", tmp_path / "out.cfg"]
     advice = "on the frozen encoder first: pass --freeze"
     assert advice not in " ".join(run_well("init-config", *arguments).split())
-    monkeypatch.setattr("spacy_ctxemb.config_writer.source.LARGE", 100)
+    monkeypatch.setattr("spacy_ctxemb.config_writer.encoder_source.LARGE", 100)
     assert advice in " ".join(run_well("init-config", *arguments).split())
     output = run_well("init-config", "--freeze", *arguments)
     assert advice not in " ".join(output.split())

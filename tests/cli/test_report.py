@@ -18,9 +18,9 @@ from spacy.training.loggers import console_logger_v3
 from spacy.util import registry
 from typer.testing import CliRunner, Result
 
-from spacy_ctxemb.comparison.senses import place_senses
+from spacy_ctxemb.comparison.word_senses import place_senses
 from spacy_ctxemb.report.comparison import CONTEXT_FREE
-from spacy_ctxemb.report.curves import pretraining_losses
+from spacy_ctxemb.report.read_curves import pretraining_losses
 from spacy_ctxemb.report.tables import mark_best
 
 from ..pipelines import WIDTH, initialised, ner_config

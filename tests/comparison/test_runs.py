@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spacy_ctxemb.comparison import train
+from spacy_ctxemb.comparison import train_one_run as train
 from spacy_ctxemb.comparison.runs import Run, do_runs, plan_runs
 
 

@@ -10,7 +10,7 @@ import spacy
 import torch
 from thinc.api import Adam, get_current_ops
 
-from spacy_ctxemb.thinc_model.embed_docs import cut_docs
+from spacy_ctxemb.thinc_model.docs_to_outputs import cut_docs
 from spacy_ctxemb.thinc_model.embedder_shim import find_shims, get_shim
 
 from ..pipelines import (
@@ -325,7 +325,7 @@ def test_an_empty_doc_among_others_with_textcat():
 def test_groups_of_documents_give_the_same_vectors(model, monkeypatch):
     nlp = initialised(model)
     expected = vectors(nlp)
-    monkeypatch.setattr("spacy_ctxemb.thinc_model.embed_docs.GROUP_TOKENS", 5)
+    monkeypatch.setattr("spacy_ctxemb.thinc_model.docs_to_outputs.GROUP_TOKENS", 5)
     for a, b in zip(vectors(nlp), expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 

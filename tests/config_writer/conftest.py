@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb.config_writer.choices import TASKS, Choices, Optimize
-from spacy_ctxemb.config_writer.config import build_config, render
-from spacy_ctxemb.config_writer.source import find_source
+from spacy_ctxemb.config_writer.encoder_source import find_source
+from spacy_ctxemb.config_writer.render import build_config, render
 
 from ..annotated import write_corpus
 from ..pipelines import BILM, TRANSFORMER, initialised

@@ -10,7 +10,7 @@ import spacy
 from spacy.tokens import DocBin
 from thinc.api import Config
 
-from spacy_ctxemb.doctor.build_parts import Plan, read_plan
+from spacy_ctxemb.doctor.build_components import Plan, read_plan
 from spacy_ctxemb.doctor.findings import Finding, Level
 
 from ..pipelines import BILM, NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config

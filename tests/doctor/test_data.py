@@ -9,10 +9,10 @@ import srsly
 from spacy.cli.train import train
 from spacy.tokens import DocBin
 
+from spacy_ctxemb.doctor.check_labels import check_labels
+from spacy_ctxemb.doctor.check_steps import check_steps, plan_steps
+from spacy_ctxemb.doctor.check_texts import check_texts, read_samples
 from spacy_ctxemb.doctor.findings import Level
-from spacy_ctxemb.doctor.how_many_steps import check_steps, plan_steps
-from spacy_ctxemb.doctor.which_labels import check_labels
-from spacy_ctxemb.doctor.which_texts import check_texts, read_samples
 
 from ..annotated import write_corpus
 from .configs import (

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from spacy_ctxemb.embedder.embedded import Wanted
 from spacy_ctxemb.embedder.embedder import Embedder
 from spacy_ctxemb.embedder.layer_mix import (
     BuildMix,
@@ -19,8 +18,9 @@ from spacy_ctxemb.embedder.layer_mix import (
     ScalarMix,
     TokenMix,
 )
-from spacy_ctxemb.encoders.recomputation import set_recomputation
-from spacy_ctxemb.windows.cut import Windowing, Windows, lay_windows
+from spacy_ctxemb.embedder.output_types import Wanted
+from spacy_ctxemb.encoders.gradient_checkpointing import set_recomputation
+from spacy_ctxemb.windows.pieces_to_windows import Windowing, Windows, lay_windows
 
 from ..tiny import (
     build_bilm,

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from spacy_ctxemb.encoders import TransformerEncoder
 from spacy_ctxemb.objectives import OBJECTIVES, MaskedLMObjective
+from spacy_ctxemb.objectives.base import NO_TARGET
 from spacy_ctxemb.objectives.masking import Masking, find_words
-from spacy_ctxemb.objectives.objective import NO_TARGET
 
 from ..strategies import ids_P_stretches_W, stretches_W
 from ..tiny import build_bilm, build_transformer, check_gradient, draw_ids, pad, randomise, unpack

@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from spacy_ctxemb.pieces import characters as pieces_module
 from spacy_ctxemb.pieces.base import Pieces
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pieces.from_json import pieces_from_json
+from spacy_ctxemb.pieces.pieces_from_json import pieces_from_json
 from spacy_ctxemb.pieces.subwords import BytePairPieces, SubwordPieces, WordPieces
 
 from ..strategies import any_words_W, words_W

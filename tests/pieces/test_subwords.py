@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, processors
 
-from spacy_ctxemb.pieces.from_json import pieces_from_json
+from spacy_ctxemb.pieces.pieces_from_json import pieces_from_json
 from spacy_ctxemb.pieces.subwords import BytePairPieces, SubwordPieces, WordPieces
 
 from ..strategies import ascii_words, texts, words_W

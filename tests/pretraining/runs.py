@@ -10,11 +10,11 @@ from thinc.api import Config
 
 from spacy_ctxemb.pieces.subwords import WordPieces
 from spacy_ctxemb.pretraining.distributed import Processes
-from spacy_ctxemb.pretraining.run_checkpoints import RunCheckpoints
+from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
 from spacy_ctxemb.pretraining.settings import read_settings
-from spacy_ctxemb.pretraining.spacy_pretrain import get_pretrained_shim
+from spacy_ctxemb.pretraining.spacy_pretrain_objective import get_pretrained_shim
 from spacy_ctxemb.pretraining.task_from_config import build_pipeline, build_stores, build_task
-from spacy_ctxemb.pretraining.trainer import Trainer
+from spacy_ctxemb.pretraining.training_loop import Trainer
 
 from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS, VOCAB_SIZE
 

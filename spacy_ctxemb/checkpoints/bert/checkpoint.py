@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ...atomic_files import replacing, replacing_folder
 from ...encoders import Encoder
 from ...errors import Errors
-from ...files import replacing, replacing_folder
 from ..sentence_transformers import Sentences, read_sentences
-from .config import describe, read_config, to_config
+from .config_json import describe, read_config, to_config
 from .convert_weights import read_weights, to_tensors
 from .families import FAMILIES, Family
 from .read_tokenizer import read_tokenizer
-from .weight_files import check_folder
+from .read_weight_files import check_folder
 from .write_tokenizer import find_padding, write_tokenizer
 
 

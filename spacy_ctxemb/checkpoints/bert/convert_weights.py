@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ...encoders import Encoder
 from ...errors import Errors
-from ..finite_values import check_finite
-from .config import Config
+from ..reject_non_finite import check_finite
+from .config_json import Config
 from .families import Family
+from .read_weight_files import Stored, read_tensors
 from .tensor_names import is_ignored, standardise, translate
-from .weight_files import Stored, read_tensors
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from ...encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
-from ..json_files import POSITIVE, SIZE, Kind, one_of
+from ..read_json import POSITIVE, SIZE, Kind, one_of
 from . import tensor_names
 from .tensor_names import Names
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Errors
-from ..json_files import read_json, read_optional
+from ..read_json import read_json, read_optional
 from .write_tokenizer import BERT, MPNET, ROBERTA, add_special, find_special
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ...atomic_files import replacing
 from ...encoders import BiLM
 from ...errors import Errors
-from ...files import replacing
-from ..finite_values import check_finite
+from ..reject_non_finite import check_finite
 from .dataset_names import find_datasets
-from .hdf5 import read_weights, write_weights
-from .open_files import open_model
-from .options import describe, read_options, to_options
+from .find_files import open_model
+from .hdf5_weights import read_weights, write_weights
+from .options_json import describe, read_options, to_options
 
 #: What AllenNLP cuts every token to, whatever the options say.
 ALLENNLP_CHARACTERS = 50

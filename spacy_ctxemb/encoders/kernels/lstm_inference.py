@@ -1,6 +1,7 @@
 """The recurrence of a projected LSTM over packed sequences, in inference.
 
-It works in place: it keeps the state and a chunk of gates. For training see lstm_training.py.
+It works in place: it keeps the state and a chunk of gates. For training see
+lstm_forward_backward.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -7,7 +7,7 @@ Understanding", section 3.1 and appendix A.2.
 import numpy as np
 
 from ...errors import Errors
-from .sequences import Example, Examples, pack_sentences
+from .masked_lm_sequences import Example, Examples, pack_sentences
 from .token_store import TokenStore
 
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from spacy import about
 from spacy.language import Language
 
+from ...atomic_files import compute_checksum, replacing
 from ...errors import Errors
-from ...files import compute_checksum, replacing
 from ...pieces.base import Ids, Ints, Pieces
 from ...pieces.characters import CharacterPieces
 from . import tokenize_corpus
-from .corpus import TextCorpus
 from .merge_shards import ARRAYS, merge_shards
+from .raw_text import TextCorpus
 from .tokenize_chunk import Recipe, make_recipe
 from .tokenize_corpus import make_shards
 

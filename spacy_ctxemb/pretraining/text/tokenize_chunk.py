@@ -13,13 +13,13 @@ from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc
 from spacy.util import load_model_from_config
 
-from ...files import replacing
+from ...atomic_files import replacing
 from ...objectives.masking import find_words
 from ...pieces.base import Ids, Ints, Pieces, Texts
 from ...pieces.characters import CharacterPieces
-from ...pieces.from_json import pieces_from_json
-from ...windows.docs import count_in_sequences, find_sequence_starts, read_texts
-from .corpus import Text
+from ...pieces.pieces_from_json import pieces_from_json
+from ...windows.docs_to_pieces import count_in_sequences, find_sequence_starts, read_texts
+from .raw_text import Text
 
 #: Words that a worker remembers at most before it begins anew; they take some 200 bytes each.
 MAX_WORDS = 1 << 20

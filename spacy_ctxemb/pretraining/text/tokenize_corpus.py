@@ -14,7 +14,7 @@ from threading import Thread
 import torch
 
 from ...pieces.subwords import THREADS_SWITCH
-from .corpus import Text, TextCorpus
+from .raw_text import Text, TextCorpus
 from .tokenize_chunk import Recipe, Worker, save_shard
 
 #: Characters of a chunk, roughly. One may have four times as many to end with a document.

@@ -18,9 +18,9 @@ from spacy_ctxemb.checkpoints.elmo.checkpoint import (
     read_elmo,
     write_elmo,
 )
-from spacy_ctxemb.checkpoints.elmo.hdf5 import write_weights as write_tensors
+from spacy_ctxemb.checkpoints.elmo.hdf5_weights import write_weights as write_tensors
 from spacy_ctxemb.encoders import BiLM
-from spacy_ctxemb.encoders.registered import build_bilm as build_registered
+from spacy_ctxemb.encoders.registered_encoders import build_bilm as build_registered
 from spacy_ctxemb.pieces.characters import CharacterPieces
 
 from ...elmo_models import change_weights, to_json, write_json, write_model

@@ -226,7 +226,7 @@ class TestState:
         assert not np.allclose(after[0].tensor, apply(build(), make_doc(nlp, B))[0].tensor)
 
     def test_a_call_is_not_split(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("spacy_ctxemb.thinc_model.embed_docs.GROUP_TOKENS", 4)
+        monkeypatch.setattr("spacy_ctxemb.thinc_model.docs_to_outputs.GROUP_TOKENS", 4)
         nlp = build(encoder={"stateful": True})
         first = apply(nlp, make_doc(nlp, A), make_doc(nlp, B))
         fresh = apply(build(), make_doc(nlp, A), make_doc(nlp, B))

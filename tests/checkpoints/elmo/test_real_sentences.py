@@ -14,8 +14,8 @@ import torch
 from numpy.testing import assert_allclose
 from spacy.language import Language
 
-from spacy_ctxemb.embedder.embedded import Wanted
-from spacy_ctxemb.thinc_model.embed_docs import cut_docs
+from spacy_ctxemb.embedder.output_types import Wanted
+from spacy_ctxemb.thinc_model.docs_to_outputs import cut_docs
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ...bert_models import find_minilm

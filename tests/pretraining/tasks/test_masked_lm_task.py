@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from spacy_ctxemb.encoders import TransformerEncoder
 from spacy_ctxemb.objectives import MaskedLMObjective
+from spacy_ctxemb.objectives.base import NO_TARGET
 from spacy_ctxemb.objectives.next_sentence_loss import IS_NEXT
-from spacy_ctxemb.objectives.objective import NO_TARGET
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import WordPieces
+from spacy_ctxemb.pretraining.tasks.base import Batch
 from spacy_ctxemb.pretraining.tasks.masked_lm_task import MaskedLMTask
-from spacy_ctxemb.pretraining.tasks.task import Batch
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
 
 from ...tiny import build_bilm, build_transformer, randomise

@@ -20,9 +20,9 @@ from spacy.tokens import Doc
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import BytePairPieces, WordPieces
 from spacy_ctxemb.pretraining.text import token_store, tokenize_chunk, tokenize_corpus
-from spacy_ctxemb.pretraining.text.corpus import Text, TextCorpus
+from spacy_ctxemb.pretraining.text.raw_text import Text, TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
-from spacy_ctxemb.windows.docs import read_texts
+from spacy_ctxemb.windows.docs_to_pieces import read_texts
 
 from ...tokenizers import build_word_piece
 

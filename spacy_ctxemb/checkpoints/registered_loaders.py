@@ -1,0 +1,118 @@
+"""Loaders for [initialize.components.ctxemb.encoder_loader]: weights of published models."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor
+
+from ..encoders import BiLM, Encoder
+from ..encoders.huggingface_wrapper import HuggingFaceEncoder
+from ..errors import Errors
+from ..pieces.base import Pieces
+from ..pieces.subwords import SubwordPieces
+from .bert.checkpoint import BertModel, read_bert
+from .bert.config_json import describe as describe_bert
+from .elmo.checkpoint import ElmoModel, read_elmo
+from .elmo.options_json import describe as describe_elmo
+from .wrapped_huggingface import WrappedModel, describe_sizes, read_huggingface
+
+#: Reads weights for an encoder, by the names of its parameters, and checks that they fit.
+#: Arguments: the encoder; its pieces; the section of the config in which both stand.
+EncoderLoader = Callable[[Encoder, Pieces, str], dict[str, Tensor]]
+
+
+def build_elmo_weights(*, options: str, weights: str | None = None) -> EncoderLoader:
+    """`spacy-ctxemb.ElmoWeights.v1`: the weights of a model in the format of AllenNLP and bilm-tf.
+
+    options: path of its options.json; or of a ZIP file with options and weights.
+    weights: path of its HDF5 file; null where `options` is a ZIP file.
+    """
+
+    def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
+        model = read_elmo(Path(options), None if weights is None else Path(weights))
+        differences = find_elmo_differences(model, encoder, pieces, section)
+        check_fit(options, "elmo", differences)
+        return model.tensors
+
+    return load
+
+
+def find_elmo_differences(
+    model: ElmoModel, encoder: Encoder, pieces: Pieces, section: str
+) -> Iterator[str]:
+    """Where an encoder and its pieces are not as a published model wants them."""
+    place = f"[{section}.encoder]"
+    if not isinstance(encoder, BiLM):
+        yield f"{place} has a {type(encoder).__name__} where a BiLM is needed"
+        return
+    yield from compare(describe_elmo(encoder), model.settings, place)
+    own = {"max_characters": pieces.n_characters}
+    wanted = {"max_characters": model.settings["max_characters"]}
+    yield from compare(own, wanted, f"[{section}.pieces]")
+
+
+def build_bert_weights(*, path: str) -> EncoderLoader:
+    """`spacy-ctxemb.BertWeights.v1`: the weights and the vocabulary of a model of BERT's family.
+
+    path: a directory as transformers or sentence-transformers saves it. A `HuggingFace.v1` gets
+        the weights of any model that transformers knows.
+    """
+
+    def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
+        is_wrapped = isinstance(encoder, HuggingFaceEncoder)
+        model = read_huggingface(Path(path)) if is_wrapped else read_bert(Path(path))
+        check_fit(path, "bert", find_bert_differences(model, encoder, pieces, section))
+        load_vocabulary(cast(SubwordPieces, pieces), model.tokenizer, path, section)
+        return model.tensors
+
+    return load
+
+
+def find_bert_differences(
+    model: BertModel | WrappedModel, encoder: Encoder, pieces: Pieces, section: str
+) -> Iterator[str]:
+    """Where an encoder and its pieces are not as a published model wants them."""
+    place = f"[{section}.encoder]"
+    if isinstance(model, WrappedModel):
+        place = f"[{section}.encoder.config]"
+        own = describe_sizes(encoder.settings["config"])
+        settings = describe_sizes(model.config)
+    elif type(encoder) is model.family.encoder:
+        own, settings = describe_bert(encoder), model.settings
+    else:
+        found, needed = type(encoder).__name__, model.family.encoder.__name__
+        yield f"{place} has a {found} where a {needed} is needed"
+        return
+    yield from compare(own, settings, place)
+    if not isinstance(pieces, SubwordPieces):
+        yield f"[{section}.pieces] has {type(pieces).__name__} where SubwordPieces.v1 is needed"
+
+
+def compare(own: Mapping[str, Any], wanted: Mapping[str, Any], place: str) -> Iterator[str]:
+    """The settings that are not as wanted. place: the section of the config that has them."""
+    for name, value in sorted(wanted.items()):
+        if own.get(name) != value:
+            yield f"{place} {name} is {own.get(name)}, the model has {value}"
+
+
+def check_fit(path: str, kind: str, differences: Iterable[str]) -> None:
+    """Raise E300 if there are differences. kind: "elmo" or "bert", as commands name it."""
+    if listed := "; ".join(differences):
+        raise ValueError(Errors.E300.format(path=path, differences=listed, kind=kind))
+
+
+def load_vocabulary(pieces: SubwordPieces, tokenizer: str, path: str, section: str) -> None:
+    """Give pieces the vocabulary of a published model. Raises E122 if they have another one."""
+    from tokenizers import Tokenizer
+
+    vocabulary = Tokenizer.from_str(tokenizer).get_vocab()
+    if pieces.is_trained:
+        own = pieces.tokenizer.get_vocab()
+        if own != vocabulary:
+            raise ValueError(
+                Errors.E122.format(
+                    section=section, found=len(own), expected=len(vocabulary), path=path
+                )
+            )
+    pieces.load(tokenizer, source=path)

@@ -1,0 +1,52 @@
+"""The uses of a word as points on a plane."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+
+from ..atomic_files import read_lines
+from ..errors import Errors
+from ..pretrained import DEFAULT, get_language
+from ..report.comparison import CONTEXT_FREE
+
+Floats = NDArray[np.floating[Any]]
+
+
+def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]:
+    """The word, and its uses by sense as points; last the points of its context-free vectors.
+
+    The plane is the one on which the contextual vectors spread most: their first two principal
+    components. The vectors are those of the weights that ship.
+
+    path: JSON lines with "text", "word" and "sense", of one word. Raises E343 for a line without.
+    """
+    rows = [json.loads(line) for line in read_lines(path)]
+    nlp = spacy.blank(get_language(DEFAULT))
+    nlp.add_pipe("ctxemb", config={"pretrained": DEFAULT, "keep": "layers"})
+    nlp.initialize()
+    docs = [nlp(row["text"]) for row in rows]
+    places = [find_word(doc, row["word"], path) for doc, row in zip(docs, rows, strict=True)]
+    used = list(zip(docs, places, strict=True))
+    vectors: Floats = np.array([doc[i].vector for doc, i in used])
+    context_free: Floats = np.array([doc._.ctxemb[0][i] for doc, i in used])
+    centre = vectors.mean(axis=0)
+    axes = np.linalg.svd(vectors - centre, full_matrices=False)[2][:2]
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row, (x, y) in zip(rows, (vectors - centre) @ axes.T, strict=True):
+        points.setdefault(row["sense"], []).append((float(x), float(y)))
+    flat = (context_free - centre) @ axes.T
+    points[CONTEXT_FREE] = [(float(x), float(y)) for x, y in flat]
+    return rows[0]["word"], points
+
+
+def find_word(doc: Doc, word: str, path: Path) -> int:
+    """Where the word stands first."""
+    for token in doc:
+        if token.text == word:
+            return token.i
+    raise ValueError(Errors.E343.format(path=path, word=word, text=doc.text))

@@ -1,0 +1,347 @@
+"""The component: prediction, training, and what stands beside them."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples
+from spacy.vocab import Vocab
+from thinc.api import Optimizer, set_dropout_rate
+from thinc.types import Floats2d
+
+from .. import doc_vectors
+from ..cache.feature_cache import FeatureCache
+from ..checkpoints.registered_loaders import EncoderLoader
+from ..embedder.layer_mix import LayerWeights, ScalarMix
+from ..embedder.output_types import Wanted
+from ..errors import Errors
+from ..listeners.collected_gradients import PendingUpdate
+from ..listeners.layer_mix_listener import LAYERS, LayerMixListener
+from ..listeners.listener import TENSOR, forget_batch, get_guard
+from ..pieces.registered_loaders import PiecesLoader
+from ..pretrained import AUTO
+from ..stack.concat_or_sum import find_mix
+from ..stack.initial_weights import (
+    Loaders,
+    choose_loaders,
+    initialise,
+    use_pretrained,
+    warn_of_random_weights,
+)
+from ..stack.name_encoders import check_model, name_encoders
+from ..stack.stack import embed, get_members
+from ..stack.to_disk import from_disk, to_disk
+from ..thinc_model.build_model import ContextualModel
+from ..thinc_model.docs_to_outputs import Outputs
+from .link_listeners import check_earlier, choose_last_readers, link_listener, list_own_listeners
+from .settings import Setting, Settings, warn_of_useless_cache
+
+#: Docs from which a model infers its shapes.
+N_SAMPLE = 10
+
+
+class ContextualEmbedder(Tok2Vec):
+    """Writes a contextual vector for each token into doc.tensor.
+
+    A drop-in for spaCy's `tok2vec`: components with a `spacy.Tok2VecListener.v1` read from it
+    and train it. See factory.py for the settings.
+
+        nlp = spacy.blank("en")
+        pipe = nlp.add_pipe("ctxemb")
+        doc = nlp("the bank of the river")  # doc.tensor: (n_tokens, width)
+    """
+
+    keep = Setting[str]()
+    boundaries = Setting[bool]()
+    doc_pooling = Setting[str | None]()
+    normalize = Setting[bool]()
+    keep_pieces = Setting[bool]()
+    keep_attention = Setting[bool]()
+    cache = Setting[FeatureCache | None]()
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: ContextualModel,
+        name: str,
+        *,
+        keep: str,
+        boundaries: bool = False,
+        doc_pooling: str | None = None,
+        normalize: bool = False,
+        keep_pieces: bool = False,
+        keep_attention: bool = False,
+        cache: FeatureCache | None = None,
+        pretrained: str | None = None,
+    ) -> None:
+        super().__init__(vocab, model, name)
+        check_model(model, name)
+        self._pending: PendingUpdate | None = None
+        self.use_settings(
+            Settings(keep, boundaries, doc_pooling, normalize, keep_pieces, keep_attention, cache)
+        )
+        self.pretrained = pretrained
+        use_pretrained(model, name, pretrained, lang=vocab.lang)
+
+    def use_settings(self, settings: Settings) -> None:
+        """Take settings that may be new. Raises ValueError where they do not fit the model."""
+        settings.validate(self.model, self.name)
+        before, self.settings = getattr(self, "settings", None), settings
+        if before is None or before.cache is not settings.cache:
+            warn_of_useless_cache(settings.cache, self.model, self.name, self._wanted)
+        self._choose_last_readers()
+
+    @property
+    def listener_map(self) -> dict[str, list[Tok2VecListener]]:
+        """The listeners of each later component."""
+        return self._listener_map
+
+    @listener_map.setter
+    def listener_map(self, listeners: dict[str, list[Tok2VecListener]]) -> None:
+        """spaCy puts an empty one here, and then links all components anew."""
+        self._listener_map = listeners
+        self._later_writers: list[str] = []
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What went through the encoder since the pipeline was made.
+
+        documents, windows, pieces; tokens; tokens_without_pieces (white space, and
+        what a tokenizer drops: zero vectors); lossy_pieces (text that the vocabulary cannot spell,
+        or that was cut to max_characters);
+        skipped_updates (whose loss or gradients were not finite).
+        With a cache also cache_hits and cache_misses, Docs that were met before and others;
+        cache_full, Docs for which there was no room.
+        Sums over all encoders of a Stack; `encoder_counts` has each one's.
+        """
+        total: Counter[str] = Counter()
+        for counts in self.encoder_counts().values():
+            total.update(counts)
+        return total
+
+    def encoder_counts(self) -> dict[str, Counter[str]]:
+        """These counts of each encoder, by the component's name or as NAME.MEMBER of a Stack."""
+        encoders = name_encoders(self.model, self.name)
+        return {name: Counter(shim.counts) for name, shim in encoders.items()}
+
+    def predict(self, docs: Iterable[Doc]) -> list[Outputs]:
+        """Vectors of each Doc, (n_tokens, width), and what else is to be kept."""
+        found = embed(self.model, list(docs), self._wanted, is_train=False, cache=self.cache)
+        return found[0]
+
+    def set_annotations(self, docs: Sequence[Doc], outputs: list[Outputs]) -> None:
+        """Write vectors to Docs, and what else is to be kept, in the place of earlier ones."""
+        if self._pending is not None and not self._pending.is_of(docs):
+            self._release_listeners()
+        writes_tensor = self.keep != "none" or bool(self.vector_listeners)
+        for doc, output in zip(docs, outputs, strict=True):
+            if writes_tensor:
+                doc_vectors.clear(doc)
+            if output.layers is not None:
+                doc.user_data.pop(LAYERS.counter, None)
+            doc_vectors.write(doc, vars(output))
+            if not writes_tensor:
+                continue
+            doc.user_data.pop(TENSOR.counter, None)
+            doc.tensor = cast(Any, self._place(output.vectors))
+            if self.keep == "none":
+                doc_vectors.detach(doc)
+            elif not doc_vectors.in_pipe_worker():
+                doc_vectors.attach(doc)
+
+    def _place(self, vectors: Floats2d) -> Floats2d:
+        """On the GPU only where a listener needs it there: Docs outlive batches."""
+        ops = self.model.ops
+        if self.vector_listeners:
+            return ops.asarray2f(vectors)
+        return cast(Floats2d, ops.to_numpy(vectors))
+
+    @property
+    def _wanted(self) -> Wanted:
+        return self.settings.want(layers_listened_to=bool(self.layer_listeners))
+
+    @property
+    def layer_listeners(self) -> list[LayerMixListener]:
+        """Those that read all layers of the encoder."""
+        return [node for node in self.listeners if isinstance(node, LayerMixListener)]
+
+    @property
+    def vector_listeners(self) -> list[Tok2VecListener]:
+        """Those that read token vectors."""
+        return [node for node in self.listeners if not isinstance(node, LayerMixListener)]
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Send vectors to all listeners, and collect the gradients that come back.
+
+        spaCy's own `tok2vec` learns only if the last listener sends a gradient, which it does
+        not where it is frozen, or has no annotations to learn from. Here any of them will do.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        validate_examples(examples, "ContextualEmbedder.update")
+        self.flush_gradient()
+        if self.cache is not None:
+            warnings.warn(Errors.W015.format(name=self.name), stacklevel=2)
+        docs = [eg.predicted for eg in examples]
+        set_dropout_rate(self.model, drop)
+        self._send(docs, losses)
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
+
+    def _send(self, docs: list[Doc], losses: dict[str, float]) -> None:
+        """Give each listener what it wants of a batch, and a callback for its gradient."""
+        batch_id = Tok2VecListener.get_batch_id(docs)
+        wanted = Wanted(layers=bool(self.layer_listeners))  # all layers cost memory
+        outputs, backprop = embed(self.model, docs, wanted, is_train=True)
+        self._pending = pending = PendingUpdate(docs, backprop, losses, self.name)
+        vectors, layers = [one.vectors for one in outputs], [one.layers for one in outputs]
+        for listener in self.vector_listeners:
+            listener.receive(batch_id, vectors, pending.collect_vectors)
+        for reader in self.layer_listeners:
+            reader.receive(batch_id, layers, pending.collect_layers)
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Change the weights by the gradients that have come back so far."""
+        if self._pending is not None and self._pending.arrived:
+            self.flush_gradient()
+        self.model.finish_update(sgd)
+
+    def flush_gradient(self) -> None:
+        """Backpropagate what listeners have sent, and end the batch for all of them."""
+        pending = self._pending
+        self._forget_batch()
+        if pending is not None:
+            pending.backpropagate()
+
+    def _forget_batch(self) -> None:
+        """Let nobody learn from the last batch any more."""
+        self._pending = None
+        self._release_listeners()
+
+    def _release_listeners(self) -> None:
+        """Let listeners that have not learned from the last batch read Docs again."""
+        for listener in self.listeners:
+            forget_batch(listener)
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        encoder_loader: EncoderLoader | None = None,
+        pieces_loader: PiecesLoader | None = None,
+        member_loaders: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        """Give the encoder its weights, and subword pieces a vocabulary where they have none.
+
+        get_examples: the training data; without a loader a vocabulary is learned from its texts.
+        encoder_loader: reads the encoder's weights, see
+            checkpoints/registered_loaders.py; None for random ones. Mix and projection get initial values.
+        pieces_loader: reads or learns a vocabulary, see pieces/registered_loaders.py.
+        member_loaders: the same two for members of a Stack, by their names.
+        """
+        if nlp is not None:
+            check_earlier(nlp, self.name)
+        own = Loaders(encoder_loader, pieces_loader)
+        loaders = choose_loaders(self.model, self.name, own, member_loaders)
+        sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
+        if not sample:
+            raise ValueError(Errors.E025.format(name=self.name))
+        self._forget_batch()
+        random = initialise(self.model, self.name, sample, get_examples, loaders)
+        if self.pretrained == AUTO and not (nlp is not None and self._loads_later(nlp)):
+            warn_of_random_weights(random, self.vocab.lang)
+
+    def _loads_later(self, nlp: Language) -> bool:
+        """Whether spaCy will load weights of pretraining by init_tok2vec."""
+        config = nlp.config.interpolate()
+        is_meant = config.get("pretraining", {}).get("component") == self.name
+        return is_meant and bool(config["initialize"].get("init_tok2vec"))
+
+    def find_listeners(self, component: Any) -> None:
+        """Link the listeners of a later component, and check that they fit.
+
+        Raises E046 or E023 where two components write doc.tensor for the same readers; see
+        `link_listener` for listeners that do not fit.
+        """
+        name = getattr(component, "name", "")
+        if isinstance(component, ContextualEmbedder):
+            self._later_writers.append(name)
+        elif isinstance(component, Tok2Vec):
+            raise ValueError(Errors.E046.format(other=name, name=self.name))
+        for listener in list_own_listeners(component, self.name, self._later_writers):
+            link_listener(self.model, listener, self.name, name)
+            self.add_listener(listener, name)
+        self._choose_last_readers()
+
+    def remove_listener(self, listener: Tok2VecListener, component_name: str) -> bool:
+        """Forget a listener, for instance one that was replaced."""
+        # spaCy goes over this list while it removes from it.
+        self.listener_map[component_name] = list(self.listener_map.get(component_name, []))
+        is_removed = super().remove_listener(listener, component_name)
+        self._choose_last_readers()
+        return is_removed
+
+    def _choose_last_readers(self) -> None:
+        choose_last_readers(self.vector_listeners, is_kept=self.keep != "none")
+        choose_last_readers(self.layer_listeners, is_kept=self.keep == "layers")
+
+    def reset_state(self) -> None:
+        """Let a stateful encoder begin anew, as if it had seen nothing."""
+        for shim in name_encoders(self.model, self.name).values():
+            shim.embedder.encoder.reset_state()
+
+    def layer_weights(self) -> dict[str, LayerWeights]:
+        """What is made of the encoder's layers, by names of components.
+
+        Under this component's own name its ScalarMix, if it has one, and under NAME.MEMBER those
+        of the members of a Stack; under the names of those that listen to it what each
+        LayerMixListener has learned.
+        """
+        mixes: dict[str, ScalarMix] = {}
+        for name, shim in name_encoders(self.model, self.name).items():
+            shim.check_materialised()
+            if isinstance(shim.embedder.mix, ScalarMix):
+                mixes[name] = shim.embedder.mix
+        for listener in self.layer_listeners:
+            name = component = get_guard(listener).component
+            n = 1
+            while name in mixes:
+                n += 1
+                name = f"{component} ({n})"
+            mixes[name] = listener.mix
+        return {name: mix.layer_weights() for name, mix in mixes.items()}
+
+    def member_weights(self) -> dict[str, float]:
+        """The share of each member in a Stack that mixes them; nothing of other models."""
+        names = get_members(self.model)
+        return {
+            name: share
+            for shim in find_mix(self.model)
+            for name, share in zip(names, shim.get_shares(), strict=True)
+        }
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write pieces and `encoder.safetensors`, so that weights have no limit of size; for a
+        Stack in a folder for each of its encoders."""
+        util.to_disk(path, {"model": lambda p: to_disk(self.model, p)}, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
+        self._forget_batch()
+        util.from_disk(path, {"model": lambda p: from_disk(self.model, p)}, exclude)
+        return self

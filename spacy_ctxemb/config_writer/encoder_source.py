@@ -1,0 +1,159 @@
+"""Where the encoder of a config comes from: new, from the package's weights, or from a pipeline."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from spacy.util import load_config, load_model
+from thinc.api import Config
+
+from ..cache.feature_cache import find_obstacle
+from ..component import ContextualEmbedder
+from ..errors import Errors
+from ..pretrained import read_model
+from ..thinc_model.embedder_shim import find_shims
+
+#: Encoders that begin with random weights, or with those that `init_tok2vec` reads.
+NEW_ENCODERS = ("bilm", "transformer")
+
+#: Encoders that begin with weights of the package, and the names of these weights.
+SHIPPED = {"english": "en_bilm_sm"}
+
+#: The largest learning rate of an encoder that has weights.
+BILM_RATE, TRANSFORMER_RATE, LARGE_RATE = 5e-4, 1e-4, 5e-5
+
+#: A Transformer with more parameters needs LARGE_RATE.
+LARGE = 10_000_000
+
+#: The largest learning rate of a head that learns along with an encoder.
+HEAD_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a config must know about the source of its encoder.
+
+    component: the name of the encoder's component.
+    path: of the pipeline that has the encoder; else None.
+    pretrained: the name of the package's weights; else None.
+    encoder: the section of the encoder that these weights are for.
+    width, layer_width: of the vectors and of the layers of a pipeline; layer_width is None where
+        there are several encoders.
+    vectors: the path of the pipeline if it has static vectors.
+    peak_rate: the largest learning rate; None for random weights.
+    cache_obstacle: why the encoder cannot have a cache.
+    """
+
+    component: str = "ctxemb"
+    lang: str = "en"
+    path: str | None = None
+    pretrained: str | None = None
+    encoder: dict[str, Any] = field(default_factory=dict)
+    width: int | None = None
+    layer_width: int | None = None
+    vectors: str | None = None
+    peak_rate: float | None = None
+    cache_obstacle: str | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the encoder has no weights yet."""
+        return self.path is None and self.pretrained is None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the rate is so small that heads hardly learn at it."""
+        return self.peak_rate is not None and self.peak_rate <= LARGE_RATE
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether a task can mix the layers: several encoders have none in common."""
+        return self.path is None or self.layer_width is not None
+
+
+def find_source(encoder: str) -> Source:
+    """Find out about an encoder: one of SHIPPED or NEW_ENCODERS, or the path of a pipeline.
+
+    Raises E187 for a path without a pipeline, E188 and E189 for a published model that is to be
+    imported first, E190 for a pipeline with no or several components `ctxemb`.
+
+        find_source("english").pretrained  # "en_bilm_sm"
+    """
+    if encoder in NEW_ENCODERS:
+        return Source()
+    if encoder in SHIPPED:
+        name = SHIPPED[encoder]
+        return Source(pretrained=name, encoder=read_model(name)["encoder"], peak_rate=BILM_RATE)
+    check_pipeline(Path(encoder))
+    return read_pipeline(encoder)
+
+
+def read_pipeline(path: str) -> Source:
+    """Load the one component `ctxemb` of a pipeline, and look at it."""
+    config = load_config(Path(path) / "config.cfg")
+    name = find_component(config, path)
+    others = [other for other in config["nlp"]["pipeline"] if other != name]
+    nlp = load_model(path, exclude=others)
+    pipe = cast(ContextualEmbedder, nlp.get_pipe(name))
+    shims = find_shims(pipe.model)
+    single = shims[0] if len(shims) == 1 else None
+    return Source(
+        component=name,
+        lang=str(nlp.lang),
+        path=path,
+        width=pipe.model.get_dim("nO"),
+        layer_width=single.embedder.encoder.width if single else None,
+        vectors=path if 0 not in nlp.vocab.vectors.shape else None,
+        peak_rate=find_peak_rate(
+            sum(p.numel() for shim in shims for p in shim.embedder.parameters()),
+            has_attention=any(shim.embedder.encoder.has_attention for shim in shims),
+            learn_rate_factor=max((s.layer_training.learn_rate_factor for s in shims), default=1.0),
+        ),
+        cache_obstacle=find_obstacle(single, pipe._wanted) if single else None,
+    )
+
+
+def find_component(config: Config, path: str) -> str:
+    """The name of the one component of the factory `ctxemb`."""
+    names = list(config["nlp"]["pipeline"])
+    found = [name for name in names if config["components"][name].get("factory") == "ctxemb"]
+    if len(found) != 1:
+        raise ValueError(Errors.E190.format(path=path, names=names, found=found))
+    return str(found[0])
+
+
+def find_peak_rate(
+    n_parameters: int, *, has_attention: bool, learn_rate_factor: float = 1.0
+) -> float:
+    """The largest learning rate with an encoder that has weights.
+
+    learn_rate_factor: the encoder's share of the rate, see
+        finetuning/frozen_layers_and_rates.py. What the
+        encoder learns at stays the same, and the heads learn faster.
+    """
+    rate = BILM_RATE
+    if has_attention:
+        rate = LARGE_RATE if n_parameters > LARGE else TRANSFORMER_RATE
+    return min(rate / learn_rate_factor, HEAD_RATE)
+
+
+def check_pipeline(path: Path) -> None:
+    """Raise E187 where there is no pipeline, E188 or E189 for a model to be imported first."""
+    if (path / "config.cfg").is_file():
+        return
+    if any((path / name).is_file() for name in ("config.json", "modules.json")):
+        raise ValueError(Errors.E188.format(path=path, output=f"{path.name}-pipeline"))
+    files = find_elmo_files(path)
+    if files:
+        raise ValueError(Errors.E189.format(path=path, files=" ".join(map(str, files))))
+    raise ValueError(Errors.E187.format(path=path))
+
+
+def find_elmo_files(path: Path) -> list[Path]:
+    """The files of a published ELMo model, as `import elmo` wants them: one ZIP file, or two."""
+    if path.suffix == ".zip" and path.is_file():
+        return [path]
+    options, weights = sorted(path.glob("*options.json")), sorted(path.glob("*.hdf5"))
+    if options and weights:
+        return [options[0], weights[0]]
+    return sorted(path.glob("*.zip"))[:1]

@@ -1,0 +1,83 @@
+"""From the user's choices to a complete config."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from spacy.util import (
+    CONFIG_SECTION_ORDER,
+    get_sourced_components,
+    load_config_from_str,
+    load_model_from_config,
+)
+from thinc.api import Config
+
+from ..errors import Errors
+from .choices import Choices
+from .encoder_source import HEAD_RATE, Source, find_source
+
+#: The learning rate where only the heads learn, without a network of their own.
+FROZEN_RATE = 0.005
+
+#: The largest learning rate of a new encoder that is not small.
+NEW_LARGE_RATE = 5e-4
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
+
+
+class Written(NamedTuple):
+    """A complete config, and where its encoder comes from."""
+
+    config: Config
+    source: Source
+
+
+def build_config(choices: Choices) -> Written:
+    """Build a config that `spacy init fill-config` would leave as it is.
+
+    Raises what find_source and render raise.
+
+        written = build_config(Choices(["ner"], encoder="english"))
+        written.config.to_disk("config.cfg")
+    """
+    source = find_source(choices.encoder)
+    return Written(fill(render(choices, source)), source)
+
+
+def render(choices: Choices, source: Source) -> Config:
+    """Fill in the template.
+
+    Raises E194 where the tasks are to mix the layers of several encoders.
+    """
+    if choices.listener_mix and not source.has_layers:
+        raise ValueError(Errors.E194.format(path=source.path, name=source.component))
+    text = TEMPLATES.get_template("config.cfg.jinja").render(
+        choices=choices,
+        source=source,
+        mixes_layers=choices.wants_mix and source.has_layers,
+        has_cache=choices.wants_cache and not source.cache_obstacle,
+        peak_rate=choose_peak_rate(choices, source),
+    )
+    return load_config_from_str(text)
+
+
+def choose_peak_rate(choices: Choices, source: Source) -> float:
+    """The learning rate of a frozen encoder's heads, or the largest one of the schedule."""
+    if choices.freeze:
+        return HEAD_RATE if choices.wants_cnn else FROZEN_RATE
+    if source.peak_rate is None:
+        return HEAD_RATE if choices.is_small else NEW_LARGE_RATE
+    return source.peak_rate
+
+
+def fill(config: Config) -> Config:
+    """Add all settings that have defaults, and check them, as `spacy init fill-config` does."""
+    nlp = load_model_from_config(config, auto_fill=True, validate=False)
+    filled = load_model_from_config(nlp.config).config
+    filled["components"].update(get_sourced_components(config))
+    return Config(filled, section_order=CONFIG_SECTION_ORDER)

@@ -1,0 +1,103 @@
+"""Which learning rate does each step have, and does it fit what learns?"""
+
+from collections.abc import Iterator
+from itertools import islice, repeat
+from typing import Any
+
+from spacy.util import registry
+
+from .build_components import Plan
+from .check_initial_weights import find_weights
+from .check_what_learns import list_trained
+from .findings import Finding, error, ok, warning
+
+#: Steps looked at where training has no end.
+N_STEPS = 20000
+
+#: The largest rate that a Transformer with weights bears. Source: Devlin et al. 2019, "BERT",
+#: appendix A.3, has 5e-5.
+LARGEST_RATE = 1e-4
+
+#: The smallest rate at which a head learns in reasonable time, where nothing else learns.
+LEAST_HEAD_RATE = 1e-4
+
+
+def check_learning_rate(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
+    """Check the rates and the optimizer. n_steps: of the training; None where it has no end."""
+    optimizer = plan.training["optimizer"]
+    if "learn_rate" not in optimizer:  # not one of Thinc's
+        yield ok(f"The optimizer is {optimizer.get('@optimizers')}, with rates of its own")
+        return
+    rates = read_rates(optimizer, n_steps or N_STEPS)
+    yield describe(rates)
+    if n_steps and rates[0] < max(rates) == rates[-1]:
+        yield warning(
+            f"The learning rate still rises when training ends after {n_steps:,} steps: the "
+            "warm-up is longer than the training.",
+            "Lower warmup_steps to a tenth of the steps, or train longer.",
+        )
+    trained = [
+        (name, shim, part)
+        for part in plan.embedders
+        for name, shim in list_trained(part, plan).items()
+    ]
+    for name, shim, part in trained:
+        if shim.embedder.encoder.has_attention and find_weights(name, shim, part, plan):
+            yield from check_fine_tuning(name, rates, shim.layer_training.learn_rate_factor)
+    if plan.embedders and not trained and 0.0 < max(rates) < LEAST_HEAD_RATE:
+        yield warning(
+            f"No encoder learns, and the learning rate is {max(rates):g} at most.",
+            "Only what stands on top learns: raise it to 0.001 to 0.005.",
+        )
+    yield from check_regularisation(optimizer, has_trained=bool(trained))
+
+
+def read_rates(optimizer: dict[str, Any], n_steps: int) -> list[float]:
+    """The learning rate of each step."""
+    rate = registry.resolve({"rate": optimizer["learn_rate"]})["rate"]
+    rates = repeat(rate) if isinstance(rate, int | float) else rate
+    return [float(value) for value in islice(rates, n_steps)]
+
+
+def describe(rates: list[float]) -> Finding:
+    """Say how the rate changes."""
+    peak = max(rates)
+    if peak <= 0.0:
+        return error("The learning rate is 0 in all steps.", "Set training.optimizer.learn_rate.")
+    if min(rates) == peak:
+        return ok(f"The learning rate is {peak:g} in all steps")
+    return ok(
+        f"The learning rate is {rates[0]:g} at first, {peak:g} in step {rates.index(peak):,}, and "
+        f"{rates[-1]:g} after {len(rates):,} steps"
+    )
+
+
+def check_fine_tuning(name: str, rates: list[float], factor: float) -> Iterator[Finding]:
+    """Check whether a Transformer with weights bears its rate. factor: its learn_rate_factor."""
+    peak = factor * max(rates)
+    if peak > (1 + 1e-6) * LARGEST_RATE:
+        yield warning(
+            f"'{name}' is a Transformer with weights, and is fine-tuned at a rate of up to "
+            f"{peak:g}: it may forget what it knows.",
+            f"Use 2e-5 to {LARGEST_RATE:g}, with warmup_linear.v1, or a lower learn_rate_factor; "
+            "small models bear more.",
+        )
+    if rates[0] > 0.5 * max(rates):
+        yield warning(
+            f"The learning rate of '{name}' has no warm-up: it begins at {factor * rates[0]:g}.",
+            "Use warmup_linear.v1 with warmup_steps of a twentieth of the steps.",
+        )
+
+
+def check_regularisation(optimizer: dict[str, Any], *, has_trained: bool) -> Iterator[Finding]:
+    """Check weight decay, and clipping of gradients. Both may be schedules, which are left out."""
+    decay, clip = optimizer.get("L2", 0.0), optimizer.get("grad_clip", 0.0)
+    if isinstance(decay, int | float) and decay > 0.1:
+        yield warning(f"L2 is {decay:g}: weights shrink fast.", "0.01 is usual.")
+    elif decay and not optimizer.get("L2_is_weight_decay", True):
+        what = "is added to gradients, which Adam scales again."
+        yield warning(f"L2 of {decay} {what}", "Set L2_is_weight_decay = true.")
+    if has_trained and isinstance(clip, int | float) and not 0.1 <= clip <= 10.0:
+        cuts = 0.0 < clip < 0.1
+        what = "nearly every step is cut short" if cuts else "one bad batch may do much harm"
+        yield warning(f"grad_clip is {clip:g}: {what}.", "1.0 is usual.")

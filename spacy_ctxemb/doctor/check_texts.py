@@ -1,0 +1,97 @@
+"""Which texts does training read, and which twice?"""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from spacy.training.corpus import walk_corpus
+from spacy.util import dot_to_object, registry
+
+from .build_components import Plan
+from .check_text_lengths import check_lengths
+from .findings import Finding, error, ok, warning
+
+
+class Sample(NamedTuple):
+    """The first documents of a corpus. n_docs: of the whole corpus, about."""
+
+    examples: list[Example]
+    n_docs: int
+    is_whole: bool
+
+    @property
+    def docs(self) -> list[Doc]:
+        """What the encoder sees."""
+        return [eg.predicted for eg in self.examples]
+
+
+def read_samples(plan: Plan, limit: int) -> tuple[dict[str, Sample], list[Finding]]:
+    """Read "train" and "dev" as training does. limit: documents of each; 0 for all."""
+    samples: dict[str, Sample] = {}
+    findings: list[Finding] = []
+    for name in ("train", "dev"):
+        place = plan.training[f"{name}_corpus"]
+        try:
+            sample = read_sample(plan, place, limit)
+            findings.extend(check_lengths(plan, name, limit))
+        except (ValueError, OSError, KeyError) as reason:
+            advice = f"Correct [{place}], or pass --paths.{name}."
+            findings.append(error(f"{place} cannot be read: {reason}", advice))
+            continue
+        if not sample.examples:
+            advice = "Check its path, and max_length of its reader."
+            findings.append(error(f"{place} has no documents.", advice))
+            continue
+        samples[name] = sample
+        part = "" if sample.is_whole else f", the first of about {sample.n_docs:,}"
+        n_tokens = sum(map(len, sample.docs))
+        findings.append(ok(f"{name}: {len(sample.docs):,} documents{part}, {n_tokens:,} tokens"))
+    return samples, findings
+
+
+def read_sample(plan: Plan, place: str, limit: int) -> Sample:
+    """Read the first documents of one corpus, with sentences where a sentencizer sets them."""
+    section = dot_to_object(plan.config, place)
+    corpus = registry.resolve({"corpus": section})["corpus"]
+    examples = list(islice(corpus(plan.base), limit + 1 if limit else None))
+    is_whole = not limit or len(examples) <= limit
+    examples = examples if is_whole else examples[:limit]
+    for part in plan.parts:
+        if part.factory == "sentencizer" and part.annotates:
+            for eg in examples:
+                eg.predicted = part.pipe(eg.predicted)
+    n_docs = len(examples) if is_whole else max(len(examples), count_docs(section))
+    return Sample(examples, n_docs, is_whole)
+
+
+def count_docs(section: dict[str, Any]) -> int:
+    """Count the documents in the files of a corpus of spaCy's; 0 for other readers."""
+    path = section.get("path")
+    if not path or not str(section.get("@readers", "")).startswith("spacy.Corpus"):
+        return 0
+    return sum(len(DocBin().from_disk(p)) for p in walk_corpus(Path(path), ".spacy"))
+
+
+def check_texts(samples: dict[str, Sample]) -> Iterator[Finding]:
+    """Find empty texts, and those that occur twice."""
+    texts = {name: [doc.text.strip() for doc in sample.docs] for name, sample in samples.items()}
+    for name, found in texts.items():
+        kept = [text for text in found if text]
+        n_empty, n_twice = len(found) - len(kept), len(kept) - len(set(kept))
+        if n_empty:
+            yield warning(f"{name}: {n_empty} documents are empty.", "Remove them.")
+        if n_twice > 0.05 * len(found):
+            yield warning(
+                f"{name}: {n_twice} of {len(found)} texts repeat earlier ones.",
+                "Remove copies, unless they are as frequent where the pipeline will be used.",
+            )
+    train, dev = set(texts.get("train", [])), texts.get("dev", [])
+    shared = [text for text in dev if text and text in train]
+    if shared:
+        yield warning(
+            f"{len(shared)} of {len(dev)} texts of dev are in train too, say {shared[0][:40]!r}.",
+            "Split again without copies: scores on dev will be too good.",
+        )

@@ -1,0 +1,100 @@
+"""Ask all questions about a config and its data, in order."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from spacy.util import load_config
+
+from ..errors import Errors
+from ..thinc_model.embedder_shim import EmbedderShim
+from .build_components import Plan, read_plan
+from .check_first_step import start_training, write_trial
+from .check_initial_weights import check_weights
+from .check_labels import check_labels
+from .check_learning_rate import check_learning_rate
+from .check_listeners import check_wiring
+from .check_memory import measure_memory
+from .check_pieces import check_pieces, check_vocabulary
+from .check_steps import Steps, check_steps, plan_steps
+from .check_texts import Sample, check_texts, read_samples
+from .check_what_learns import check_learning
+from .findings import Report
+from .piece_statistics import count_pieces
+
+
+def examine(
+    path: Path, overrides: dict[str, Any], *, limit: int, gpu_id: int = -1, measure: bool = True
+) -> Report:
+    """Examine a config for `spacy train`, and the first documents of its corpora.
+
+    overrides: of the config, by dotted names. limit: documents of each corpus; 0 for all.
+    gpu_id: where memory is measured, -1 for the CPU; not at all if measure is False.
+    Raises E193 if no component has an encoder of this package.
+
+    >>> report = examine(Path("config.cfg"), {"paths.train": "train.spacy"}, limit=1000)
+    >>> report.has_errors
+    False
+    """
+    plan = read_plan(load_config(path, overrides=overrides))
+    if not plan.embedders and not plan.errors:
+        names = [part.name for part in plan.parts]
+        raise ValueError(Errors.E193.format(names=names, path=path))
+    report = Report()
+    report.add("Components", check_wiring(plan))
+    report.add("Weights", [*check_learning(plan), *check_weights(plan)])
+    samples, findings = read_samples(plan, limit)
+    report.add("Data", [*findings, *check_texts(samples)])
+    report.add("Labels", check_labels(plan.parts, samples))
+    steps, total = None, plan.training["max_steps"] or None
+    if "train" in samples:
+        steps = plan_steps(plan, samples["train"])
+        total = steps.total
+        report.add("Training", check_steps(plan, steps, samples["train"]))
+        report.figures["steps"] = {"per_epoch": steps.per_epoch, "total": total}
+    report.add("Training", check_learning_rate(plan, total))
+    examine_encoders(plan, samples, steps, report, gpu_id if measure else None)
+    return report
+
+
+def examine_encoders(
+    plan: Plan, samples: dict[str, Sample], steps: Steps | None, report: Report, gpu_id: int | None
+) -> None:
+    """Add pieces of each encoder, and memory. gpu_id: None for no measuring.
+
+    Without errors so far training is started, which gives encoders their vocabularies.
+    """
+    if steps is None or report.has_errors:
+        add_pieces(plan, {}, samples, report)
+        return
+    with TemporaryDirectory() as name:
+        folder, batch = Path(name), steps.largest
+        write_trial(plan, samples["train"], batch, folder)
+        encoders, findings = start_training(folder)
+        report.add("Training", findings)
+        add_pieces(plan, encoders, samples, report)
+        if gpu_id is not None and not report.has_errors:
+            report.figures["memory"], finding = measure_memory(folder, batch, gpu_id)
+            report.add("Memory", [finding])
+
+
+def add_pieces(
+    plan: Plan, initialised: dict[str, EmbedderShim], samples: dict[str, Sample], report: Report
+) -> None:
+    """Add what the pieces of each encoder make of the samples.
+
+    initialised: encoders as training begins with them, by name, where these are known.
+    """
+    for part in plan.embedders:
+        for name, built in part.encoders.items() if part.is_enabled else ():
+            shim = initialised.get(name, built)
+            topic = f"Pieces of {name}"
+            if initialised or part.is_sourced:
+                report.add(topic, check_vocabulary(name, built, shim, part, plan))
+            if not getattr(shim.pieces, "is_trained", True):
+                continue
+            counts = {key: count_pieces(shim, sample.docs) for key, sample in samples.items()}
+            for corpus, found in counts.items():
+                report.add(topic, check_pieces(found, shim, corpus))
+            figures = report.figures.setdefault("encoders", {})
+            figures[name] = {corpus: found.to_json() for corpus, found in counts.items()}

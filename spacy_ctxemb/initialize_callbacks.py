@@ -1,0 +1,57 @@
+"""Callbacks for [initialize.before_init]."""
+
+from collections.abc import Callable
+
+from spacy.language import Language
+from thinc.api import Model
+
+from .cache.feature_cache import FeatureCache
+from .component import ContextualEmbedder
+from .errors import Errors
+from .pieces.registered_loaders import read_vocabulary
+from .pieces.subwords import SubwordPieces
+from .thinc_model.embedder_shim import find_shims
+
+
+def build_use_cache(
+    *, cache: FeatureCache, component: str = "ctxemb"
+) -> Callable[[Language], Language]:
+    """`spacy-ctxemb.UseCache.v1`: give a component a cache for this training alone.
+
+    For a component that is taken by `source`, whose settings stand in its own pipeline.
+    """
+
+    def use_cache(nlp: Language) -> Language:
+        pipe = nlp.get_pipe(component) if component in nlp.component_names else None
+        if not isinstance(pipe, ContextualEmbedder):
+            names = [n for n, p in nlp.components if isinstance(p, ContextualEmbedder)]
+            raise ValueError(Errors.E167.format(name=component, names=names))
+        pipe.cache = cache
+        return nlp
+
+    return use_cache
+
+
+def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:
+    """`spacy-ctxemb.LoadPieces.v1`: give every encoder of subword pieces its vocabulary.
+
+    It works for `spacy train` and `spacy pretrain`, and for encoders inside other components.
+
+    path: a file that `python -m spacy ctxemb train-pieces` wrote, or any tokenizer.json of the
+        `tokenizers` library.
+    """
+
+    def load_pieces(nlp: Language) -> Language:
+        vocabulary = read_vocabulary(path)
+        models = [getattr(nlp.get_pipe(name), "model", None) for name in nlp.component_names]
+        shims = [shim for model in models if isinstance(model, Model) for shim in find_shims(model)]
+        found = [(s, s.pieces) for s in shims if isinstance(s.pieces, SubwordPieces)]
+        if not found:
+            raise ValueError(Errors.E037.format(names=nlp.component_names))
+        for shim, pieces in found:
+            # A trained encoder comes from another pipeline, with pieces of its own.
+            if not shim.is_materialised:
+                pieces.load(vocabulary, source=str(path))
+        return nlp
+
+    return load_pieces

@@ -1,0 +1,34 @@
+"""Listeners as a config names them."""
+
+from .layer_mix_listener import LayerMixListener
+from .listener import Listener
+
+
+def build_listener(*, width: int, upstream: str = "*", grad_factor: float = 1.0) -> Listener:
+    """`spacy-ctxemb.Listener.v1`: spaCy's Tok2VecListener, with a weight.
+
+    width: of the vectors, ${components.ctxemb.model.encoder.width} unless these are projected.
+    upstream: the name of the component `ctxemb`, or "*" for the one that comes before.
+    grad_factor: of the gradient that this component sends to the encoder: its weight beside other
+        components that train the same encoder; 0 if it is not to train it. For all components
+        together a factor changes nothing under Adam, which is blind to the size of gradients: for
+        that take learn_rate_factor of ContextualTok2Vec.v1. 0.1 to 10.
+    """
+    return Listener(upstream, width, grad_factor=grad_factor)
+
+
+def build_layer_mix_listener(
+    *,
+    width: int,
+    upstream: str = "*",
+    layer_norm: str | None = None,
+    grad_factor: float = 1.0,
+) -> LayerMixListener:
+    """`spacy-ctxemb.LayerMixListener.v1`: each component mixes the encoder's layers its own way.
+
+    width: of the encoder, ${components.ctxemb.model.encoder.width}.
+    upstream: the name of the component `ctxemb`, or "*" for the one that comes before.
+    layer_norm: "document" for normalised layers, or null; see embedder/layer_mix.py.
+    grad_factor: of the gradient for the encoder, not for the weights of the mix; see Listener.v1.
+    """
+    return LayerMixListener(upstream, width, layer_norm=layer_norm, grad_factor=grad_factor)

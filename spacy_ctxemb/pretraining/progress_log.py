@@ -1,0 +1,172 @@
+"""What people watch: a progress bar, log.jsonl, TensorBoard, Weights & Biases, a plot."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from ..atomic_files import replacing
+from ..errors import Errors
+from ..objectives import to_perplexity
+from .settings import PretrainSettings
+from .training_loop import Report
+
+LOG = "log.jsonl"
+
+#: Steps between two lines of the log.
+LOG_EVERY = 10
+
+
+class Monitor:
+    """Shows and stores the reports of a run, in the first process.
+
+    output: the folder of the run. start: the step at which this process begins.
+    describe_scores: makes lines to print after each evaluation.
+
+    Raises E206 if a logger is not installed.
+
+    Example:
+        monitor = Monitor(output, settings, start=0)
+        trainer.run(on_step=monitor)
+        monitor.close()
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        settings: PretrainSettings,
+        *,
+        start: int,
+        describe_scores: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self.path = output / LOG
+        self.describe_scores = describe_scores
+        truncate(self.path, start)
+        self.bar = tqdm(total=settings.max_steps, initial=start, unit="step", disable=None)
+        self.loggers = open_loggers(output, settings, start)
+
+    def __call__(self, report: Report) -> None:
+        row = to_row(report)
+        self.bar.update()
+        self.bar.set_postfix_str(format_status(row))
+        if report.scores is not None or report.step % LOG_EVERY == 0:
+            with self.path.open("a", encoding="utf8") as log:
+                log.write(json.dumps(row) + "\n")
+            for logger in self.loggers:
+                logger.log(flatten(row), row["step"])
+        if report.scores is not None:
+            self.show(f"step {report.step}: {format_scores(report.scores)}")
+            for line in self.describe_scores():
+                self.show(line)
+
+    def show(self, line: str) -> None:
+        """Print a line above the progress bar."""
+        self.bar.write(line)
+
+    def close(self) -> None:
+        self.bar.close()
+        for logger in self.loggers:
+            logger.close()
+
+
+def to_row(report: Report) -> dict[str, Any]:
+    """Make a row of the log."""
+    row: dict[str, Any] = {
+        "step": report.step,
+        "words": report.words,
+        "losses": report.losses,
+        "learn_rate": report.learn_rate,
+        "grad_norm": report.grad_norm,
+        "words_per_second": report.n_words / max(report.seconds, 1e-9),
+    }
+    return row if report.scores is None else {**row, "scores": report.scores}
+
+
+def format_status(row: dict[str, Any]) -> str:
+    loss = sum(row["losses"].values()) / max(len(row["losses"]), 1)
+    speed = row["words_per_second"]
+    return f"loss {loss:.3f}, perplexity {to_perplexity(loss):.1f}, {speed:,.0f} words/s"
+
+
+def format_scores(scores: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {score:.4g}" for name, score in scores.items())
+
+
+def truncate(path: Path, step: int) -> None:
+    """Drop the rows of a log after a step."""
+    rows = read_log(path)
+    kept = [row for row in rows if row["step"] <= step]
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf8")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a log, without one that was cut by an interruption."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+class Logger(NamedTuple):
+    """Another program that logs. log: takes numbers by name, and their step."""
+
+    log: Callable[[dict[str, float], int], None]
+    close: Callable[[], None]
+
+
+def open_loggers(output: Path, settings: PretrainSettings, start: int) -> list[Logger]:
+    """Open TensorBoard and Weights & Biases where settings want them. start: the step before."""
+    loggers = []
+    if settings.tensorboard:
+        loggers.append(open_tensorboard(output / "tensorboard", start))
+    if settings.wandb_project:
+        loggers.append(open_wandb(output, settings.wandb_project, start))
+    return loggers
+
+
+def open_tensorboard(folder: Path, start: int) -> Logger:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(Errors.E206.format(name="tensorboard")) from error
+    writer = SummaryWriter(folder, purge_step=start + 1)
+
+    def log(numbers: dict[str, float], step: int) -> None:
+        for name, value in numbers.items():
+            writer.add_scalar(name, value, step)
+        writer.flush()
+
+    return Logger(log, writer.close)
+
+
+def open_wandb(output: Path, project: str, start: int) -> Logger:
+    """Open a run, or the one whose id the folder has."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise ImportError(Errors.E206.format(name="wandb")) from error
+    path = output / "wandb-id"
+    if start == 0 or not path.exists():  # a run that begins anew is another one there
+        path.write_text(secrets.token_hex(4), encoding="utf8")
+    run = wandb.init(project=project, id=path.read_text(encoding="utf8"), resume="allow")
+    return Logger(lambda numbers, step: run.log(numbers, step=step), run.finish)
+
+
+def flatten(row: dict[str, Any]) -> dict[str, float]:
+    """Give all numbers names such as losses/forward."""
+    flat: dict[str, float] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}/{inner}": number for inner, number in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,120 @@
+"""The contract between the training loop and a task: what is learned, and from which batches.
+
+A step of training reads one micro-batch from each shard of the data. Shards are as many as
+processes times micro-batches that a process accumulates, so two processes see what one sees that
+accumulates twice as many. Whatever is random is drawn from the seed, the step and the shard, so
+nothing of it needs to be stored.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...encoders import Encoder
+from ...errors import Errors
+from ...objectives import Objective
+from ...objectives.base import Losses, Sums
+from ...pieces.base import Pieces
+from ..text.token_store import TokenStore
+
+#: Arrays by name, integers mostly: where a stream has stopped.
+StreamState = dict[str, NDArray[Any]]
+
+#: Tensors of one micro-batch by name.
+Batch = dict[str, Tensor]
+
+#: What a module wants back at the next step of the same shard, such as the state of an LSTM.
+Carried = dict[str, Tensor]
+
+
+class StepOutput(NamedTuple):
+    """losses: of one micro-batch. carried: for the next one of the same shard, mostly empty."""
+
+    losses: Losses
+    carried: Carried
+
+
+class Stream(ABC):
+    """The micro-batches of one shard, without end."""
+
+    @abstractmethod
+    def next_batch(self, step: int) -> Batch:
+        """Read the next micro-batch. What is random may depend on the seed, the shard and the
+        step, which begins at 0, but on nothing else."""
+
+    @abstractmethod
+    def state(self) -> StreamState:
+        """Tell where the stream is, in small arrays."""
+
+    @abstractmethod
+    def load_state(self, state: StreamState) -> None:
+        """Go on from a state."""
+
+
+class Task(ABC):
+    """A model to train, and its micro-batches.
+
+    module: called as module(batch, carried), returns a StepOutput; its parameters are trained.
+    objective: the head among them, which is stored beside the encoder.
+    loss_weights: of each of the objective's losses, by name; a loss is the mean over its targets.
+    """
+
+    loss_weights: ClassVar[Mapping[str, float]]
+
+    module: nn.Module
+    objective: Objective
+
+    @abstractmethod
+    def open_stream(self, shard: int, n_shards: int) -> Stream:
+        """Open the stream of a shard at its beginning."""
+
+    @abstractmethod
+    def start(self) -> Carried:
+        """Make what the first step of a shard is given as carried."""
+
+    @abstractmethod
+    def count_words(self, batch: Batch) -> int:
+        """Count the words or pieces that a micro-batch reads, for the throughput."""
+
+    @abstractmethod
+    def evaluate(self, rank: int, n_ranks: int) -> Sums:
+        """Add up scores over one process's part of the held-out text.
+
+        Names of losses have nats, of which the loop makes perplexities; a name that ends in
+        "accuracy" has right answers. Processes together read every text once, whatever n_ranks.
+        """
+
+
+class BuildTask(Protocol):
+    """What `[pretrain.objective]` names: the settings of a task, which build it when called."""
+
+    def validate(self, encoder: Encoder, pieces: Pieces) -> None:
+        """Raise an error for what cannot be trained so, before any text is read."""
+
+    def __call__(
+        self,
+        encoder: Encoder,
+        pieces: Pieces,
+        *,
+        store: TokenStore,
+        held_out: TokenStore,
+        seed: int,
+    ) -> Task:
+        """Build the task. store, held_out: text to learn from, and to evaluate on."""
+
+
+def validate_least(settings: object, **least: int) -> None:
+    """Raise E171 for a setting below its least value; None is valid."""
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if value is not None and value < bound:
+            raise ValueError(Errors.E171.format(name=name, value=value, least=bound))
+
+
+def seed_batch(seed: int, step: int, shard: int) -> np.random.Generator:
+    """Make the random numbers of one micro-batch."""
+    return np.random.default_rng([seed, step, shard])

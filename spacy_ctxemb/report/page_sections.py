@@ -1,0 +1,109 @@
+"""What a report tells, in reading order."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from .comparison import Senses, comparison_table, detailed_runs, plot_comparison
+from .plots import Plot, plot_curves
+from .read_curves import dev_scores, pretraining_losses
+from .read_metrics import Figures, LearnedMix, Run
+from .tables import Table, label_table, mix_table, perplexity_table, score_table
+
+#: Where `spacy evaluate` puts the F scores of labels, and what these are.
+LABELS = {
+    "ents_per_type": "entity type",
+    "cats_f_per_type": "category",
+    "spans_sc_per_type": "span type",
+    "dep_las_per_type": "dependency relation",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table, a plot or both. picture: the name of the plot's own file, where it has one.
+
+    in_terminal: whether the table is shown there too.
+    """
+
+    title: str
+    note: str
+    table: Table | None = None
+    plot: Plot | None = None
+    picture: str | None = None
+    in_terminal: bool = False
+
+
+def build_sections(
+    figures: Figures, senses: Senses | None = None, word: str = ""
+) -> Iterator[Section]:
+    """The sections that have something to tell. senses: of the word, for the picture."""
+    if figures.results:
+        yield comparison_section(figures, senses, word)
+    runs = sorted([*figures.runs, *detailed_runs(figures.results)], key=lambda run: run.task)
+    names = sorted({*(run.name for run in runs), *figures.pretraining})
+    for task, found in groupby(runs, key=lambda run: run.task):
+        yield from task_sections(task, list(found), names)
+    yield from pretraining_sections(figures, names)
+    mixes = [mix for run in runs for mix in run.mixes]
+    if mixes:
+        yield mix_section(mixes)
+
+
+def comparison_section(figures: Figures, senses: Senses | None, word: str) -> Section:
+    """What `ctxemb compare` has found."""
+    note = (
+        "Scores on the test sets times 100: the mean, and the standard deviation where there are "
+        "several seeds; the best in bold. Each seed chooses other examples, the same for all rows. "
+        "The development set chose the best state of each training. The sections below are about "
+        "the runs with most examples and the first seed."
+    )
+    table = comparison_table(figures.results)
+    plot = plot_comparison(figures.results, senses, word)
+    return Section("Comparison", note, table, plot, picture="comparison.png", in_terminal=True)
+
+
+def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Iterator[Section]:
+    """Scores, scores of labels, and the course of training."""
+    table = score_table(runs)
+    if table.rows:
+        note = "Scores of spacy evaluate times 100, the best in bold; words/s is its speed."
+        yield Section(f"{task}: scores", note, table, in_terminal=True)
+    for key, labels in LABELS.items():
+        table = label_table(runs, key)
+        if table.rows:
+            note = "F scores times 100, the best run in bold."
+            yield Section(f"{task}: F by {labels}", note, table)
+    logged = [run for run in runs if run.log]
+    if logged:
+        scores = {run.name: dev_scores(run) for run in logged}
+        note = "The score that chooses the best model, on the development data, times 100."
+        plot = plot_curves(scores, names, x_label="steps", y_label="dev score")
+        yield Section(f"{task}: dev score", note, plot=plot)
+
+
+def pretraining_sections(figures: Figures, names: Sequence[str]) -> Iterator[Section]:
+    """How well encoders predict text."""
+    table = perplexity_table(figures.perplexities)
+    if table.rows:
+        note = (
+            "On held-out text; lower is better. Words that are predicted from one side, and "
+            "pieces that are hidden between others, are different tasks: compare within a column."
+        )
+        yield Section("Perplexity", note, table)
+    losses = {name: pretraining_losses(rows) for name, rows in figures.pretraining.items()}
+    losses = {name: curve for name, curve in losses.items() if curve}
+    if losses:
+        note = "Mean loss of a word, in nats, over an epoch. Compare within an objective only."
+        plot = plot_curves(losses, names, x_label="words seen", y_label="loss per word")
+        yield Section("Pretraining loss", note, plot=plot)
+
+
+def mix_section(mixes: Sequence[LearnedMix]) -> Section:
+    """How much each task takes from each layer."""
+    note = (
+        "What each task has learned to take from the layers, in percent: the softmax of the "
+        "weights of ScalarMix, or of the LayerMixListener of a component. Layer 0 is "
+        "context-free; gamma scales the sum."
+    )
+    return Section("Layer weights", note, mix_table(mixes))

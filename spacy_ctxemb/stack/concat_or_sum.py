@@ -1,0 +1,69 @@
+"""From the vectors of each member of a Stack to one vector a token."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from ..thinc_model.base_shim import to_array
+from ..thinc_model.build_model import ContextualModel
+from ..thinc_model.split_and_join import join, split_docs
+from .sum_of_members import MemberMixShim
+
+#: Sends the gradients of a stack's vectors back: one array a Doc to one array a Doc and member.
+Split = Callable[[list[Floats2d]], list[list[Floats2d]]]
+
+
+def combine_members(
+    model: ContextualModel,
+    docs: Sequence[Doc],
+    outputs: Sequence[list[Floats2d]],
+    is_train: bool,
+) -> tuple[list[Floats2d], Split]:
+    """The vectors of each Doc from those of each member."""
+    for shim in find_mix(model):
+        return mix(shim, model, docs, outputs, is_train)
+    return concatenate(model, outputs)
+
+
+def concatenate(
+    model: ContextualModel, outputs: Sequence[list[Floats2d]]
+) -> tuple[list[Floats2d], Split]:
+    """Side by side."""
+    ops, xp = model.ops, model.ops.xp
+    ends = xp.cumsum(xp.array([member.get_dim("nO") for member in model.layers]))[:-1].tolist()
+    joined = [xp.concatenate(vectors, axis=1) for vectors in zip(*outputs, strict=True)]
+
+    def split(gradients: list[Floats2d]) -> list[list[Floats2d]]:
+        by_doc = [xp.split(gradient, ends, axis=1) for gradient in gradients]
+        return [list(map(ops.as_contig, parts)) for parts in zip(*by_doc, strict=True)]
+
+    return joined, split
+
+
+def mix(
+    shim: MemberMixShim,
+    model: ContextualModel,
+    docs: Sequence[Doc],
+    outputs: Sequence[list[Floats2d]],
+    is_train: bool,
+) -> tuple[list[Floats2d], Split]:
+    """As a learned sum."""
+    ops = model.ops
+    members = [join(vectors, axis=0, device=shim.device) for vectors in outputs]
+    if not is_train:
+        return split_docs(to_array(shim.predict(members), ops), docs), lambda gradients: []
+    mixed, backprop = shim.begin_update(members)
+
+    def split(gradients: list[Floats2d]) -> list[list[Floats2d]]:
+        found = backprop(join(gradients, axis=0, device=shim.device))
+        return [split_docs(to_array(gradient, ops), docs) for gradient in found]
+
+    return split_docs(to_array(mixed, ops), docs), split
+
+
+def find_mix(model: Model[Any, Any]) -> list[MemberMixShim]:
+    """The weighted sum of a Stack, if it has one."""
+    return [shim for shim in model.shims if isinstance(shim, MemberMixShim)]

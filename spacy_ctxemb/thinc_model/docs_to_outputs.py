@@ -1,0 +1,197 @@
+"""The one way from Docs to what an encoder makes of them, in prediction and in training."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from thinc.api import Model, Ops
+from thinc.types import Floats2d, Floats3d
+from torch import Tensor
+
+from ..embedder.output_types import Embedded, Wanted
+from ..windows.docs_to_pieces import DocPieces, count, encode_docs, list_pieces
+from ..windows.pieces_to_windows import Windows
+from .base_shim import to_array
+from .embedder_shim import EmbedderShim, get_shim
+from .split_and_join import join, split_docs, split_layers
+
+#: Tokens predicted together. Enough to fill batches with windows of similar length.
+GROUP_TOKENS = 16384
+
+#: Characters of a token of usual length, with the space after it.
+CHARACTERS = 6
+
+#: Takes the gradients of vectors and of layers, one array a Doc; None where there is none.
+Backprop = Callable[[list[Floats2d] | None, list[Floats3d] | None], None]
+
+
+@dataclass
+class Outputs:
+    """What an encoder makes of one Doc; None for what was not wanted.
+
+    vectors: (n_tokens, width), mixed and projected. layers: (L, n_tokens, D).
+    boundaries: (L, S, 2, D), of each of the Doc's S sentences.
+    pooled, pieces, attention: as doc_vectors.py has them. All but vectors, and layers in training,
+    are on the CPU.
+    """
+
+    vectors: Floats2d
+    layers: Floats3d | None = None
+    boundaries: NDArray[np.float32] | None = None
+    pooled: dict[str, Any] | None = None
+    pieces: dict[str, Any] | None = None
+    attention: list[dict[str, Any]] | None = None
+
+
+def embed_docs(
+    model: Model[Any, Any], docs: Sequence[Doc], wanted: Wanted, *, is_train: bool
+) -> tuple[list[Outputs], Backprop]:
+    """Run the tokenizer once and the encoder once.
+
+    model: of one encoder. Returns what is wanted of each Doc, and in training a callback for the
+    gradients of vectors and layers.
+    """
+    shim, ops = get_shim(model), model.ops
+    if not is_train:
+        groups = group_docs(shim, docs)
+        return [one for group in groups for one in predict_group(shim, group, wanted, ops)], forget
+    if "dropout_rate" in model.attrs:  # else the config fixes the rate
+        shim.embedder.encoder.set_dropout(model.attrs["dropout_rate"])
+    embedded, backprop_rows = shim.begin_update(cut_docs(shim, docs).windows, wanted)
+
+    def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
+        if docs:
+            backprop_rows(
+                None if d_vectors is None else join(d_vectors, axis=0, device=shim.device),
+                None if d_layers is None else join(d_layers, axis=1, device=shim.device),
+            )
+
+    vectors = split_docs(to_array(embedded.vectors, ops), docs)
+    if embedded.layers is None:
+        return [Outputs(one) for one in vectors], backprop
+    layers = split_layers(cast(Floats3d, to_array(embedded.layers, ops)), docs)
+    return [Outputs(*both) for both in zip(vectors, layers, strict=True)], backprop
+
+
+def forget(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
+    """What prediction does with gradients: nothing."""
+
+
+def to_vectors(
+    outputs: Sequence[Outputs], backprop: Backprop
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
+    """Token vectors alone, and the callback for their gradients, as a Thinc model returns them."""
+
+    def backprop_vectors(d_vectors: list[Floats2d]) -> list[Doc]:
+        backprop(d_vectors, None)
+        return []
+
+    return [one.vectors for one in outputs], backprop_vectors
+
+
+def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
+    """Documents to encode together: Docs of up to GROUP_TOKENS, so that memory is bounded.
+
+    A long token counts as several: it may have as many pieces.
+    """
+    if shim.embedder.wants_whole_calls:
+        yield list(docs)
+        return
+    group: list[Doc] = []
+    n_tokens = 0
+    for doc in docs:
+        n_characters = doc[-1].idx + len(doc[-1]) if len(doc) else 0
+        size = max(len(doc), n_characters // CHARACTERS)
+        if group and n_tokens + size > GROUP_TOKENS:
+            yield group
+            group, n_tokens = [], 0
+        group.append(doc)
+        n_tokens += size
+    if group:
+        yield group
+
+
+class Cut(NamedTuple):
+    """The pieces of documents, and the windows over them."""
+
+    pieces: DocPieces
+    windows: Windows
+
+
+def cut_docs(shim: EmbedderShim, docs: Sequence[Doc], *, keep_empty: bool = False) -> Cut:
+    """Cut documents into windows, and count what goes into them.
+
+    keep_empty: whether sequences without pieces get windows in any case.
+    """
+    windowing = shim.windowing.windowing
+    if keep_empty:
+        windowing = replace(windowing, keep_empty=True)
+    encoded = encode_docs(docs, shim.pieces, split_sentences=shim.windowing.split_sentences)
+    windows = encoded.cut(encoded.pieces.ids, shim.pieces.boundaries, windowing)
+    shim.counts.update(count(docs, encoded, shim.pieces, windows))
+    return Cut(encoded, windows)
+
+
+def predict_group(
+    shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted, ops: Ops
+) -> list[Outputs]:
+    """Outputs of Docs that are encoded together."""
+    if not docs:
+        return []
+    cut = cut_docs(shim, docs, keep_empty=wanted.boundaries or wanted.doc_pooling is not None)
+    n_sequences = [len(starts) for starts in cut.pieces.sequence_starts]
+    embedded = shim.predict(cut.windows, wanted, n_sequences)
+    nothing = [None] * len(docs)
+    fields = (
+        split_docs(to_array(embedded.vectors, ops), docs),
+        split_columns(embedded.layers, [len(doc) for doc in docs]),
+        split_columns(embedded.boundaries, n_sequences),
+        list_pooled(embedded, docs, cut),
+        list_pieces(cut.pieces, shim.pieces) if wanted.pieces else None,
+        list_attention(embedded, cut),
+    )
+    return [Outputs(*parts) for parts in zip(*(field or nothing for field in fields), strict=True)]
+
+
+def split_columns(array: Tensor | None, sizes: list[int]) -> list[Any] | None:
+    """Stretches of the second axis. Copies: a view would keep the whole batch alive."""
+    if array is None:
+        return None
+    return [part.copy() for part in np.split(array.cpu().numpy(), np.cumsum(sizes)[:-1], axis=1)]
+
+
+def list_pooled(embedded: Embedded, docs: Sequence[Doc], cut: Cut) -> list[dict[str, Any]] | None:
+    """The vectors of each Doc and of its sentences."""
+    if embedded.documents is None or embedded.sequences is None:
+        return None
+    documents, sentences = embedded.documents.cpu().numpy(), embedded.sequences.cpu().numpy()
+    starts = cut.pieces.sequence_starts
+    by_doc = np.split(sentences, np.cumsum([len(some) for some in starts])[:-1])
+    return [
+        {
+            "document": documents[i].copy(),
+            "sentences": by_doc[i].copy(),
+            "starts": starts[i],
+            "n_tokens": len(doc),
+        }
+        for i, doc in enumerate(docs)
+    ]
+
+
+def list_attention(embedded: Embedded, cut: Cut) -> list[list[dict[str, Any]]] | None:
+    """The attention weights of each Doc's windows, and the first of its pieces that each reads."""
+    if embedded.attention is None:
+        return None
+    sizes, starts = cut.pieces.pieces.document_lengths, cut.pieces.sequence_starts
+    offsets = np.cumsum(sizes) - sizes  # (n,)
+    sequence_owners = np.repeat(np.arange(len(sizes)), [len(some) for some in starts])
+    owners = sequence_owners[cut.windows.sequences.numpy()]  # (N,)
+    first = cut.windows.spans[:, 0].numpy() - offsets[owners]  # (N,)
+    of_docs: list[list[dict[str, Any]]] = [[] for _ in sizes]
+    found = zip(owners.tolist(), first.tolist(), embedded.attention, strict=True)
+    for owner, start, weights in found:
+        of_docs[owner].append({"start": start, "weights": weights.numpy()})
+    return of_docs

@@ -1,0 +1,73 @@
+"""What a config knows about the source of its encoder. Messages: tests/cli/test_init_config.py."""
+
+from pathlib import Path
+
+import pytest
+import spacy
+
+from spacy_ctxemb.config_writer.encoder_source import Source, find_peak_rate, find_source
+from spacy_ctxemb.factory import DEFAULT_MODEL
+
+from ..pipelines import BILM, TRANSFORMER, initialised
+from ..stacks import stack, stacked
+
+TRANSFORMER_LAYER = {**TRANSFORMER, "mix": {"@architectures": "spacy-ctxemb.Layer.v1"}}
+
+
+def test_a_new_encoder() -> None:
+    source = find_source("bilm")
+    assert source == find_source("transformer") == Source()
+    assert source.is_new and source.has_layers and not source.is_slow
+
+
+def test_the_weights_that_ship() -> None:
+    source = find_source("english")
+    assert (source.pretrained, source.component, source.lang) == ("en_bilm_sm", "ctxemb", "en")
+    assert not source.is_new and source.has_layers
+    settings = DEFAULT_MODEL["encoder"]
+    assert {key: source.encoder[key] for key in settings} == settings
+
+
+def test_a_pipeline(tmp_path: Path) -> None:
+    """Another language, another name, and vectors of another width than the layers."""
+    nlp = spacy.blank("pt")
+    nlp.add_pipe("ctxemb", name="words", config={"model": {**BILM, "width": 10}})
+    nlp.initialize()
+    nlp.to_disk(tmp_path / "own pipeline")
+    path = str(tmp_path / "own pipeline")
+    expected = Source("words", "pt", path, width=10, layer_width=16, peak_rate=5e-4)
+    assert find_source(path) == expected
+    assert not expected.is_new and expected.has_layers
+
+
+def test_several_encoders_have_no_common_layers(tmp_path: Path) -> None:
+    stacked(stack()).to_disk(tmp_path / "stack")
+    source = find_source(str(tmp_path / "stack"))
+    assert (source.width, source.layer_width, source.has_layers) == (38, None, False)
+    assert source.vectors == str(tmp_path / "stack")
+
+
+def test_what_a_cache_cannot_hold(tmp_path: Path) -> None:
+    initialised(TRANSFORMER_LAYER, doc_pooling="mean").to_disk(tmp_path / "sentences")
+    assert "doc_pooling" in (find_source(str(tmp_path / "sentences")).cache_obstacle or "")
+
+
+def test_rates_depend_on_the_encoder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(encoder: str) -> tuple[float | None, bool]:
+        source = find_source(str(folder / encoder) if "pipeline" in encoder else encoder)
+        return source.peak_rate, source.is_slow
+
+    assert find("english") == find("bilm pipeline") == (5e-4, False)
+    assert find("transformer pipeline") == (1e-4, False)
+    monkeypatch.setattr("spacy_ctxemb.config_writer.encoder_source.LARGE", 100)
+    assert find("transformer pipeline") == (5e-5, True)
+    assert find("bilm pipeline") == (5e-4, False)
+
+
+def test_an_encoder_with_a_rate_of_its_own(tmp_path: Path) -> None:
+    """What it learns at is the same, and the heads learn faster."""
+    initialised({**TRANSFORMER, "learn_rate_factor": 0.2}).to_disk(tmp_path / "pipeline")
+    assert find_source(str(tmp_path / "pipeline")).peak_rate == pytest.approx(5e-4)
+    rate = find_peak_rate(10**8, has_attention=True, learn_rate_factor=0.01)
+    assert rate == 1e-3 and not Source(peak_rate=rate).is_slow
+    assert Source(peak_rate=find_peak_rate(10**8, has_attention=True)).is_slow

@@ -1,0 +1,276 @@
+"""Every choice makes a config that is complete and valid, and that trains."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+import srsly
+import torch
+from spacy.cli.debug_config import debug_config
+from spacy.cli.init_config import fill_config
+from spacy.cli.train import train
+from spacy.util import load_config, load_model_from_config
+from thinc.api import Config, fix_random_seed
+
+from spacy_ctxemb.config_writer.choices import TASKS, Optimize
+from spacy_ctxemb.config_writer.encoder_source import NEW_ENCODERS
+from spacy_ctxemb.doctor.build_components import read_plan
+from spacy_ctxemb.doctor.check_learning_rate import check_learning_rate
+from spacy_ctxemb.pretrained import load_weights
+from spacy_ctxemb.thinc_model.embedder_shim import get_shim
+
+from ..pipelines import BILM, NER_DATA, examples
+from ..stacks import MEMBERS, stack, stacked
+from .conftest import ALL, Build
+
+ENCODERS = ("english", "bilm", "transformer", "bilm pipeline", "transformer pipeline")
+
+
+def overrides(folder: Path) -> dict[str, str]:
+    return {f"paths.{part}": str(folder / f"{part}.spacy") for part in ("train", "dev")}
+
+
+def check_valid(config: Config, folder: Path, tmp_path: Path, output: Any) -> None:
+    """As spaCy itself fills and checks configs."""
+    config.to_disk(tmp_path / "config.cfg")
+    debug_config(tmp_path / "config.cfg", overrides=overrides(folder))
+    assert "Config is valid" in output.readouterr().out
+    fill_config(tmp_path / "again.cfg", tmp_path / "config.cfg", silent=True)
+    assert (tmp_path / "again.cfg").read_text() == (tmp_path / "config.cfg").read_text()
+
+
+WAYS = [*product(ENCODERS, [False, True], Optimize)]
+
+
+@pytest.mark.parametrize("encoder, freeze, optimize", WAYS)
+def test_what_is_chosen(encoder: str, freeze: bool, optimize: Optimize, build: Build) -> None:
+    """Building a config fills it, builds the pipeline, and checks every setting."""
+    config = build(encoder, freeze=freeze, optimize=optimize).interpolate()
+    components, training = config["components"], config["training"]
+    assert config["nlp"]["pipeline"] == ["ctxemb", *ALL]
+    mixes = optimize is Optimize.accuracy
+    has_cnn = mixes and freeze
+    for task in ALL:
+        assert components[task]["factory"] == task
+        listener = components[task]["model"]["tok2vec"]
+        if has_cnn:
+            assert listener["@architectures"] == "spacy-ctxemb.Stack.v1"
+            members = listener["members"]
+            assert members["cnn"]["@architectures"] == "spacy.HashEmbedCNN.v2"
+            listener = members["context"]
+        assert ("LayerMixListener" in listener["@architectures"]) == mixes
+        assert listener["upstream"] == "ctxemb"
+        sourced = "pipeline" in encoder
+        width = 16 if sourced else components["ctxemb"]["model"]["encoder"]["width"]
+        assert listener["width"] == width
+    frozen = ["ctxemb"] if freeze else []
+    assert training["frozen_components"] == training["annotating_components"] == frozen
+    rate = training["optimizer"]["learn_rate"]
+    if freeze:
+        assert rate == (0.001 if has_cnn else 0.005)
+    else:
+        assert rate["total_steps"] == training["max_steps"] == 20 * rate["warmup_steps"]
+
+
+def test_english_begins_with_the_weights_that_ship(build: Build) -> None:
+    """However it is trained: the component is the same."""
+    ways = product([False, True], Optimize)
+    configs = [build("english", freeze=freeze, optimize=optimize) for freeze, optimize in ways]
+    assert all(c["components"]["ctxemb"] == configs[0]["components"]["ctxemb"] for c in configs)
+    nlp = load_model_from_config(configs[0])
+    with nlp.select_pipes(enable="ctxemb"):
+        nlp.initialize(lambda: examples(nlp, NER_DATA))
+        nlp("Ada Lovelace lives in Oslo.")  # weights are read when they are needed
+    found = get_shim(nlp.get_pipe("ctxemb").model).embedder.encoder.state_dict()
+    expected = load_weights("en_bilm_sm")
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder, freeze, optimize", WAYS)
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_alone(
+    task: str,
+    encoder: str,
+    freeze: bool,
+    optimize: Optimize,
+    folder: Path,
+    build: Build,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = build(encoder, tasks=(task,), freeze=freeze, optimize=optimize)
+    check_valid(config, folder, tmp_path, capsys)
+
+
+def write_weights(config: Config, folder: Path) -> str:
+    """What pretraining might have made of the encoder of a config."""
+    section = config.interpolate()["components"]["ctxemb"]
+    nlp = spacy.blank("en")
+    component = nlp.add_pipe("ctxemb", config={"model": section["model"]})
+    shim = get_shim(component.model)  # type: ignore[attr-defined] # a PipeCallable
+    fix_random_seed(0)
+    shim.materialise()
+    if shim.pieces.is_learned:
+        shim.pieces.train([["Ada Lovelace lives in Oslo."]])  # type: ignore[attr-defined] # WordPieces
+    path = folder / "weights.bin"
+    path.write_bytes(component.model.to_bytes())  # type: ignore[attr-defined] # a PipeCallable
+    return str(path)
+
+
+#: Every task, encoder, and way to train one, and pairs of the latter.
+COVERING = [
+    (("ner",), "bilm", False, "efficiency"),
+    (("ner", "textcat"), "english", True, "efficiency"),
+    (("tagger",), "english", False, "accuracy"),
+    (("textcat", "tagger"), "bilm", True, "accuracy"),
+    (("spancat", "senter"), "transformer", False, "accuracy"),
+    (("textcat_multilabel",), "transformer", True, "efficiency"),
+    (("parser", "morphologizer"), "bilm pipeline", False, "accuracy"),
+    (("ner", "textcat"), "bilm pipeline", True, "efficiency"),
+    (("spancat", "parser"), "transformer pipeline", False, "efficiency"),
+    (ALL, "transformer pipeline", True, "accuracy"),
+]
+
+
+@pytest.mark.parametrize("tasks, encoder, freeze, optimize", COVERING, ids=str)
+def test_two_steps_of_training(
+    tasks: tuple[str, ...],
+    encoder: str,
+    freeze: bool,
+    optimize: str,
+    folder: Path,
+    build: Build,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = build(encoder, tasks=tasks, freeze=freeze, optimize=optimize, cache=freeze)
+    settings: dict[str, Any] = {
+        **overrides(folder),
+        "paths.log": str(tmp_path / "log.jsonl"),
+        "training.max_steps": 2,
+        "training.eval_frequency": 2,
+    }
+    if freeze and encoder in NEW_ENCODERS:
+        settings["paths.init_tok2vec"] = write_weights(config, tmp_path)
+    check_valid(config, folder, tmp_path, capsys)
+    train(tmp_path / "config.cfg", tmp_path / "out", overrides=settings)
+    assert [row["step"] for row in srsly.read_jsonl(tmp_path / "log.jsonl")] == [0, 2]
+    nlp = spacy.load(tmp_path / "out" / "model-last")
+    assert nlp.pipe_names == ["ctxemb", *tasks]
+    doc = nlp("Ada Lovelace lives in Oslo.")
+    assert all(doc.cats.values()) == any("textcat" in task for task in tasks) or not doc.cats
+
+
+def test_a_frozen_encoder_has_a_cache_for_training_alone(draft: Build) -> None:
+    def read(**changes: Any) -> Any:
+        return draft("bilm pipeline", **changes).get("initialize", {}).get("before_init")
+
+    assert read(freeze=True)["@callbacks"] == "spacy-ctxemb.UseCache.v1"
+    assert read(freeze=True, optimize="accuracy") is None
+    assert read(freeze=True, optimize="accuracy", cache=True)["component"] == "ctxemb"
+    assert read(freeze=True, cache=False) is read() is None
+
+
+def test_a_network_beside_the_encoder_is_a_choice(draft: Build) -> None:
+    def read(**changes: Any) -> Any:
+        model = draft("bilm pipeline", freeze=True, **changes)["components"]["ner"]["model"]
+        return model["tok2vec"]["@architectures"]
+
+    assert read(cnn=True) == "spacy-ctxemb.Stack.v1"
+    assert read() == "spacy.Tok2VecListener.v1"
+    assert read(optimize="accuracy", cnn=False) == "spacy-ctxemb.LayerMixListener.v1"
+
+
+def test_the_settings_of_a_pipeline_are_kept(tmp_path: Path, draft: Build, build: Build) -> None:
+    """Another language, another name, and vectors of another width than the layers."""
+    nlp = spacy.blank("pt")
+    nlp.add_pipe("ctxemb", name="words", config={"model": {**BILM, "width": 10}})
+    nlp.initialize()
+    path = str(tmp_path / "own pipeline")
+    nlp.to_disk(path)
+    config = build(path, tasks=("ner",), freeze=True)
+    assert config["nlp"]["lang"] == "pt" and config["nlp"]["pipeline"] == ["words", "ner"]
+    assert config["components"]["words"] == {"source": path}
+    assert config["training"]["frozen_components"] == ["words"]
+    assert config["components"]["ner"]["model"]["tok2vec"]["width"] == 10
+    mixed = draft(path, listener_mix=True, lang="pt")["components"]["ner"]["model"]["tok2vec"]
+    assert (mixed["width"], mixed["upstream"]) == (16, "words")
+
+
+def test_a_gpu_and_vectors(build: Build) -> None:
+    config = build("bilm", tasks=("ner",), gpu=True, vectors="en_vectors")
+    assert config["system"]["gpu_allocator"] == "pytorch"
+    assert config["training"]["batcher"]["size"] == 500
+    assert config.interpolate()["initialize"]["vectors"] == "en_vectors"
+
+
+def test_rates_of_encoders_that_learn(draft: Build) -> None:
+    def find_peak(encoder: str, optimize: str = "efficiency") -> Any:
+        config = draft(encoder, optimize=optimize)
+        return config["training"]["optimizer"]["learn_rate"]["initial_rate"]
+
+    assert find_peak("bilm") == find_peak("transformer") == 1e-3
+    assert find_peak("bilm", "accuracy") == find_peak("transformer", "accuracy") == 5e-4
+    assert find_peak("english") == find_peak("bilm pipeline") == 5e-4
+    assert find_peak("transformer pipeline") == 1e-4
+
+
+def test_doctor_agrees_with_the_rates(build: Build) -> None:
+    for encoder in ("english", "bilm pipeline", "transformer pipeline"):
+        plan = read_plan(build(encoder))
+        found = list(check_learning_rate(plan, plan.training["max_steps"]))
+        assert {one.level.value for one in found} == {"ok"}, found
+
+
+def test_long_documents_are_read_whole(build: Build) -> None:
+    """A max_length would leave them out, or split them and lose their categories."""
+    readers = build("bilm").interpolate()["corpora"]
+    assert readers["train"]["max_length"] == readers["dev"]["max_length"] == 0
+
+
+def test_static_vectors_of_a_pipeline(folder: Path, tmp_path: Path, build: Build) -> None:
+    """Without them a Stack with StaticVectors could not be trained (E134)."""
+    members = {"elmo": MEMBERS["elmo"], "static": MEMBERS["static"]}
+    path = str(tmp_path / "stack pipeline")
+    stacked(stack(members)).to_disk(path)
+    config = build(path, tasks=("ner",), freeze=True)
+    assert config.interpolate()["initialize"]["vectors"] == path
+    config.to_disk(tmp_path / "config.cfg")
+    settings = {**overrides(folder), "training.max_steps": 2, "training.eval_frequency": 2}
+    train(tmp_path / "config.cfg", tmp_path / "out", overrides=settings)
+    assert spacy.load(tmp_path / "out" / "model-last").pipe_names == ["ctxemb", "ner"]
+
+
+def test_vectors_of_the_user_come_first(tmp_path: Path, draft: Build) -> None:
+    path = str(tmp_path / "stack pipeline")
+    stacked(stack()).to_disk(path)
+    assert draft(path)["paths"]["vectors"] == path
+    assert draft(path, vectors="en_vectors")["paths"]["vectors"] == "en_vectors"
+    assert draft("bilm pipeline")["paths"]["vectors"] is None
+
+
+def test_several_encoders_have_no_mix_of_layers(tmp_path: Path, draft: Build) -> None:
+    path = str(tmp_path / "stack pipeline")
+    stacked(stack()).to_disk(path)
+    config = draft(path, optimize="accuracy", freeze=True, cnn=False)
+    expected = {"@architectures": "spacy.Tok2VecListener.v1", "width": 38, "upstream": "ctxemb"}
+    assert config["components"]["ner"]["model"]["tok2vec"] == expected
+    with pytest.raises(ValueError, match=r"\[E194\] 'ctxemb' of .* has several encoders"):
+        draft(path, listener_mix=True)
+
+
+@pytest.mark.parametrize("encoder, other", [("bilm", "bilm"), ("transformer", "mlm")])
+def test_the_small_encoders_are_those_of_the_configs(
+    encoder: str, other: str, build: Build
+) -> None:
+    """So that what is pretrained with these configs fits."""
+    configs = Path(__file__).parents[2] / "configs"
+    found = build(encoder).interpolate()["components"]["ctxemb"]
+    expected = load_config(configs / f"pretrain_{other}.cfg").interpolate()["components"]["ctxemb"]
+    for part in ("encoder", "pieces", "mix"):
+        settings = expected["model"][part]
+        assert {key: found["model"][part][key] for key in settings} == settings
