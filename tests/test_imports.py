@@ -20,29 +20,38 @@ OWN = "."  # before the name of a module of this package
 #: here as one more: each may import those of its line, besides the standard library and errors.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "files": set(),
-    "pieces": {"numpy", "tokenizers", ".files"},
+    "atomic_files": set(),
+    "pieces": {"numpy", "tokenizers", ".atomic_files"},
     "encoders": {"torch", "transformers", "typing_extensions", ".pieces"},
     "windows": {"numpy", "spacy", "torch", ".pieces"},
     "embedder": {"torch", ".encoders", ".windows"},
     "objectives": {"numpy", "torch", ".encoders"},
     "checkpoints": {
         *("h5py", "safetensors", "tokenizers", "torch", "transformers"),
-        *(".encoders", ".files", ".objectives", ".pieces"),
+        *(".encoders", ".atomic_files", ".objectives", ".pieces"),
     },
     "schedules": set(),
     "finetuning": {".encoders", ".schedules"},
     "thinc_model": {
         *("numpy", "safetensors", "spacy", "srsly", "thinc", "torch", "typing_extensions"),
-        *(".embedder", ".encoders", ".files", ".finetuning", ".objectives"),
+        *(".embedder", ".encoders", ".atomic_files", ".finetuning", ".objectives"),
         *(".pieces", ".pretrained", ".schedules", ".windows"),
     },
     "cache": {
         *("numpy", "spacy", "thinc", "torch"),
-        *(".", ".embedder", ".encoders", ".files", ".thinc_model", ".windows"),
+        *(".", ".embedder", ".encoders", ".atomic_files", ".thinc_model", ".windows"),
     },
     "stack": {
-        *("spacy", "thinc", "torch", ".cache", ".checkpoints", ".embedder", ".files", ".pieces"),
+        *(
+            "spacy",
+            "thinc",
+            "torch",
+            ".cache",
+            ".checkpoints",
+            ".embedder",
+            ".atomic_files",
+            ".pieces",
+        ),
         *(".pretrained", ".thinc_model"),
     },
     "doc_vectors": {"numpy", "spacy"},
@@ -53,21 +62,29 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("spacy", "thinc", ".cache", ".checkpoints", ".doc_vectors", ".embedder", ".listeners"),
         *(".pieces", ".pretrained", ".stack", ".thinc_model"),
     },
-    "callbacks": {"spacy", "thinc", ".cache", ".component", ".pieces", ".thinc_model"},
+    "initialize_callbacks": {"spacy", "thinc", ".cache", ".component", ".pieces", ".thinc_model"},
     "factory": {"spacy", ".component"},
     "pretrained": {
         *("safetensors", "spacy", "torch", "typer"),
-        *(".component", ".encoders", ".files", ".thinc_model"),
+        *(".component", ".encoders", ".atomic_files", ".thinc_model"),
     },
     "pretraining": {
         *("numpy", "pyarrow", "safetensors", "spacy", "thinc", "torch", "tqdm", "wandb"),
-        *(".component", ".encoders", ".files", ".objectives", ".pieces", ".pretrained", ".report"),
+        *(
+            ".component",
+            ".encoders",
+            ".atomic_files",
+            ".objectives",
+            ".pieces",
+            ".pretrained",
+            ".report",
+        ),
         *(".schedules", ".stack", ".thinc_model", ".windows"),
     },
     "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", "wasabi"},
     "comparison": {
         *("numpy", "spacy", "srsly", "thinc"),
-        *(".files", ".pretrained", ".report"),
+        *(".atomic_files", ".pretrained", ".report"),
     },
     "config_writer": {
         *("jinja2", "spacy", "thinc", ".cache", ".component", ".pretrained", ".thinc_model"),
@@ -80,7 +97,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
         *(".checkpoints", ".comparison", ".component", ".config_writer", ".doctor", ".encoders"),
-        *(".files", ".objectives", ".pieces", ".pretraining", ".report", ".stack", ".thinc_model"),
+        *(
+            ".atomic_files",
+            ".objectives",
+            ".pieces",
+            ".pretraining",
+            ".report",
+            ".stack",
+            ".thinc_model",
+        ),
         ".windows",
     },
     "__init__": {".doc_vectors"},
@@ -90,8 +115,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
     "__init__": set(),
     "factory": {"spacy.language"},
-    "pieces": {"numpy", ".files"},
-    "checkpoints": {"torch", ".encoders", ".files", ".objectives", ".pieces"},
+    "pieces": {"numpy", ".atomic_files"},
+    "checkpoints": {"torch", ".encoders", ".atomic_files", ".objectives", ".pieces"},
     "encoders": {"torch", "typing_extensions", ".pieces"},
     "report": set(),
     "cli": {"spacy.cli._util", "typer", ".config_writer", ".report"},
@@ -184,9 +209,9 @@ def test_imports_are_found() -> None:
     assert Import("spacy.language", True) in found
     assert Import(".component", False) in found
     assert Import(".component", True) not in found
-    assert Import(".doc_vectors", True) in find_imports("component.contextual_embedder")
+    assert Import(".doc_vectors", True) in find_imports("component.pipe")
     assert Import(".encoders.char_cnn", True) in find_imports("encoders.bilm")
-    assert Import(".encoders.encoder", True) in find_imports("encoders.__init__")
+    assert Import(".encoders.base", True) in find_imports("encoders.__init__")
     assert Import(".encoders", True) in find_imports("objectives.bilm_loss")
     assert Import("tokenizers", False) in find_imports("pieces.subwords")
 

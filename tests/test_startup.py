@@ -55,7 +55,11 @@ def test_own_modules(started):
     factory = {"spacy_ctxemb", "spacy_ctxemb.factory"}
     commands = {path.stem for path in COMMANDS.glob("*.py")} - {"__init__"}
     files = {f"spacy_ctxemb.cli.{command}" for command in commands}
-    options = {"errors", "quickstart", "quickstart.choices"}  # what init-config may be asked for
+    options = {
+        "errors",
+        "config_writer",
+        "config_writer.choices",
+    }  # what init-config may be asked for
     files |= {f"spacy_ctxemb.{module}" for module in options}
     expected = {"pipeline": factory, "commands": {"spacy_ctxemb", "spacy_ctxemb.cli", *files}}
     assert own(before) == set()

@@ -251,7 +251,8 @@ class ContextualEmbedder(Tok2Vec):
 
         get_examples: the training data; without a loader a vocabulary is learned from its texts.
         encoder_loader: reads the encoder's weights, see
-            checkpoints/registered_loaders.py; None for random ones. Mix and projection get initial values.
+            checkpoints/registered_loaders.py; None for random ones. Mix and projection get
+            initial values.
         pieces_loader: reads or learns a vocabulary, see pieces/registered_loaders.py.
         member_loaders: the same two for members of a Stack, by their names.
         """
