@@ -12,9 +12,9 @@ from spacy.cli.train import train
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.util import load_config
-from thinc.api import Config
+from thinc.api import Config, fix_random_seed
 
-from ..pipelines import TEXTCAT_DATA, initialised, listener, textcat_config
+from ..pipelines import BILM, NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from .command import run, run_well
 
 #: Three sentences each, so that a reader may split them.
@@ -28,7 +28,7 @@ def read_counts(output: str) -> list[int]:
 
 
 def write_docs(path: Path, texts: list[str]) -> Path:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     docs = DocBin()
     for i, text in enumerate(texts):
         doc = nlp.make_doc(text)
@@ -44,18 +44,27 @@ def cache_settings(folder: Path) -> dict[str, Any]:
     return {"@misc": "spacy-ctxemb.FeatureCache.v1", "path": str(folder / "cache")}
 
 
+def build(**settings: Any) -> Language:
+    """A pipeline with weights, of the language whose tokenizer is built fastest."""
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("ctxemb", config={"model": BILM, **settings})
+    fix_random_seed(0)
+    nlp.initialize(lambda: examples(nlp, NER_DATA))
+    return nlp
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pipeline without a cache."""
     path: Path = tmp_path_factory.mktemp("pipelines") / "plain"
-    initialised().to_disk(path)
+    build().to_disk(path)
     return path
 
 
 @pytest.fixture
 def cached(tmp_path: Path) -> Path:
     """The same pipeline with a cache, for the texts in `folder`."""
-    initialised(cache=cache_settings(tmp_path)).to_disk(tmp_path / "cached")
+    build(cache=cache_settings(tmp_path)).to_disk(tmp_path / "cached")
     return tmp_path / "cached"
 
 
@@ -74,7 +83,7 @@ def write_config(folder: Path, **settings: Any) -> Config:
     reader = {"@readers": "spacy.Corpus.v1"}
     batcher = {"@batchers": "spacy.batch_by_words.v1", "size": 60, "tolerance": 0.2}
     config = {
-        "nlp": {"lang": "en", "pipeline": ["ctxemb", "textcat"]},
+        "nlp": {"lang": "xx", "pipeline": ["ctxemb", "textcat"]},
         "components": {
             "ctxemb": {"source": str(folder / "plain")},
             "textcat": {
@@ -186,7 +195,7 @@ def test_a_pipeline(cached: Path, folder: Path) -> None:
 
 
 def test_components_before_the_encoder_run(folder: Path) -> None:
-    nlp = initialised(cache=cache_settings(folder))
+    nlp = build(cache=cache_settings(folder))
     nlp.add_pipe("sentencizer", before="ctxemb")
     nlp.add_pipe("note", before="ctxemb")
     nlp.to_disk(folder / "sentences")
@@ -221,7 +230,7 @@ def test_only_what_annotates_runs_in_training(
 
 
 def test_too_small_a_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nlp = initialised(cache={**cache_settings(folder), "max_megabytes": 1})
+    nlp = build(cache={**cache_settings(folder), "max_megabytes": 1})
     nlp.to_disk(folder / "small")
     monkeypatch.setattr("spacy_ctxemb.cache.feature_cache.MEGABYTE", 2000)
     hits, misses, full = read_counts(run_well("cache", folder / "small", folder / "train.spacy"))
@@ -237,7 +246,7 @@ def test_a_pipeline_without_texts(cached: Path) -> None:
 @pytest.mark.parametrize("path, found", [("plain", "null"), ("memory", "in memory")])
 def test_a_cache_that_would_be_lost(path: str, found: str, folder: Path) -> None:
     if path == "memory":
-        initialised(cache={**cache_settings(folder), "path": None}).to_disk(folder / path)
+        build(cache={**cache_settings(folder), "path": None}).to_disk(folder / path)
     code, output = run("cache", folder / path, folder / "train.spacy")
     assert code == 1
     assert f"[E165] The cache of 'ctxemb' is {found}, so that nothing would outlast" in output
