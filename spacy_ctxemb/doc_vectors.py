@@ -49,7 +49,7 @@ def token_pieces(token: Token) -> list[str] | None:
         return None
     starts, lengths = of_doc["starts"], of_doc["lengths"]
     if len(starts) != len(token.doc):
-        raise ValueError(Errors.E144.format(found=len(starts), n_tokens=len(token.doc)))
+        raise ValueError(Errors.E064.format(found=len(starts), n_tokens=len(token.doc)))
     start = int(starts[token.i])
     return list(of_doc["pieces"][start : start + int(lengths[token.i])])
 
@@ -139,12 +139,12 @@ def elmo_outputs(doc: Doc) -> dict[str, Vector]:
     """
     layers = doc._.get(LAYERS)
     if layers is None:
-        raise ValueError(Errors.E082.format(n_tokens=len(doc)))
+        raise ValueError(Errors.E062.format(n_tokens=len(doc)))
     check_tensor(doc)
     context_free, *lstm_outputs = layers
     half = context_free.shape[1] // 2
     if not np.array_equal(context_free[:, :half], context_free[:, half:]):
-        raise ValueError(Errors.E083)
+        raise ValueError(Errors.E063)
     return {
         "word_emb": context_free[:, :half],
         **{f"lstm_outputs{i}": output for i, output in enumerate(lstm_outputs, start=1)},
@@ -156,7 +156,7 @@ def elmo_outputs(doc: Doc) -> dict[str, Vector]:
 def check_tensor(doc: Doc) -> None:
     """Refuse a Doc that has lost its vectors."""
     if doc.tensor.ndim != 2 or len(doc.tensor) != len(doc):
-        raise ValueError(Errors.E027.format(n_tokens=len(doc), shape=doc.tensor.shape))
+        raise ValueError(Errors.E060.format(n_tokens=len(doc), shape=doc.tensor.shape))
 
 
 def token_vector(token: Token) -> Vector:
@@ -210,7 +210,7 @@ def similarity(tokens: Doc | Span | Token, other: Any) -> float:
     """
     a, b = to_cpu(tokens.vector), to_cpu(other.vector)
     if a.shape != b.shape:
-        raise ValueError(Errors.E028.format(width=a.shape[-1], other=b.shape[-1]))
+        raise ValueError(Errors.E061.format(width=a.shape[-1], other=b.shape[-1]))
     norms = (float(a @ a) * float(b @ b)) ** 0.5
     return float(a @ b) / norms if norms else 0.0
 

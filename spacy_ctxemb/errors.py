@@ -12,68 +12,237 @@ class _Coded(type):
 
 
 class Errors(metaclass=_Coded):
-    # configuration of encoders
-    E001 = "Unknown activation '{name}'. Use one of {options}."
-    E002 = (
-        "A biLM's width holds both directions: width {width} must be even, and hidden_width "
-        "{hidden_width} at least 1. Change one of them in the encoder's config."
+    # the component
+    E001 = "Unknown value keep = '{keep}' for '{name}'. Use one of {options}."
+    E002 = "{setting} of '{name}' is {value!r}, but must be true or false."
+    E003 = "There is no doc_pooling '{name}'. Use one of {options}, or null."
+    E004 = (
+        "normalize of '{name}' is for the vectors that doc_pooling makes. Set doc_pooling to one "
+        "of {options}, or normalize = false."
     )
-    E003 = (
-        "A character filter of width {size} does not fit into max_characters of "
-        "{max_characters}. Shorten the filter, or raise max_characters."
-    )
-    E004 = "width {width} does not divide into {n_heads} attention heads. Change width or n_heads."
     E005 = (
-        "A window of {length} pieces exceeds the encoder's max_length of {max_length}. "
-        "Pass shorter windows, or raise max_length and pretrain again."
+        "doc_pooling = '{doc_pooling}' of '{name}' needs boundary pieces mixed as others are, but "
+        'TokenMix and layer_norm = "document" leave them out. Use Layer, LastLayers or a '
+        'ScalarMix with layer_norm null or "batch" in [components.{name}.model.mix].'
+    )
+    E006 = (
+        "keep_attention of '{name}' needs an encoder with attention, and {encoder} has none. Use "
+        "a Transformer, imported without --wrap, or set keep_attention = false."
+    )
+    E007 = (
+        "The cache of '{name}' is {found}. Make it [components.{name}.cache] with "
+        '@misc = "spacy-ctxemb.FeatureCache.v1", or null.'
+    )
+    E008 = (
+        "The encoder has no weights yet: those of the package are for the default model alone. "
+        "Call nlp.initialize(), or load a trained pipeline with spacy.load. A frozen one is not "
+        "initialised: give it [initialize] init_tok2vec, and [pretraining] component and layer "
+        "to say which model these weights are for; or take the component from a pipeline that "
+        "has weights, with `source` instead of `factory`."
+    )
+    E009 = (
+        "There are no training examples to initialise '{name}' with. Check the path of "
+        "corpora.train and that its file holds documents."
+    )
+    E010 = (
+        "The model of '{name}' is {model}, which has other layers than an encoder. Use "
+        "ContextualTok2Vec.v1 or Stack.v1, and put further layers into the components that listen."
+    )
+    E011 = "There are no weights '{name}' in the package, but {names}. Change `pretrained`."
+    E012 = (
+        "The weights '{name}' are not for the encoder of '{component}'. Set pretrained = null, or "
+        "take the encoder they are for: {model}"
     )
 
-    E090 = "There is no activation '{name}'. Use one of {options} in the encoder's config."
-    E091 = (
-        "n_groups is {n_groups}, but must be from 1 to the number of blocks, {n_blocks}. Change it "
-        "in the encoder's config, or leave it out."
+    # who listens to whom
+    E020 = (
+        "The listener of '{component}' has width {found}, '{name}' makes vectors of width "
+        "{width}. Set its width to {width}."
     )
-    E081 = (
-        "{encoder} has no precision '{precision}'. Use one of {options} in the config of "
-        "ContextualTok2Vec."
+    E021 = (
+        "'{component}' listens to '{upstream}', but a Doc of {n_tokens} tokens came without "
+        "vectors: '{upstream}' is missing, disabled or comes later. Enable it, or put it "
+        "before '{component}'. In training, add it to training.annotating_components as well."
     )
-    E066 = (
-        "{setting} is false, but {name} is {found} and a direction's width {width}. Make them "
-        "equal, or leave {setting} out."
+    E022 = (
+        "'{other}' and '{name}' both write doc.tensor, and '{reader}' would read the wrong "
+        "one. Remove one of the two, move '{name}' behind '{reader}', or give '{reader}' its "
+        "own copy with nlp.replace_listeners."
     )
-
-    E084 = (
-        "{name} of the biLM is {value}, but must be at least {least}. Change it in the encoder's "
-        "config."
+    E023 = (
+        "A width of {found} was found in doc.tensor where '{component}' expects {width}: "
+        "another component wrote it. Remove that component, or move it behind '{component}'."
     )
-
-    # pieces
-    E006 = "max_characters of {max_characters} leaves no room for a word. Use 3 or more."
-    E080 = (
-        "The token '{word}' of tokens_to_add has the character id {id}. Choose one from 0 to 255; "
-        "1 to 31 hardly occur in text."
+    E024 = (
+        "'{component}' listens to '{upstream}' but comes before it. Put '{upstream}' first: "
+        "nlp.add_pipe('ctxemb', name='{upstream}', first=True)."
     )
-    E085 = (
-        "The token '{word}' of tokens_to_add has a `$`, which spaCy's configs do not keep as it "
-        "is. Choose another word."
+    E025 = (
+        "'{component}' is trained on the vectors of '{upstream}', but a Doc of {n_tokens} tokens "
+        "has none: '{upstream}' is frozen and does not annotate. Add it to "
+        "training.annotating_components. (nlp.rehearse does not work with shared encoders.)"
     )
-    E086 = (
+    E026 = (
+        "'{other}' comes after '{name}' and writes doc.tensor too, so the contextual vectors "
+        "would be lost. Remove one of them (nlp.remove_pipe), or put '{name}' behind '{other}' "
+        "and the components that listen to it."
+    )
+    E027 = "grad_factor of a listener is {factor}, but must be 0 or above. 1.0 changes nothing."
+    E028 = (
+        "'{component}' mixes the layers of '{upstream}', but a Doc of {n_tokens} tokens came "
+        "without them: '{upstream}' is missing, disabled or comes later, or the layers were "
+        "dropped when they had been read once. Run the whole pipeline on the text, or set "
+        'components.{upstream}.keep to "layers". In training, add it to '
+        "training.annotating_components as well."
+    )
+    E029 = (
+        "The mix of '{component}' has learned weights for {found} layers, the encoder of '{name}' "
+        "has {n_layers}. Put '{component}' on top of the encoder it was trained with, or give it "
+        "its own copy with nlp.replace_listeners."
+    )
+    E030 = (
+        "Layers of shape {found} were found in doc._.ctxemb where '{component}' expects "
+        "{expected} (layers, tokens, width): the Doc was retokenised, or another component wrote "
+        "them. Run '{upstream}' on this Doc again."
+    )
+    E031 = (
+        "A LayerMixListener for '{upstream}' has no encoder to take layers from: no component "
+        "'ctxemb' comes before it, or it was excluded. Put one there (spaCy's own tok2vec has no "
+        "layers), or give the listener's component its own copy with nlp.replace_listeners."
+    )
+    E032 = (
+        "The LayerMixListener of '{component}' has width {found}, the layers of '{name}' have "
+        "width {width}. Set its width to {width}, the encoder's."
+    )
+    E033 = (
         "The listeners of one Stack can be replaced where all are of one kind, with one "
         "layer_norm; these are {kinds}. Train the pipeline without replace_listeners."
     )
-    E087 = (
-        "Training changes '{name}', so that its cache would hold vectors that are never read "
-        "again. Add it to training.frozen_components and training.annotating_components."
+
+    # several encoders at once
+    E040 = "There is no way '{combine}' to combine the members of a Stack. Use one of {options}."
+    E041 = (
+        "A Stack has members of the names {names}. Give it one at least, [... .members.NAME], and "
+        "names of letters, digits, _ and - alone."
     )
-    E088 = (
-        "No word of the text occurs {min_count} times, so there is none to predict. Lower "
-        "min_count in [pretrain.objective], or pretrain on more text."
+    E042 = (
+        "The member '{name}' of a Stack is {found}. Give it a ContextualTok2Vec.v1, a "
+        "StaticVectors.v1, or another model of known width that makes one matrix of each Doc."
     )
-    E089 = (
-        "--cnn puts a network of the task beside a frozen encoder. Add --freeze, or leave it "
-        "out: an encoder that is trained learns the task itself."
+    E043 = (
+        "width of a Stack is {width} with combine = '{combine}' of vectors of widths {widths}. "
+        "concat makes {total} columns of them and takes no width; mix takes one above 0, which may "
+        "be left out where all members have the same."
     )
-    E007 = (
+    E044 = (
+        "{what} needs a single encoder, but the model of '{name}' is a Stack of {members}. {advice}"
+    )
+    E045 = (
+        "Loaders of '{name}' are given for {found}, its model has {expected}. For a Stack put "
+        "encoder_loader and pieces_loader into [initialize.components.{name}.member_loaders.NAME] "
+        "of each member; for a single encoder into [initialize.components.{name}]."
+    )
+    E046 = (
+        "A Stack of {members} is not what `spacy pretrain` trains and writes, nor can weights of "
+        "another model be loaded into it. Set [pretraining] layer to one member, so that "
+        "pretraining and init_tok2vec are for that one."
+    )
+    E047 = (
+        "StaticVectors has no vectors to read: the vocabulary of this pipeline has none. Set "
+        "[initialize] vectors to a pipeline that has some, or load one into nlp.vocab.vectors."
+    )
+    E048 = (
+        "The vocabulary has vectors of width {found}, StaticVectors expects {expected}. Load the "
+        "vectors it was made for, or change its {setting}."
+    )
+
+    # vectors of Docs
+    E060 = (
+        "This Doc of {n_tokens} tokens has a tensor of shape {shape}, so it has no contextual "
+        "vectors. DocBin does not store doc.tensor: use Doc.to_bytes, or run the "
+        "pipeline again."
+    )
+    E061 = (
+        "Vectors of widths {width} and {other} cannot be compared. Compare objects that the "
+        "same pipeline made."
+    )
+    E062 = (
+        'This Doc of {n_tokens} tokens has no layers. Set keep = "layers" in the config of ctxemb, '
+        'or nlp.get_pipe("ctxemb").keep = "layers", and run the pipeline again.'
+    )
+    E063 = (
+        "These layers are not those of a biLM: the two halves of the first one differ. Read them "
+        "from doc._.ctxemb."
+    )
+    E064 = (
+        "doc._.ctxemb_pieces tells of {found} tokens, the Doc has {n_tokens}: it was retokenised. "
+        "Run the component on it again."
+    )
+
+    # encoders
+    E100 = "There is no activation '{name}'. Use one of {options} in the encoder's config."
+    E101 = (
+        "A biLM's width holds both directions: width {width} must be even, and hidden_width "
+        "{hidden_width} at least 1. Change one of them in the encoder's config."
+    )
+    E102 = (
+        "A character filter of width {size} does not fit into max_characters of "
+        "{max_characters}. Shorten the filter, or raise max_characters."
+    )
+    E103 = "width {width} does not divide into {n_heads} attention heads. Change width or n_heads."
+    E104 = (
+        "A window of {length} pieces exceeds the encoder's max_length of {max_length}. "
+        "Pass shorter windows, or raise max_length and pretrain again."
+    )
+    E105 = (
+        "{name} of the biLM is {value}, but must be at least {least}. Change it in the encoder's "
+        "config."
+    )
+    E106 = (
+        "{setting} is false, but {name} is {found} and a direction's width {width}. Make them "
+        "equal, or leave {setting} out."
+    )
+    E107 = (
+        "n_groups is {n_groups}, but must be from 1 to the number of blocks, {n_blocks}. Change it "
+        "in the encoder's config, or leave it out."
+    )
+    E108 = (
+        "{encoder} has no precision '{precision}'. Use one of {options} in the config of "
+        "ContextualTok2Vec."
+    )
+    E109 = (
+        "{name} has no list of its {n_blocks} blocks, so that layers cannot be trained "
+        "differently. Leave layer_decay at 1.0, and freeze_layers at 0, or at {n_layers} for the "
+        "whole encoder."
+    )
+    E110 = (
+        "Pairs of texts need the segments 0 and 1, but the encoder has n_segments = {n_segments}. "
+        "Set it to 2 in the encoder's config, or next_sentence = false."
+    )
+    E111 = (
+        "{name} runs a model of the package transformers, which is not installed. Install it: pip "
+        "install transformers."
+    )
+    E112 = (
+        "The model {name} gave {found}; expected {expected}. It cannot be wrapped: take an encoder "
+        "whose hidden states all have its width."
+    )
+    E113 = (
+        "HuggingFace.v1 cannot run the model_type {model_type}: {reason}. Take an encoder of text "
+        "that the installed version of transformers has."
+    )
+
+    # pieces
+    E120 = "max_characters of {max_characters} leaves no room for a word. Use 3 or more."
+    E121 = (
+        "The token '{word}' of tokens_to_add has the character id {id}. Choose one from 0 to 255; "
+        "1 to 31 hardly occur in text."
+    )
+    E122 = (
+        "The token '{word}' of tokens_to_add has a `$`, which spaCy's configs do not keep as it "
+        "is. Choose another word."
+    )
+    E123 = (
         "{pieces} have no vocabulary yet. Take a tokenizer.json, or train one with `python -m "
         "spacy ctxemb train-pieces`, and load it with spacy-ctxemb.TokenizerFile.v1 as "
         "pieces_loader in [initialize.components.ctxemb], or with the callback "
@@ -81,738 +250,535 @@ class Errors(metaclass=_Coded):
         "learn one in nlp.initialize() with training examples. What is in "
         "frozen_components is not initialised: take it from a pipeline by `source`."
     )
-    E008 = "{source} is not a tokenizer in the JSON format of `tokenizers`: {reason}"
-    E009 = (
+    E124 = "{source} is not a tokenizer in the JSON format of `tokenizers`: {reason}"
+    E125 = (
         "The vocabulary of {source} lacks the pieces {missing}. Train it with `python -m "
         "spacy ctxemb train-pieces`, or add them."
     )
-    E010 = (
+    E126 = (
         "The vocabulary of {source} has {size} pieces, vocab_size allows {limit}. "
         "Raise vocab_size (--vocab-size of train-pieces) to {size}, or train a smaller vocabulary."
     )
-    E140 = (
+    E127 = (
         "Masked language modelling hides pieces behind [MASK] or <mask>, and the vocabulary has "
         "neither. Add one of them, or choose another objective."
     )
-    E141 = (
+    E128 = (
         "The tokenizer of {source} makes {found} of the text 'a': it must put one piece before a "
         "text and one after it. Give it a post-processor that does, or add the pieces [CLS] and "
         "[SEP], or <s> and </s>."
     )
-    E142 = (
+    E129 = (
         "{loader} is to give [{section}.pieces] a vocabulary, but these are {found}. Remove "
         "pieces_loader, or use {options} there."
     )
-    E143 = "The pieces of kind {kind} keep all text as it is. Leave --lowercase out."
-    E144 = (
-        "doc._.ctxemb_pieces tells of {found} tokens, the Doc has {n_tokens}: it was retokenised. "
-        "Run the component on it again."
+    E130 = "The pieces of kind {kind} keep all text as it is. Leave --lowercase out."
+    E131 = (
+        "The vocabulary has no pieces besides {n_special} special ones. Train it on more text "
+        "with `python -m spacy ctxemb train-pieces`."
+    )
+    E132 = "There is no vocabulary at {path}. Make it with `python -m spacy ctxemb train-pieces`."
+    E133 = (
+        "spacy-ctxemb.LoadPieces.v1 found no encoder of subword pieces among {names}. Remove the "
+        "callback, or use spacy-ctxemb.WordPieces.v1 in the encoder's config."
+    )
+    E134 = "There is no text at {path} to learn pieces from. Pass a file with one document a line."
+    E135 = (
+        "[{section}.pieces] has a vocabulary of {found} pieces already, other than the one of "
+        "{expected} pieces in {path}. Remove what loads it, say LoadPieces.v1."
     )
 
     # windows
-    E011 = (
+    E140 = (
         "A stride of {stride} does not fit a window of {window} pieces. Choose a window of 1 or "
         "more, and a stride from 1 to the window."
     )
-    E012 = (
+    E141 = (
         "batch_pieces of {batch_pieces} is less than one window with its boundary pieces "
         "({longest}). Raise batch_pieces, or shorten the window."
     )
-    E013 = (
+    E142 = (
         "A window of {window} pieces, and {boundaries} boundary pieces, exceeds the encoder's "
         "max_length of {max_length}. Lower `window`, or raise `max_length` and pretrain again."
     )
 
     # layers and pooling
-    E014 = (
+    E150 = (
         "There is no {layer}: the encoder has {n_layers} layers, 0 (context-free) to the last. "
         "Choose among these."
     )
-    E015 = "Unknown pooling '{name}'. Use one of {options}."
+    E151 = "Unknown pooling '{name}'. Use one of {options}."
+    E152 = "Unknown layer_norm '{name}'. Use one of {options}."
 
-    # the model
-    E016 = (
+    # stored models
+    E160 = (
         "Encoder and pieces do not fit: the encoder takes (ids, characters) = {encoder}, the "
         "pieces give {pieces}. Use CharacterPieces with BiLM and WordPieces with Transformer, "
         "with equal vocab_size or max_characters."
     )
-    E017 = (
-        "The encoder has no weights yet: those of the package are for the default model alone. "
-        "Call nlp.initialize(), or load a trained pipeline with spacy.load. A frozen one is not "
-        "initialised: give it [initialize] init_tok2vec, and [pretraining] component and layer "
-        "to say which model these weights are for; or take the component from a pipeline that "
-        "has weights, with `source` instead of `factory`."
-    )
-    E019 = (
+    E161 = (
         "Stored pieces (kind, ids, characters) = {found} do not fit the config's {expected}. "
         "Load them with the config they were saved with."
     )
-    E020 = (
+    E162 = (
         "Stored weights do not fit the encoder's config: {differences}. Load them with the "
         "config they were saved with."
     )
 
-    # the component
-    E021 = (
-        "The listener of '{component}' has width {found}, '{name}' makes vectors of width "
-        "{width}. Set its width to {width}."
-    )
-    E022 = (
-        "'{component}' listens to '{upstream}', but a Doc of {n_tokens} tokens came without "
-        "vectors: '{upstream}' is missing, disabled or comes later. Enable it, or put it "
-        "before '{component}'. In training, add it to training.annotating_components as well."
-    )
-    E023 = (
-        "'{other}' and '{name}' both write doc.tensor, and '{reader}' would read the wrong "
-        "one. Remove one of the two, move '{name}' behind '{reader}', or give '{reader}' its "
-        "own copy with nlp.replace_listeners."
-    )
-    E024 = "Unknown value keep = '{keep}' for '{name}'. Use one of {options}."
-    E025 = (
-        "There are no training examples to initialise '{name}' with. Check the path of "
-        "corpora.train and that its file holds documents."
-    )
-    E026 = (
-        "A width of {found} was found in doc.tensor where '{component}' expects {width}: "
-        "another component wrote it. Remove that component, or move it behind '{component}'."
-    )
-
-    E044 = (
-        "'{component}' listens to '{upstream}' but comes before it. Put '{upstream}' first: "
-        "nlp.add_pipe('ctxemb', name='{upstream}', first=True)."
-    )
-    E045 = (
-        "'{component}' is trained on the vectors of '{upstream}', but a Doc of {n_tokens} tokens "
-        "has none: '{upstream}' is frozen and does not annotate. Add it to "
-        "training.annotating_components. (nlp.rehearse does not work with shared encoders.)"
-    )
-    E046 = (
-        "'{other}' comes after '{name}' and writes doc.tensor too, so the contextual vectors "
-        "would be lost. Remove one of them (nlp.remove_pipe), or put '{name}' behind '{other}' "
-        "and the components that listen to it."
-    )
-
-    # listeners that mix layers
-    E070 = (
-        "'{component}' mixes the layers of '{upstream}', but a Doc of {n_tokens} tokens came "
-        "without them: '{upstream}' is missing, disabled or comes later, or the layers were "
-        "dropped when they had been read once. Run the whole pipeline on the text, or set "
-        'components.{upstream}.keep to "layers". In training, add it to '
-        "training.annotating_components as well."
-    )
-    E071 = (
-        "The mix of '{component}' has learned weights for {found} layers, the encoder of '{name}' "
-        "has {n_layers}. Put '{component}' on top of the encoder it was trained with, or give it "
-        "its own copy with nlp.replace_listeners."
-    )
-    E072 = (
-        "Layers of shape {found} were found in doc._.ctxemb where '{component}' expects "
-        "{expected} (layers, tokens, width): the Doc was retokenised, or another component wrote "
-        "them. Run '{upstream}' on this Doc again."
-    )
-    E073 = (
-        "A LayerMixListener for '{upstream}' has no encoder to take layers from: no component "
-        "'ctxemb' comes before it, or it was excluded. Put one there (spaCy's own tok2vec has no "
-        "layers), or give the listener's component its own copy with nlp.replace_listeners."
-    )
-    E074 = "Unknown layer_norm '{name}'. Use one of {options}."
-    E075 = (
-        "The LayerMixListener of '{component}' has width {found}, the layers of '{name}' have "
-        "width {width}. Set its width to {width}, the encoder's."
-    )
-
-    # pretraining
-    E030 = (
-        "{objective} needs the encoder {wanted}, the config has {found}. Change the objective or "
-        "the encoder."
-    )
-    E031 = "The share of pieces to predict is {share}. Choose one between 0 and 1, say 0.15."
-    E032 = (
-        "The model '{name}' does not hold exactly one contextual encoder to pretrain. Set "
-        '[pretraining] component and layer to one that does: component = "ctxemb", '
-        'layer = "".'
-    )
-    E033 = (
-        "The loss became {loss}: pretraining has diverged. Lower "
-        "pretraining.optimizer.learn_rate, and resume from the last saved weights."
-    )
-    E043 = "A vocabulary of {size} words has no room besides <S>, </S> and <UNK>. Raise vocab_size."
-    E034 = (
-        "The pretraining corpus has no words. Check paths.raw_text, and that the reader in "
-        "[corpora.pretrain] fits the file's format."
-    )
-    E035 = (
-        "{path} holds no objective to evaluate: it was not written by `spacy pretrain` with "
-        "an objective of spacy-ctxemb. Pass one of its model*.bin files."
-    )
-
-    # files
-    E036 = "There is no vocabulary at {path}. Make it with `python -m spacy ctxemb train-pieces`."
-    E145 = "There is no text at {path} to learn pieces from. Pass a file with one document a line."
-    E037 = (
-        "spacy-ctxemb.LoadPieces.v1 found no encoder of subword pieces among {names}. Remove the "
-        "callback, or use spacy-ctxemb.WordPieces.v1 in the encoder's config."
-    )
-    E038 = "{path} has no text: every line is empty. Pass a file with one document a line."
-    E039 = (
-        'Row {row} of {path} is not an object with the strings "text" and "label": {found}. '
-        "Mend the row, or pass another file."
-    )
-    E041 = (
-        "{path} holds no files that end in {suffixes}. Pass the folder that train, dev and test "
-        "are in."
-    )
-    E040 = "No metrics were found in {path}. Run the training commands of project.yml first."
-
-    E047 = (
-        "The vocabulary has no pieces besides {n_special} special ones. Train it on more text "
-        "with `python -m spacy ctxemb train-pieces`."
-    )
-    E048 = "Nothing in {path} is there to predict: the text is too short. Pass more of it."
-    E049 = (
-        "{path} has no section [pretraining] or [pretrain] with a component. Pass the config that "
-        "the weights were pretrained with; `ctxemb pretrain` writes it into the folder of its run."
-    )
-
-    # published models
-    E050 = (
-        "{path} {reason}. Pass the path of an options.json and that of the weights, or a ZIP file "
-        "with both."
-    )
-    E051 = (
-        "{options} is a ZIP file, which holds the weights too, but {weights} was passed as well. "
-        "Leave the weights out, or pass the options.json that belongs to them."
-    )
-    E052 = (
-        "{path} is not the options.json of an ELMo model: {reason}. Pass the options first, then "
-        "the weights."
-    )
-    E053 = (
-        "In {path}, {key} is {found}; expected {expected}. Correct it, or pass the options.json "
-        "that was published with the weights."
-    )
-    E054 = (
-        "{options} is not a ZIP file, so the weights are missing. Pass the path of the HDF5 file "
-        "as well: OPTIONS WEIGHTS OUTPUT."
-    )
-    E055 = (
-        "{path} cannot be read as an HDF5 file: {reason}. If it was cut short, download it again."
-    )
-    E056 = (
-        "{path} lacks the dataset {name} of shape {shape} ({n} missing in all), which {options} "
-        "asks for. Pass the options and weights of one model."
-    )
-    E057 = (
-        "In {path}, {name} is {dtype} of shape {found}; expected floats of shape {expected}. {hint}"
-    )
-    E058 = (
-        "Of the components {names} those with a biLM are {found}; exactly one can be exported. "
-        "Choose it with --component, or pass another pipeline."
-    )
-    E059 = (
-        "{path} has a dataset {name}, but according to {options} {reason}. Pass the options and "
-        "weights of one model."
-    )
-    E060 = (
-        "In {path}, {name} has {n} values that are not finite: the file is damaged, or training "
-        "has diverged. Take another copy, or an earlier checkpoint."
-    )
-    E061 = (
-        "From the ZIP file {path} no ELMo model can be read: {reason}. It should have one "
-        "options.json and one .hdf5 file. Download it again, or unpack it and pass both files."
-    )
-    E062 = (
-        "{path} is a model of ELMoForManyLangs, another format with another architecture, which "
-        "cannot be loaded. Take a model with options.json and .hdf5 weights: those of AllenNLP, or "
-        "the ELMo models of the NLPL repository."
-    )
-    E063 = (
-        "{path} has {found}: the model was trained on word ids, not on characters, and knows no "
-        "other words. Take one whose options.json has char_cnn."
-    )
-    E064 = (
-        "The model in {path} does not fit the config: {differences}. Change these settings, or "
-        "let `python -m spacy ctxemb import elmo` write a pipeline that fits."
-    )
-    E065 = "{path} exists already, and is not replaced. Remove it, or pass another output path."
-
-    # Hugging Face checkpoints
-    E100 = (
-        "{path} {reason}. Pass the directory of a model as transformers or sentence-transformers "
-        "saves it, with config.json, weights and tokenizer."
-    )
-    E101 = "{path} cannot be used: {reason}. If it was cut short or changed, download it again."
-    E102 = (
-        "{path} is of the model_type {found}; known are {known}. Import it with --wrap, which "
-        "runs the model of the package transformers."
-    )
-    E103 = (
-        "In {path}, {key} is {found}; expected {expected}. Take another model, or import this one "
-        "with --wrap, which runs the model of the package transformers."
-    )
-    E104 = (
-        "{path} has no weights: none of {names}.{hint} Download one of these, or load the model "
-        "with transformers and save it."
-    )
-    E105 = (
-        "{path} lacks the tensors {names} ({n} missing in all), which its config.json asks for. "
-        "Take config.json and weights of one model."
-    )
-    E106 = (
-        "In {path}, {name} is {dtype} of shape {found}; expected floats of shape {expected}. Take "
-        "config.json and weights of one model."
-    )
-    E107 = (
-        "{path} has tensors that are no part of a {model_type} with its config.json: {names} ({n} "
-        "in all). Take config.json and weights of one model; import a model that was changed with "
-        "--wrap."
-    )
-    E108 = (
-        "The tokenizer in {path} has {size} pieces, the model's table only {limit}. Take tokenizer "
-        "and weights of one model."
-    )
-    E109 = (
-        "{path} cannot be read as a {kind} file: {reason}. If it was cut short, download it again."
-    )
-    E126 = (
-        "{path} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in its "
-        "repository, or download the file alone."
-    )
-    E110 = (
-        "{path} holds {found}, not tensors by their names. Save the model's state_dict, best with "
-        "transformers' save_pretrained."
-    )
-    E111 = (
-        "{path} holds {found} besides tensors. Objects in pickles may run any code, and are not "
-        "loaded. Take model.safetensors, or a file with tensors alone."
-    )
-    E112 = (
-        "{path} names {names}, which is not there ({n} missing in all). Download all files of the "
-        "model."
-    )
-    E113 = (
-        "{path} has no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt.{hint} Load "
-        "the tokenizer once with transformers' AutoTokenizer and save it: its save_pretrained "
-        "writes tokenizer.json."
-    )
-    E114 = (
-        "According to {path} the piece {piece} has the id {id}, but it would get {found}. Take all "
-        "files of the tokenizer from one model."
-    )
-    E115 = (
-        "{path} has the modules {found}; a Transformer, a Pooling and perhaps a Normalize can be "
-        "imported, {unknown} cannot. Import the folder of the Transformer for vectors of tokens."
-    )
-    E116 = (
-        "In {path} the pooling is {found}; one of {known} can be imported. Import the folder of "
-        "the Transformer for vectors of tokens."
-    )
-    E117 = (
-        "This encoder is no model_type of transformers: {reasons}. Keep it as a pipeline, or "
-        "pretrain one with other settings."
-    )
-    E118 = (
-        "Of the components {names} those with an encoder of pieces are {found}; exactly one can be "
-        "exported. Choose it with --component, or pass another pipeline."
-    )
-    E119 = (
-        "{name} runs a model of the package transformers, which is not installed. Install it: pip "
-        "install transformers."
-    )
-    E120 = (
-        "The model {name} gave {found}; expected {expected}. It cannot be wrapped: take an encoder "
-        "whose hidden states all have its width."
-    )
-    E121 = (
-        "The model in {path} does not fit the config: {differences}. Change these settings, or "
-        "let `python -m spacy ctxemb import bert` write a pipeline that fits."
-    )
-    E122 = (
-        "[{section}.pieces] has a vocabulary of {found} pieces already, other than the one of "
-        "{expected} pieces in {path}. Remove what loads it, say LoadPieces.v1."
-    )
-    E123 = (
-        "The head is none of transformers' for masked language modelling: {reason}. Export the "
-        "encoder alone, from a pipeline."
-    )
-    E124 = (
-        "HuggingFace.v1 cannot run the model_type {model_type}: {reason}. Take an encoder of text "
-        "that the installed version of transformers has."
-    )
-    E125 = (
-        "{path} has the modules {found}; only a Transformer, then a Pooling, then perhaps a "
-        "Normalize can be imported. Import the folder of the Transformer for vectors of tokens."
-    )
-
-    # several encoders at once
-    E127 = "There is no way '{combine}' to combine the members of a Stack. Use one of {options}."
-    E128 = (
-        "A Stack has members of the names {names}. Give it one at least, [... .members.NAME], and "
-        "names of letters, digits, _ and - alone."
-    )
-    E129 = (
-        "The member '{name}' of a Stack is {found}. Give it a ContextualTok2Vec.v1, a "
-        "StaticVectors.v1, or another model of known width that makes one matrix of each Doc."
-    )
-    E130 = (
-        "width of a Stack is {width} with combine = '{combine}' of vectors of widths {widths}. "
-        "concat makes {total} columns of them and takes no width; mix takes one above 0, which may "
-        "be left out where all members have the same."
-    )
-    E131 = (
-        "{what} needs a single encoder, but the model of '{name}' is a Stack of {members}. {advice}"
-    )
-    E132 = (
-        "Loaders of '{name}' are given for {found}, its model has {expected}. For a Stack put "
-        "encoder_loader and pieces_loader into [initialize.components.{name}.member_loaders.NAME] "
-        "of each member; for a single encoder into [initialize.components.{name}]."
-    )
-    E133 = (
-        "A Stack of {members} is not what `spacy pretrain` trains and writes, nor can weights of "
-        "another model be loaded into it. Set [pretraining] layer to one member, so that "
-        "pretraining and init_tok2vec are for that one."
-    )
-    E134 = (
-        "StaticVectors has no vectors to read: the vocabulary of this pipeline has none. Set "
-        "[initialize] vectors to a pipeline that has some, or load one into nlp.vocab.vectors."
-    )
-    E135 = (
-        "The vocabulary has vectors of width {found}, StaticVectors expects {expected}. Load the "
-        "vectors it was made for, or change its {setting}."
-    )
-
     # training
-    E136 = (
-        "The schedule of frozen layers cannot be: {what}. n_layers and every are at least 1, start "
-        "at least 0, and there is a number for the first step at least."
-    )
-    E137 = (
-        "The schedule of freeze_layers gives {value} at step {step}. Let it stay from 0 (train "
-        "everything) to {n_layers}, the encoder's layers with the context-free one."
-    )
-    E138 = (
-        "learn_rate_factor is {factor}, but must be above 0. Change it in the config of "
-        "ContextualTok2Vec; 0.01 to 1.0 is usual. To leave the encoder as it is set freeze_layers."
-    )
-    E139 = "grad_factor of a listener is {factor}, but must be 0 or above. 1.0 changes nothing."
-    E150 = (
+    E200 = (
         "freeze_layers is {freeze_layers}, but must be from 0 (train everything) to {n_layers}, "
         "the encoder's layers with the context-free one. Change it in the config of "
         "ContextualTok2Vec."
     )
-    E151 = (
-        "layer_decay is {layer_decay}, but must be above 0 and at most 1.0 (all layers alike). "
-        "Change it in the config of ContextualTok2Vec; 0.8 to 1.0 is usual."
-    )
-    E152 = (
-        "{name} has no list of its {n_blocks} blocks, so that layers cannot be trained "
-        "differently. Leave layer_decay at 1.0, and freeze_layers at 0, or at {n_layers} for the "
-        "whole encoder."
-    )
-    E153 = (
-        "{n} updates in a row were skipped, since the loss or a gradient was not finite: training "
-        "has diverged. Start again from the last checkpoint with a lower optimizer.learn_rate or a "
-        "longer warm-up, and check the data for very long or empty texts and for extreme targets."
-    )
-    E154 = (
-        "There is no training_precision '{precision}'. Use one of {options} in the config of "
-        "ContextualTok2Vec."
-    )
-    E155 = (
-        "training_precision is 'fp16', but the encoder is on a device of the type '{device}', "
-        "where fp16 has no use. Train on a GPU (--gpu-id 0), or set training_precision to 'bf16' "
-        "or 'fp32'."
-    )
-    E156 = (
+    E201 = (
         "unfreeze.v1 of freeze_layers has n_layers = {found}, but the encoder has {n_layers} "
         "layers with the context-free one. Each of them thaws in turn, so set n_layers to "
         "{n_layers} in the config of ContextualTok2Vec."
     )
+    E202 = (
+        "The schedule of freeze_layers gives {value} at step {step}. Let it stay from 0 (train "
+        "everything) to {n_layers}, the encoder's layers with the context-free one."
+    )
+    E203 = (
+        "The schedule of frozen layers cannot be: {what}. n_layers and every are at least 1, start "
+        "at least 0, and there is a number for the first step at least."
+    )
+    E204 = (
+        "This schedule has no number, not even for the first step. Give one number, a list of "
+        "numbers, or a schedule of Thinc's."
+    )
+    E205 = (
+        "layer_decay is {layer_decay}, but must be above 0 and at most 1.0 (all layers alike). "
+        "Change it in the config of ContextualTok2Vec; 0.8 to 1.0 is usual."
+    )
+    E206 = (
+        "learn_rate_factor is {factor}, but must be above 0. Change it in the config of "
+        "ContextualTok2Vec; 0.01 to 1.0 is usual. To leave the encoder as it is set freeze_layers."
+    )
+    E207 = (
+        "There is no training_precision '{precision}'. Use one of {options} in the config of "
+        "ContextualTok2Vec."
+    )
+    E208 = (
+        "training_precision is 'fp16', but the encoder is on a device of the type '{device}', "
+        "where fp16 has no use. Train on a GPU (--gpu-id 0), or set training_precision to 'bf16' "
+        "or 'fp32'."
+    )
+    E209 = (
+        "{n} updates in a row were skipped, since the loss or a gradient was not finite: training "
+        "has diverged. Start again from the last checkpoint with a lower optimizer.learn_rate or a "
+        "longer warm-up, and check the data for very long or empty texts and for extreme targets."
+    )
 
-    # the cache of features
-    E160 = "There is no dtype '{dtype}' for FeatureCache. Use one of {options}."
-    E161 = (
+    # the cache
+    E250 = "There is no dtype '{dtype}' for FeatureCache. Use one of {options}."
+    E251 = (
         "max_megabytes of FeatureCache is {max_megabytes}, so that nothing could be kept. Choose 1 "
         "or more; a token takes width * 4 bytes."
     )
-    E162 = (
-        "The cache of '{name}' is {found}. Make it [components.{name}.cache] with "
-        '@misc = "spacy-ctxemb.FeatureCache.v1", or null.'
-    )
-    E163 = (
+    E252 = (
         "{path} is not a cache: its file '{file}' is of another kind. Pass another directory as "
         "path of FeatureCache, or remove this one."
     )
-    E164 = (
-        "The encoder or its pieces hold an object of the type {found}, so that a cache cannot tell "
-        "whether they have changed. Set cache = null, or keep plain values in its place."
+    E253 = (
+        "The mix of layers holds an object of the type {found}, so that a cache cannot tell "
+        "whether it has changed. Set cache = null, or keep plain values in its place."
     )
-    E165 = (
+    E254 = (
+        "Training changes '{name}', so that its cache would hold vectors that are never read "
+        "again. Add it to training.frozen_components and training.annotating_components."
+    )
+    E255 = (
         "The cache of '{name}' is {found}, so that nothing would outlast this command. Set "
         "components.{name}.cache to a FeatureCache with a path; or, in a config that takes "
         "'{name}' by source, use spacy-ctxemb.UseCache.v1 as [initialize.before_init]."
     )
-    E166 = (
+    E256 = (
         "A pipeline does not say which texts to encode. Pass .spacy files, or a config for "
         "`spacy train` in its place."
     )
-    E167 = "'{name}' is no component of the factory ctxemb; there are {names}. Choose one of these."
+    E257 = "'{name}' is no component of the factory ctxemb; there are {names}. Choose one of these."
+
+    # published models of ELMo
+    E300 = (
+        "{path} {reason}. Pass the path of an options.json and that of the weights, or a ZIP file "
+        "with both."
+    )
+    E301 = (
+        "{options} is a ZIP file, which holds the weights too, but {weights} was passed as well. "
+        "Leave the weights out, or pass the options.json that belongs to them."
+    )
+    E302 = (
+        "{path} is not the options.json of an ELMo model: {reason}. Pass the options first, then "
+        "the weights."
+    )
+    E303 = (
+        "In {path}, {key} is {found}; expected {expected}. Correct it, or pass the options.json "
+        "that was published with the weights."
+    )
+    E304 = (
+        "{options} is not a ZIP file, so the weights are missing. Pass the path of the HDF5 file "
+        "as well: OPTIONS WEIGHTS OUTPUT."
+    )
+    E305 = (
+        "{path} cannot be read as an HDF5 file: {reason}. If it was cut short, download it again."
+    )
+    E306 = (
+        "{path} lacks the dataset {name} of shape {shape} ({n} missing in all), which {options} "
+        "asks for. Pass the options and weights of one model."
+    )
+    E307 = (
+        "In {path}, {name} is {dtype} of shape {found}; expected floats of shape {expected}. {hint}"
+    )
+    E308 = (
+        "{path} has a dataset {name}, but according to {options} {reason}. Pass the options and "
+        "weights of one model."
+    )
+    E309 = (
+        "In {path}, {name} has {n} values that are not finite: the file is damaged, or training "
+        "has diverged. Take another copy, or an earlier checkpoint."
+    )
+    E310 = (
+        "From the ZIP file {path} no ELMo model can be read: {reason}. It should have one "
+        "options.json and one .hdf5 file. Download it again, or unpack it and pass both files."
+    )
+    E311 = (
+        "{path} is a model of ELMoForManyLangs, another format with another architecture, which "
+        "cannot be loaded. Take a model with options.json and .hdf5 weights: those of AllenNLP, or "
+        "the ELMo models of the NLPL repository."
+    )
+    E312 = (
+        "{path} has {found}: the model was trained on word ids, not on characters, and knows no "
+        "other words. Take one whose options.json has char_cnn."
+    )
+
+    # published models of BERT's family
+    E330 = (
+        "{path} {reason}. Pass the directory of a model as transformers or sentence-transformers "
+        "saves it, with config.json, weights and tokenizer."
+    )
+    E331 = "{path} cannot be used: {reason}. If it was cut short or changed, download it again."
+    E332 = (
+        "{path} is of the model_type {found}; known are {known}. Import it with --wrap, which "
+        "runs the model of the package transformers."
+    )
+    E333 = (
+        "In {path}, {key} is {found}; expected {expected}. Take another model, or import this one "
+        "with --wrap, which runs the model of the package transformers."
+    )
+    E334 = (
+        "{path} has no weights: none of {names}.{hint} Download one of these, or load the model "
+        "with transformers and save it."
+    )
+    E335 = (
+        "{path} lacks the tensors {names} ({n} missing in all), which its config.json asks for. "
+        "Take config.json and weights of one model."
+    )
+    E336 = (
+        "In {path}, {name} is {dtype} of shape {found}; expected floats of shape {expected}. Take "
+        "config.json and weights of one model."
+    )
+    E337 = (
+        "{path} has tensors that are no part of a {model_type} with its config.json: {names} ({n} "
+        "in all). Take config.json and weights of one model; import a model that was changed with "
+        "--wrap."
+    )
+    E338 = (
+        "The tokenizer in {path} has {size} pieces, the model's table only {limit}. Take tokenizer "
+        "and weights of one model."
+    )
+    E339 = (
+        "{path} cannot be read as a {kind} file: {reason}. If it was cut short, download it again."
+    )
+    E340 = (
+        "{path} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in its "
+        "repository, or download the file alone."
+    )
+    E341 = (
+        "{path} holds {found}, not tensors by their names. Save the model's state_dict, best with "
+        "transformers' save_pretrained."
+    )
+    E342 = (
+        "{path} holds {found} besides tensors. Objects in pickles may run any code, and are not "
+        "loaded. Take model.safetensors, or a file with tensors alone."
+    )
+    E343 = (
+        "{path} names {names}, which is not there ({n} missing in all). Download all files of the "
+        "model."
+    )
+    E344 = (
+        "{path} has no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt.{hint} Load "
+        "the tokenizer once with transformers' AutoTokenizer and save it: its save_pretrained "
+        "writes tokenizer.json."
+    )
+    E345 = (
+        "According to {path} the piece {piece} has the id {id}, but it would get {found}. Take all "
+        "files of the tokenizer from one model."
+    )
+    E346 = (
+        "In {path} the pooling is {found}; one of {known} can be imported. Import the folder of "
+        "the Transformer for vectors of tokens."
+    )
+    E347 = (
+        "{path} has the modules {found}; only a Transformer, then a Pooling, then perhaps a "
+        "Normalize can be imported. Import the folder of the Transformer for vectors of tokens."
+    )
+    E348 = (
+        "This encoder is no model_type of transformers: {reasons}. Keep it as a pipeline, or "
+        "pretrain one with other settings."
+    )
+    E349 = (
+        "The head is none of transformers' for masked language modelling: {reason}. Export the "
+        "encoder alone, from a pipeline."
+    )
+
+    # published models: import and export
+    E360 = (
+        "The model in {path} does not fit the config: {differences}. Change these settings, or "
+        "let `python -m spacy ctxemb import {kind}` write a pipeline that fits."
+    )
+    E361 = (
+        "Of the components {names} those with {wanted} are {found}; exactly one can be exported. "
+        "Choose it with --component, or pass another pipeline."
+    )
+    E362 = "{path} exists already, and is not replaced. Remove it, or pass another output path."
 
     # text to pretrain on
-    E170 = "There is no layout '{layout}' of TextCorpus. Use one of {options}."
-    E171 = "{name} is {value}, but must be at least {least}. Change it in the config."
-    E172 = "TextCorpus reads from {path}, which is not there. Set its path to a file or a folder."
-    E173 = "There is no text in {path}: all of it is blank. Pass other files to TextCorpus."
-    E174 = (
+    E400 = "There is no layout '{layout}' of TextCorpus. Use one of {options}."
+    E401 = "{name} is {value}, but must be at least {least}. Change it in the config."
+    E402 = "TextCorpus reads from {path}, which is not there. Set its path to a file or a folder."
+    E403 = "There is no text in {path}: all of it is blank. Pass other files to TextCorpus."
+    E404 = (
         "{path} has none of the kinds that TextCorpus reads, by the end of its name: {kinds}; "
         "the first two also with .gz, .bz2 or .xz after that. Rename or convert it."
     )
-    E175 = "{path} cannot be read: {reason}. Check that it is whole, and text in UTF-8."
-    E176 = "Line {line} of {path} is no JSON: {reason}. Write one object a line."
-    E177 = (
+    E405 = "{path} cannot be read: {reason}. Check that it is whole, and text in UTF-8."
+    E406 = "Line {line} of {path} is no JSON: {reason}. Write one object a line."
+    E407 = (
         "Line {line} of {path} has no text in the field '{field}'. Set text_field of TextCorpus, "
         "or correct the line."
     )
-    E178 = (
+    E408 = (
         "{path} is read by the package pyarrow, which is not installed. Install it: pip install "
         "pyarrow."
     )
-    E179 = (
+    E409 = (
         "{path} has no column '{field}'; there are {names}. Set text_field of TextCorpus to one of "
         "them."
     )
-    E180 = "{path} is no token store. Make one with build_token_store."
-    E181 = "Nothing in {path} has a piece: no word in it is known. Pass other files to TextCorpus."
-    E182 = (
-        "Pairs of texts need the segments 0 and 1, but the encoder has n_segments = {n_segments}. "
-        "Set it to 2 in the encoder's config, or next_sentence = false."
-    )
-    E183 = (
+    E410 = "{path} is no token store. Make one with build_token_store."
+    E411 = "Nothing in {path} has a piece: no word in it is known. Pass other files to TextCorpus."
+    E412 = (
         "next_sentence needs two documents, one of them with two sentences; {path} has "
         '{n_documents}, and {n_sentences} sentences. Use the layout "sentences" with blank lines '
         "between documents, add text, or set next_sentence = false."
     )
-    E184 = (
+    E413 = (
         "max_pieces is {max_pieces}, but must be from {least} to {max_length}, the encoder's "
         "max_length. Change one of them."
     )
+    E414 = (
+        "No word of the text occurs {min_count} times, so there is none to predict. Lower "
+        "min_count in [pretrain.objective], or pretrain on more text."
+    )
+    E415 = "{path} has no text: every line is empty. Pass a file with one document a line."
 
-    # configs and their examination
-    E185 = "There is no task {unknown}. Choose among {options}, with commas between several."
-    E186 = (
+    # spacy pretrain
+    E430 = (
+        "{objective} needs the encoder {wanted}, the config has {found}. Change the objective or "
+        "the encoder."
+    )
+    E431 = "The share of pieces to predict is {share}. Choose one between 0 and 1, say 0.15."
+    E432 = (
+        "The model '{name}' does not hold exactly one contextual encoder to pretrain. Set "
+        '[pretraining] component and layer to one that does: component = "ctxemb", '
+        'layer = "".'
+    )
+    E433 = (
+        "The loss became {loss}: pretraining has diverged. Lower "
+        "pretraining.optimizer.learn_rate, and resume from the last saved weights."
+    )
+    E434 = "A vocabulary of {size} words has no room besides <S>, </S> and <UNK>. Raise vocab_size."
+    E435 = (
+        "The pretraining corpus has no words. Check paths.raw_text, and that the reader in "
+        "[corpora.pretrain] fits the file's format."
+    )
+    E436 = (
+        "{path} holds no objective to evaluate: it was not written by `spacy pretrain` with "
+        "an objective of spacy-ctxemb. Pass one of its model*.bin files."
+    )
+    E437 = "Nothing in {path} is there to predict: the text is too short. Pass more of it."
+    E438 = (
+        "{path} has no section [pretraining] or [pretrain] with a component. Pass the config that "
+        "the weights were pretrained with; `ctxemb pretrain` writes it into the folder of its run."
+    )
+
+    # ctxemb pretrain
+    E450 = (
+        "The config has no section [pretrain], but {sections}. Add one; configs/pretrain_elmo.cfg "
+        "is an example. A config for `spacy pretrain`, with [pretraining], is another thing."
+    )
+    E451 = "{name} in [pretrain] is {value}, but must be at least {least}. Change it."
+    E452 = "{name} in [pretrain] is '{value}'. Use one of {options}."
+    E453 = (
+        "[pretrain] has unknown settings {unknown}, and lacks {missing}. The settings are {known}. "
+        "Correct the config."
+    )
+    E454 = (
+        "[pretrain] names the component '{component}', but the pipeline has {names}. Change "
+        "`component`."
+    )
+    E455 = (
+        "compile is set in [pretrain], but the encoder has no layers that are compiled: those are "
+        "the feed-forward layers of Transformer.v1. Set compile to false."
+    )
+    E456 = (
+        "The output {output} lies in {path}, all files of which are text to learn from, and so "
+        "would be what a run writes. Choose another folder for the output."
+    )
+    E457 = (
+        "[pretrain] asks for {name}, which is not installed. Run `pip install {name}`, or take "
+        "the setting out."
+    )
+    E458 = (
+        "{pieces} of '{component}' have no vocabulary, and would learn one from a few sentences. "
+        "Make one with `python -m spacy ctxemb train-pieces`, and name it as pieces_loader in "
+        "[initialize.components.{component}]."
+    )
+    E459 = (
+        "{path} holds the checkpoints of a run. Add --resume to go on with it, or choose another "
+        "folder."
+    )
+    E460 = (
+        "The run in {path} was begun with other values of {names}. Put them back to go on, or "
+        "begin a new run in another folder."
+    )
+    E461 = (
+        "The run in {path} cannot go on, since this has changed: {changed}. Put the former text, "
+        "pieces and tokenizer back, or begin a new run in another folder."
+    )
+    E462 = (
+        "The checkpoint {path} is of {found} shards of the data, but here are {expected}. Choose "
+        "numbers of processes and of micro-batches (accumulate) whose product is {found}."
+    )
+    E463 = (
+        "All checkpoints in {path} are damaged: {names}. Delete this folder to begin anew, or put "
+        "a copy of a checkpoint there."
+    )
+    E464 = (
+        "The gradients of {n} steps, the last one step {step}, were not finite. Lower the learning "
+        "rate, lengthen its warm-up, or lower grad_clip; then go on with --resume."
+    )
+
+    # configs, corpora and comparisons
+    E500 = "There is no task {unknown}. Choose among {options}, with commas between several."
+    E501 = (
         "The tasks {names} cannot share a pipeline: each replaces what the other has written. Name "
         "one of them, once."
     )
-    E187 = (
-        "The encoder '{path}' is neither english, bilm nor transformer, nor a directory with a "
-        "pipeline. Pass one of these."
+    E502 = (
+        "--cnn puts a network of the task beside a frozen encoder. Add --freeze, or leave it "
+        "out: an encoder that is trained learns the task itself."
     )
-    E188 = (
-        "{path} is a model of transformers or sentence-transformers, not a pipeline. Import it "
-        "first: python -m spacy ctxemb import bert {path} {output}, and pass --encoder {output}."
-    )
-    E189 = (
-        "{path} is a model in the format of AllenNLP, not a pipeline. Import it first: python -m "
-        "spacy ctxemb import elmo {files} elmo-pipeline, and pass --encoder elmo-pipeline."
-    )
-    E190 = (
-        "Of the components {names} of {path} those of the factory ctxemb are {found}; exactly one "
-        "can be taken. Pass another pipeline."
-    )
-    E191 = (
+    E503 = (
         "A cache is for a frozen encoder: one that learns makes other vectors after each step. "
         "Add --freeze, or leave --cache out."
     )
-    E192 = "{path} exists already. Pass --force to replace it, or another output path."
-    E193 = (
+    E504 = (
+        "The encoder '{path}' is neither english, bilm nor transformer, nor a directory with a "
+        "pipeline. Pass one of these."
+    )
+    E505 = (
+        "{path} is a model of transformers or sentence-transformers, not a pipeline. Import it "
+        "first: python -m spacy ctxemb import bert {path} {output}, and pass --encoder {output}."
+    )
+    E506 = (
+        "{path} is a model in the format of AllenNLP, not a pipeline. Import it first: python -m "
+        "spacy ctxemb import elmo {files} elmo-pipeline, and pass --encoder elmo-pipeline."
+    )
+    E507 = (
+        "Of the components {names} of {path} those of the factory ctxemb are {found}; exactly one "
+        "can be taken. Pass another pipeline."
+    )
+    E508 = (
         "None of the components {names} of {path} has an encoder of this package, so there is "
         "nothing to examine. Pass a config with a component of the factory ctxemb."
     )
-    E194 = (
+    E509 = (
         "'{name}' of {path} has several encoders, so there are no layers for a mix of each task. "
         "Leave --listener-mix out."
     )
+    E510 = "{path} exists already. Pass --force to replace it, or another output path."
+    E511 = (
+        'Row {row} of {path} is not an object with the strings "text" and "label": {found}. '
+        "Mend the row, or pass another file."
+    )
+    E512 = (
+        "{path} holds no files that end in {suffixes}. Pass the folder that train, dev and test "
+        "are in."
+    )
+    E513 = (
+        "These files of the comparison are missing: {paths}. A corpus is a folder with "
+        "train.spacy, dev.spacy and test.spacy; `spacy convert` and `ctxemb convert-textcat` "
+        "write them."
+    )
+    E514 = "'{text}' is not NAME=PATH. Name the config or the corpus, for instance ner=corpus/ner."
+    E515 = "'{text}' is not a list of whole numbers. Write them with commas between, as in 100,0."
+    E516 = (
+        "{path} has a text without the token '{word}': {text!r}. Write the word as it stands in "
+        "the text."
+    )
+    E517 = "No metrics were found in {path}. Run the training commands of project.yml first."
 
     # warnings
-    W006 = "The cache of '{name}' is not used, since {reason}. Change that, or set cache = null."
-    W007 = (
-        "Nothing more is written to the cache in {path}: {reason}. Make room, or choose another "
-        "path of FeatureCache."
-    )
-    W013 = "The config has no cache, since {reason}. Each epoch encodes all texts anew."
-    W014 = (
-        "A frozen encoder is not initialised: training needs the weights of an encoder of this "
-        "shape, as `spacy pretrain` writes them, in --paths.init_tok2vec. Or pass --encoder "
-        "PIPELINE."
-    )
-    W015 = (
-        "'{name}' has a cache, but is trained: each update makes new vectors, so that the cache "
-        "fills with those that nobody asks for again. Add '{name}' to training.frozen_components, "
-        "or remove its cache."
-    )
-    W030 = (
-        "'{name}' begins with random weights. pretrained = 'auto' has weights for the default "
-        "model of {language} pipelines alone, and this model or its language ({lang}) differs. Use "
-        "the default model, load weights by encoder_loader or init_tok2vec, or set pretrained = "
-        "null to begin with random weights."
-    )
-    W050 = (
-        "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "
-        "the same weights; AllenNLP and bilm-tf want it changed to 262."
-    )
-    W002 = (
-        "nlp.initialize() has replaced the weights that '{name}' had loaded by random ones. Load "
-        "the pipeline again. To train on top of them, initialise the other components alone, "
-        "nlp.get_pipe(NAME).initialize(get_examples, nlp=nlp), and call nlp.resume_training(); "
-        "in a config for `spacy train` take the component by `source`, or name an encoder_loader."
-    )
-    W003 = (
-        "An update was skipped, since the loss or a gradient was not finite. Single ones do no "
-        "harm. If `counts['skipped_updates']` of the component grows, lower "
-        "training.optimizer.learn_rate, or add warm-up steps."
-    )
     W001 = (
         "A vocabulary of word pieces was learned from {n_docs} sample documents only. Unless "
         "init_tok2vec brings another one, load one with the callback spacy-ctxemb.LoadPieces.v1 in "
         "[initialize.before_init]."
     )
-
-    # pretraining
-    E200 = (
-        "The config has no section [pretrain], but {sections}. Add one; configs/pretrain_elmo.cfg "
-        "is an example. A config for `spacy pretrain`, with [pretraining], is another thing."
+    W002 = (
+        "'{name}' begins with random weights. pretrained = 'auto' has weights for the default "
+        "model of {language} pipelines alone, and this model or its language ({lang}) differs. Use "
+        "the default model, load weights by encoder_loader or init_tok2vec, or set pretrained = "
+        "null to begin with random weights."
     )
-    E201 = "{name} in [pretrain] is {value}, but must be at least {least}. Change it."
-    E202 = "{name} in [pretrain] is '{value}'. Use one of {options}."
-    E203 = (
-        "[pretrain] has unknown settings {unknown}, and lacks {missing}. The settings are {known}. "
-        "Correct the config."
+    W003 = (
+        "nlp.initialize() has replaced the weights that '{name}' had loaded by random ones. Load "
+        "the pipeline again. To train on top of them, initialise the other components alone, "
+        "nlp.get_pipe(NAME).initialize(get_examples, nlp=nlp), and call nlp.resume_training(); "
+        "in a config for `spacy train` take the component by `source`, or name an encoder_loader."
     )
-    E204 = (
-        "The checkpoint {path} is of {found} shards of the data, but here are {expected}. Choose "
-        "numbers of processes and of micro-batches (accumulate) whose product is {found}."
+    W004 = (
+        "An update was skipped, since the loss or a gradient was not finite. Single ones do no "
+        "harm. If `counts['skipped_updates']` of the component grows, lower "
+        "training.optimizer.learn_rate, or add warm-up steps."
     )
-    E205 = (
-        "The gradients of {n} steps, the last one step {step}, were not finite. Lower the learning "
-        "rate, lengthen its warm-up, or lower grad_clip; then go on with --resume."
+    W005 = "The cache of '{name}' is not used, since {reason}. Change that, or set cache = null."
+    W006 = (
+        "Nothing more is written to the cache in {path}: {reason}. Make room, or choose another "
+        "path of FeatureCache."
     )
-    E206 = (
-        "[pretrain] asks for {name}, which is not installed. Run `pip install {name}`, or take "
-        "the setting out."
+    W007 = (
+        "'{name}' has a cache, but is trained: each update makes new vectors, so that the cache "
+        "fills with those that nobody asks for again. Add '{name}' to training.frozen_components, "
+        "or remove its cache."
     )
-    E207 = (
-        "{path} holds the checkpoints of a run. Add --resume to go on with it, or choose another "
-        "folder."
+    W008 = "The config has no cache, since {reason}. Each epoch encodes all texts anew."
+    W009 = (
+        "A frozen encoder is not initialised: training needs the weights of an encoder of this "
+        "shape, as `spacy pretrain` writes them, in --paths.init_tok2vec. Or pass --encoder "
+        "PIPELINE."
     )
-    E208 = (
-        "[pretrain] names the component '{component}', but the pipeline has {names}. Change "
-        "`component`."
+    W010 = (
+        "In {path}, char_cnn.n_characters is 261, as training writes it. It is read as 262, with "
+        "the same weights; AllenNLP and bilm-tf want it changed to 262."
     )
-    E209 = (
-        "The run in {path} was begun with other values of {names}. Put them back to go on, or "
-        "begin a new run in another folder."
-    )
-    E210 = "There are no weights '{name}' in the package, but {names}. Change `pretrained`."
-    E211 = (
-        "The weights '{name}' are not for the encoder of '{component}'. Set pretrained = null, or "
-        "take the encoder they are for: {model}"
-    )
-    E212 = (
-        "The model of '{name}' is {model}, which has other layers than an encoder. Use "
-        "ContextualTok2Vec.v1 or Stack.v1, and put further layers into the components that listen."
-    )
-    E213 = (
-        "compile is set in [pretrain], but the encoder has no layers that are compiled: those are "
-        "the feed-forward layers of Transformer.v1. Set compile to false."
-    )
-    E214 = (
-        "The output {output} lies in {path}, all files of which are text to learn from, and so "
-        "would be what a run writes. Choose another folder for the output."
-    )
-    E230 = (
-        "The run in {path} cannot go on, since this has changed: {changed}. Put the former text, "
-        "pieces and tokenizer back, or begin a new run in another folder."
-    )
-    E231 = (
-        "All checkpoints in {path} are damaged: {names}. Delete this folder to begin anew, or put "
-        "a copy of a checkpoint there."
-    )
-    E232 = (
-        "{pieces} of '{component}' have no vocabulary, and would learn one from a few sentences. "
-        "Make one with `python -m spacy ctxemb train-pieces`, and name it as pieces_loader in "
-        "[initialize.components.{component}]."
-    )
-    W020 = (
+    W011 = (
         "The checkpoint {name} is damaged; the one before it is used. It was renamed to "
         "damaged-{name}, and may be deleted."
     )
-
-    W021 = (
+    W012 = (
         "precision is 'bf16', but PyTorch has no fast products in bf16 on this CPU, so that it is "
         "slower than 'fp32'. Begin again with --pretrain.precision fp32."
-    )
-
-    # vectors of documents, attention
-    E092 = "There is no doc_pooling '{name}'. Use one of {options}, or null."
-    E093 = (
-        "doc_pooling = '{doc_pooling}' of '{name}' needs boundary pieces mixed as others are, but "
-        'TokenMix and layer_norm = "document" leave them out. Use Layer, LastLayers or a '
-        'ScalarMix with layer_norm null or "batch" in [components.{name}.model.mix].'
-    )
-    E095 = (
-        "normalize of '{name}' is for the vectors that doc_pooling makes. Set doc_pooling to one "
-        "of {options}, or normalize = false."
-    )
-    E094 = (
-        "keep_attention of '{name}' needs an encoder with attention, and {encoder} has none. Use "
-        "a Transformer, imported without --wrap, or set keep_attention = false."
-    )
-
-    # vectors
-    E027 = (
-        "This Doc of {n_tokens} tokens has a tensor of shape {shape}, so it has no contextual "
-        "vectors. DocBin does not store doc.tensor: use Doc.to_bytes, or run the "
-        "pipeline again."
-    )
-    E082 = (
-        'This Doc of {n_tokens} tokens has no layers. Set keep = "layers" in the config of ctxemb, '
-        'or nlp.get_pipe("ctxemb").keep = "layers", and run the pipeline again.'
-    )
-    E083 = (
-        "These layers are not those of a biLM: the two halves of the first one differ. Read them "
-        "from doc._.ctxemb."
-    )
-    E028 = (
-        "Vectors of widths {width} and {other} cannot be compared. Compare objects that the "
-        "same pipeline made."
-    )
-    E290 = "{setting} of '{name}' is {value!r}, but must be true or false."
-    E300 = (
-        "The model in {path} does not fit the config: {differences}. Change these settings, or "
-        "let `python -m spacy ctxemb import {kind}` write a pipeline that fits."
-    )
-    E301 = (
-        "Of the components {names} those with {wanted} are {found}; exactly one can be exported. "
-        "Choose it with --component, or pass another pipeline."
-    )
-    E302 = (
-        "The mix of layers holds an object of the type {found}, so that a cache cannot tell "
-        "whether it has changed. Set cache = null, or keep plain values in its place."
-    )
-    E350 = (
-        "This schedule has no number, not even for the first step. Give one number, a list of "
-        "numbers, or a schedule of Thinc's."
-    )
-
-    # comparison
-    E340 = (
-        "These files of the comparison are missing: {paths}. A corpus is a folder with "
-        "train.spacy, dev.spacy and test.spacy; `spacy convert` and `ctxemb convert-textcat` "
-        "write them."
-    )
-    E341 = "'{text}' is not NAME=PATH. Name the config or the corpus, for instance ner=corpus/ner."
-    E342 = "'{text}' is not a list of whole numbers. Write them with commas between, as in 100,0."
-    E343 = (
-        "{path} has a text without the token '{word}': {text!r}. Write the word as it stands in "
-        "the text."
     )

@@ -25,7 +25,7 @@ def build_use_cache(
         pipe = nlp.get_pipe(component) if component in nlp.component_names else None
         if not isinstance(pipe, ContextualEmbedder):
             names = [n for n, p in nlp.components if isinstance(p, ContextualEmbedder)]
-            raise ValueError(Errors.E167.format(name=component, names=names))
+            raise ValueError(Errors.E257.format(name=component, names=names))
         pipe.cache = cache
         return nlp
 
@@ -47,7 +47,7 @@ def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:
         shims = [shim for model in models if isinstance(model, Model) for shim in find_shims(model)]
         found = [(s, s.pieces) for s in shims if isinstance(s.pieces, SubwordPieces)]
         if not found:
-            raise ValueError(Errors.E037.format(names=nlp.component_names))
+            raise ValueError(Errors.E133.format(names=nlp.component_names))
         for shim, pieces in found:
             # A trained encoder comes from another pipeline, with pieces of its own.
             if not shim.is_materialised:

@@ -16,7 +16,7 @@ Schedule = StepFunction | Iterable[float]
 def as_function(schedule: Schedule | float) -> StepFunction:
     """Turn any kind of schedule into a function of the step; a number stays the same throughout.
 
-    Raises E350 if there are no numbers.
+    Raises E204 if there are no numbers.
 
     Example:
         learn_rate = as_function(warmup_linear(0.001, 100, 1000))
@@ -39,7 +39,7 @@ class Series:
         self._rest: Iterator[float] = iter(values)
         self._known = list(islice(self._rest, 1))
         if not self._known:
-            raise ValueError(Errors.E350)
+            raise ValueError(Errors.E204)
 
     def __call__(self, step: int) -> float:
         self._known.extend(islice(self._rest, max(step + 1 - len(self._known), 0)))

@@ -100,11 +100,11 @@ def test_attach_restores_what_serialisation_lost(nlp, doc):
 
 def test_attach_refuses_a_doc_without_vectors(nlp):
     doc = nlp.make_doc("no vectors here")
-    with pytest.raises(ValueError, match=r"\[E027\].*3 tokens.*shape \(0,\).*DocBin"):
+    with pytest.raises(ValueError, match=r"\[E060\].*3 tokens.*shape \(0,\).*DocBin"):
         spacy_ctxemb.attach(doc)
 
 
 def test_vectors_of_other_pipelines_cannot_be_compared(doc):
     other = initialised({**BILM, "width": 8})("bank")
-    with pytest.raises(ValueError, match=r"\[E028\].*16 and 8"):
+    with pytest.raises(ValueError, match=r"\[E061\].*16 and 8"):
         doc[4].similarity(other[0])

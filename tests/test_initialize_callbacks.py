@@ -45,28 +45,28 @@ def test_every_encoder_gets_the_vocabulary(tmp_path):
 @pytest.mark.parametrize("name", [None, "nothing.json"])
 def test_no_file(name, tmp_path):
     path = name and tmp_path / name
-    with pytest.raises(ValueError, match=rf"\[E036\] .*no vocabulary at {re.escape(str(path))}\."):
+    with pytest.raises(ValueError, match=rf"\[E132\] .*no vocabulary at {re.escape(str(path))}\."):
         initialize(blank(TRANSFORMER), path)
 
 
 def test_no_word_pieces(tmp_path):
     path = train_vocabulary(tmp_path / "pieces.json")
-    with pytest.raises(ValueError, match=r"\[E037\] .* among \['ctxemb'\]"):
+    with pytest.raises(ValueError, match=r"\[E133\] .* among \['ctxemb'\]"):
         initialize(blank(BILM), path)
-    with pytest.raises(ValueError, match=r"\[E037\] .* among \[\]"):
+    with pytest.raises(ValueError, match=r"\[E133\] .* among \[\]"):
         initialize(spacy.blank("en"), path)
 
 
 def test_a_file_of_another_kind(tmp_path):
     path = tmp_path / "pieces.json"
     path.write_text("[]", encoding="utf8")
-    with pytest.raises(ValueError, match=r"\[E008\] .*pieces\.json is not a tokenizer"):
+    with pytest.raises(ValueError, match=r"\[E124\] .*pieces\.json is not a tokenizer"):
         initialize(blank(TRANSFORMER), path)
 
 
 def test_a_vocabulary_larger_than_the_encoder(tmp_path):
     path = train_vocabulary(tmp_path / "pieces.json", 220)
-    with pytest.raises(ValueError, match=r"\[E010\] .*pieces\.json has 220 pieces, .*allows 200"):
+    with pytest.raises(ValueError, match=r"\[E126\] .*pieces\.json has 220 pieces, .*allows 200"):
         initialize(blank(TRANSFORMER), path)
 
 

@@ -41,9 +41,9 @@ class FeatureCache:
 
     def __init__(self, path: str | None, *, dtype: str, max_megabytes: int) -> None:
         if dtype not in DTYPES:
-            raise ValueError(Errors.E160.format(dtype=dtype, options=list(DTYPES)))
+            raise ValueError(Errors.E250.format(dtype=dtype, options=list(DTYPES)))
         if max_megabytes <= 0:
-            raise ValueError(Errors.E161.format(max_megabytes=max_megabytes))
+            raise ValueError(Errors.E251.format(max_megabytes=max_megabytes))
         self.path = path
         self.dtype = dtype
         self.max_megabytes = max_megabytes

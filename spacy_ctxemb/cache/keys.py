@@ -36,7 +36,7 @@ class Fingerprint:
     def get(self, shim: EmbedderShim) -> bytes:
         """The key of a shim as it is now.
 
-        Raises E017 for a shim without weights, E302 for a mix with values that JSON cannot hold.
+        Raises E008 for a shim without weights, E253 for a mix with values that JSON cannot hold.
         """
         shim.check_materialised()
         settings = json.dumps(describe(shim), default=to_plain)
@@ -101,7 +101,7 @@ def to_plain(value: object) -> list[int] | str:
         return list(value)
     if isinstance(value, torch.dtype) or hasattr(value, "__qualname__"):
         return str(value) if isinstance(value, torch.dtype) else name_of(value)
-    raise ValueError(Errors.E302.format(found=name_of(type(value))))
+    raise ValueError(Errors.E253.format(found=name_of(type(value))))
 
 
 def name_of(value: Any) -> str:

@@ -95,7 +95,7 @@ class DiskStore(Store):
     was measured in its place: it writes and reads records of this size two to four times slower.
 
     folder: made by the first record. max_bytes: of the file of data.
-    `read` raises E163 for a directory with an index of another kind.
+    `read` raises E252 for a directory with an index of another kind.
 
         store = DiskStore(Path("cache"), max_bytes=10**9)
         store.write([(key, vectors.tobytes())])
@@ -161,7 +161,7 @@ class DiskStore(Store):
     def _check_beginning(self, found: bytes) -> bool:
         """Whether an index begins as it should; one of other contents is refused."""
         if not MAGIC.startswith(found):
-            raise ValueError(Errors.E163.format(path=self.folder, file=INDEX))
+            raise ValueError(Errors.E252.format(path=self.folder, file=INDEX))
         return found == MAGIC
 
     def _take_entry(self, entry: bytes) -> None:
@@ -182,7 +182,7 @@ class DiskStore(Store):
             return 0
         except OSError as error:  # a full disk, a file system without locks, another's directory
             self.is_writable = False
-            warnings.warn(Errors.W007.format(path=self.folder, reason=error), stacklevel=2)
+            warnings.warn(Errors.W006.format(path=self.folder, reason=error), stacklevel=2)
             return 0
 
     def _append(self, records: Sequence[tuple[bytes, bytes]]) -> int:

@@ -13,7 +13,7 @@ REQUIRED = object()
 
 
 def read_json(
-    path: Path, *, name: object = None, kind: type = dict, message: str = Errors.E101
+    path: Path, *, name: object = None, kind: type = dict, message: str = Errors.E331
 ) -> Any:
     """The value in a JSON file, an object or a list.
 

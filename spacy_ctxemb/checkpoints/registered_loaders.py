@@ -97,13 +97,13 @@ def compare(own: Mapping[str, Any], wanted: Mapping[str, Any], place: str) -> It
 
 
 def check_fit(path: str, kind: str, differences: Iterable[str]) -> None:
-    """Raise E300 if there are differences. kind: "elmo" or "bert", as commands name it."""
+    """Raise E360 if there are differences. kind: "elmo" or "bert", as commands name it."""
     if listed := "; ".join(differences):
-        raise ValueError(Errors.E300.format(path=path, differences=listed, kind=kind))
+        raise ValueError(Errors.E360.format(path=path, differences=listed, kind=kind))
 
 
 def load_vocabulary(pieces: SubwordPieces, tokenizer: str, path: str, section: str) -> None:
-    """Give pieces the vocabulary of a published model. Raises E122 if they have another one."""
+    """Give pieces the vocabulary of a published model. Raises E135 if they have another one."""
     from tokenizers import Tokenizer
 
     vocabulary = Tokenizer.from_str(tokenizer).get_vocab()
@@ -111,7 +111,7 @@ def load_vocabulary(pieces: SubwordPieces, tokenizer: str, path: str, section: s
         own = pieces.tokenizer.get_vocab()
         if own != vocabulary:
             raise ValueError(
-                Errors.E122.format(
+                Errors.E135.format(
                     section=section, found=len(own), expected=len(vocabulary), path=path
                 )
             )

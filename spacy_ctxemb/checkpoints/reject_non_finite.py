@@ -7,10 +7,10 @@ from ..errors import Errors
 
 
 def check_finite(value: Tensor, *, name: str, path: object) -> None:
-    """Raise E060 for values that are not finite, as a diverged training leaves them.
+    """Raise E309 for values that are not finite, as a diverged training leaves them.
 
     name: of the tensor in `path`, which is a file or "the encoder".
     """
     n = int((~torch.isfinite(value)).sum())
     if n:
-        raise ValueError(Errors.E060.format(n=n, name=name, path=path))
+        raise ValueError(Errors.E309.format(n=n, name=name, path=path))

@@ -61,28 +61,28 @@ def read_sentences(folder: Path) -> Sentences:
 
 
 def read_modules(path: Path) -> list[dict[str, Any]]:
-    """The modules of a model, in their order. Raises E101 for a file that lists none."""
+    """The modules of a model, in their order. Raises E331 for a file that lists none."""
     modules: list[dict[str, Any]] = read_json(path, kind=list)
     if not all(isinstance(module, dict) for module in modules):
-        raise ValueError(Errors.E101.format(path=path, reason=f"it holds {shorten(modules)}"))
+        raise ValueError(Errors.E331.format(path=path, reason=f"it holds {shorten(modules)}"))
     return modules
 
 
 def check_modules(kinds: list[str], path: Path) -> None:
-    """Raise E125 for modules that are unknown, or in another order or number."""
+    """Raise E347 for modules that are unknown, or in another order or number."""
     if kinds not in (MODULES[:2], MODULES):
-        raise ValueError(Errors.E125.format(path=path, found=kinds))
+        raise ValueError(Errors.E347.format(path=path, found=kinds))
 
 
 def read_pooling(path: Path) -> str:
-    """How a text's vector is made of those of its pieces. Raises E116 for a way we do not have."""
+    """How a text's vector is made of those of its pieces. Raises E346 for a way we do not have."""
     settings = read_optional(path)
     modes = settings.get("pooling_mode")
     if modes is None:
         modes = [mode for name, mode in SWITCHES.items() if settings.get(name)] or ["mean"]
     modes = [modes] if isinstance(modes, str) else list(modes)
     if len(modes) != 1 or modes[0] not in POOLINGS:
-        raise ValueError(Errors.E116.format(path=path, found=modes, known=list(POOLINGS)))
+        raise ValueError(Errors.E346.format(path=path, found=modes, known=list(POOLINGS)))
     return POOLINGS[modes[0]]
 
 

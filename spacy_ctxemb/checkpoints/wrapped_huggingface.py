@@ -82,7 +82,7 @@ def describe_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_tensors(folder: Path) -> dict[str, Tensor]:
-    """The values of a model's parameters, in fp32. Raises E105 if some are not in the files."""
+    """The values of a model's parameters, in fp32. Raises E335 if some are not in the files."""
     from transformers import AutoModel
 
     model, report = AutoModel.from_pretrained(
@@ -93,7 +93,7 @@ def load_tensors(folder: Path) -> dict[str, Tensor]:
     others = [name for name in missing if "pooler" not in name]
     if others:
         listed = ", ".join(others[:3])
-        raise ValueError(Errors.E105.format(path=folder, names=listed, n=len(others)))
+        raise ValueError(Errors.E335.format(path=folder, names=listed, n=len(others)))
     tensors = {name: value.float() for name, value in model.state_dict().items()}
     tensors |= {name: torch.zeros_like(tensors[name]) for name in missing}
     return {f"model.{name}": value for name, value in tensors.items()}
@@ -102,12 +102,12 @@ def load_tensors(folder: Path) -> dict[str, Tensor]:
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of the `tokenizers` library behind that of transformers.
 
-    Raises E113 for a tokenizer without one.
+    Raises E344 for a tokenizer without one.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if not tokenizer.is_fast:
         hint = f" transformers' {type(tokenizer).__name__} is none of the library `tokenizers`."
-        raise ValueError(Errors.E113.format(path=folder, hint=hint))
+        raise ValueError(Errors.E344.format(path=folder, hint=hint))
     return tokenizer.backend_tokenizer

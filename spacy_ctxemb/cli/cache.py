@@ -60,7 +60,7 @@ def cache(
             nlp = util.load_model(pipeline)
         pipe = find_component(nlp, component)
         if is_config and component not in nlp.config["training"]["frozen_components"]:
-            raise ValueError(Errors.E087.format(name=component))
+            raise ValueError(Errors.E254.format(name=component))
         readers = read_training(nlp, paths) if is_config else read_files(nlp, paths)
         before = pipe.counts.copy()
         for corpus, active in readers:
@@ -79,17 +79,17 @@ def cache(
 
 
 def find_component(nlp: "Language", name: str) -> "ContextualEmbedder":
-    """Find the component. Raises E167 without it, E165 if its cache is not on disk."""
+    """Find the component. Raises E257 without it, E255 if its cache is not on disk."""
     from ..component import ContextualEmbedder
     from ..errors import Errors
 
     names = [n for n, pipe in nlp.components if isinstance(pipe, ContextualEmbedder)]
     if name not in names:
-        raise ValueError(Errors.E167.format(name=name, names=names))
+        raise ValueError(Errors.E257.format(name=name, names=names))
     pipe = cast("ContextualEmbedder", nlp.get_pipe(name))
     if pipe.cache is None or pipe.cache.path is None:
         found = "null" if pipe.cache is None else "in memory"
-        raise ValueError(Errors.E165.format(name=name, found=found))
+        raise ValueError(Errors.E255.format(name=name, found=found))
     return pipe
 
 
@@ -108,11 +108,11 @@ def read_training(nlp: "Language", paths: Sequence[Path]) -> "list[Reader]":
 
 
 def read_files(nlp: "Language", paths: Sequence[Path]) -> "list[Reader]":
-    """Files for a whole pipeline. Raises E166 without any."""
+    """Files for a whole pipeline. Raises E256 without any."""
     from ..errors import Errors
 
     if not paths:
-        raise ValueError(Errors.E166)
+        raise ValueError(Errors.E256)
     section = {"@readers": "spacy.Corpus.v1", "gold_preproc": False}
     return [(build_corpus(section, path), nlp.pipe_names) for path in paths]
 

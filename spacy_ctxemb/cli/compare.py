@@ -70,20 +70,20 @@ def compare(
 
 
 def read_pairs(texts: list[str]) -> Iterator[tuple[str, str]]:
-    """The name and the rest of several options NAME=PATH. Raises E341 for another text."""
+    """The name and the rest of several options NAME=PATH. Raises E514 for another text."""
     from ..errors import Errors
 
     for text in texts:
         name, _, path = text.partition("=")
         if not name or not path:
-            raise ValueError(Errors.E341.format(text=text))
+            raise ValueError(Errors.E514.format(text=text))
         yield name, path
 
 
 def read_numbers(text: str) -> list[int]:
-    """Whole numbers with commas between. Raises E342 for another text."""
+    """Whole numbers with commas between. Raises E515 for another text."""
     from ..errors import Errors
 
     if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise ValueError(Errors.E342.format(text=text))
+        raise ValueError(Errors.E515.format(text=text))
     return [int(number) for number in text.split(",")]

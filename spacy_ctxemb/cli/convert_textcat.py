@@ -46,19 +46,19 @@ def convert_textcat(
 
 
 def find_files(path: Path) -> list[Path]:
-    """The file itself, or the files with rows in a folder. Raises E041 for a folder with none."""
+    """The file itself, or the files with rows in a folder. Raises E512 for a folder with none."""
     from ..errors import Errors
 
     if not path.is_dir():
         return [path]
     paths = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
     if not paths:
-        raise ValueError(Errors.E041.format(path=path, suffixes=list(SUFFIXES)))
+        raise ValueError(Errors.E512.format(path=path, suffixes=list(SUFFIXES)))
     return paths
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a file. Raises E039 for a row without a text or a label."""
+    """The rows of a file. Raises E511 for a row without a text or a label."""
     from ..errors import Errors
 
     opener = gzip.open if path.suffix == ".gz" else open
@@ -66,7 +66,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         rows = [parse(line) for line in lines if not line.isspace()]
     for i, row in enumerate(rows, start=1):
         if not all(isinstance(row.get(key), str) for key in ("text", "label")):
-            raise ValueError(Errors.E039.format(row=i, path=path, found=str(row)[:80]))
+            raise ValueError(Errors.E511.format(row=i, path=path, found=str(row)[:80]))
     return rows
 
 

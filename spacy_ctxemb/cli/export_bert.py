@@ -59,7 +59,7 @@ def find_encoder(
     """The one encoder of some kind in a pipeline, or in one of its components.
 
     fits: whether an encoder is of this kind. wanted: its name in the message.
-    Raises E301 where there is none, or more than one.
+    Raises E361 where there is none, or more than one.
     """
     from ..errors import Errors
     from ..stack.name_encoders import is_of, list_encoders
@@ -68,7 +68,7 @@ def find_encoder(
     chosen = [shim for name, shim in found if is_of(name, component)]
     if len(chosen) != 1:
         names = [name for name, _ in found]
-        message = Errors.E301.format(names=nlp.component_names, wanted=wanted, found=names)
+        message = Errors.E361.format(names=nlp.component_names, wanted=wanted, found=names)
         raise ValueError(message)
     return chosen[0]
 

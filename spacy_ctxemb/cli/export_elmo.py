@@ -42,12 +42,12 @@ def export_elmo(
 
 
 def check_output(output_dir: Path) -> None:
-    """Raise E065 if the files are there already; a download has the same names."""
+    """Raise E362 if the files are there already; a download has the same names."""
     from ..errors import Errors
 
     for name in ("options.json", "weights.hdf5"):
         if (output_dir / name).exists():
-            raise ValueError(Errors.E065.format(path=output_dir / name))
+            raise ValueError(Errors.E362.format(path=output_dir / name))
 
 
 def is_bilm(encoder: "Encoder") -> bool:

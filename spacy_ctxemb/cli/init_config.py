@@ -61,7 +61,7 @@ def init_config(
     is_stdout = str(output) == "-"
     with showing_errors():
         if not is_stdout and output.exists() and not force:
-            raise ValueError(Errors.E192.format(path=output))
+            raise ValueError(Errors.E510.format(path=output))
         choices = Choices(
             tasks=[name.strip() for name in task.split(",")],
             encoder=encoder,
@@ -102,9 +102,9 @@ def show(output: Path, choices: Choices, written: "Written") -> None:
     msg.good(f"Wrote a config for {', '.join(choices.tasks)} on {choices.encoder}, {way}")
     options = ["--paths.train train.spacy", "--paths.dev dev.spacy"]
     if choices.wants_cache and source.cache_obstacle:
-        msg.warn(Errors.W013.format(reason=source.cache_obstacle))
+        msg.warn(Errors.W008.format(reason=source.cache_obstacle))
     if source.is_new and choices.freeze:
-        msg.warn(Errors.W014)
+        msg.warn(Errors.W009)
         options.append("--paths.init_tok2vec WEIGHTS.bin")
     elif source.is_new:
         msg.info(

@@ -37,7 +37,7 @@ def perplexity(
         shim = load_pretrained(nlp, section, weights_path)
     lines = read_lines(text_path)
     if not lines:
-        msg.fail(Errors.E038.format(path=text_path), exits=1)
+        msg.fail(Errors.E415.format(path=text_path), exits=1)
     rng = np.random.default_rng(0)
     totals: dict[str, list[float]] = {}
     batches = minibatch(tqdm(lines, unit=" documents", disable=None), BATCH_SIZE)
@@ -47,7 +47,7 @@ def perplexity(
             total[0] += nll
             total[1] += n
     if not any(n for _, n in totals.values()):
-        msg.fail(Errors.E048.format(path=text_path), exits=1)
+        msg.fail(Errors.E437.format(path=text_path), exits=1)
     scores = dict(summarise(totals))
     for name, score in scores.items():
         msg.info(f"perplexity {name}: {score:.2f}")

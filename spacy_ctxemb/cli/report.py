@@ -57,7 +57,7 @@ def report(
             word, points = place_senses(senses)
     sections = list(build_sections(figures, points, word))
     if not sections:
-        msg.fail(Errors.E040.format(path=metrics_dir), exits=1)
+        msg.fail(Errors.E517.format(path=metrics_dir), exits=1)
     for section in sections:
         if section.table is not None and section.in_terminal:
             print_table(section.table, section.title)

@@ -37,11 +37,11 @@ def build_pipeline(
 
 
 def check_output(output: Path) -> None:
-    """Raise E065 if there is anything but an empty directory."""
+    """Raise E362 if there is anything but an empty directory."""
     from ..errors import Errors
 
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise ValueError(Errors.E065.format(path=output))
+        raise ValueError(Errors.E362.format(path=output))
 
 
 def write_pipeline(nlp: "Language", output: Path) -> None:

@@ -37,7 +37,7 @@ def train_pieces(
     from ..pretraining.text.raw_text import TextCorpus
 
     if lowercase and kind is not Kind.wordpiece:
-        msg.fail(Errors.E143.format(kind=kind.value), exits=1)
+        msg.fail(Errors.E130.format(kind=kind.value), exits=1)
     pieces: WordPieces | BytePairPieces = WordPieces(vocab_size, lowercase=lowercase)
     if kind is Kind.bpe:
         pieces = BytePairPieces(vocab_size)

@@ -56,13 +56,13 @@ def plan_runs(
 ) -> list[Run]:
     """Every config on every corpus, with every number of labelled examples and every seed.
 
-    seeds_of_all: for the size 0, which is all examples. Raises E340 for a file that is missing.
+    seeds_of_all: for the size 0, which is all examples. Raises E513 for a file that is missing.
     """
     parts = (folder / f"{part}.spacy" for folder in corpora.values() for part in PARTS)
     paths = itertools.chain(*configs.values(), parts)
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
-        raise ValueError(Errors.E340.format(paths=missing))
+        raise ValueError(Errors.E513.format(paths=missing))
     return [
         Run(config, configs[config], corpus, corpora[corpus], n_labelled, seed, overrides)
         for corpus, n_labelled, config in itertools.product(corpora, sizes, configs)

@@ -23,7 +23,7 @@ def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]
     The plane is the one on which the contextual vectors spread most: their first two principal
     components. The vectors are those of the weights that ship.
 
-    path: JSON lines with "text", "word" and "sense", of one word. Raises E343 for a line without.
+    path: JSON lines with "text", "word" and "sense", of one word. Raises E516 for a line without.
     """
     rows = [json.loads(line) for line in read_lines(path)]
     nlp = spacy.blank(get_language(DEFAULT))
@@ -49,4 +49,4 @@ def find_word(doc: Doc, word: str, path: Path) -> int:
     for token in doc:
         if token.text == word:
             return token.i
-    raise ValueError(Errors.E343.format(path=path, word=word, text=doc.text))
+    raise ValueError(Errors.E516.format(path=path, word=word, text=doc.text))

@@ -23,7 +23,7 @@ def list_own_listeners(
 ) -> Iterator[Tok2VecListener]:
     """The listeners in a later component that read from the component of this name.
 
-    later_writers: components `ctxemb` between the two. Raises E023 for a listener to something
+    later_writers: components `ctxemb` between the two. Raises E022 for a listener to something
     else, or whose vectors one of these would overwrite.
     """
     reader = getattr(component, "name", "")
@@ -34,7 +34,7 @@ def list_own_listeners(
         is_own = upstream in ("*", name)
         if not is_own or later_writers:
             other = upstream if not is_own else later_writers[-1]
-            raise ValueError(Errors.E023.format(other=other, name=name, reader=reader))
+            raise ValueError(Errors.E022.format(other=other, name=name, reader=reader))
         yield listener
 
 
@@ -43,7 +43,7 @@ def link_listener(
 ) -> None:
     """Let a listener know whom it reads from, and for whom.
 
-    model: of the upstream. Raises E131 for a LayerMixListener of a Stack, and E021, E075 or E071
+    model: of the upstream. Raises E044 for a LayerMixListener of a Stack, and E020, E032 or E029
     for listeners of another shape.
     """
     if isinstance(listener, LayerMixListener):
@@ -57,7 +57,7 @@ def link_listener(
     else:
         width, found = model.get_dim("nO"), listener.get_dim("nO")
         if found != width:
-            message = Errors.E021.format(
+            message = Errors.E020.format(
                 component=component, found=found, name=upstream, width=width
             )
             raise ValueError(message)
@@ -77,10 +77,10 @@ def choose_last_readers(listeners: Sequence[Tok2VecListener], *, is_kept: bool) 
 
 
 def check_earlier(nlp: Language, upstream: str) -> None:
-    """Raise E044 for a component that listens to a later one."""
+    """Raise E024 for a component that listens to a later one."""
     listened_to = {upstream, "*"}
     for name, component in nlp.pipeline[: nlp.pipe_names.index(upstream)]:
         if isinstance(component, Tok2Vec):
             listened_to.discard("*")  # that one is meant
         if any(node.upstream_name in listened_to for node in list_listeners(component)):
-            raise ValueError(Errors.E044.format(component=name, upstream=upstream))
+            raise ValueError(Errors.E024.format(component=name, upstream=upstream))

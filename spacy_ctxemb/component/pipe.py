@@ -195,7 +195,7 @@ class ContextualEmbedder(Tok2Vec):
         validate_examples(examples, "ContextualEmbedder.update")
         self.flush_gradient()
         if self.cache is not None:
-            warnings.warn(Errors.W015.format(name=self.name), stacklevel=2)
+            warnings.warn(Errors.W007.format(name=self.name), stacklevel=2)
         docs = [eg.predicted for eg in examples]
         set_dropout_rate(self.model, drop)
         self._send(docs, losses)
@@ -262,7 +262,7 @@ class ContextualEmbedder(Tok2Vec):
         loaders = choose_loaders(self.model, self.name, own, member_loaders)
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         if not sample:
-            raise ValueError(Errors.E025.format(name=self.name))
+            raise ValueError(Errors.E009.format(name=self.name))
         self._forget_batch()
         random = initialise(self.model, self.name, sample, get_examples, loaders)
         if self.pretrained == AUTO and not (nlp is not None and self._loads_later(nlp)):
@@ -277,14 +277,14 @@ class ContextualEmbedder(Tok2Vec):
     def find_listeners(self, component: Any) -> None:
         """Link the listeners of a later component, and check that they fit.
 
-        Raises E046 or E023 where two components write doc.tensor for the same readers; see
+        Raises E026 or E022 where two components write doc.tensor for the same readers; see
         `link_listener` for listeners that do not fit.
         """
         name = getattr(component, "name", "")
         if isinstance(component, ContextualEmbedder):
             self._later_writers.append(name)
         elif isinstance(component, Tok2Vec):
-            raise ValueError(Errors.E046.format(other=name, name=self.name))
+            raise ValueError(Errors.E026.format(other=name, name=self.name))
         for listener in list_own_listeners(component, self.name, self._later_writers):
             link_listener(self.model, listener, self.name, name)
             self.add_listener(listener, name)

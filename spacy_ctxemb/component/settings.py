@@ -45,17 +45,17 @@ class Settings:
         )
 
     def validate(self, model: ContextualModel, name: str) -> None:
-        """Raise E024, E092, E095, E162 or E290 for values that are none, E093 or E094 for what the
-        encoder cannot do, and E131 for what needs a single encoder."""
+        """Raise E001, E003, E004, E007 or E002 for values that are none, E005 or E006 for what the
+        encoder cannot do, and E044 for what needs a single encoder."""
         if self.keep not in KEEP:
-            raise ValueError(Errors.E024.format(keep=self.keep, name=name, options=list(KEEP)))
+            raise ValueError(Errors.E001.format(keep=self.keep, name=name, options=list(KEEP)))
         if self.cache is not None and not isinstance(self.cache, FeatureCache):
-            raise ValueError(Errors.E162.format(name=name, found=repr(self.cache)))
+            raise ValueError(Errors.E007.format(name=name, found=repr(self.cache)))
         check_doc_pooling(self.doc_pooling, normalize=self.normalize, component=name)
         for setting in ("boundaries", "normalize", "keep_pieces", "keep_attention"):
             value = getattr(self, setting)
             if not isinstance(value, bool):
-                raise ValueError(Errors.E290.format(setting=setting, name=name, value=value))
+                raise ValueError(Errors.E002.format(setting=setting, name=name, value=value))
         single = {
             "keep": (self.keep == "layers", "tensor"),
             "boundaries": (self.boundaries, "false"),
@@ -70,9 +70,9 @@ class Settings:
         for shim in name_encoders(model, name).values():
             mix, encoder = shim.embedder.mix, shim.embedder.encoder
             if self.doc_pooling is not None and mix.whole_documents and not mix.whole_batch:
-                raise ValueError(Errors.E093.format(name=name, doc_pooling=self.doc_pooling))
+                raise ValueError(Errors.E005.format(name=name, doc_pooling=self.doc_pooling))
             if self.keep_attention and not encoder.has_attention:
-                raise ValueError(Errors.E094.format(name=name, encoder=type(encoder).__name__))
+                raise ValueError(Errors.E006.format(name=name, encoder=type(encoder).__name__))
 
 
 class Setting(Generic[Value]):
@@ -95,10 +95,10 @@ class Setting(Generic[Value]):
 def warn_of_useless_cache(
     cache: FeatureCache | None, model: ContextualModel, name: str, wanted: Wanted
 ) -> None:
-    """Warn (W006) where an encoder's vectors cannot come from the cache."""
+    """Warn (W005) where an encoder's vectors cannot come from the cache."""
     if cache is None:
         return
     for encoder, shim in name_encoders(model, name).items():
         obstacle = find_obstacle(shim, wanted)
         if obstacle:
-            warnings.warn(Errors.W006.format(name=encoder, reason=obstacle), stacklevel=4)
+            warnings.warn(Errors.W005.format(name=encoder, reason=obstacle), stacklevel=4)

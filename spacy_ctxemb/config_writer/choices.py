@@ -46,8 +46,8 @@ class Choices:
 
     Where listener_mix, cache or cnn is None, `optimize` decides.
 
-    Raises E185 for an unknown task, E186 for tasks that cannot share a pipeline, E191 for a cache
-    and E089 for a network beside an encoder that is not frozen.
+    Raises E500 for an unknown task, E501 for tasks that cannot share a pipeline, E503 for a cache
+    and E502 for a network beside an encoder that is not frozen.
 
         choices = Choices(["ner"], encoder="english", freeze=True)
         build_config(choices).config.to_disk("config.cfg")
@@ -67,9 +67,9 @@ class Choices:
     def __post_init__(self) -> None:
         check_tasks(self.tasks)
         if self.cache and not self.freeze:
-            raise ValueError(Errors.E191)
+            raise ValueError(Errors.E503)
         if self.cnn and not self.freeze:
-            raise ValueError(Errors.E089)
+            raise ValueError(Errors.E502)
 
     @property
     def is_small(self) -> bool:
@@ -89,12 +89,12 @@ class Choices:
 
 
 def check_tasks(tasks: Sequence[str]) -> None:
-    """Raise E185 for an unknown task, E186 for a repeated one or two that write to doc.cats."""
+    """Raise E500 for an unknown task, E501 for a repeated one or two that write to doc.cats."""
     unknown = [name for name in tasks if name not in TASKS]
     if unknown:
-        raise ValueError(Errors.E185.format(unknown=unknown, options=", ".join(TASKS)))
+        raise ValueError(Errors.E500.format(unknown=unknown, options=", ".join(TASKS)))
     repeated = sorted({name for name in tasks if tasks.count(name) > 1})
     rivals = [name for name in tasks if name in WRITE_CATS]
     clashing = repeated or (rivals if len(rivals) > 1 else [])
     if clashing:
-        raise ValueError(Errors.E186.format(names=clashing))
+        raise ValueError(Errors.E501.format(names=clashing))

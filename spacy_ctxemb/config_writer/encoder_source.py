@@ -74,8 +74,8 @@ class Source:
 def find_source(encoder: str) -> Source:
     """Find out about an encoder: one of SHIPPED or NEW_ENCODERS, or the path of a pipeline.
 
-    Raises E187 for a path without a pipeline, E188 and E189 for a published model that is to be
-    imported first, E190 for a pipeline with no or several components `ctxemb`.
+    Raises E504 for a path without a pipeline, E505 and E506 for a published model that is to be
+    imported first, E507 for a pipeline with no or several components `ctxemb`.
 
         find_source("english").pretrained  # "en_bilm_sm"
     """
@@ -118,7 +118,7 @@ def find_component(config: Config, path: str) -> str:
     names = list(config["nlp"]["pipeline"])
     found = [name for name in names if config["components"][name].get("factory") == "ctxemb"]
     if len(found) != 1:
-        raise ValueError(Errors.E190.format(path=path, names=names, found=found))
+        raise ValueError(Errors.E507.format(path=path, names=names, found=found))
     return str(found[0])
 
 
@@ -138,15 +138,15 @@ def find_peak_rate(
 
 
 def check_pipeline(path: Path) -> None:
-    """Raise E187 where there is no pipeline, E188 or E189 for a model to be imported first."""
+    """Raise E504 where there is no pipeline, E505 or E506 for a model to be imported first."""
     if (path / "config.cfg").is_file():
         return
     if any((path / name).is_file() for name in ("config.json", "modules.json")):
-        raise ValueError(Errors.E188.format(path=path, output=f"{path.name}-pipeline"))
+        raise ValueError(Errors.E505.format(path=path, output=f"{path.name}-pipeline"))
     files = find_elmo_files(path)
     if files:
-        raise ValueError(Errors.E189.format(path=path, files=" ".join(map(str, files))))
-    raise ValueError(Errors.E187.format(path=path))
+        raise ValueError(Errors.E506.format(path=path, files=" ".join(map(str, files))))
+    raise ValueError(Errors.E504.format(path=path))
 
 
 def find_elmo_files(path: Path) -> list[Path]:

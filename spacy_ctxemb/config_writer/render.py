@@ -52,10 +52,10 @@ def build_config(choices: Choices) -> Written:
 def render(choices: Choices, source: Source) -> Config:
     """Fill in the template.
 
-    Raises E194 where the tasks are to mix the layers of several encoders.
+    Raises E509 where the tasks are to mix the layers of several encoders.
     """
     if choices.listener_mix and not source.has_layers:
-        raise ValueError(Errors.E194.format(path=source.path, name=source.component))
+        raise ValueError(Errors.E509.format(path=source.path, name=source.component))
     text = TEMPLATES.get_template("config.cfg.jinja").render(
         choices=choices,
         source=source,

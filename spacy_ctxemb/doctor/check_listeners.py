@@ -44,4 +44,4 @@ def check_overwritten(part: Part, earlier: Sequence[Part]) -> Iterator[Finding]:
     embedders = [one.name for one in earlier if one.is_embedder]
     writes = "doc.tensor" in part.nlp.get_pipe_meta(part.name).assigns
     if embedders and writes and not isinstance(part.pipe, Tok2Vec):
-        yield error(Errors.E046.format(other=part.name, name=embedders[-1]))
+        yield error(Errors.E026.format(other=part.name, name=embedders[-1]))

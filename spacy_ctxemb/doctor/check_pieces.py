@@ -35,7 +35,7 @@ def check_vocabulary(
     is_given = find_loader("pieces_loader", name, part, plan) or plan.initialize.get("before_init")
     n = shim.pieces.n_trained
     if not shim.pieces.is_trained:
-        yield error(Errors.E007.format(pieces=type(shim.pieces).__name__))
+        yield error(Errors.E123.format(pieces=type(shim.pieces).__name__))
     elif needs_vocabulary(built) and not is_given:
         yield ok(f"A vocabulary is learned from the training texts; here {n:,} pieces of a sample")
     else:

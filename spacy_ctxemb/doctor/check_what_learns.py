@@ -93,7 +93,7 @@ def check_cache(part: Part, plan: Plan) -> Iterator[Finding]:
     callback = plan.initialize.get("before_init") or {}
     has_callback = callback.get("component") == part.name and "cache" in callback
     if has_callback or part.pipe.cache is not None:
-        yield warning(Errors.W015.format(name=part.name))
+        yield warning(Errors.W007.format(name=part.name))
 
 
 def check_training_precision(part: Part, plan: Plan) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ def examine(
 
     overrides: of the config, by dotted names. limit: documents of each corpus; 0 for all.
     gpu_id: where memory is measured, -1 for the CPU; not at all if measure is False.
-    Raises E193 if no component has an encoder of this package.
+    Raises E508 if no component has an encoder of this package.
 
     >>> report = examine(Path("config.cfg"), {"paths.train": "train.spacy"}, limit=1000)
     >>> report.has_errors
@@ -39,7 +39,7 @@ def examine(
     plan = read_plan(load_config(path, overrides=overrides))
     if not plan.embedders and not plan.errors:
         names = [part.name for part in plan.parts]
-        raise ValueError(Errors.E193.format(names=names, path=path))
+        raise ValueError(Errors.E508.format(names=names, path=path))
     report = Report()
     report.add("Components", check_wiring(plan))
     report.add("Weights", [*check_learning(plan), *check_weights(plan)])

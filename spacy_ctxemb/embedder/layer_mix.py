@@ -68,7 +68,7 @@ class ScalarMix(LayerMix):
         super().__init__()
         if layer_norm not in self.layer_norms:
             options = [name or "null" for name in self.layer_norms]
-            raise ValueError(Errors.E074.format(name=layer_norm, options=options))
+            raise ValueError(Errors.E152.format(name=layer_norm, options=options))
         self.width = width
         self.layers = range(n_layers)
         self.layer_norm = layer_norm
@@ -162,7 +162,7 @@ class LastLayers(LayerMix):
     def __init__(self, n_layers: int, width: int, *, n: int) -> None:
         super().__init__()
         if not 1 <= n <= n_layers:
-            raise ValueError(Errors.E014.format(layer=f"n = {n}", n_layers=n_layers))
+            raise ValueError(Errors.E150.format(layer=f"n = {n}", n_layers=n_layers))
         self.width = width
         self.layers = range(n_layers - n, n_layers)
 
@@ -177,7 +177,7 @@ class ConcatLayers(LayerMix):
         super().__init__()
         chosen = range(n_layers) if layers is None else layers
         if not chosen:
-            raise ValueError(Errors.E014.format(layer="layer in an empty list", n_layers=n_layers))
+            raise ValueError(Errors.E150.format(layer="layer in an empty list", n_layers=n_layers))
         self.layers = [check_layer(layer, n_layers) for layer in chosen]
         self.width = width * len(self.layers)
 
@@ -188,5 +188,5 @@ class ConcatLayers(LayerMix):
 def check_layer(layer: int, n_layers: int) -> int:
     """The layer's index from 0, or an error where there is no such layer."""
     if not -n_layers <= layer < n_layers:
-        raise ValueError(Errors.E014.format(layer=f"layer {layer}", n_layers=n_layers))
+        raise ValueError(Errors.E150.format(layer=f"layer {layer}", n_layers=n_layers))
     return layer % n_layers

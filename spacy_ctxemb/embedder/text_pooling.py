@@ -13,12 +13,12 @@ DOC_POOLINGS = ("mean", "cls", "max")
 
 
 def check_doc_pooling(name: str | None, *, normalize: bool, component: str) -> None:
-    """Raise E092 for an unknown pooling, E095 if normalize has no pooling."""
+    """Raise E003 for an unknown pooling, E004 if normalize has no pooling."""
     options = list(DOC_POOLINGS)
     if name is not None and name not in DOC_POOLINGS:
-        raise ValueError(Errors.E092.format(name=name, options=options))
+        raise ValueError(Errors.E003.format(name=name, options=options))
     if normalize and name is None:
-        raise ValueError(Errors.E095.format(name=component, options=options))
+        raise ValueError(Errors.E004.format(name=component, options=options))
 
 
 def pool_groups(

@@ -46,7 +46,7 @@ POOLINGS: dict[str, Pooling] = {
 def get_pooling(name: str) -> Pooling:
     """The pooling of this name."""
     if name not in POOLINGS:
-        raise ValueError(Errors.E015.format(name=name, options=list(POOLINGS)))
+        raise ValueError(Errors.E151.format(name=name, options=list(POOLINGS)))
     return POOLINGS[name]
 
 

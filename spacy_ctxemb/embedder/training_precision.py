@@ -26,7 +26,7 @@ SMALLEST, LARGEST = 1.0, 2.0**24
 def check_precision(name: str) -> str:
     """The name of a precision there is."""
     if name not in DTYPES:
-        raise ValueError(Errors.E154.format(precision=name, options=list(DTYPES)))
+        raise ValueError(Errors.E207.format(precision=name, options=list(DTYPES)))
     return name
 
 
@@ -39,7 +39,7 @@ def cast_products(precision: str, device: torch.device) -> AbstractContextManage
     if dtype is None:
         return nullcontext()
     if dtype == torch.float16 and device.type != "cuda":
-        raise ValueError(Errors.E155.format(device=device.type))
+        raise ValueError(Errors.E208.format(device=device.type))
     return torch.autocast(device.type, dtype)
 
 

@@ -32,13 +32,13 @@ MAX_SCORES = 1 << 22
 class SelfAttention(nn.Module):
     """softmax(Q K^T / sqrt(d) + bias) V over n_heads heads of width d = D / n_heads.
 
-    Raises E004 if the heads cannot share the width evenly.
+    Raises E103 if the heads cannot share the width evenly.
     """
 
     def __init__(self, width: int, n_heads: int, dropout: float, *, bias: bool = True) -> None:
         super().__init__()
         if n_heads < 1 or width % n_heads:
-            raise ValueError(Errors.E004.format(width=width, n_heads=n_heads))
+            raise ValueError(Errors.E103.format(width=width, n_heads=n_heads))
         self.n_heads = n_heads
         self.query_key_value = Linear(width, 3 * width, bias=bias)
         self.output = Linear(width, width, bias=bias)

@@ -90,11 +90,11 @@ class Encoder(nn.Module, ABC):
     def set_precision(self, precision: str) -> None:
         """Set the precision of inference.
 
-        Raises E081 for a precision that is not among `precisions`.
+        Raises E108 for a precision that is not among `precisions`.
         """
         if precision not in self.precisions:
             raise ValueError(
-                Errors.E081.format(
+                Errors.E108.format(
                     precision=precision,
                     encoder=type(self).__name__,
                     options=list(self.precisions),

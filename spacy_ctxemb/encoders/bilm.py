@@ -227,18 +227,18 @@ class BiLM(Encoder):
 def check_sizes(settings: dict[str, Any]) -> bool:
     """Whether cells are projected.
 
-    Raises E084 for a value below its least, E002 for an odd width or a hidden_width of 0, E003 for
-    a filter longer than a word, E066 if cells need a projection and are to have none.
+    Raises E105 for a value below its least, E101 for an odd width or a hidden_width of 0, E102 for
+    a filter longer than a word, E106 if cells need a projection and are to have none.
     """
     for name, least in LEAST.items():
         if settings[name] is not None and settings[name] < least:
-            raise ValueError(Errors.E084.format(name=name, value=settings[name], least=least))
+            raise ValueError(Errors.E105.format(name=name, value=settings[name], least=least))
     width, hidden_width = settings["width"], settings["hidden_width"]
     if width % 2 or hidden_width < 1:
-        raise ValueError(Errors.E002.format(width=width, hidden_width=hidden_width))
+        raise ValueError(Errors.E101.format(width=width, hidden_width=hidden_width))
     longest, room = max(size for size, _ in settings["filters"]), settings["max_characters"]
     if longest > room:
-        raise ValueError(Errors.E003.format(size=longest, max_characters=room))
+        raise ValueError(Errors.E102.format(size=longest, max_characters=room))
     return needs_projection(
         "project_hidden", settings["project_hidden"], "hidden_width", hidden_width, width // 2
     )

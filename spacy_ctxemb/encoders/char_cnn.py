@@ -46,7 +46,7 @@ class CharacterCNN(nn.Module):
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise ValueError(Errors.E090.format(name=activation, options=list(ACTIVATIONS)))
+            raise ValueError(Errors.E100.format(name=activation, options=list(ACTIVATIONS)))
         n_filters = sum(count for _, count in filters)
         is_projected = needs_projection(
             "project_filters", project, "the number of filters", n_filters, width
@@ -112,12 +112,12 @@ class CharacterCNN(nn.Module):
 def needs_projection(setting: str, wanted: bool | None, name: str, found: int, width: int) -> bool:
     """Whether `found` values are projected to a width: as wanted; None for if they differ.
 
-    name: of the values, in the message. Raises E066 for no projection where they differ.
+    name: of the values, in the message. Raises E106 for no projection where they differ.
     """
     if wanted is None:
         return found != width
     if not wanted and found != width:
-        message = Errors.E066.format(setting=setting, name=name, found=found, width=width)
+        message = Errors.E106.format(setting=setting, name=name, found=found, width=width)
         raise ValueError(message)
     return wanted
 

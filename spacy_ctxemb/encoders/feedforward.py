@@ -33,9 +33,9 @@ CHUNK = 1024
 
 
 def check_activation(name: str) -> str:
-    """The same name. Raises E090 for an unknown activation."""
+    """The same name. Raises E100 for an unknown activation."""
     if name not in ACTIVATIONS:
-        raise ValueError(Errors.E090.format(name=name, options=list(ACTIVATIONS)))
+        raise ValueError(Errors.E100.format(name=name, options=list(ACTIVATIONS)))
     return name
 
 

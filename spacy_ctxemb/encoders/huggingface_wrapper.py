@@ -52,7 +52,7 @@ class HuggingFaceEncoder(Encoder):
         """ids, mask: (B, T). Returns L of (N, D)."""
         T = ids.size(1)
         if T > (self.max_length or T):
-            raise ValueError(Errors.E005.format(length=T, max_length=self.max_length))
+            raise ValueError(Errors.E104.format(length=T, max_length=self.max_length))
         self.place_constants(ids.device)
         layers = self.model(
             input_ids=ids.long().masked_fill(~mask, self.padding),
@@ -63,7 +63,7 @@ class HuggingFaceEncoder(Encoder):
         expected = (*ids.shape, self.width)
         if len(layers) != self.n_layers or found != {expected}:
             raise ValueError(
-                Errors.E120.format(
+                Errors.E112.format(
                     name=type(self.model).__name__,
                     found=f"{len(layers)} layers of the shapes {sorted(found)}",
                     expected=f"{self.n_layers} of {expected}",
@@ -114,7 +114,7 @@ class HuggingFaceEncoder(Encoder):
 
 
 def build_model(config: Mapping[str, Any]) -> Any:
-    """A model of transformers with random values. Raises E124 if it has no encoder of its own."""
+    """A model of transformers with random values. Raises E113 if it has no encoder of its own."""
     sizes = build_sizes(config)
     from transformers import AutoModel
 
@@ -127,12 +127,12 @@ def build_model(config: Mapping[str, Any]) -> Any:
 def build_sizes(config: Mapping[str, Any]) -> Any:
     """What transformers makes of a model's config.json, its defaults included.
 
-    Raises E119 without the package transformers, E124 for a config that is not an encoder's.
+    Raises E111 without the package transformers, E113 for a config that is not an encoder's.
     """
     try:
         from transformers import AutoConfig
     except ImportError as error:
-        raise ImportError(Errors.E119.format(name="HuggingFace.v1")) from error
+        raise ImportError(Errors.E111.format(name="HuggingFace.v1")) from error
     settings = dict(config)
     model_type = settings.pop("model_type", None)
     try:
@@ -150,7 +150,7 @@ def build_sizes(config: Mapping[str, Any]) -> Any:
 def raise_unfit(config: Mapping[str, Any], reason: str, error: Exception | None = None) -> NoReturn:
     shown = " ".join(reason.split())[:200]
     model_type = config.get("model_type")
-    raise ValueError(Errors.E124.format(model_type=model_type, reason=shown)) from error
+    raise ValueError(Errors.E113.format(model_type=model_type, reason=shown)) from error
 
 
 class EmptyOnMeta(TorchFunctionMode):
@@ -192,7 +192,7 @@ def find_max_length(model: nn.Module) -> int | None:
 def find_blocks(encoder: HuggingFaceEncoder, n_blocks: int) -> str:
     """How the names of the blocks' parameters begin: the largest list of n_blocks modules.
 
-    Raises E152 if there is no such list.
+    Raises E109 if there is no such list.
     """
     sizes = {
         f"{name}.": sum(parameter.numel() for parameter in module.parameters())
@@ -201,5 +201,5 @@ def find_blocks(encoder: HuggingFaceEncoder, n_blocks: int) -> str:
     }
     if not sizes:
         name = type(encoder.model).__name__
-        raise ValueError(Errors.E152.format(name=name, n_blocks=n_blocks, n_layers=n_blocks + 1))
+        raise ValueError(Errors.E109.format(name=name, n_blocks=n_blocks, n_layers=n_blocks + 1))
     return max(sizes, key=lambda name: sizes[name])

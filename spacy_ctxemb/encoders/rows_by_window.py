@@ -37,10 +37,10 @@ class Steps:
         self._casts: dict[tuple[object, int, torch.dtype], Tensor] = {}
 
     def check_length(self, max_length: int) -> None:
-        """Raise E005 for a window of more than max_length steps."""
+        """Raise E104 for a window of more than max_length steps."""
         longest = max(self.lengths, default=0)
         if longest > max_length:
-            raise ValueError(Errors.E005.format(length=longest, max_length=max_length))
+            raise ValueError(Errors.E104.format(length=longest, max_length=max_length))
 
     @cached_property
     def positions(self) -> Tensor:

@@ -82,7 +82,7 @@ class TransformerEncoder(Encoder):
         super().__init__(locals())
         n_groups = n_blocks if n_groups is None else n_groups
         if not 1 <= n_groups <= n_blocks:
-            raise ValueError(Errors.E091.format(n_groups=n_groups, n_blocks=n_blocks))
+            raise ValueError(Errors.E107.format(n_groups=n_groups, n_blocks=n_blocks))
         E = embedding_width or width
         self.n_ids = vocab_size
         self.n_characters = None
@@ -213,8 +213,8 @@ class Block(Part):
 
 
 def check_segments(embedding: nn.Embedding | None) -> nn.Embedding:
-    """The embeddings of segments. Raises E182 if they are too few for pairs of texts."""
+    """The embeddings of segments. Raises E110 if they are too few for pairs of texts."""
     n_segments = 0 if embedding is None else embedding.num_embeddings
     if embedding is None or n_segments < N_SEGMENTS:
-        raise ValueError(Errors.E182.format(n_segments=n_segments))
+        raise ValueError(Errors.E110.format(n_segments=n_segments))
     return embedding

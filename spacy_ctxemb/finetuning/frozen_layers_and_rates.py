@@ -35,24 +35,24 @@ class LayerTraining:
     def check(self, encoder: Encoder) -> None:
         """Validate the settings for an encoder.
 
-        Raises E150, E137 or E156 for freeze_layers, E151 for layer_decay, E138 for
+        Raises E200, E202 or E201 for freeze_layers, E205 for layer_decay, E206 for
         learn_rate_factor.
         """
         if isinstance(self.freeze_layers, int):
             if not 0 <= self.freeze_layers <= encoder.n_layers:
                 raise ValueError(
-                    Errors.E150.format(freeze_layers=self.freeze_layers, n_layers=encoder.n_layers)
+                    Errors.E200.format(freeze_layers=self.freeze_layers, n_layers=encoder.n_layers)
                 )
         else:
             encoder.parameter_layers()  # wanted at a later step, if not at the first one
             if isinstance(self.freeze_layers, Unfreeze):
                 found = self.freeze_layers.n_layers
                 if found != encoder.n_layers:
-                    raise ValueError(Errors.E156.format(found=found, n_layers=encoder.n_layers))
+                    raise ValueError(Errors.E201.format(found=found, n_layers=encoder.n_layers))
         if not 0.0 < self.layer_decay <= 1.0:
-            raise ValueError(Errors.E151.format(layer_decay=self.layer_decay))
+            raise ValueError(Errors.E205.format(layer_decay=self.layer_decay))
         if not 0.0 < self.learn_rate_factor < math.inf:
-            raise ValueError(Errors.E138.format(factor=self.learn_rate_factor))
+            raise ValueError(Errors.E206.format(factor=self.learn_rate_factor))
         self.list_frozen(encoder, 0)
         self.find_rates(encoder)
 
@@ -64,7 +64,7 @@ class LayerTraining:
     def list_frozen(self, encoder: Encoder, step: int) -> set[str]:
         """List the names of the encoder's parameters that are frozen at a step.
 
-        Raises E137 if a schedule gives fewer layers than 0 or more than there are.
+        Raises E202 if a schedule gives fewer layers than 0 or more than there are.
         """
         n = self._count_frozen(encoder, step)
         if not n:
@@ -83,7 +83,7 @@ class LayerTraining:
             return self.freeze_layers
         value = self.freeze_layers(step)
         if not 0 <= value <= encoder.n_layers:
-            raise ValueError(Errors.E137.format(value=value, step=step, n_layers=encoder.n_layers))
+            raise ValueError(Errors.E202.format(value=value, step=step, n_layers=encoder.n_layers))
         return math.ceil(value)
 
     def find_rates(self, encoder: Encoder) -> dict[str, float]:

@@ -17,7 +17,7 @@ class Unfreeze:
     every: steps from one layer to the next; an epoch or so.
     start: the step at which the last layer thaws, if other components are to learn before it.
 
-    Raises E136 if n_layers or every is below 1, or start below 0.
+    Raises E203 if n_layers or every is below 1, or start below 0.
 
     Example:
         n_frozen = Unfreeze(n_layers=3, every=200, start=100)
@@ -31,7 +31,7 @@ class Unfreeze:
     def __post_init__(self) -> None:
         if self.n_layers < 1 or self.every < 1 or self.start < 0:
             what = f"n_layers is {self.n_layers}, every {self.every}, start {self.start}"
-            raise ValueError(Errors.E136.format(what=what))
+            raise ValueError(Errors.E203.format(what=what))
 
     def __call__(self, step: int) -> int:
         """The number of frozen layers at a step, 0 for the first step."""

@@ -67,19 +67,19 @@ class LayerMixListener(Tok2VecListener):
     def link(self, upstream: str, component: str, *, n_layers: int, width: int) -> None:
         """Fit the encoder of an upstream component.
 
-        Raises E075 for another width than the encoder's, and E071 for a trained mix of another
+        Raises E032 for another width than the encoder's, and E029 for a trained mix of another
         number of layers.
         """
         found = self.get_dim("nO")
         if found != width:
-            message = Errors.E075.format(
+            message = Errors.E032.format(
                 component=component, found=found, name=upstream, width=width
             )
             raise ValueError(message)
         shim = get_mix_shim(self)
         if shim.mix.n_layers != n_layers:
             if shim.is_trained:
-                message = Errors.E071.format(
+                message = Errors.E029.format(
                     component=component, found=shim.mix.n_layers, name=upstream, n_layers=n_layers
                 )
                 raise ValueError(message)
@@ -133,7 +133,7 @@ def listen_to_layers(
     """The mixed vectors of each Doc, (n_tokens, D)."""
     mix = get_mix_shim(listener).mix
     if not mix.n_layers:  # neither linked nor loaded
-        raise RuntimeError(Errors.E073.format(upstream=get_guard(listener).upstream))
+        raise RuntimeError(Errors.E031.format(upstream=get_guard(listener).upstream))
     by_doc, backprop_layers = fetch(listener, docs, is_train, LAYERS)
     if not docs:
         return [], no_backprop
@@ -168,8 +168,8 @@ def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d
     if layers is None:
         if len(doc) and not any(doc is sample for sample in known.sample):
             if not known.component:
-                raise RuntimeError(Errors.E073.format(upstream=known.upstream))
-            message = Errors.E045 if is_train else Errors.E070
+                raise RuntimeError(Errors.E031.format(upstream=known.upstream))
+            message = Errors.E025 if is_train else Errors.E028
             raise ValueError(
                 message.format(
                     component=known.component, upstream=known.upstream, n_tokens=len(doc)
@@ -178,7 +178,7 @@ def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d
         return listener.ops.alloc3f(*expected)
     if layers.shape != expected:
         raise ValueError(
-            Errors.E072.format(
+            Errors.E030.format(
                 found=layers.shape,
                 component=known.component,
                 expected=expected,
@@ -215,7 +215,7 @@ def replace_listener_config(model: dict[str, Any], listener: dict[str, Any]) -> 
     listeners = [x for x in [listener, *listener.get("members", {}).values()] if "upstream" in x]
     kinds = {(x["@architectures"], x.get("layer_norm")) for x in listeners}
     if len(kinds) > 1:  # spaCy does not say which of them is meant
-        raise ValueError(Errors.E086.format(kinds=sorted(kinds, key=str)))
+        raise ValueError(Errors.E033.format(kinds=sorted(kinds, key=str)))
     listener = listeners[0]
     if listener["@architectures"] != ARCHITECTURE:
         return model

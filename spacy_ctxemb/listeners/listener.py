@@ -44,7 +44,7 @@ class Guard:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.grad_factor < math.inf:
-            raise ValueError(Errors.E139.format(factor=self.grad_factor))
+            raise ValueError(Errors.E027.format(factor=self.grad_factor))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy or a pickle has no Docs, which would bring their whole vocabulary along."""
@@ -56,7 +56,7 @@ class Listener(Tok2VecListener):
 
     grad_factor: of the gradient that goes upstream; 0 for none. What the upstream learns is the sum
         over its listeners, so that this weighs them against each other. One factor for all of them
-        would be lost on Adam. Raises E139 where it is below 0 or not finite.
+        would be lost on Adam. Raises E027 where it is below 0 or not finite.
     """
 
     name = "ctxemb-listener"
@@ -158,7 +158,7 @@ def read_vectors(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats2
     width = listener.get_dim("nO")
     if doc.tensor.size == 0:
         if len(doc) and not any(doc is sample for sample in known.sample):
-            message = Errors.E045 if is_train else Errors.E022
+            message = Errors.E025 if is_train else Errors.E021
             raise ValueError(
                 message.format(
                     component=known.component, upstream=known.upstream, n_tokens=len(doc)
@@ -167,7 +167,7 @@ def read_vectors(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats2
         return listener.ops.alloc2f(len(doc), width)
     if doc.tensor.shape[-1] != width:
         raise ValueError(
-            Errors.E026.format(found=doc.tensor.shape[-1], component=known.component, width=width)
+            Errors.E023.format(found=doc.tensor.shape[-1], component=known.component, width=width)
         )
     return listener.ops.asarray2f(cast(Floats2d, doc.tensor))
 

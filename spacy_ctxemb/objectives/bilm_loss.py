@@ -38,7 +38,7 @@ class BiLMObjective(Objective):
     n_samples: negatives drawn for each batch and direction while training; None for the full
         softmax. In evaluation mode the softmax is always full.
 
-    Raises E030 for another encoder than a BiLM.
+    Raises E430 for another encoder than a BiLM.
     """
 
     kind = "bilm"
@@ -49,7 +49,7 @@ class BiLMObjective(Objective):
         super().__init__()
         if not isinstance(encoder, BiLM):
             raise ValueError(
-                Errors.E030.format(
+                Errors.E430.format(
                     objective="BiLMObjective", wanted="BiLM", found=type(encoder).__name__
                 )
             )
@@ -168,11 +168,11 @@ def log_expected_count(ids: Tensor, n_ids: int, n_samples: int) -> Tensor:
 def build_vocabulary(documents: Iterable[Iterable[str]], *, size: int) -> list[str]:
     """List <S>, </S>, <UNK> and the most frequent words: `size` entries at most.
 
-    documents: the words of each document; white space is no word. Raises E043 for a size that
+    documents: the words of each document; white space is no word. Raises E434 for a size that
     holds no word.
     """
     if size <= N_SPECIAL:
-        raise ValueError(Errors.E043.format(size=size))
+        raise ValueError(Errors.E434.format(size=size))
     counts = Counter(word for words in documents for word in words if not word.isspace())
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return [*SPECIAL, *(word for word in ranked if word not in SPECIAL)][:size]

@@ -36,7 +36,7 @@ class MaskedLMObjective(Objective):
     next_sentence: whether there is a head that tells if two texts follow each other; its targets
         come from pretraining/text/sentence_pairs.py.
 
-    Raises E030 for another encoder than a Transformer, E031 for a share outside 0 to 1, E047 if
+    Raises E430 for another encoder than a Transformer, E431 for a share outside 0 to 1, E131 if
     all pieces are special.
     """
 
@@ -57,17 +57,17 @@ class MaskedLMObjective(Objective):
         super().__init__()
         if not isinstance(encoder, TransformerEncoder):
             raise ValueError(
-                Errors.E030.format(
+                Errors.E430.format(
                     objective="MaskedLMObjective",
                     wanted="Transformer",
                     found=type(encoder).__name__,
                 )
             )
         if not 0.0 < share < 1.0:
-            raise ValueError(Errors.E031.format(share=share))
+            raise ValueError(Errors.E431.format(share=share))
         masking = Masking(mask_id, sorted(special_ids), n_pieces, share, whole_words, spans)
         if not len(masking.ordinary_ids):
-            raise ValueError(Errors.E047.format(n_special=len(special_ids)))
+            raise ValueError(Errors.E131.format(n_special=len(special_ids)))
         self.masking = masking
         self.n_pieces = n_pieces
         # In a list, so that the parameter is not this module's too.

@@ -25,7 +25,7 @@ class CharacterPieces(Pieces):
     max_characters: C. 50 in every published model.
     tokens_to_add: words that are spelt by one raw character id each, 0 to 255; as in AllenNLP's
         indexer. 1 to 31 hardly occur in text.
-    Raises E006 for fewer than 3 characters, E080 for an id that is not a byte.
+    Raises E120 for fewer than 3 characters, E121 for an id that is not a byte.
 
         pieces = CharacterPieces(50)
         ids = pieces.encode_words(["bank", "river"])  # (2, 50)
@@ -41,12 +41,12 @@ class CharacterPieces(Pieces):
         self, max_characters: int = 50, *, tokens_to_add: Mapping[str, int] | None = None
     ) -> None:
         if max_characters < 3:
-            raise ValueError(Errors.E006.format(max_characters=max_characters))
+            raise ValueError(Errors.E120.format(max_characters=max_characters))
         self.n_characters: int = max_characters
         self.tokens_to_add = dict(tokens_to_add or {})
         for word, i in self.tokens_to_add.items():
             if not 0 <= i < 256:
-                raise ValueError(Errors.E080.format(word=word, id=i))
+                raise ValueError(Errors.E121.format(word=word, id=i))
         self._cache: dict[str, Ids] = {}
         self._special = dict(zip(("<S>", "</S>"), self.boundaries, strict=True))
         self._special |= {word: self._row([i + 1]) for word, i in self.tokens_to_add.items()}

@@ -29,9 +29,9 @@ def build_tokenizer_file(*, path: str | None) -> PiecesLoader:
 
 
 def read_vocabulary(path: str | None) -> str:
-    """The text of a tokenizer.json. Raises E036 where there is no such file."""
+    """The text of a tokenizer.json. Raises E132 where there is no such file."""
     if path is None or not Path(path).is_file():
-        raise ValueError(Errors.E036.format(path=path))
+        raise ValueError(Errors.E132.format(path=path))
     return Path(path).read_text(encoding="utf8")
 
 
@@ -47,7 +47,7 @@ def build_train_pieces(*, path: str) -> PiecesLoader:
             raise ValueError(describe("TrainPieces", pieces, section, options))
         lines = read_lines(Path(path)) if Path(path).is_file() else []
         if not lines:
-            raise ValueError(Errors.E145.format(path=path))
+            raise ValueError(Errors.E134.format(path=path))
         pieces.train([lines])
 
     return train
@@ -55,7 +55,7 @@ def build_train_pieces(*, path: str) -> PiecesLoader:
 
 def describe(loader: str, pieces: Pieces, section: str, options: str) -> str:
     """The message for a loader that cannot be used with these pieces."""
-    return Errors.E142.format(
+    return Errors.E129.format(
         loader=f"spacy-ctxemb.{loader}.v1",
         section=section,
         found=type(pieces).__name__,

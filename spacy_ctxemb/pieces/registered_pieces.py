@@ -19,7 +19,7 @@ def build_character_pieces(
     added = {str(word): int(i) for word, i in tokens_to_add or ()}
     for word in added:
         if "$" in word:
-            raise ValueError(Errors.E085.format(word=word))
+            raise ValueError(Errors.E122.format(word=word))
     return CharacterPieces(max_characters, tokens_to_add=added)
 
 

@@ -32,7 +32,7 @@ class SpecialPieces(NamedTuple):
 def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
     """The tokenizer, which pads and cuts nothing and puts a piece before and after a text.
 
-    source: where it comes from, for messages. Raises E008 for text of another kind, E009 for a
+    source: where it comes from, for messages. Raises E124 for text of another kind, E125 for a
     vocabulary without the piece for unknown text.
     """
     from tokenizers import Tokenizer
@@ -40,10 +40,10 @@ def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
     try:
         tokenizer = Tokenizer.from_str(tokenizer_json)
     except Exception as error:  # the library raises bare Exception
-        raise ValueError(Errors.E008.format(source=source, reason=error)) from error
+        raise ValueError(Errors.E124.format(source=source, reason=error)) from error
     unknown = getattr(tokenizer.model, "unk_token", None)
     if unknown and tokenizer.token_to_id(unknown) is None:
-        raise ValueError(Errors.E009.format(source=source, missing=[unknown]))
+        raise ValueError(Errors.E125.format(source=source, missing=[unknown]))
     # Both would change how many pieces a text has.
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -91,8 +91,8 @@ def find_special_pieces(tokenizer: "Tokenizer", source: str) -> SpecialPieces:
 
 
 def find_boundaries(tokenizer: "Tokenizer", source: str) -> tuple[int, int]:
-    """The pieces before and after a text. Raises E141 unless there is one of each."""
+    """The pieces before and after a text. Raises E128 unless there is one of each."""
     plain, whole = (tokenizer.encode("a", add_special_tokens=add) for add in (False, True))
     if len(whole.ids) != len(plain.ids) + 2 or whole.ids[1:-1] != plain.ids:
-        raise ValueError(Errors.E141.format(source=source, found=whole.tokens))
+        raise ValueError(Errors.E128.format(source=source, found=whole.tokens))
     return whole.ids[0], whole.ids[-1]

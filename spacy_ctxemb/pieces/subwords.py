@@ -52,10 +52,10 @@ class SubwordPieces(Pieces):
 
     @property
     def tokenizer(self) -> "Tokenizer":
-        """The tokenizer of the `tokenizers` library. Raises E007 while there is no vocabulary."""
+        """The tokenizer of the `tokenizers` library. Raises E123 while there is no vocabulary."""
         if self._tokenizer is None:
             if self._json is None:
-                raise RuntimeError(Errors.E007.format(pieces=type(self).__name__))
+                raise RuntimeError(Errors.E123.format(pieces=type(self).__name__))
             from tokenizers import Tokenizer
 
             self._tokenizer = Tokenizer.from_str(self._json)
@@ -63,9 +63,9 @@ class SubwordPieces(Pieces):
 
     @property
     def special(self) -> SpecialPieces:
-        """Ids of the special pieces by their purpose. Raises E007 while there is no vocabulary."""
+        """Ids of the special pieces by their purpose. Raises E123 while there is no vocabulary."""
         if self._special is None:
-            raise RuntimeError(Errors.E007.format(pieces=type(self).__name__))
+            raise RuntimeError(Errors.E123.format(pieces=type(self).__name__))
         return self._special
 
     @property
@@ -81,10 +81,10 @@ class SubwordPieces(Pieces):
     def mask_id(self) -> int:
         """The id of the piece that hides another one in masked language modelling.
 
-        Raises E140 for a vocabulary without such a piece.
+        Raises E127 for a vocabulary without such a piece.
         """
         if self.special.mask is None:
-            raise ValueError(Errors.E140)
+            raise ValueError(Errors.E127)
         return self.special.mask
 
     @property
@@ -100,14 +100,14 @@ class SubwordPieces(Pieces):
     def load(self, tokenizer_json: str, *, source: str = "the tokenizer") -> None:
         """Take the vocabulary of a tokenizer in the `tokenizers` library's JSON format.
 
-        source: where it comes from, for messages. Raises E008, E009 or E141 for a tokenizer that
-        cannot be used, E010 for a vocabulary of more than n_ids pieces.
+        source: where it comes from, for messages. Raises E124, E125 or E128 for a tokenizer that
+        cannot be used, E126 for a vocabulary of more than n_ids pieces.
         """
         tokenizer = read_tokenizer(tokenizer_json, source)
         special = find_special_pieces(tokenizer, source)
         if special.n_ids > self.n_ids:
             raise ValueError(
-                Errors.E010.format(source=source, size=special.n_ids, limit=self.n_ids)
+                Errors.E126.format(source=source, size=special.n_ids, limit=self.n_ids)
             )
         self._tokenizer, self._special, self._json = tokenizer, special, tokenizer.to_str()
 

@@ -46,7 +46,7 @@ def get_language(name: str) -> str:
 def find_folder(name: str) -> Path:
     """The folder of some weights."""
     if name not in list_names():
-        raise ValueError(Errors.E210.format(name=name, names=list_names()))
+        raise ValueError(Errors.E011.format(name=name, names=list_names()))
     return ROOT / name
 
 
@@ -77,13 +77,13 @@ def fits(name: str, encoder: Encoder) -> bool:
 
 
 def check_fit(name: str, encoder: Encoder, component: str) -> None:
-    """Raise E211 if the weights are not for the encoder.
+    """Raise E012 if the weights are not for the encoder.
 
     component: its name in the message.
     """
     if not fits(name, encoder):
         model = json.dumps(read_model(name)["encoder"])
-        raise ValueError(Errors.E211.format(name=name, component=component, model=model))
+        raise ValueError(Errors.E012.format(name=name, component=component, model=model))
 
 
 def load_weights(name: str) -> dict[str, Tensor]:

@@ -26,9 +26,9 @@ MAY_CHANGE = {
 
 
 def validate_config(config: Config, output: Path, *, resume: bool) -> None:
-    """Raise E207 if a run would be written over, E209 if it would go on with another config."""
+    """Raise E459 if a run would be written over, E460 if it would go on with another config."""
     if not resume:
-        raise ValueError(Errors.E207.format(path=output))
+        raise ValueError(Errors.E459.format(path=output))
     before = load_config(output / "config.cfg", interpolate=True)
     now = config.interpolate()
     names = [name for name in ("nlp", "components") if before.get(name) != now.get(name)]
@@ -40,7 +40,7 @@ def validate_config(config: Config, output: Path, *, resume: bool) -> None:
     }
     names += [f"{SECTION}.{name}" for name in sorted(changed - MAY_CHANGE)]
     if names:
-        raise ValueError(Errors.E209.format(path=output / "config.cfg", names=names))
+        raise ValueError(Errors.E460.format(path=output / "config.cfg", names=names))
 
 
 def leave_out_path(section: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def leave_out_path(section: dict[str, Any]) -> dict[str, Any]:
 def validate_basis(
     store: TokenStore, pieces: Pieces, objective: Objective, output: Path, *, continues: bool
 ) -> None:
-    """Raise E230 for other types, pieces or targets: rows of weights would change places.
+    """Raise E461 for other types, pieces or targets: rows of weights would change places.
 
     store: of the text to learn from. output: the run's folder, where this is noted at the
     beginning. continues: whether there are checkpoints.
@@ -71,14 +71,14 @@ def validate_basis(
 
 
 def validate_text(folder: Path, output: Path) -> None:
-    """Raise E230 for another text before it replaces that of a run. folder: of its new store."""
+    """Raise E461 for another text before it replaces that of a run. folder: of its new store."""
     if (output / BASIS).exists():
         compare({TEXT: digest_arrays(folder)}, output)
 
 
 def compare(now: dict[str, str], output: Path) -> None:
-    """Raise E230 for digests that differ from those that a run was begun with."""
+    """Raise E461 for digests that differ from those that a run was begun with."""
     before = json.loads((output / BASIS).read_text(encoding="utf8"))
     changed = [name for name, digest in now.items() if before.get(name) != digest]
     if changed:
-        raise ValueError(Errors.E230.format(path=output, changed=", ".join(changed)))
+        raise ValueError(Errors.E461.format(path=output, changed=", ".join(changed)))

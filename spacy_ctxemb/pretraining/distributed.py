@@ -81,7 +81,7 @@ def join_processes(device_type: str) -> Iterator[Processes]:
 def distribute(module: nn.Module, settings: PretrainSettings, processes: Processes) -> nn.Module:
     """Wrap a module so that the gradients of all processes are added up.
 
-    Raises E213 if settings.compile is set and the module has no feed-forward layer.
+    Raises E455 if settings.compile is set and the module has no feed-forward layer.
     """
     if settings.compile:
         # They see rows alone. Whole blocks would be compiled anew for each set of lengths of
@@ -98,10 +98,10 @@ def distribute(module: nn.Module, settings: PretrainSettings, processes: Process
 
 
 def find_compiled(module: nn.Module) -> list[FeedForward]:
-    """The layers that `compile` compiles. Raises E213 if there are none."""
+    """The layers that `compile` compiles. Raises E455 if there are none."""
     layers = [m for m in module.modules() if isinstance(m, FeedForward)]
     if not layers:
-        raise ValueError(Errors.E213)
+        raise ValueError(Errors.E455)
     return layers
 
 

@@ -66,22 +66,22 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
 
 
 def validate_loggers(settings: PretrainSettings) -> None:
-    """Raise E206 for a logger that is not installed."""
+    """Raise E457 for a logger that is not installed."""
     wanted = {"tensorboard": settings.tensorboard, "wandb": bool(settings.wandb_project)}
     for name, is_wanted in wanted.items():
         if is_wanted and find_spec(name) is None:
-            raise ImportError(Errors.E206.format(name=name))
+            raise ImportError(Errors.E457.format(name=name))
 
 
 def validate_output(output: Path, settings: PretrainSettings) -> None:
-    """Raise E214 if a run would write where text is read."""
+    """Raise E456 if a run would write where text is read."""
     for path in [Path(path).resolve() for path in settings.train.paths + settings.held_out.paths]:
         if path.is_dir() and output.resolve().is_relative_to(path):
-            raise ValueError(Errors.E214.format(output=output, path=path))
+            raise ValueError(Errors.E456.format(output=output, path=path))
 
 
 def validate_encoder(nlp: Language, settings: PretrainSettings) -> None:
-    """Raise what the objective raises for an encoder; E213 if `compile` has nothing to compile."""
+    """Raise what the objective raises for an encoder; E455 if `compile` has nothing to compile."""
     shim = get_shim(nlp, settings)
     settings.objective.validate(shim.embedder.encoder, shim.pieces)
     if settings.compile:
@@ -111,7 +111,7 @@ def train(trainer: Trainer, nlp: Language, output: Path, *, resume: bool) -> Non
 
 def list_notices(trainer: Trainer, damaged: list[str], *, resume: bool) -> Iterator[str]:
     """Tell at the beginning from where a run goes on, and how."""
-    yield from (Errors.W020.format(name=name) for name in damaged)
+    yield from (Errors.W011.format(name=name) for name in damaged)
     if trainer.progress.steps:
         yield f"resumed after step {trainer.progress.steps}"
         return
@@ -119,7 +119,7 @@ def list_notices(trainer: Trainer, damaged: list[str], *, resume: bool) -> Itera
         yield f"no checkpoint in {trainer.checkpoints.folder}: begins anew"
     on_cpu = trainer.processes.device.type == "cpu"
     if trainer.settings.precision == "bf16" and on_cpu and not has_bf16_products():
-        yield Errors.W021
+        yield Errors.W012
 
 
 def write_weights(

@@ -26,7 +26,7 @@ class Monitor:
     output: the folder of the run. start: the step at which this process begins.
     describe_scores: makes lines to print after each evaluation.
 
-    Raises E206 if a logger is not installed.
+    Raises E457 if a logger is not installed.
 
     Example:
         monitor = Monitor(output, settings, start=0)
@@ -137,7 +137,7 @@ def open_tensorboard(folder: Path, start: int) -> Logger:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ImportError(Errors.E206.format(name="tensorboard")) from error
+        raise ImportError(Errors.E457.format(name="tensorboard")) from error
     writer = SummaryWriter(folder, purge_step=start + 1)
 
     def log(numbers: dict[str, float], step: int) -> None:
@@ -153,7 +153,7 @@ def open_wandb(output: Path, project: str, start: int) -> Logger:
     try:
         import wandb
     except ImportError as error:
-        raise ImportError(Errors.E206.format(name="wandb")) from error
+        raise ImportError(Errors.E457.format(name="wandb")) from error
     path = output / "wandb-id"
     if start == 0 or not path.exists():  # a run that begins anew is another one there
         path.write_text(secrets.token_hex(4), encoding="utf8")

@@ -101,7 +101,7 @@ class RunCheckpoints:
     def find_last(self) -> tuple[Path | None, list[str]]:
         """Find the last checkpoint that is not damaged, and the names of damaged ones after it.
 
-        Returns None and no names if there are no checkpoints; raises E231 if all are damaged.
+        Returns None and no names if there are no checkpoints; raises E463 if all are damaged.
 
         The first process looks, and sets damaged ones aside under other names: else they would
         count as later than those which are still to come.
@@ -111,7 +111,7 @@ class RunCheckpoints:
             found, damaged = self._search()
         found, damaged = json.loads(self.processes.agree(json.dumps([found, damaged])))
         if damaged and not found:
-            raise ValueError(Errors.E231.format(path=self.folder, names=damaged))
+            raise ValueError(Errors.E463.format(path=self.folder, names=damaged))
         return self.folder / found if found else None, damaged
 
     def _search(self) -> tuple[str, list[str]]:
@@ -127,7 +127,7 @@ class RunCheckpoints:
         return "", [path.name for path in damaged]
 
     def validate_shards(self) -> None:
-        """Raise E204 if the last checkpoint that can be read has another number of shards."""
+        """Raise E462 if the last checkpoint that can be read has another number of shards."""
         for path in reversed(self.list_paths()):
             try:
                 self._read_progress(path)
@@ -139,7 +139,7 @@ class RunCheckpoints:
         found = json.loads((path / PROGRESS).read_text(encoding="utf8"))
         n_shards = found.pop("n_shards")
         if n_shards != self.n_shards:
-            raise ValueError(Errors.E204.format(path=path, found=n_shards, expected=self.n_shards))
+            raise ValueError(Errors.E462.format(path=path, found=n_shards, expected=self.n_shards))
         return Progress(**found)
 
     def load(
@@ -147,7 +147,7 @@ class RunCheckpoints:
     ) -> tuple[Progress, list[Shard]]:
         """Take everything from a checkpoint. Returns how far it had come, and the shards.
 
-        Raises E204 if it has another number of shards.
+        Raises E462 if it has another number of shards.
         """
         progress = self._read_progress(path)
         model, optimizer_state = get_state_dict(module, optimizer)

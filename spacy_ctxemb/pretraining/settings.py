@@ -48,7 +48,7 @@ class PretrainSettings:
     tensorboard: whether to log to OUTPUT/tensorboard. wandb_project: of Weights & Biases; null
         for none. Both through their own packages.
 
-    Raises E201 for a number that is too low, E202 for an unknown precision or parallel.
+    Raises E451 for a number that is too low, E452 for an unknown precision or parallel.
     """
 
     train: TextCorpus
@@ -78,31 +78,31 @@ class PretrainSettings:
         for name, bound in least.items():
             value = getattr(self, name)
             if not value >= bound:
-                raise ValueError(Errors.E201.format(name=name, value=value, least=bound))
+                raise ValueError(Errors.E451.format(name=name, value=value, least=bound))
         for name, options in (("precision", PRECISIONS), ("parallel", PARALLEL)):
             value = getattr(self, name)
             if value not in options:
-                raise ValueError(Errors.E202.format(name=name, value=value, options=list(options)))
+                raise ValueError(Errors.E452.format(name=name, value=value, options=list(options)))
 
 
 def read_settings(config: Config) -> PretrainSettings:
     """Resolve the [pretrain] section of a config without variables.
 
-    Raises E200 if there is none, E203 for unknown and missing settings.
+    Raises E450 if there is none, E453 for unknown and missing settings.
 
     Example:
         settings = read_settings(load_config("pretrain.cfg").interpolate())
         settings.learn_rate(0)
     """
     if SECTION not in config:
-        raise ValueError(Errors.E200.format(sections=sorted(config)))
+        raise ValueError(Errors.E450.format(sections=sorted(config)))
     section: dict[str, Any] = config[SECTION]
     known = {field.name: field for field in fields(PretrainSettings)}
     unknown = sorted(set(section) - set(known))
     required = {name for name, field in known.items() if field.default is MISSING}
     missing = sorted(required - set(section))
     if unknown or missing:
-        raise ValueError(Errors.E203.format(unknown=unknown, missing=missing, known=sorted(known)))
+        raise ValueError(Errors.E453.format(unknown=unknown, missing=missing, known=sorted(known)))
     resolved = registry.resolve({SECTION: section})[SECTION]
     resolved["neighbours"] = tuple(resolved.get("neighbours", ()))
     resolved["learn_rate"] = as_function(resolved["learn_rate"])

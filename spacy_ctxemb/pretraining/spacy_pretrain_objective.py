@@ -64,17 +64,17 @@ def attach_objective(shim: EmbedderShim, objective: Objective) -> None:
 def get_pretrained_shim(tok2vec: ContextualModel) -> EmbedderShim:
     """Get the embedder to pretrain.
 
-    Raises E133 for a Stack of several, E032 for a model without exactly one embedder, E007 if its
+    Raises E046 for a Stack of several, E432 for a model without exactly one embedder, E123 if its
     pieces have no vocabulary.
     """
     members = list(get_members(tok2vec))
     if members != [ALONE]:
-        raise RuntimeError(Errors.E133.format(members=members))
+        raise RuntimeError(Errors.E046.format(members=members))
     shims = find_shims(tok2vec)
     if len(shims) != 1:
-        raise RuntimeError(Errors.E032.format(name=tok2vec.name))
+        raise RuntimeError(Errors.E432.format(name=tok2vec.name))
     if shims[0].pieces_from_sample:
-        raise RuntimeError(Errors.E007.format(pieces=type(shims[0].pieces).__name__))
+        raise RuntimeError(Errors.E123.format(pieces=type(shims[0].pieces).__name__))
     return shims[0]
 
 
@@ -107,7 +107,7 @@ def get_loss(ops: Ops, docs: Iterable[Doc], loss: float) -> tuple[float, float]:
 def evaluate(shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator) -> Sums:
     """Compute nats and targets of documents by name, with the full softmax and without dropout.
 
-    Raises E033 if a loss is not finite.
+    Raises E433 if a loss is not finite.
     """
     return score_docs(shim, docs, rng, is_train=False)
 
@@ -117,7 +117,7 @@ def score_docs(
 ) -> Sums:
     """Add up the losses of documents; in training, leave the gradient of the mean in parameters.
 
-    Raises E033 if a loss is not finite outside training.
+    Raises E433 if a loss is not finite outside training.
     """
     objective, pieces, windowing = shim.objective, shim.pieces, shim.windowing
     assert objective is not None
@@ -156,7 +156,7 @@ def score_batch(
     total = torch.stack(list(losses.nll.values())).mean()
     if not bool(torch.isfinite(total)):
         if not torch.is_grad_enabled():
-            raise RuntimeError(Errors.E033.format(loss=float(total.detach())))
+            raise RuntimeError(Errors.E433.format(loss=float(total.detach())))
         shim.spoil_update()
         return None
     if torch.is_grad_enabled() and n_targets:
@@ -179,19 +179,19 @@ def find_owned_steps(batch: PieceBatch) -> Tensor:
 def read_pretraining(config_path: Path) -> tuple[Language, dict[str, Any]]:
     """Build the pipeline of a config of `spacy pretrain` or of `ctxemb pretrain`.
 
-    Returns it with the section that says which model is pretrained. Raises E049 without one.
+    Returns it with the section that says which model is pretrained. Raises E438 without one.
     """
     config = load_config(config_path)
     section = config.pop("pretrain", {}) or config.get("pretraining", {})
     if "component" not in section:
-        raise ValueError(Errors.E049.format(path=config_path))
+        raise ValueError(Errors.E438.format(path=config_path))
     return load_model_from_config(config, auto_fill=True), {"layer": "", **section}
 
 
 def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> EmbedderShim:
     """Load the embedder and the objective that pretraining saved.
 
-    nlp, pretraining: see read_pretraining. path: one of the model*.bin files. Raises E035 if it
+    nlp, pretraining: see read_pretraining. path: one of the model*.bin files. Raises E436 if it
     has no objective.
 
     Example:
@@ -203,7 +203,7 @@ def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> E
     shim.keeps_objective = True
     tok2vec.from_bytes(path.read_bytes())
     if shim.objective is None:
-        raise ValueError(Errors.E035.format(path=path))
+        raise ValueError(Errors.E436.format(path=path))
     return shim
 
 
@@ -226,7 +226,7 @@ def build_bilm_objective(
         shim = get_pretrained_shim(tok2vec)
         vocabulary = build_vocabulary(read_words(corpus, vocab), size=vocab_size)
         if len(vocabulary) == N_SPECIAL:
-            raise RuntimeError(Errors.E034)
+            raise RuntimeError(Errors.E435)
         sampled = n_samples if len(vocabulary) > sample_above else None
         encoder = shim.embedder.encoder
         return build_objective_model(tok2vec, BiLMObjective(encoder, vocabulary, n_samples=sampled))
@@ -252,7 +252,7 @@ def build_masked_lm_objective(
     def create(vocab: Vocab, tok2vec: ContextualModel) -> ObjectiveModel:
         shim = get_pretrained_shim(tok2vec)
         if not any(word for words in read_words(corpus, vocab) for word in words):
-            raise RuntimeError(Errors.E034)
+            raise RuntimeError(Errors.E435)
         objective = build_objective(
             shim.embedder.encoder,
             shim.pieces,

@@ -33,7 +33,7 @@ def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
     """Build the component that is pretrained, alone in its pipeline.
 
     Its weights are random, or those that its loaders read or that `pretrained` names.
-    Raises E208 if there is no such component, E232 if its pieces have no vocabulary.
+    Raises E454 if there is no such component, E458 if its pieces have no vocabulary.
     """
     fix_random_seed(settings.seed)
     pipeline = Config({name: config[name] for name in config if name != SECTION}).copy()
@@ -51,7 +51,7 @@ def build_pipeline(config: Config, settings: PretrainSettings) -> Language:
 
 
 def validate_vocabulary(nlp: Language, settings: PretrainSettings) -> None:
-    """Raise E232 for pieces that would learn their vocabulary from the few texts above."""
+    """Raise E458 for pieces that would learn their vocabulary from the few texts above."""
     name = settings.component
     shim = get_shim(nlp, settings)
     loaders = nlp.config["initialize"]["components"].get(name, {})
@@ -62,20 +62,20 @@ def validate_vocabulary(nlp: Language, settings: PretrainSettings) -> None:
             nlp.initialize()  # its callbacks alone, one of which may load a vocabulary
     if needs_vocabulary(shim):
         pieces = type(shim.pieces).__name__
-        raise ValueError(Errors.E232.format(component=name, pieces=pieces))
+        raise ValueError(Errors.E458.format(component=name, pieces=pieces))
 
 
 def get_model(nlp: Language, settings: PretrainSettings) -> ContextualModel:
-    """Get the model of the component that is pretrained. Raises E208 if there is none."""
+    """Get the model of the component that is pretrained. Raises E454 if there is none."""
     if settings.component not in nlp.component_names:
         raise ValueError(
-            Errors.E208.format(component=settings.component, names=nlp.component_names)
+            Errors.E454.format(component=settings.component, names=nlp.component_names)
         )
     return cast(ContextualEmbedder, nlp.get_pipe(settings.component)).model
 
 
 def get_shim(nlp: Language, settings: PretrainSettings) -> EmbedderShim:
-    """Get the embedder that is pretrained. Raises E208, and what get_pretrained_shim raises."""
+    """Get the embedder that is pretrained. Raises E454, and what get_pretrained_shim raises."""
     return get_pretrained_shim(get_model(nlp, settings))
 
 

@@ -81,7 +81,7 @@ class Trainer:
     def resume(self) -> list[str]:
         """Go on from the last checkpoint that is whole. Returns the names of damaged ones.
 
-        Raises E231 if all are damaged, E204 for one of another number of shards.
+        Raises E463 if all are damaged, E462 for one of another number of shards.
         """
         path, damaged = self.checkpoints.find_last()
         if path is not None:
@@ -95,7 +95,7 @@ class Trainer:
     def run(self, on_step: Callable[[Report], None] = lambda report: None) -> None:
         """Take all steps that are left, and end with a checkpoint.
 
-        on_step: is given a Report after each step. Raises E205 if steps are never finite.
+        on_step: is given a Report after each step. Raises E464 if steps are never finite.
         """
         settings = self.settings
         start, words_before = time.monotonic(), self.progress.words
@@ -172,7 +172,7 @@ class Trainer:
         # In fp16 the scale of the loss falls at each skipped step, until gradients fit.
         can_shrink = self.scaler.is_enabled() and self.scaler.get_scale() > 1.0
         if self.n_skipped >= MAX_SKIPPED and not can_shrink:
-            raise RuntimeError(Errors.E205.format(n=self.n_skipped, step=self.progress.steps))
+            raise RuntimeError(Errors.E464.format(n=self.n_skipped, step=self.progress.steps))
         return norm
 
     def evaluate(self) -> dict[str, float]:

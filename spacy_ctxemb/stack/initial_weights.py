@@ -31,7 +31,7 @@ def use_pretrained(
     """Let an encoder begin with weights of the package.
 
     wanted: their name; AUTO for the default ones where they fit, and are of the language `lang`;
-        None for none. Raises E131 for a Stack, E211 for weights that do not fit.
+        None for none. Raises E044 for a Stack, E012 for weights that do not fit.
     """
     shims = name_encoders(model, component)
     if wanted is None:
@@ -55,7 +55,7 @@ def choose_loaders(
     """The loaders of each encoder of a component, by the names of `name_encoders`.
 
     own: for a single encoder. of_members: "encoder_loader" and "pieces_loader" of each member of
-    a Stack. Raises E132 where there is no such encoder.
+    a Stack. Raises E045 where there is no such encoder.
     """
     given = {key: dict(loaders) for key, loaders in (of_members or {}).items()}
     known = all(set(loaders) <= set(Loaders._fields) for loaders in given.values())
@@ -70,7 +70,7 @@ def choose_loaders(
             found, expected = list(given), "a single encoder"
         elif own != Loaders():
             found = "itself"
-        raise ValueError(Errors.E132.format(name=name, found=found, expected=expected))
+        raise ValueError(Errors.E045.format(name=name, found=found, expected=expected))
     return {encoder: chosen.get(encoder, Loaders()) for encoder in encoders}
 
 
@@ -122,7 +122,7 @@ def load(
     if loaders.encoder_loader is not None:
         tensors = loaders.encoder_loader(shim.embedder.encoder, shim.pieces, section)
     if shim.has_loaded and tensors is None:
-        warnings.warn(Errors.W002.format(name=name), stacklevel=4)
+        warnings.warn(Errors.W003.format(name=name), stacklevel=4)
     if needs_vocabulary(shim):
         train_pieces(shim, [eg.x for eg in get_examples()])
     return tensors
@@ -131,4 +131,4 @@ def load(
 def warn_of_random_weights(names: Iterable[str], lang: str) -> None:
     """Say that the package has no weights for encoders that were to begin with them."""
     for name in names:
-        logger.warning(Errors.W030.format(name=name, lang=lang, language=get_language(DEFAULT)))
+        logger.warning(Errors.W002.format(name=name, lang=lang, language=get_language(DEFAULT)))

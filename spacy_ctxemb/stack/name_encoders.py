@@ -51,13 +51,13 @@ def is_of(name: str, component: str | None) -> bool:
 
 
 def check_model(model: Model[Any, Any], name: str) -> None:
-    """Raise E212 for a model that has more than encoders: its other layers would not be stored."""
+    """Raise E010 for a model that has more than encoders: its other layers would not be stored."""
     if not is_stack(model) and not is_encoder(model):
-        raise ValueError(Errors.E212.format(name=name, model=model.name))
+        raise ValueError(Errors.E010.format(name=name, model=model.name))
 
 
 def require_single(model: Model[Any, Any], name: str, what: str, advice: str) -> None:
-    """Raise E131 if a component has a Stack where `what` needs a single encoder."""
+    """Raise E044 if a component has a Stack where `what` needs a single encoder."""
     members = list(get_members(model))
     if members != [ALONE]:
-        raise ValueError(Errors.E131.format(what=what, name=name, members=members, advice=advice))
+        raise ValueError(Errors.E044.format(what=what, name=name, members=members, advice=advice))

@@ -29,7 +29,7 @@ class StackModel(Model[list[Doc], list[Floats2d]]):
     def from_dict(self, msg: dict[str, Any]) -> "StackModel":
         # Its own name holds those of its members, and how they are combined.
         if [node["name"] for node in msg["nodes"]] != [node.name for node in self.walk()]:
-            raise ValueError(Errors.E133.format(members=list(get_members(self))))
+            raise ValueError(Errors.E046.format(members=list(get_members(self))))
         super().from_dict(msg)
         return self
 
@@ -49,7 +49,7 @@ def build_stack(
     members = {name: members[name] for name in sorted(members)}
     check_members(members)
     if combine not in COMBINE:
-        raise ValueError(Errors.E127.format(combine=combine, options=list(COMBINE)))
+        raise ValueError(Errors.E040.format(combine=combine, options=list(COMBINE)))
     widths = [member.get_dim("nO") for member in members.values()]
     chosen = choose_width(widths, combine, width)
     return StackModel(
@@ -74,14 +74,14 @@ def choose_width(widths: Sequence[int], combine: str, width: int | None) -> int:
         return width
     found = "null" if width is None else width
     raise ValueError(
-        Errors.E130.format(width=found, combine=combine, widths=widths, total=sum(widths))
+        Errors.E043.format(width=found, combine=combine, widths=widths, total=sum(widths))
     )
 
 
 def check_members(members: dict[str, Any]) -> None:
-    """Raise E128 for names that a config cannot hold, E129 for what cannot be a member."""
+    """Raise E041 for names that a config cannot hold, E042 for what cannot be a member."""
     if not members or not all(re.fullmatch(r"[\w-]+", name, re.ASCII) for name in members):
-        raise ValueError(Errors.E128.format(names=list(members)))
+        raise ValueError(Errors.E041.format(names=list(members)))
     for name, member in members.items():
         found = None
         if not isinstance(member, Model):
@@ -91,7 +91,7 @@ def check_members(members: dict[str, Any]) -> None:
         elif member.has_dim("nO") is not True:
             found = f"the model '{member.name}', whose width the config does not say"
         if found is not None:
-            raise ValueError(Errors.E129.format(name=name, found=found))
+            raise ValueError(Errors.E042.format(name=name, found=found))
 
 
 def is_stack(model: Model[Any, Any]) -> bool:

@@ -89,7 +89,7 @@ def measure(vocab: Vocab) -> int:
     """The width of a vocabulary's vectors, or an error where it has none."""
     shape: tuple[int, ...] = vocab.vectors.shape
     if 0 in shape:
-        raise ValueError(Errors.E134)
+        raise ValueError(Errors.E047)
     return shape[1]
 
 
@@ -97,8 +97,8 @@ def check_width(model: StaticModel, found: int) -> None:
     """Refuse vectors of another width than those the model was made for."""
     projects = bool(model.param_names)
     if projects and not model.has_param("W"):
-        raise RuntimeError(Errors.E017)
+        raise RuntimeError(Errors.E008)
     expected = cast(Floats2d, model.get_param("W")).shape[1] if projects else model.get_dim("nO")
     if found != expected:
         setting = "projection, by nlp.initialize()" if projects else "width, or set project = true"
-        raise ValueError(Errors.E135.format(found=found, expected=expected, setting=setting))
+        raise ValueError(Errors.E048.format(found=found, expected=expected, setting=setting))

@@ -92,9 +92,9 @@ class MemberMixShim(TorchShim):
         return shares
 
     def check_materialised(self) -> None:
-        """Raise E017 where there are no weights yet."""
+        """Raise E008 where there are no weights yet."""
         if not self.is_materialised:
-            raise RuntimeError(Errors.E017)
+            raise RuntimeError(Errors.E008)
 
     def to_device(self, device_type: str, device_id: int) -> None:
         if self.is_materialised:

@@ -27,12 +27,12 @@ def to_disk(model: ContextualModel, path: Path) -> None:
 
 
 def from_disk(model: ContextualModel, path: Path) -> None:
-    """Read what `to_disk` has written. Raises E133 where a member of a Stack has no files."""
+    """Read what `to_disk` has written. Raises E046 where a member of a Stack has no files."""
     members = get_members(model)
     expected = [name if is_encoder(member) else f"{name}.bin" for name, member in members.items()]
     expected += [MIX for _ in find_mix(model)]
     if list(members) != [ALONE] and not all((path / file).exists() for file in expected):
-        raise ValueError(Errors.E133.format(members=list(members)))
+        raise ValueError(Errors.E046.format(members=list(members)))
     for name, member in members.items():
         if is_encoder(member):
             get_shim(member).from_disk(path / name)

@@ -95,9 +95,9 @@ class TorchShim(Shim):
         self.n_skipped += 1
         self.counts["skipped_updates"] += 1
         if self.n_skipped == MAX_SKIPPED:
-            raise RuntimeError(Errors.E153.format(n=self.n_skipped))
+            raise RuntimeError(Errors.E209.format(n=self.n_skipped))
         if self.counts["skipped_updates"] == 1:
-            warnings.warn(Errors.W003, stacklevel=2)
+            warnings.warn(Errors.W004, stacklevel=2)
 
     def find_rates(self) -> dict[str, float]:
         """Factors of the learning rate, by names of parameters; 1.0 for those left out."""
@@ -199,7 +199,7 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if found != expected:
-        raise ValueError(Errors.E020.format(differences=describe_differences(expected, found)))
+        raise ValueError(Errors.E162.format(differences=describe_differences(expected, found)))
     device = get_torch_default_device()
     # Copies: a tensor from a file is mapped to it, and would change with it.
     values = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}

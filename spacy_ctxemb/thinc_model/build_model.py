@@ -51,7 +51,7 @@ class Tok2VecModel(Model[list[Doc], list[Floats2d]]):
         shims = msg["shims"][0]  # none, where something else was stored
         if found != expected and not (shims and is_of_pretraining(shims[0])):
             differences = f"width of the vectors: expected {expected}, found {found}"
-            raise ValueError(Errors.E020.format(differences=differences))
+            raise ValueError(Errors.E162.format(differences=differences))
         node = {**node, "dims": {**node["dims"], "nO": expected}}
         attrs = {name: value for name, value in attrs.items() if name in self.attrs}
         super().from_dict({**msg, "nodes": [node, *others], "attrs": [attrs, *other_attrs]})
@@ -74,7 +74,7 @@ def build_tok2vec(
     encoder = embedder.encoder
     if (encoder.n_ids, encoder.n_characters) != (pieces.n_ids, pieces.n_characters):
         raise ValueError(
-            Errors.E016.format(
+            Errors.E160.format(
                 encoder=(encoder.n_ids, encoder.n_characters),
                 pieces=(pieces.n_ids, pieces.n_characters),
             )

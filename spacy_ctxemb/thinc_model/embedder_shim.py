@@ -278,7 +278,7 @@ class EmbedderShim(TorchShim):
         found = (pieces.kind, pieces.n_ids, pieces.n_characters)
         expected = (self.pieces.kind, self.pieces.n_ids, self.pieces.n_characters)
         if found != expected:
-            raise ValueError(Errors.E019.format(found=found, expected=expected))
+            raise ValueError(Errors.E161.format(found=found, expected=expected))
         if pieces.is_learned:  # else the config has all of their settings
             self.pieces = pieces
             self.pieces_from_sample = False
@@ -288,7 +288,7 @@ class EmbedderShim(TorchShim):
         if self.awaits_pretrained:
             self._materialise_once()
         if not self.is_materialised:
-            raise RuntimeError(Errors.E017)
+            raise RuntimeError(Errors.E008)
 
     def _materialise_once(self) -> None:
         """Whichever thread comes first loads weights; others wait. Leaves random numbers alone."""

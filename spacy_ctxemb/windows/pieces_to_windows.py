@@ -26,7 +26,7 @@ class Windowing:
     max_padding: largest share of padding in a batch.
     keep_empty: whether a sequence without pieces gets a window, with its boundaries only.
     whole_sequences: whether every sequence is one window, whatever its length.
-    Raises E011 for a stride that is not in [1, window], E012 for batches smaller than a window.
+    Raises E140 for a stride that is not in [1, window], E141 for batches smaller than a window.
 
         windowing = Windowing(window=510, stride=446, batch_pieces=4096, max_padding=1.0)
         windows = build_windows(pieces, pieces.document_lengths, boundaries, windowing)
@@ -41,10 +41,10 @@ class Windowing:
 
     def __post_init__(self) -> None:
         if not 0 < self.stride <= self.window:
-            raise ValueError(Errors.E011.format(stride=self.stride, window=self.window))
+            raise ValueError(Errors.E140.format(stride=self.stride, window=self.window))
         if self.batch_pieces < self.window + N_BOUNDARIES:
             raise ValueError(
-                Errors.E012.format(
+                Errors.E141.format(
                     batch_pieces=self.batch_pieces, longest=self.window + N_BOUNDARIES
                 )
             )
@@ -215,8 +215,8 @@ def ranges(starts: Ints, sizes: Ints) -> Ints:
 
 
 def check_length(window: int, max_length: int | None) -> None:
-    """Raise E013 for a window that does not fit into an encoder with its boundary pieces."""
+    """Raise E142 for a window that does not fit into an encoder with its boundary pieces."""
     if max_length is not None and window + N_BOUNDARIES > max_length:
         raise ValueError(
-            Errors.E013.format(window=window, boundaries=N_BOUNDARIES, max_length=max_length)
+            Errors.E142.format(window=window, boundaries=N_BOUNDARIES, max_length=max_length)
         )

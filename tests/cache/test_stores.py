@@ -189,14 +189,14 @@ class TestDisk:
 
     def test_a_file_of_another_kind(self, tmp_path: Path) -> None:
         (tmp_path / INDEX).write_text("an index of something else")
-        message = rf"\[E163\] {re.escape(str(tmp_path))} is not a cache: its file 'index'"
+        message = rf"\[E252\] {re.escape(str(tmp_path))} is not a cache: its file 'index'"
         with pytest.raises(ValueError, match=message):
             DiskStore(tmp_path, LIMIT).read(KEYS)
 
     def test_a_path_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         store = DiskStore(tmp_path / "file" / "cache", LIMIT)
-        with pytest.warns(UserWarning, match=r"\[W007\] Nothing more is written .*Not a directory"):
+        with pytest.warns(UserWarning, match=r"\[W006\] Nothing more is written .*Not a directory"):
             store.write(RECORDS)
         store.write(RECORDS)  # warns once
         assert store.read(KEYS) == [None] * 8
@@ -213,7 +213,7 @@ class TestDisk:
 
         with monkeypatch.context() as patch:
             patch.setattr("spacy_ctxemb.cache.stores.write_at", fail)
-            with pytest.warns(UserWarning, match="W007.*No space left"):
+            with pytest.warns(UserWarning, match="W006.*No space left"):
                 store.write(RECORDS)
         assert store.read(KEYS)[:4] == [*VALUES[:3], None]
         other = DiskStore(tmp_path, LIMIT)

@@ -36,15 +36,15 @@ def refuse(message: str, path: Path) -> None:
 def test_modules_that_cannot_be_imported(kinds: list[str], folder: Path) -> None:
     path = make_sentences(folder, *kinds)
     found = re.escape(str(kinds))
-    refuse(rf"\[E125\] .*modules\.json has the modules {found}; only a Transformer, then", path)
+    refuse(rf"\[E347\] .*modules\.json has the modules {found}; only a Transformer, then", path)
 
 
 def test_modules_that_are_none(folder: Path) -> None:
     path = make_sentences(folder, "Transformer", "Pooling")
     (path / "modules.json").write_text("{}")
-    refuse(r"\[E101\] .*modules\.json cannot be used: it holds \{\}", path)
+    refuse(r"\[E331\] .*modules\.json cannot be used: it holds \{\}", path)
     (path / "modules.json").write_text("[")
-    refuse(r"\[E101\] .*modules\.json cannot be used: Expecting value", path)
+    refuse(r"\[E331\] .*modules\.json cannot be used: Expecting value", path)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_pooling_that_cannot_be_imported(
     path = make_sentences(folder, "Transformer", "Pooling", **pooling)
     known = re.escape("['cls', 'mean', 'max']")
     refuse(
-        rf"\[E116\] In .*config\.json the pooling is {re.escape(found)}; one of {known} can", path
+        rf"\[E346\] In .*config\.json the pooling is {re.escape(found)}; one of {known} can", path
     )
 
 

@@ -149,17 +149,17 @@ def test_nothing_is_replaced(tmp_path: Path) -> None:
             run_well("import", "bert", BERT, tmp_path / "out")
         for target in (tmp_path, tmp_path / "precious"):
             code, output = run(*arguments, target)
-            assert code == 1 and "[E065]" in output and "exists already" in output
+            assert code == 1 and "[E362]" in output and "exists already" in output
     assert names_in(tmp_path) == {"precious", "out"}
 
 
 def test_errors_are_messages(tmp_path: Path) -> None:
     code, output = run("import", "bert", tmp_path / "nothing", tmp_path / "out")
-    assert code == 1 and "[E100]" in output and "is not there" in output
+    assert code == 1 and "[E330]" in output and "is not there" in output
     folder = copy_family("bert", tmp_path / "model")
     change_json(folder / "config.json", model_type="longformer")
     code, output = run("import", "bert", folder, tmp_path / "out")
-    assert code == 1 and "[E102]" in output and "Import it with --wrap" in output
+    assert code == 1 and "[E332]" in output and "Import it with --wrap" in output
     assert names_in(tmp_path) == {"model"}
 
 
@@ -191,7 +191,7 @@ def test_which_component_is_exported(tmp_path: Path) -> None:
     nlp.initialize()
     nlp.to_disk(tmp_path / "pipeline")
     code, output = run("export", "bert", tmp_path / "pipeline", tmp_path / "out")
-    assert code == 1 and "[E301]" in output and "are ['ctxemb', 'ner']; exactly one" in output
+    assert code == 1 and "[E361]" in output and "are ['ctxemb', 'ner']; exactly one" in output
     run_well("export", "bert", tmp_path / "pipeline", tmp_path / "out", "--component", "ner")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["hidden_size"] == 16
 
@@ -199,13 +199,13 @@ def test_which_component_is_exported(tmp_path: Path) -> None:
 def test_no_component_to_export(tmp_path: Path) -> None:
     initialised(BILM).to_disk(tmp_path / "pipeline")
     code, output = run("export", "bert", tmp_path / "pipeline", tmp_path / "out")
-    assert code == 1 and "[E301]" in output and "are []; exactly one" in output
+    assert code == 1 and "[E361]" in output and "are []; exactly one" in output
 
 
 def test_a_component_without_weights(tmp_path: Path) -> None:
     blank(TRANSFORMER).to_disk(tmp_path / "pipeline")
     code, output = run("export", "bert", tmp_path / "pipeline", tmp_path / "out")
-    assert code == 1 and "[E017]" in output
+    assert code == 1 and "[E008]" in output
     assert not (tmp_path / "out").exists()
 
 
@@ -256,7 +256,7 @@ def test_weights_need_a_pretraining_config(pretrained: Path, tmp_path: Path) -> 
     code, output = run(
         "export", "bert", tmp_path / "config.cfg", tmp_path / "out", "--weights", weights
     )
-    assert code == 1 and "[E049]" in output
+    assert code == 1 and "[E438]" in output
 
 
 def test_a_wrapped_model(tmp_path: Path) -> None:

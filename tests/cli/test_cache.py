@@ -240,7 +240,7 @@ def test_too_small_a_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_pipeline_without_texts(cached: Path) -> None:
     code, output = run("cache", cached)
     assert code == 1
-    assert "[E166] A pipeline does not say which texts to encode." in output
+    assert "[E256] A pipeline does not say which texts to encode." in output
 
 
 @pytest.mark.parametrize("path, found", [("plain", "null"), ("memory", "in memory")])
@@ -249,14 +249,14 @@ def test_a_cache_that_would_be_lost(path: str, found: str, folder: Path) -> None
         build(cache={**cache_settings(folder), "path": None}).to_disk(folder / path)
     code, output = run("cache", folder / path, folder / "train.spacy")
     assert code == 1
-    assert f"[E165] The cache of 'ctxemb' is {found}, so that nothing would outlast" in output
+    assert f"[E255] The cache of 'ctxemb' is {found}, so that nothing would outlast" in output
 
 
 def test_no_such_component(cached: Path, folder: Path) -> None:
     arguments = ["cache", cached, folder / "train.spacy", "--component", "encoder"]
     code, output = run(*arguments)
     assert code == 1
-    assert "[E167] 'encoder' is no component of the factory ctxemb; there are ['ctxemb']." in output
+    assert "[E257] 'encoder' is no component of the factory ctxemb; there are ['ctxemb']." in output
 
 
 def test_a_cache_for_no_such_component(folder: Path) -> None:
@@ -265,4 +265,4 @@ def test_a_cache_for_no_such_component(folder: Path) -> None:
     config.to_disk(folder / "config.cfg")
     arguments = ["cache", folder / "config.cfg", "--paths.train", folder / "train.spacy"]
     code, output = run(*arguments)
-    assert code == 1 and "[E167] 'textcat' is no component" in output
+    assert code == 1 and "[E257] 'textcat' is no component" in output

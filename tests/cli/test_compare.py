@@ -94,9 +94,9 @@ def test_paths_of_other_configs_are_passed_over(project: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--config", "small"], r"[E341] 'small' is not NAME=PATH"),
-        (["--config", "a=no.cfg"], "[E340] These files of the comparison are missing: ['no.cfg'"),
-        (["--config", "a=no.cfg", "--labels", "few"], "[E342] 'few' is not a list of whole"),
+        (["--config", "small"], r"[E514] 'small' is not NAME=PATH"),
+        (["--config", "a=no.cfg"], "[E513] These files of the comparison are missing: ['no.cfg'"),
+        (["--config", "a=no.cfg", "--labels", "few"], "[E515] 'few' is not a list of whole"),
     ],
 )
 def test_what_cannot_be_compared(

@@ -97,7 +97,7 @@ def test_a_row_that_is_no_example(line, found, tmp_path):
         file.write(line + "\n")
     code, output = run("convert-textcat", path, tmp_path / "out")
     assert code == 1
-    assert "[E039] Row 2 of" in output
+    assert "[E511] Row 2 of" in output
     assert "train.jsonl is not an object with the strings" in output and found in output
     assert not (tmp_path / "out").exists()
 
@@ -106,7 +106,7 @@ def test_a_directory_without_data(tmp_path):
     (tmp_path / "notes.txt").write_text("not data", encoding="utf8")
     code, output = run("convert-textcat", tmp_path, tmp_path / "out")
     assert code == 1
-    assert "[E041]" in output and "['.jsonl', '.jsonl.gz']" in output
+    assert "[E512]" in output and "['.jsonl', '.jsonl.gz']" in output
 
 
 def test_a_path_that_does_not_exist(tmp_path):

@@ -93,7 +93,7 @@ def test_an_export_writes_over_nothing(files: Files, tmp_path: Path) -> None:
     run_well("import", "elmo", *files, tmp_path / "out")
     before = files.weights.read_bytes()
     code, output = run("export", "elmo", tmp_path / "out", files.weights.parent)
-    assert code == 1 and "[E065]" in output and "options.json exists already" in output
+    assert code == 1 and "[E362]" in output and "options.json exists already" in output
     assert files.weights.read_bytes() == before
 
 
@@ -101,7 +101,7 @@ def test_another_language(files: Files, tmp_path: Path) -> None:
     run_well("import", "elmo", *files, tmp_path / "out", "--lang", "pt")
     assert spacy.load(tmp_path / "out").lang == "pt"
     code, output = run("import", "elmo", *files, tmp_path / "b", "--lang", "xyz")
-    assert code == 1 and "[E048]" in output and "xyz" in output
+    assert code == 1 and "[E437]" in output and "xyz" in output
     assert names_in(tmp_path) == {"elmo", "out"}
 
 
@@ -119,7 +119,7 @@ def test_what_training_writes_is_warned_of(files: Files, tmp_path: Path) -> None
     data["char_cnn"]["n_characters"] = 261
     write_json(files.options, data)
     output = run_well("import", "elmo", *files, tmp_path / "out")
-    assert "[W050]" in output and "n_characters is 261" in output
+    assert "[W010]" in output and "n_characters is 261" in output
 
 
 def test_nothing_is_replaced(files: Files, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_nothing_is_replaced(files: Files, tmp_path: Path) -> None:
     (project / "config.cfg").write_text("[nlp]")
     (project / "train.spacy").write_bytes(b"precious")
     code, text = run("import", "elmo", *files, project)
-    assert code == 1 and "[E065]" in text and "exists already, and is not replaced" in text
+    assert code == 1 and "[E362]" in text and "exists already, and is not replaced" in text
     assert names_in(project) == {"config.cfg", "train.spacy"}
 
     empty = tmp_path / "empty"
@@ -139,9 +139,9 @@ def test_nothing_is_replaced(files: Files, tmp_path: Path) -> None:
 
     folder = tmp_path / "elmo"
     code, text = run("import", "elmo", *files, folder)
-    assert code == 1 and "[E065]" in text
+    assert code == 1 and "[E362]" in text
     code, text = run("import", "elmo", *files, files.options)
-    assert code == 1 and "[E065]" in text
+    assert code == 1 and "[E362]" in text
     assert names_in(folder) == {"options.json", "weights.hdf5"}
 
 
@@ -149,9 +149,9 @@ def test_errors_are_messages(files: Files, tmp_path: Path) -> None:
     files.weights.write_bytes(files.weights.read_bytes()[:-100])
     code, output = run("import", "elmo", *files, tmp_path / "out")
     assert code == 1
-    assert "[E055]" in output and "cannot be read as an HDF5 file" in output
+    assert "[E305]" in output and "cannot be read as an HDF5 file" in output
     code, output = run("import", "elmo", files.options, tmp_path / "out")
-    assert code == 1 and "[E054]" in output and "the weights are missing" in output
+    assert code == 1 and "[E304]" in output and "the weights are missing" in output
     assert names_in(tmp_path) == {"elmo"}
 
 
@@ -207,7 +207,7 @@ def test_an_encoder_inside_another_component(tmp_path: Path) -> None:
     nlp.to_disk(tmp_path / "pipeline")
     code, output = run("export", "elmo", tmp_path / "pipeline", tmp_path / "out")
     assert code == 1
-    assert "[E301] Of the components ['ctxemb', 'ner'] those with a biLM are ['ctxemb'," in output
+    assert "[E361] Of the components ['ctxemb', 'ner'] those with a biLM are ['ctxemb'," in output
     assert not (tmp_path / "out").exists()
     run_well("export", "elmo", tmp_path / "pipeline", tmp_path / "out", "--component", "ner")
     tensors = read_elmo(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5")[1]
@@ -225,9 +225,9 @@ def test_no_bilm(tmp_path: Path) -> None:
 def test_a_pipeline_without_weights(tmp_path: Path) -> None:
     blank().to_disk(tmp_path / "pipeline")
     code, output = run("export", "elmo", tmp_path / "pipeline", tmp_path / "out")
-    assert code == 1 and "[E017]" in output
+    assert code == 1 and "[E008]" in output
 
 
 def test_no_pipeline(tmp_path: Path) -> None:
     code, output = run("export", "elmo", tmp_path / "nothing", tmp_path / "out")
-    assert code == 1 and "[E050]" in output
+    assert code == 1 and "[E300]" in output

@@ -39,7 +39,7 @@ def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
     path = tmp_path / "out.cfg"
     path.write_text("precious")
     code, output = run("init-config", path)
-    assert code == 1 and f"[E192] {path} exists already. Pass --force" in output.replace("\n", "")
+    assert code == 1 and f"[E510] {path} exists already. Pass --force" in output.replace("\n", "")
     assert path.read_text() == "precious"
     run_well("init-config", path, "--force")
     assert path.read_text().startswith("[paths]")
@@ -47,12 +47,12 @@ def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
 
 def test_what_a_frozen_new_encoder_needs(tmp_path: Path) -> None:
     output = run_well("init-config", "--encoder", "bilm", "--freeze", tmp_path / "out.cfg")
-    assert "[W014] A frozen encoder is not initialised" in output
+    assert "[W009] A frozen encoder is not initialised" in output
     assert "--paths.init_tok2vec WEIGHTS.bin" in output
     initialised().to_disk(tmp_path / "pipeline")
     arguments = ["--encoder", tmp_path / "pipeline", "--freeze", "--gpu", tmp_path / "other.cfg"]
     output = run_well("init-config", *arguments)
-    assert "W014" not in output and "init_tok2vec" not in output and "--gpu-id 0" in output
+    assert "W009" not in output and "init_tok2vec" not in output and "--gpu-id 0" in output
 
 
 def test_advice_on_large_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,16 +71,16 @@ def test_why_there_is_no_cache(tmp_path: Path) -> None:
     initialised({**BILM, "mix": mix}).to_disk(tmp_path / "pipeline")
     arguments = ["--encoder", tmp_path / "pipeline", "--freeze", tmp_path / "out.cfg"]
     output = run_well("init-config", *arguments)
-    assert '[W013] The config has no cache, since with stateful or layer_norm = "batch"' in output
+    assert '[W008] The config has no cache, since with stateful or layer_norm = "batch"' in output
 
 
 @pytest.mark.parametrize(
     "task, message",
     [
-        ("ner,nerd", "[E185] There is no task ['nerd']. Choose among ner, textcat,"),
-        ("", "[E185] There is no task ['']."),
-        ("ner, ner", "[E186] The tasks ['ner'] cannot share a pipeline"),
-        ("textcat,textcat_multilabel", "[E186] The tasks ['textcat', 'textcat_multilabel']"),
+        ("ner,nerd", "[E500] There is no task ['nerd']. Choose among ner, textcat,"),
+        ("", "[E500] There is no task ['']."),
+        ("ner, ner", "[E501] The tasks ['ner'] cannot share a pipeline"),
+        ("textcat,textcat_multilabel", "[E501] The tasks ['textcat', 'textcat_multilabel']"),
     ],
 )
 def test_tasks_that_cannot_be(task: str, message: str, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_tasks_that_cannot_be(task: str, message: str, tmp_path: Path) -> None:
 
 def test_a_cache_for_what_learns(tmp_path: Path) -> None:
     code, output = run("init-config", "--cache", tmp_path / "out.cfg")
-    assert code == 1 and "[E191] A cache is for a frozen encoder" in output
+    assert code == 1 and "[E503] A cache is for a frozen encoder" in output
 
 
 def fail(encoder: Path, folder: Path) -> str:
@@ -103,7 +103,7 @@ def fail(encoder: Path, folder: Path) -> str:
 def test_published_models_are_to_be_imported_first(tmp_path: Path) -> None:
     bert = FAMILIES / "bert"
     command = f"python -m spacy ctxemb import bert {bert} bert-pipeline, and pass --encoder"
-    assert f"[E188]{bert}isamodel" in fail(bert, tmp_path)
+    assert f"[E505]{bert}isamodel" in fail(bert, tmp_path)
     assert command.replace(" ", "") in fail(bert, tmp_path)
     (tmp_path / "elmo").mkdir()
     files = [tmp_path / "elmo" / name for name in ("elmo_options.json", "elmo_weights.hdf5")]
@@ -111,18 +111,18 @@ def test_published_models_are_to_be_imported_first(tmp_path: Path) -> None:
         file.touch()
     command = f"python -m spacy ctxemb import elmo {files[0]} {files[1]} elmo-pipeline"
     output = fail(tmp_path / "elmo", tmp_path)
-    assert "[E189]" in output and command.replace(" ", "") in output
+    assert "[E506]" in output and command.replace(" ", "") in output
     (tmp_path / "22.zip").touch()
-    assert "[E189]" in fail(tmp_path / "22.zip", tmp_path)
+    assert "[E506]" in fail(tmp_path / "22.zip", tmp_path)
 
 
 def test_paths_without_an_encoder(tmp_path: Path) -> None:
-    assert "[E187]Theencoder'elmo'isneitherenglish,bilmnor" in fail(Path("elmo"), tmp_path)
-    assert "[E187]" in fail(tmp_path, tmp_path)
+    assert "[E504]Theencoder'elmo'isneitherenglish,bilmnor" in fail(Path("elmo"), tmp_path)
+    assert "[E504]" in fail(tmp_path, tmp_path)
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
     nlp.to_disk(tmp_path / "plain")
-    assert "[E190]Ofthecomponents['sentencizer']of" in fail(tmp_path / "plain", tmp_path)
+    assert "[E507]Ofthecomponents['sentencizer']of" in fail(tmp_path / "plain", tmp_path)
     for name in ("one", "two"):
         nlp.add_pipe("ctxemb", name=name, config={"model": BILM})
     nlp.to_disk(tmp_path / "several")

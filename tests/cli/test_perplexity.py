@@ -119,7 +119,7 @@ def test_no_text(text, bilm, tmp_path):
     path.write_text(text, encoding="utf8")
     code, output = run("perplexity", bilm / "config.cfg", bilm / "model-last.bin", path)
     assert code == 1
-    assert "[E038]" in output and "dev.txt has no text" in output
+    assert "[E415]" in output and "dev.txt has no text" in output
 
 
 def test_weights_without_an_objective(bilm, tmp_path):
@@ -131,7 +131,7 @@ def test_weights_without_an_objective(bilm, tmp_path):
     path.write_bytes(model.to_bytes())
     code, output = run("perplexity", bilm / "config.cfg", path, bilm / "dev.txt")
     assert code == 1
-    assert "[E035]" in output and "weights.bin holds no objective" in output
+    assert "[E436]" in output and "weights.bin holds no objective" in output
 
 
 def test_weights_of_another_config(bilm, tmp_path):
@@ -140,7 +140,7 @@ def test_weights_of_another_config(bilm, tmp_path):
     config.to_disk(tmp_path / "config.cfg")
     weights = bilm / "model-last.bin"
     code, output = run("perplexity", tmp_path / "config.cfg", weights, bilm / "dev.txt")
-    assert code == 1 and "[E020]" in output and "hidden" in output
+    assert code == 1 and "[E162]" in output and "hidden" in output
 
 
 def test_paths_that_do_not_exist(bilm):

@@ -71,7 +71,7 @@ def test_context_tells_the_senses_apart() -> None:
 def test_a_text_without_the_word(tmp_path: Path) -> None:
     path = tmp_path / "senses.jsonl"
     write_json(path, {"text": "Banks close.", "word": "bank", "sense": "money"})
-    with pytest.raises(ValueError, match=r"\[E343\].*senses\.jsonl.*token 'bank': 'Banks close\.'"):
+    with pytest.raises(ValueError, match=r"\[E516\].*senses\.jsonl.*token 'bank': 'Banks close\.'"):
         place_senses(path)
 
 
@@ -210,7 +210,7 @@ def test_nothing_to_report_is_an_error(tmp_path: Path) -> None:
     result = invoke(tmp_path)
     assert result.exit_code == 1
     message = " ".join(result.output.split())
-    assert re.search(r"\[E040\] No metrics were found in .*metrics", message)
+    assert re.search(r"\[E517\] No metrics were found in .*metrics", message)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -56,7 +56,7 @@ def test_byte_pairs_fold_nothing(text_path, tmp_path):
     path = tmp_path / "pieces.json"
     code, output = run("train-pieces", text_path, path, "--kind", "bpe", "--lowercase")
     assert code == 1 and not path.exists()
-    assert "[E143] The pieces of kind bpe keep all text as it is" in output
+    assert "[E130] The pieces of kind bpe keep all text as it is" in output
 
 
 def test_case_is_kept_unless_folded(text_path, tmp_path):
@@ -82,7 +82,7 @@ def test_no_text(text, tmp_path):
     path.write_text(text, encoding="utf8")
     code, output = run("train-pieces", path, tmp_path / "pieces.json")
     assert code == 1
-    assert "[E173]" in output and "all of it is blank" in output
+    assert "[E403]" in output and "all of it is blank" in output
     assert not (tmp_path / "pieces.json").exists()
 
 
@@ -90,12 +90,12 @@ def test_a_size_that_cannot_hold_the_alphabet(text_path, tmp_path):
     code, output = run("train-pieces", text_path, tmp_path / "pieces.json", "--vocab-size", "20")
     assert code == 1
     assert re.search(
-        r"\[E010\] .* has \d+ pieces, .* allows 20\. Raise vocab_size \(--vocab", output
+        r"\[E126\] .* has \d+ pieces, .* allows 20\. Raise vocab_size \(--vocab", output
     )
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
 
 
-@pytest.mark.parametrize("name, message", [("nothing.txt", "E172"), (".", "E174")])
+@pytest.mark.parametrize("name, message", [("nothing.txt", "E402"), (".", "E404")])
 def test_a_path_without_text(name, message, tmp_path):
     code, output = run("train-pieces", tmp_path / name, tmp_path / "pieces.json")
     assert code == 1

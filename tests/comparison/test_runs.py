@@ -55,7 +55,7 @@ def test_small_sets_have_more_seeds(files: dict[str, Any]) -> None:
 
 def test_a_missing_file_is_named(files: dict[str, Any]) -> None:
     (files["corpora"]["news"] / "test.spacy").unlink()
-    with pytest.raises(ValueError, match=r"\[E340\].*missing: .*test\.spacy"):
+    with pytest.raises(ValueError, match=r"\[E513\].*missing: .*test\.spacy"):
         plan(files)
 
 

@@ -76,7 +76,7 @@ def test_keep_none_leaves_nothing_behind():
 
 
 def test_keep_has_three_values():
-    with pytest.raises(ValueError, match=r"\[E024\].*keep = 'all' for 'ctxemb'"):
+    with pytest.raises(ValueError, match=r"\[E001\].*keep = 'all' for 'ctxemb'"):
         blank(keep="all")
 
 

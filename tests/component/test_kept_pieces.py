@@ -82,5 +82,5 @@ def test_a_doc_retokenised_is_refused(nlp):
     doc = nlp("Ada met Grace")
     with doc.retokenize() as retokenizer:
         retokenizer.merge(doc[:2])
-    with pytest.raises(ValueError, match=r"\[E144\] .* tells of 3 tokens, the Doc has 2"):
+    with pytest.raises(ValueError, match=r"\[E064\] .* tells of 3 tokens, the Doc has 2"):
         _ = doc[0]._.ctxemb_pieces

@@ -77,14 +77,14 @@ def test_keep_can_change_at_load_time(tmp_path):
 def test_weights_of_another_shape(tmp_path):
     initialised().to_disk(tmp_path)
     other = blank({**BILM, "encoder": {**BILM["encoder"], "hidden_width": 10}})
-    message = r"\[E020\].*encoder\.directions\.0\.0\.\w+: expected \(40, 8\), found \(48, 8\)"
+    message = r"\[E162\].*encoder\.directions\.0\.0\.\w+: expected \(40, 8\), found \(48, 8\)"
     with pytest.raises(ValueError, match=message):
         other.get_pipe("ctxemb").from_disk(tmp_path / "ctxemb")
 
 
 def test_weights_of_another_width():
     data = initialised().get_pipe("ctxemb").model.to_bytes()
-    message = r"\[E020\].*width of the vectors: expected 24, found 16"
+    message = r"\[E162\].*width of the vectors: expected 24, found 16"
     with pytest.raises(ValueError, match=message):
         blank({**BILM, "width": 24}).get_pipe("ctxemb").model.from_bytes(data)
 
@@ -105,7 +105,7 @@ def test_pretrained_weights_fit_another_mix():
 
 def test_pieces_of_another_kind(tmp_path):
     initialised().to_disk(tmp_path)
-    with pytest.raises(ValueError, match=r"\[E019\].*'characters', 262, 50"):
+    with pytest.raises(ValueError, match=r"\[E161\].*'characters', 262, 50"):
         blank(TRANSFORMER).get_pipe("ctxemb").from_disk(tmp_path / "ctxemb")
 
 
@@ -131,7 +131,7 @@ def test_an_interrupted_save_leaves_the_old_files(tmp_path, monkeypatch):
 def test_initialize_warns_where_it_replaces_loaded_weights(model, tmp_path):
     initialised(model).to_disk(tmp_path)
     nlp = spacy.load(tmp_path)
-    with pytest.warns(UserWarning, match=r"\[W002\].*that 'ctxemb' had loaded.*resume_training"):
+    with pytest.warns(UserWarning, match=r"\[W003\].*that 'ctxemb' had loaded.*resume_training"):
         nlp.initialize(lambda: examples(nlp, NER_DATA))
     nlp.initialize(lambda: examples(nlp, NER_DATA))  # these were random
 

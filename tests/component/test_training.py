@@ -221,7 +221,7 @@ def test_training_leaves_a_cache_where_it_is():
     ctxemb = nlp.get_pipe("ctxemb")
     nlp(TEXTS[0])
     assert ctxemb.counts["cache_misses"] == 1
-    with pytest.warns(UserWarning, match=r"\[W015\] 'ctxemb' has a cache, but is trained"):
+    with pytest.warns(UserWarning, match=r"\[W007\] 'ctxemb' has a cache, but is trained"):
         update(nlp, NER_DATA, steps=2)
     before = ctxemb.counts
     nlp(TEXTS[1])  # with new weights, so under a new key

@@ -26,7 +26,7 @@ def test_what_the_user_decides(optimize: Optimize, value: bool) -> None:
 
 
 def test_what_only_a_frozen_encoder_has() -> None:
-    with pytest.raises(ValueError, match=r"E089\].*beside a frozen encoder\. Add --freeze"):
+    with pytest.raises(ValueError, match=r"E502\].*beside a frozen encoder\. Add --freeze"):
         Choices(["ner"], cnn=True)
-    with pytest.raises(ValueError, match=r"E191\] A cache is for a frozen encoder"):
+    with pytest.raises(ValueError, match=r"E503\] A cache is for a frozen encoder"):
         Choices(["ner"], cache=True)

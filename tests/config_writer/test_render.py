@@ -233,7 +233,7 @@ def test_long_documents_are_read_whole(build: Build) -> None:
 
 
 def test_static_vectors_of_a_pipeline(folder: Path, tmp_path: Path, build: Build) -> None:
-    """Without them a Stack with StaticVectors could not be trained (E134)."""
+    """Without them a Stack with StaticVectors could not be trained (E047)."""
     members = {"elmo": MEMBERS["elmo"], "static": MEMBERS["static"]}
     path = str(tmp_path / "stack pipeline")
     stacked(stack(members)).to_disk(path)
@@ -259,7 +259,7 @@ def test_several_encoders_have_no_mix_of_layers(tmp_path: Path, draft: Build) ->
     config = draft(path, optimize="accuracy", freeze=True, cnn=False)
     expected = {"@architectures": "spacy.Tok2VecListener.v1", "width": 38, "upstream": "ctxemb"}
     assert config["components"]["ner"]["model"]["tok2vec"] == expected
-    with pytest.raises(ValueError, match=r"\[E194\] 'ctxemb' of .* has several encoders"):
+    with pytest.raises(ValueError, match=r"\[E509\] 'ctxemb' of .* has several encoders"):
         draft(path, listener_mix=True)
 
 

@@ -41,9 +41,9 @@ def test_widths() -> None:
         "other": mixer(10),
     }
     assert find(components) == [
-        "[E021] The listener of 'textcat' has width 16, 'ctxemb' makes vectors of width 10. Set "
+        "[E020] The listener of 'textcat' has width 16, 'ctxemb' makes vectors of width 10. Set "
         "its width to 10.",
-        "[E075] The LayerMixListener of 'other' has width 10, the layers of 'ctxemb' have width "
+        "[E032] The LayerMixListener of 'other' has width 10, the layers of 'ctxemb' have width "
         "16. Set its width to 16, the encoder's.",
     ]
 
@@ -72,7 +72,7 @@ def test_a_disabled_embedder() -> None:
 def test_a_second_writer() -> None:
     components = {"ctxemb": embedder(), "tok2vec": tok2vec(), "textcat": classifier()}
     (found,) = find(components)
-    assert found.startswith("[E046] 'tok2vec' comes after 'ctxemb' and writes doc.tensor too")
+    assert found.startswith("[E026] 'tok2vec' comes after 'ctxemb' and writes doc.tensor too")
 
 
 def test_two_embedders_one_after_the_other() -> None:
@@ -84,7 +84,7 @@ def test_two_embedders_one_after_the_other() -> None:
     }
     assert find(components) == []
     components["textcat_multilabel"] = {**classifier(upstream="first")}
-    assert [one[:6] for one in find(components)] == ["[E023]"]
+    assert [one[:6] for one in find(components)] == ["[E022]"]
 
 
 @Language.component("writer", assigns=["doc.tensor"])
@@ -94,7 +94,7 @@ def write(doc: Doc) -> Doc:
 
 def test_another_component_that_writes_vectors() -> None:
     (found,) = find({"ctxemb": embedder(), "writer": {"factory": "writer"}})
-    assert found.startswith("[E046] 'writer' comes after 'ctxemb' and writes doc.tensor too")
+    assert found.startswith("[E026] 'writer' comes after 'ctxemb' and writes doc.tensor too")
 
 
 def test_an_encoder_of_its_own() -> None:
@@ -110,8 +110,8 @@ def test_a_component_that_cannot_be_built() -> None:
         "typo": {"factory": "nothing"},
     }
     found = find(components)
-    assert "'ctxemb' cannot be built: [E011] A stride of 20 does not fit" in found[0]
-    assert "'typo' cannot be built: [E002]" in found[1]
+    assert "'ctxemb' cannot be built: [E140] A stride of 20 does not fit" in found[0]
+    assert "'typo' cannot be built: [E101]" in found[1]
     assert "would read zeros" in found[2]
 
 
@@ -122,6 +122,6 @@ def test_layers_of_several_encoders(model: dict[str, Any]) -> None:
         "textcat": mixer(16),
     }
     (found,) = find(components)
-    assert found.startswith("[E131] The LayerMixListener of 'textcat' needs a single encoder")
+    assert found.startswith("[E044] The LayerMixListener of 'textcat' needs a single encoder")
     components["textcat"] = classifier(upstream="ctxemb")
     assert find(components) == []

@@ -42,7 +42,7 @@ def test_what_stops_training_in_its_first_step(tmp_path: Path) -> None:
     _, batch = write(tmp_path, components=components, training={"frozen_components": ["ctxemb"]})
     first_step.main(tmp_path, len(batch), -1)
     result = json.loads((tmp_path / "result.json").read_text())
-    assert result["error"].startswith("[E045] 'textcat' is trained on the vectors of 'ctxemb'")
+    assert result["error"].startswith("[E025] 'textcat' is trained on the vectors of 'ctxemb'")
 
 
 def test_the_largest_batch_comes_first(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ LOADER = {"encoder_loader": {"@misc": "spacy-ctxemb.BertWeights.v1", "path": "no
         ({"training": {"frozen_components": ["nobody"]}}, "[E001] No component 'nobody' found"),
         (
             {"components": {"tok2vec": tok2vec(), "textcat": mixer(16, upstream="tok2vec")}},
-            "[E073] A LayerMix",
+            "[E031] A LayerMix",
         ),
     ],
 )
@@ -99,7 +99,7 @@ def test_what_stops_training_at_its_start(
 @pytest.mark.parametrize(
     "reason, key",
     [
-        (ValueError("[E045] no vectors"), "error"),
+        (ValueError("[E025] no vectors"), "error"),
         (MemoryError(), "failure"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "failure"),
         (RuntimeError("CUDA out of memory."), "failure"),
@@ -120,7 +120,7 @@ def test_what_the_process_reports(
 @pytest.mark.parametrize(
     "result, code, level, message",
     [
-        ({"error": "[E045] none"}, 0, Level.error, "Training would fail in its first step: [E045]"),
+        ({"error": "[E025] none"}, 0, Level.error, "Training would fail in its first step: [E025]"),
         ({"failure": "no"}, 0, Level.warning, "Memory could not be measured on the CPU with"),
         (None, -9, Level.warning, "ended with code -9: memory was probably not enough."),
         (None, 1, Level.warning, "ended with code 1: the last words."),

@@ -58,7 +58,7 @@ def test_a_cache_of_what_is_trained(sourced: dict[str, Any]) -> None:
     callback = {"@callbacks": "spacy-ctxemb.UseCache.v1", "component": "ctxemb", "cache": cache}
     initialize = {"before_init": callback}
     (found,) = warnings(check(build_plan(sourced, initialize=initialize)))
-    assert found.startswith("[W015] 'ctxemb' has a cache, but is trained")
+    assert found.startswith("[W007] 'ctxemb' has a cache, but is trained")
     plan = build_plan(sourced, training=FROZEN, initialize=initialize)
     assert not warnings(check(plan))
 

@@ -165,6 +165,6 @@ def test_other_mixes(mix: LayerMix, chosen: Callable[[Tensor], Tensor]) -> None:
     ],
 )
 def test_layers_that_do_not_exist_are_refused(build: Callable[[], LayerMix], what: str) -> None:
-    message = re.escape(f"[E014] There is no {what}: the encoder has 3 layers")
+    message = re.escape(f"[E150] There is no {what}: the encoder has 3 layers")
     with pytest.raises(ValueError, match=message):
         build()

@@ -71,6 +71,6 @@ def test_the_largest_of_negative_values_is_negative() -> None:
 
 
 def test_an_unknown_pooling_is_refused() -> None:
-    message = r"\[E015\] Unknown pooling 'sum'\. Use one of \['mean', 'first', 'last', 'max'\]"
+    message = r"\[E151\] Unknown pooling 'sum'\. Use one of \['mean', 'first', 'last', 'max'\]"
     with pytest.raises(ValueError, match=message):
         get_pooling("sum")

@@ -115,11 +115,11 @@ def test_training_stops_where_no_scale_helps() -> None:
         shim.finish_update(SGD(0.1))
 
     skip(), skip()
-    with pytest.warns(UserWarning, match="W003"):
+    with pytest.warns(UserWarning, match="W004"):
         skip()
     for _ in range(MAX_SKIPPED - 2):
         skip()
-    with pytest.raises(RuntimeError, match=r"\[E153\] 10 updates"):
+    with pytest.raises(RuntimeError, match=r"\[E209\] 10 updates"):
         skip()
 
 
@@ -132,14 +132,14 @@ def test_fp16_begins_with_a_scale() -> None:
 def test_fp16_wants_a_gpu() -> None:
     nlp = initialised({**BILM, "training_precision": "fp16"})
     assert nlp("two words").tensor.any()  # what the setting has no say in
-    message = r"\[E155\] .* 'fp16', .* device of the type 'cpu', .*'bf16' or 'fp32'"
+    message = r"\[E208\] .* 'fp16', .* device of the type 'cpu', .*'bf16' or 'fp32'"
     with pytest.raises(ValueError, match=message):
         nlp.get_pipe("ctxemb").model.begin_update([nlp.make_doc("two words")])
 
 
 def test_an_unknown_precision() -> None:
     message = (
-        r"\[E154\] There is no training_precision 'fp8'\. Use one of \['fp32', 'bf16', 'fp16'\]"
+        r"\[E207\] There is no training_precision 'fp8'\. Use one of \['fp32', 'bf16', 'fp16'\]"
     )
     with pytest.raises(ValueError, match=message):
         check_precision("fp8")

@@ -205,7 +205,7 @@ def test_initial_values_are_those_of_the_original_training() -> None:
 
 @pytest.mark.parametrize("width, hidden_width", [(7, 9), (8, 0)])
 def test_widths_that_do_not_fit_are_refused(width: int, hidden_width: int) -> None:
-    message = rf"\[E002\] .* width {width} must be even, and hidden_width {hidden_width} at least"
+    message = rf"\[E101\] .* width {width} must be even, and hidden_width {hidden_width} at least"
     with pytest.raises(ValueError, match=message):
         build_bilm(width=width, hidden_width=hidden_width)
 
@@ -218,7 +218,7 @@ def test_widths_that_do_not_fit_are_refused(width: int, hidden_width: int) -> No
     ],
 )
 def test_a_projection_that_is_needed(settings: dict[str, bool], message: str) -> None:
-    with pytest.raises(ValueError, match=rf"\[E066\] {message}"):
+    with pytest.raises(ValueError, match=rf"\[E106\] {message}"):
         build_bilm(**settings)
 
 
@@ -232,7 +232,7 @@ def test_a_projection_that_is_needed(settings: dict[str, bool], message: str) ->
     ],
 )
 def test_numbers_that_are_too_small(settings: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=rf"\[E084\] {message}"):
+    with pytest.raises(ValueError, match=rf"\[E105\] {message}"):
         build_bilm(**settings)
 
 
@@ -243,6 +243,6 @@ def test_a_clip_of_zero_is_none() -> None:
 
 
 def test_a_filter_longer_than_a_word_is_refused() -> None:
-    message = r"\[E003\] A character filter of width 9 .* max_characters of 8"
+    message = r"\[E102\] A character filter of width 9 .* max_characters of 8"
     with pytest.raises(ValueError, match=message):
         build_bilm(filters=[(1, 2), (9, 2)], max_characters=8)

@@ -128,6 +128,6 @@ def test_initial_values_are_those_of_the_original_training(activation: str) -> N
 
 
 def test_an_unknown_activation_is_refused() -> None:
-    message = r"\[E090\] There is no activation 'gelu'\. Use one of \['relu', 'tanh'\]"
+    message = r"\[E100\] There is no activation 'gelu'\. Use one of \['relu', 'tanh'\]"
     with pytest.raises(ValueError, match=message):
         build_cnn(activation="gelu")

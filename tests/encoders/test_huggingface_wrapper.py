@@ -165,7 +165,7 @@ def test_the_longest_window(model_type: str, longest: int | None) -> None:
     assert encoder.max_length == longest
     if longest:
         ids = torch.ones(1, longest + 1, dtype=torch.long)
-        with pytest.raises(ValueError, match=rf"\[E005\] .* {longest + 1} .* {longest}"):
+        with pytest.raises(ValueError, match=rf"\[E104\] .* {longest + 1} .* {longest}"):
             encoder(ids, ids.bool())
 
 
@@ -178,7 +178,7 @@ def test_without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", fail)
-    with pytest.raises(ImportError, match=r"\[E119\] HuggingFace\.v1 runs .* pip install"):
+    with pytest.raises(ImportError, match=r"\[E111\] HuggingFace\.v1 runs .* pip install"):
         HuggingFaceEncoder({"model_type": "bert"})
 
 
@@ -194,7 +194,7 @@ def test_without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_models_that_cannot_be_run(config: dict[str, Any], reason: str) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
-    with torch.device("meta"), pytest.raises(ValueError, match=rf"\[E124\] .* model_type {reason}"):
+    with torch.device("meta"), pytest.raises(ValueError, match=rf"\[E113\] .* model_type {reason}"):
         HuggingFaceEncoder(config)
 
 
@@ -204,7 +204,7 @@ def test_layers_of_another_width(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder.n_layers = 4
     ids = torch.ones(1, 5, dtype=torch.long)
     found = r"BertModel gave 3 layers of the shapes \[\(1, 5, 8\)\]; expected 4 of \(1, 5, 8\)"
-    with pytest.raises(ValueError, match=rf"\[E120\] The model {found}"):
+    with pytest.raises(ValueError, match=rf"\[E112\] The model {found}"):
         encoder(ids, ids.bool())
 
 
@@ -226,5 +226,5 @@ def test_a_model_without_a_list_of_its_blocks() -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
     with torch.device("meta"):
         encoder = HuggingFaceEncoder({"model_type": "albert", **SIZES, "embedding_size": 8})
-    with pytest.raises(ValueError, match=r"\[E152\] AlbertModel has no list of its 2 blocks"):
+    with pytest.raises(ValueError, match=r"\[E109\] AlbertModel has no list of its 2 blocks"):
         encoder.parameter_layers()

@@ -94,7 +94,7 @@ def test_no_segments_mean_the_first_segment() -> None:
 def test_pairs_need_two_segments(n_segments: int) -> None:
     encoder = build_transformer(n_segments=n_segments)
     ids, mask = draw_windows(encoder, 5, 3)
-    with pytest.raises(ValueError, match=rf"\[E182\].*n_segments = {n_segments}\. Set it to 2"):
+    with pytest.raises(ValueError, match=rf"\[E110\].*n_segments = {n_segments}\. Set it to 2"):
         encoder(ids, mask, torch.zeros_like(ids))
 
 
@@ -172,13 +172,13 @@ def test_initial_values_are_those_of_bert(pre_norm: bool) -> None:
 def test_windows_that_are_too_long_are_refused() -> None:
     encoder = build_transformer(max_length=7)
     run(encoder, *draw_windows(encoder, 7))
-    message = r"\[E005\] A window of 8 pieces exceeds the encoder's max_length of 7"
+    message = r"\[E104\] A window of 8 pieces exceeds the encoder's max_length of 7"
     with pytest.raises(ValueError, match=message):
         run(encoder, *draw_windows(encoder, 8))
 
 
 def test_a_width_that_heads_do_not_divide_is_refused() -> None:
-    message = r"\[E004\] width 8 does not divide into 3 attention heads"
+    message = r"\[E103\] width 8 does not divide into 3 attention heads"
     with pytest.raises(ValueError, match=message):
         build_transformer(n_heads=3)
 
@@ -249,13 +249,13 @@ def test_what_several_blocks_use_belongs_to_one_layer() -> None:
 
 @pytest.mark.parametrize("n_groups", [0, 4])
 def test_groups_are_as_many_as_blocks_at_most(n_groups: int) -> None:
-    message = rf"\[E091\] n_groups is {n_groups}, but must be from 1 to the number of blocks, 3"
+    message = rf"\[E107\] n_groups is {n_groups}, but must be from 1 to the number of blocks, 3"
     with pytest.raises(ValueError, match=message):
         build_transformer(n_blocks=3, n_groups=n_groups)
 
 
 def test_an_unknown_activation_is_refused() -> None:
-    message = r"\[E090\] There is no activation 'swish'. Use one of \['gelu', 'gelu_tanh', 'relu'"
+    message = r"\[E100\] There is no activation 'swish'. Use one of \['gelu', 'gelu_tanh', 'relu'"
     with pytest.raises(ValueError, match=message):
         build_transformer(activation="swish")
 

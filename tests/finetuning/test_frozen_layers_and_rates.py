@@ -149,7 +149,7 @@ def test_pretraining_trains_all_layers(tmp_path: Any) -> None:
 @pytest.mark.parametrize("k", [-1, N_LAYERS + 1])
 @pytest.mark.parametrize("kind", MODELS)
 def test_no_more_layers_are_frozen_than_there_are(kind: str, k: int) -> None:
-    message = rf"\[E150\] freeze_layers is {k}, but must be from 0 .* to 3"
+    message = rf"\[E200\] freeze_layers is {k}, but must be from 0 .* to 3"
     with pytest.raises(ValueError, match=message):
         blank({**MODELS[kind], "freeze_layers": k})
 
@@ -214,7 +214,7 @@ def test_adam_is_blind_to_the_size_of_gradients() -> None:
 
 @pytest.mark.parametrize("factor", [0.0, -1.0])
 def test_a_factor_that_cannot_be(factor: float) -> None:
-    message = rf"\[E138\] learn_rate_factor is {factor}, but must be above 0\."
+    message = rf"\[E206\] learn_rate_factor is {factor}, but must be above 0\."
     with pytest.raises(ValueError, match=message):
         blank({**BILM, "learn_rate_factor": factor})
 
@@ -233,5 +233,5 @@ def test_pretraining_trains_all_layers_alike(tmp_path: Any, setting: str) -> Non
 
 @pytest.mark.parametrize("decay", [0.0, -0.5, 1.1])
 def test_a_rate_that_cannot_be(decay: float) -> None:
-    with pytest.raises(ValueError, match=rf"\[E151\] layer_decay is {decay}, but .* 0\.8 to 1\.0"):
+    with pytest.raises(ValueError, match=rf"\[E205\] layer_decay is {decay}, but .* 0\.8 to 1\.0"):
         blank({**BILM, "layer_decay": decay})

@@ -79,12 +79,12 @@ def test_copies_share_a_generator_and_pickles_keep_what_has_come() -> None:
     ],
 )
 def test_a_schedule_that_cannot_be(settings: tuple[int, int, int], message: str) -> None:
-    with pytest.raises(ValueError, match=rf"\[E136\].*: {message}\. .*at least 1"):
+    with pytest.raises(ValueError, match=rf"\[E203\].*: {message}\. .*at least 1"):
         Unfreeze(*settings)
 
 
 def test_an_empty_series() -> None:
-    with pytest.raises(ValueError, match=r"\[E350\] This schedule has no number"):
+    with pytest.raises(ValueError, match=r"\[E204\] This schedule has no number"):
         as_function([])
 
 
@@ -192,18 +192,18 @@ def test_pretraining_trains_all_layers(tmp_path: Any) -> None:
 
 
 def test_a_number_of_layers_that_there_are_not() -> None:
-    message = r"\[E137\] The schedule of freeze_layers gives 4 at step 0\. .* to 3,"
+    message = r"\[E202\] The schedule of freeze_layers gives 4 at step 0\. .* to 3,"
     with pytest.raises(ValueError, match=message):
         blank({**BILM, "freeze_layers": [4]})
     nlp = initialised({**BILM, "freeze_layers": [3, -1]})
     step(nlp, Adam(0.01))
-    with pytest.raises(ValueError, match=r"\[E137\].*gives -1 at step 1\."):
+    with pytest.raises(ValueError, match=r"\[E202\].*gives -1 at step 1\."):
         step(nlp, Adam(0.01))
 
 
 @pytest.mark.parametrize("n_layers", [N_LAYERS - 1, N_LAYERS + 1])
 def test_unfreezing_other_layers_than_there_are(model: dict[str, Any], n_layers: int) -> None:
-    message = rf"\[E156\].* n_layers = {n_layers}, but the encoder has {N_LAYERS} .* n_layers to 3 "
+    message = rf"\[E201\].* n_layers = {n_layers}, but the encoder has {N_LAYERS} .* n_layers to 3 "
     with pytest.raises(ValueError, match=message):
         blank({**model, "freeze_layers": {**UNFREEZE, "n_layers": n_layers}})
 

@@ -145,13 +145,13 @@ def test_beside_listeners_of_spacy_on_disk_and_replaced(tmp_path: Any) -> None:
 
 def test_another_width_is_noticed() -> None:
     nlp = blank({**BILM, "width": 12})
-    with pytest.raises(ValueError, match=r"\[E021\] The listener of 'textcat' has width 16"):
+    with pytest.raises(ValueError, match=r"\[E020\] The listener of 'textcat' has width 16"):
         nlp.add_pipe("textcat", config=textcat_config(weighted("Listener")))
 
 
 @pytest.mark.parametrize("name", LISTENERS)
 @pytest.mark.parametrize("factor", [-0.1, -2.0])
 def test_a_factor_that_cannot_be(name: str, factor: float) -> None:
-    message = rf"\[E139\] grad_factor of a listener is {factor}, but must be 0 or above\."
+    message = rf"\[E027\] grad_factor of a listener is {factor}, but must be 0 or above\."
     with pytest.raises(ValueError, match=message):
         blank().add_pipe("textcat", config=textcat_config(weighted(name, grad_factor=factor)))

@@ -267,7 +267,7 @@ def test_json_round_trip() -> None:
 
 
 def test_another_encoder_is_refused() -> None:
-    message = r"\[E030\] BiLMObjective needs the encoder BiLM, the config has TransformerEncoder"
+    message = r"\[E430\] BiLMObjective needs the encoder BiLM, the config has TransformerEncoder"
     with pytest.raises(ValueError, match=message):
         BiLMObjective(build_transformer(), VOCABULARY, n_samples=None)
 

@@ -240,18 +240,18 @@ def test_json_round_trip() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 15.0])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
-    with pytest.raises(ValueError, match=rf"\[E031\] The share of pieces to predict is {share}\."):
+    with pytest.raises(ValueError, match=rf"\[E431\] The share of pieces to predict is {share}\."):
         build_objective(share=share)
 
 
 def test_another_encoder_is_refused() -> None:
-    message = r"\[E030\] MaskedLMObjective needs the encoder Transformer, the config has BiLM"
+    message = r"\[E430\] MaskedLMObjective needs the encoder Transformer, the config has BiLM"
     with pytest.raises(ValueError, match=message):
         build_objective(build_bilm())
 
 
 def test_a_vocabulary_of_special_pieces_alone_is_refused() -> None:
-    message = r"\[E047\] The vocabulary has no pieces besides 5 special ones"
+    message = r"\[E131\] The vocabulary has no pieces besides 5 special ones"
     with pytest.raises(ValueError, match=message):
         MaskedLMObjective(
             build_transformer(),

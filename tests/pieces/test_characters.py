@@ -91,7 +91,7 @@ def test_character_rows_that_are_full_count_as_lossy() -> None:
 
 @pytest.mark.parametrize("max_characters", [2, 0])
 def test_too_few_characters_are_refused(max_characters: int) -> None:
-    with pytest.raises(ValueError, match=rf"\[E006\] max_characters of {max_characters} leaves"):
+    with pytest.raises(ValueError, match=rf"\[E120\] max_characters of {max_characters} leaves"):
         CharacterPieces(max_characters)
 
 

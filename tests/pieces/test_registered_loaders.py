@@ -70,11 +70,11 @@ def test_pieces_learned_from_the_examples(kind):
 def test_without_a_loader_subword_pieces_have_no_vocabulary():
     nlp = build("SubwordPieces")
     assert not initialize(nlp).is_trained
-    with pytest.raises(RuntimeError, match=r"\[E007\] SubwordPieces have no vocabulary yet"):
+    with pytest.raises(RuntimeError, match=r"\[E123\] SubwordPieces have no vocabulary yet"):
         nlp("text")
 
 
-@pytest.mark.parametrize("loader, code", [("TokenizerFile", "E036"), ("TrainPieces", "E145")])
+@pytest.mark.parametrize("loader, code", [("TokenizerFile", "E132"), ("TrainPieces", "E134")])
 def test_no_file(loader, code, tmp_path):
     path = tmp_path / "nothing"
     with pytest.raises(ValueError, match=rf"\[{code}\] .* at {re.escape(str(path))}"):
@@ -83,7 +83,7 @@ def test_no_file(loader, code, tmp_path):
 
 def test_no_text(tmp_path):
     path = write_text(tmp_path / "text.txt", ["", " "])
-    with pytest.raises(ValueError, match=r"\[E145\] There is no text at"):
+    with pytest.raises(ValueError, match=r"\[E134\] There is no text at"):
         initialize(build("WordPieces"), "TrainPieces", path)
 
 
@@ -98,7 +98,7 @@ def test_no_text(tmp_path):
 def test_pieces_that_take_no_such_vocabulary(kind, loader, options, tmp_path):
     nlp = blank(BILM) if kind == "CharacterPieces" else build(kind)
     message = (
-        rf"\[E142\] spacy-ctxemb\.{loader}\.v1 is to give \[components\.ctxemb\.model\.pieces\]"
+        rf"\[E129\] spacy-ctxemb\.{loader}\.v1 is to give \[components\.ctxemb\.model\.pieces\]"
         rf" a vocabulary, but these are {kind}\. .* use {options} there"
     )
     with pytest.raises(ValueError, match=message):

@@ -195,7 +195,7 @@ def test_a_tokenizer_without_begin_or_end_is_refused(single: str | None, found: 
         tokenizer.post_processor = processors.TemplateProcessing(
             single=single, special_tokens=[("[SEP]", 2)]
         )
-    message = rf"\[E141\] The tokenizer of here\.json makes {found} of the text 'a'"
+    message = rf"\[E128\] The tokenizer of here\.json makes {found} of the text 'a'"
     with pytest.raises(ValueError, match=message):
         SubwordPieces(200).load(tokenizer.to_str(), source="here.json")
 
@@ -204,7 +204,7 @@ def test_a_mask_is_needed_only_where_it_is_used() -> None:
     pieces = SubwordPieces(10)
     pieces.load(build_word_piece(["cat"], special=["[UNK]", "[CLS]", "[SEP]"]).to_str())
     assert encode(pieces, ["cat"]).ids.tolist() == [3]
-    with pytest.raises(ValueError, match=r"\[E140\] .* vocabulary has neither"):
+    with pytest.raises(ValueError, match=r"\[E127\] .* vocabulary has neither"):
         _ = pieces.mask_id
 
 
@@ -237,9 +237,9 @@ def test_training_respects_vocab_size_whatever_the_alphabet() -> None:
 def test_no_vocabulary_yet() -> None:
     pieces = WordPieces(200)
     assert not pieces.is_trained
-    with pytest.raises(RuntimeError, match=r"\[E007\] WordPieces have no vocabulary yet"):
+    with pytest.raises(RuntimeError, match=r"\[E123\] WordPieces have no vocabulary yet"):
         encode(pieces, ["cat"])
-    with pytest.raises(RuntimeError, match=r"\[E007\] SubwordPieces have no vocabulary yet"):
+    with pytest.raises(RuntimeError, match=r"\[E123\] SubwordPieces have no vocabulary yet"):
         _ = SubwordPieces(200).boundaries
     again = pieces_from_json(json.loads(json.dumps(pieces.to_json())))
     assert isinstance(again, WordPieces)
@@ -249,20 +249,20 @@ def test_no_vocabulary_yet() -> None:
 @pytest.mark.parametrize("broken", ["", "{", "[]", '{"model": {"type": "WordPiece"}}'])
 def test_broken_json_names_its_source(broken: str) -> None:
     pieces = WordPieces(200)
-    with pytest.raises(ValueError, match=r"\[E008\] here\.json is not a tokenizer in the JSON"):
+    with pytest.raises(ValueError, match=r"\[E124\] here\.json is not a tokenizer in the JSON"):
         pieces.load(broken, source="here.json")
     assert not pieces.is_trained
 
 
 def test_a_missing_unknown_piece_is_named() -> None:
     tokenizer = build_word_piece(["cat"], special=["[CLS]", "[SEP]"])
-    message = re.escape("[E009] The vocabulary of here.json lacks the pieces ['[UNK]']")
+    message = re.escape("[E125] The vocabulary of here.json lacks the pieces ['[UNK]']")
     with pytest.raises(ValueError, match=message):
         SubwordPieces(200).load(tokenizer.to_str(), source="here.json")
 
 
 def test_a_vocabulary_larger_than_the_table_is_refused() -> None:
-    message = r"\[E010\] .* here\.json has 8 pieces, .* allows 7\. Raise vocab_size .* to 8"
+    message = r"\[E126\] .* here\.json has 8 pieces, .* allows 7\. Raise vocab_size .* to 8"
     stored = build_word_piece(["a", "b", "c"]).to_str()
     pieces = SubwordPieces(7)
     with pytest.raises(ValueError, match=message):
@@ -272,7 +272,7 @@ def test_a_vocabulary_larger_than_the_table_is_refused() -> None:
 
 
 def test_bytes_need_room_for_all_of_them() -> None:
-    with pytest.raises(ValueError, match=r"\[E010\] .* has 261 pieces, .* allows 260\."):
+    with pytest.raises(ValueError, match=r"\[E126\] .* has 261 pieces, .* allows 260\."):
         BytePairPieces(260).train([["cats"]])
     pieces = BytePairPieces(261)
     pieces.train([["cats"]])
@@ -281,7 +281,7 @@ def test_bytes_need_room_for_all_of_them() -> None:
 
 def test_a_table_too_small_for_the_alphabet_is_refused() -> None:
     """5 special pieces, 32 of punctuation, and 62 letters and digits, each of them twice."""
-    with pytest.raises(ValueError, match=r"\[E010\] .* has 161 pieces, .* allows 160\."):
+    with pytest.raises(ValueError, match=r"\[E126\] .* has 161 pieces, .* allows 160\."):
         WordPieces(160).train([["cats"]])
     pieces = WordPieces(161)
     pieces.train([["cats"]])

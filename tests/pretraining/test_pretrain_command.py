@@ -184,4 +184,4 @@ def test_errors_are_messages(config: Path, tmp_path: Path) -> None:
         *("--pretrain.precison", "x"),
     )
     assert code == 1
-    assert "[E203] [pretrain] has unknown settings ['precison'], and lacks []" in shown
+    assert "[E453] [pretrain] has unknown settings ['precison'], and lacks []" in shown

@@ -342,7 +342,7 @@ def test_inline_in_ner(objective, pretrained, tmp_path):
 def test_no_vocabulary(tmp_path):
     config = tiny_config("mlm", tmp_path)
     config["initialize"]["before_init"] = None
-    with pytest.raises(RuntimeError, match=r"\[E007\] WordPieces have no vocabulary yet"):
+    with pytest.raises(RuntimeError, match=r"\[E123\] WordPieces have no vocabulary yet"):
         start(config)
 
 
@@ -351,10 +351,10 @@ def test_an_objective_of_the_other_encoder(tmp_path):
     objectives = [config["pretraining"]["objective"] for config in (transformer, bilm)]
     bilm["pretraining"]["objective"], transformer["pretraining"]["objective"] = objectives
     transformer["pretraining"]["objective"]["corpus"]["path"] = str(tmp_path / "text.txt")
-    message = r"\[E030\] MaskedLMObjective needs the encoder Transformer, .* has BiLM\."
+    message = r"\[E430\] MaskedLMObjective needs the encoder Transformer, .* has BiLM\."
     with pytest.raises(ValueError, match=message):
         start(bilm)
-    message = r"\[E030\] BiLMObjective needs the encoder BiLM, .* has TransformerEncoder\."
+    message = r"\[E430\] BiLMObjective needs the encoder BiLM, .* has TransformerEncoder\."
     with pytest.raises(ValueError, match=message):
         start(transformer)
 
@@ -363,12 +363,12 @@ def test_an_objective_of_the_other_encoder(tmp_path):
 def test_a_corpus_without_words(lines, objective, tmp_path):
     config = tiny_config(objective, tmp_path)
     write_text(tmp_path / "text.txt", lines)
-    with pytest.raises(RuntimeError, match=r"\[E034\] .* has no words.*raw_text"):
+    with pytest.raises(RuntimeError, match=r"\[E435\] .* has no words.*raw_text"):
         pretrain(config, tmp_path / "out")
 
 
 def test_a_share_of_nothing(tmp_path):
-    with pytest.raises(ValueError, match=r"\[E031\] The share of pieces to predict is 0\.0"):
+    with pytest.raises(ValueError, match=r"\[E431\] The share of pieces to predict is 0\.0"):
         start(tiny_config("mlm", tmp_path, pretraining__objective__share=0.0))
 
 
@@ -377,20 +377,20 @@ def test_a_loss_that_is_not_a_number(objective, tmp_path):
     name, parameter = next(iter(pretraining.shim.embedder.encoder.named_parameters()))
     parameter.data.fill_(math.nan)
     others = [p.detach().clone() for p in pretraining.shim.objective.parameters()]
-    with pytest.warns(UserWarning, match=r"\[W003\] An update was skipped.*learn_rate"):
+    with pytest.warns(UserWarning, match=r"\[W004\] An update was skipped.*learn_rate"):
         assert pretraining.update() == 0.0
     assert all(map(torch.equal, others, pretraining.shim.objective.parameters()))
-    with pytest.raises(RuntimeError, match=r"\[E153\] 10 updates in a row"):
+    with pytest.raises(RuntimeError, match=r"\[E209\] 10 updates in a row"):
         for _ in range(9):
             pretraining.update()
-    with pytest.raises(RuntimeError, match=r"\[E033\] The loss became nan.*learn_rate"):
+    with pytest.raises(RuntimeError, match=r"\[E433\] The loss became nan.*learn_rate"):
         evaluate(pretraining.shim, pretraining.docs, np.random.default_rng(0))
 
 
 def test_a_loss_that_is_infinite(objective, tmp_path):
     pretraining = start(tiny_config(objective, tmp_path))
     pretraining.shim.objective.bias.data[-1] = math.inf
-    with pytest.warns(UserWarning, match=r"\[W003\] An update was skipped"):
+    with pytest.warns(UserWarning, match=r"\[W004\] An update was skipped"):
         pretraining.update()
     assert pretraining.shim.counts["skipped_updates"] == 1
 
@@ -400,7 +400,7 @@ def test_a_component_without_an_encoder(tmp_path):
     config["components"]["tok2vec"] = {"factory": "tok2vec"}
     config["nlp"]["pipeline"] = ["tok2vec", "ctxemb"]
     config["pretraining"]["component"] = "tok2vec"
-    with pytest.raises(RuntimeError, match=r"\[E032\] The model '.*' does not hold exactly one"):
+    with pytest.raises(RuntimeError, match=r"\[E432\] The model '.*' does not hold exactly one"):
         start(config)
 
 

@@ -126,7 +126,7 @@ def test_compiled_layers_compute_the_same(text: Path, tmp_path: Path) -> None:
 
 
 def test_a_bilm_is_not_compiled(text: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="E213.*Set compile to false"):
+    with pytest.raises(ValueError, match="E455.*Set compile to false"):
         pretrain(tiny_run(text, pretrain__compile=True), tmp_path / "a", resume=False)
     assert not (tmp_path / "a").exists()  # nothing was tokenised
 
@@ -255,7 +255,7 @@ def test_training_stops_where_no_step_is_finite(text: Path, tmp_path: Path) -> N
     trainer = build_trainer(tiny_run(text, pretrain__max_steps=50), tmp_path / "a")
     with torch.no_grad():
         next(iter(trainer.module.parameters())).fill_(torch.nan)
-    with pytest.raises(RuntimeError, match=rf"E205.*of {MAX_SKIPPED} steps, the last one step 9"):
+    with pytest.raises(RuntimeError, match=rf"E464.*of {MAX_SKIPPED} steps, the last one step 9"):
         trainer.run()
 
 
@@ -298,10 +298,10 @@ def test_bf16_where_it_is_slower(
         output = tmp_path / f"{precision}-{is_supported}"
         output.mkdir()
         pretrain(config, output, resume=False)
-        is_told = "[W021] precision is 'bf16', but PyTorch has no fast" in capsys.readouterr().out
+        is_told = "[W012] precision is 'bf16', but PyTorch has no fast" in capsys.readouterr().out
         assert is_told == (precision == "bf16" and not is_supported)
         pretrain(config, output, resume=True)  # which keeps its precision
-        assert "W021" not in capsys.readouterr().out
+        assert "W012" not in capsys.readouterr().out
 
 
 def test_what_damage_is(finished: Run) -> None:
@@ -334,7 +334,7 @@ def test_training_never_begins_anew_over_damaged_checkpoints(text: Path, tmp_pat
     trainer.run()
     for path in trainer.checkpoints.list_paths():
         damage(path)
-    message = r"E231.*\['step-00000004', 'step-00000002'\]. Delete this folder"
+    message = r"E463.*\['step-00000004', 'step-00000002'\]. Delete this folder"
     with pytest.raises(ValueError, match=message):
         trainer.resume()
     assert len(trainer.checkpoints.list_paths()) == 2
@@ -367,16 +367,16 @@ def test_the_pipeline_of_a_run_has_no_dropout(text: Path, tmp_path: Path) -> Non
 
 def test_a_run_is_not_written_over(shared_run: Run) -> None:
     config = tiny_run(shared_run.text, pretrain__max_steps=2)
-    with pytest.raises(ValueError, match="E207.*Add --resume"):
+    with pytest.raises(ValueError, match="E459.*Add --resume"):
         pretrain(config, shared_run.output, resume=False)
 
 
 def test_a_run_goes_on_with_its_own_settings_only(finished: Run) -> None:
     text, output = finished
     other = {"pretrain__grad_clip": 0.1, "pretrain__learn_rate__initial_rate": 1e-4}
-    pretrain(tiny_run(text, pretrain__max_steps=3, **other), output, resume=True)  # as E205 says
+    pretrain(tiny_run(text, pretrain__max_steps=3, **other), output, resume=True)  # as E464 says
     config = tiny_run(text, pretrain__max_steps=4, pretrain__objective__n_rows=2)
-    with pytest.raises(ValueError, match=r"E209.*\['pretrain.objective'\]"):
+    with pytest.raises(ValueError, match=r"E460.*\['pretrain.objective'\]"):
         pretrain(config, output, resume=True)
 
 
@@ -390,7 +390,7 @@ def test_a_run_goes_on_with_its_own_text_only(text: Path, tmp_path: Path) -> Non
     config = tiny_run(text, pretrain__max_steps=4, **changes)
     text.write_text(before + "\nzebra yak zebra yak\n" * 60)
     store = read_files(tmp_path / "text" / "train")
-    with pytest.raises(ValueError, match=r"E230.*changed: the text to learn from\."):
+    with pytest.raises(ValueError, match=r"E461.*changed: the text to learn from\."):
         pretrain(config, tmp_path, resume=True)
     assert (tmp_path / "log.jsonl").read_text() == log
     files = read_files(tmp_path / "text" / "train")
@@ -446,7 +446,7 @@ def test_other_components_are_left_out(text: Path, tmp_path: Path) -> None:
 
 def test_text_of_rare_words_alone(text: Path, tmp_path: Path) -> None:
     config = tiny_run(text, pretrain__objective__min_count=1000)
-    with pytest.raises(ValueError, match=r"E088.*No word of the text occurs 1000 times"):
+    with pytest.raises(ValueError, match=r"E414.*No word of the text occurs 1000 times"):
         pretrain(config, tmp_path / "a", resume=False)
 
 
@@ -459,12 +459,12 @@ def test_other_targets_are_refused(finished: Run) -> None:
     basis = json.loads(path.read_text())
     basis["what the objective predicts"] = "other words"
     path.write_text(json.dumps(basis))
-    with pytest.raises(ValueError, match=r"E230.*changed: what the objective predicts\."):
+    with pytest.raises(ValueError, match=r"E461.*changed: what the objective predicts\."):
         pretrain(tiny_run(finished.text, pretrain__max_steps=4), finished.output, resume=True)
 
 
 def test_text_is_not_read_from_where_a_run_writes(text: Path) -> None:
-    with pytest.raises(ValueError, match="E214.*Choose another folder"):
+    with pytest.raises(ValueError, match="E456.*Choose another folder"):
         pretrain(tiny_run(text.parent), text.parent / "run", resume=False)
     assert not (text.parent / "run").exists()
 
@@ -472,7 +472,7 @@ def test_text_is_not_read_from_where_a_run_writes(text: Path) -> None:
 def test_another_number_of_shards_is_refused(finished: Run) -> None:
     text, output = finished
     shutil.rmtree(output / "text")
-    with pytest.raises(ValueError, match="E204.*of 1 shards of the data, but here are 2"):
+    with pytest.raises(ValueError, match="E462.*of 1 shards of the data, but here are 2"):
         pretrain(tiny_run(text, pretrain__accumulate=2), output, resume=True)
     assert not (output / "text").exists()  # nothing was tokenised
 
@@ -492,7 +492,7 @@ def test_the_log_has_each_step_once(text: Path, tmp_path: Path) -> None:
 def test_pieces_are_never_learned_from_a_sample(text: Path, tmp_path: Path) -> None:
     masked_lm = tiny_masked_lm_run(text)
     del masked_lm["initialize"]["components"]["ctxemb"]["pieces_loader"]
-    message = "E232.*WordPieces of 'ctxemb' have no vocabulary.*train-pieces.*pieces_loader"
+    message = "E458.*WordPieces of 'ctxemb' have no vocabulary.*train-pieces.*pieces_loader"
     with pytest.raises(ValueError, match=message):
         pretrain(masked_lm, tmp_path, resume=False)
     assert not (tmp_path / "text").exists()

@@ -57,7 +57,7 @@ def get_encoder(nlp: Language, member: str) -> Any:
 )
 def test_what_needs_a_single_encoder(setting: str, value: Any) -> None:
     message = (
-        rf"\[E131\] {setting} = {value} needs a single encoder, but the model of 'ctxemb' is a "
+        rf"\[E044\] {setting} = {value} needs a single encoder, but the model of 'ctxemb' is a "
         r"Stack of \['bert', 'elmo', 'static'\]\. Set it to"
     )
     with pytest.raises(ValueError, match=message):
@@ -72,7 +72,7 @@ def test_what_needs_a_single_encoder(setting: str, value: Any) -> None:
 def test_a_listener_that_mixes_layers() -> None:
     nlp = stacked(stack())
     tok2vec = {"@architectures": "spacy-ctxemb.LayerMixListener.v1", "width": 38}
-    message = r"\[E131\] The LayerMixListener of 'ner' needs a single encoder.*Listener\.v1 there"
+    message = r"\[E044\] The LayerMixListener of 'ner' needs a single encoder.*Listener\.v1 there"
     with pytest.raises(ValueError, match=message):
         nlp.add_pipe("ner", config=ner_config(tok2vec))
 
@@ -143,7 +143,7 @@ def test_a_cache_holds_the_vectors_of_each_encoder(settings: dict[str, Any], tmp
         assert_array_equal(a, b)
         assert_allclose(a, c, atol=1e-5)
     with_labels = [(text, {"entities": []}) for text in TEXTS]
-    with pytest.warns(UserWarning, match="W015"):
+    with pytest.warns(UserWarning, match="W007"):
         pipe.update(examples(nlp, with_labels))  # trains without it
     assert pipe.encoder_counts()["ctxemb.elmo"]["cache_hits"] == len(TEXTS)
     assert pipe.predict([nlp.make_doc("")])[0].vectors.shape == (0, pipe.model.get_dim("nO"))
@@ -164,7 +164,7 @@ def test_a_member_that_cannot_be_cached_goes_without() -> None:
     encoder = {**BILM["encoder"], "stateful": True}
     members = {"a": inline_model({**BILM, "encoder": encoder}), "b": MEMBERS["bert"]}
     nlp = stacked(stack(members))
-    with pytest.warns(UserWarning, match=r"\[W006\] The cache of 'ctxemb.a' is not used"):
+    with pytest.warns(UserWarning, match=r"\[W005\] The cache of 'ctxemb.a' is not used"):
         nlp.get_pipe("ctxemb").cache = registry.resolve({"c": {"@misc": CACHE}})["c"]
     nlp("two words")
     nlp("two words")
@@ -203,7 +203,7 @@ def test_each_member_has_loaders_of_its_own() -> None:
     assert pieces is get_encoder(nlp, "bert").pieces
     assert all((p == 1).all() for p in get_encoder(nlp, "elmo").embedder.encoder.parameters())
     assert not all((p == 1).all() for p in get_encoder(nlp, "bert").embedder.encoder.parameters())
-    with pytest.warns(UserWarning, match=r"\[W002\].*'ctxemb'"):
+    with pytest.warns(UserWarning, match=r"\[W003\].*'ctxemb'"):
         nlp.initialize(lambda: examples(nlp, NER_DATA))
 
 
@@ -219,7 +219,7 @@ def test_each_member_has_loaders_of_its_own() -> None:
 def test_loaders_at_the_wrong_place(settings: dict[str, Any], found: str) -> None:
     nlp = with_vectors()
     pipe = nlp.add_pipe("ctxemb", config={"model": stack()})
-    message = rf"\[E132\] .* for {found}, its model has the encoders \['bert', 'elmo'\]\. .*NAME\]"
+    message = rf"\[E045\] .* for {found}, its model has the encoders \['bert', 'elmo'\]\. .*NAME\]"
     with pytest.raises(ValueError, match=message):
         pipe.initialize(lambda: examples(nlp, NER_DATA), nlp=nlp, **settings)
 
@@ -227,7 +227,7 @@ def test_loaders_at_the_wrong_place(settings: dict[str, Any], found: str) -> Non
 def test_loaders_of_members_where_there_are_none() -> None:
     nlp = blank()
     loaders = {"elmo": {"encoder_loader": load_ones}}
-    with pytest.raises(ValueError, match=r"\[E132\] .* for \['elmo'\], its model has a single"):
+    with pytest.raises(ValueError, match=r"\[E045\] .* for \['elmo'\], its model has a single"):
         nlp.get_pipe("ctxemb").initialize(lambda: examples(nlp, NER_DATA), member_loaders=loaders)
 
 
@@ -257,7 +257,7 @@ def test_a_stack_is_not_pretrained_as_a_whole(tmp_path: Path) -> None:
     config = tiny_config("bilm", tmp_path)
     members = {"elmo": config["components"]["ctxemb"]["model"]}
     config["components"]["ctxemb"]["model"] = stack(members)
-    with pytest.raises(RuntimeError, match=r"\[E133\] A Stack of \['elmo'\] .*layer to one member"):
+    with pytest.raises(RuntimeError, match=r"\[E046\] A Stack of \['elmo'\] .*layer to one member"):
         start(config)
 
 
@@ -268,7 +268,7 @@ def test_weights_of_one_encoder_for_a_whole_stack(tmp_path: Path) -> None:
     config["components"]["ctxemb"]["model"] = stack({"elmo": MEMBERS["elmo"]})
     config["initialize"]["init_tok2vec"] = str(tmp_path / "model.bin")
     nlp = load_model_from_config(config, auto_fill=True)
-    with pytest.raises(ValueError, match=r"\[E133\] A Stack of \['elmo'\]"):
+    with pytest.raises(ValueError, match=r"\[E046\] A Stack of \['elmo'\]"):
         nlp.initialize(lambda: examples(nlp, NER_DATA))
 
 

@@ -158,7 +158,7 @@ def test_bytes_and_copies(vocab: Vocab) -> None:
 def test_a_vocabulary_without_vectors() -> None:
     nlp: Language = spacy.blank("en")
     docs = [nlp.make_doc("two words")]
-    message = r"\[E134\].*\[initialize\] vectors"
+    message = r"\[E047\].*\[initialize\] vectors"
     with pytest.raises(ValueError, match=message):
         build_static_vectors(width=3).initialize(X=docs)
     with pytest.raises(ValueError, match=message):
@@ -166,17 +166,17 @@ def test_a_vocabulary_without_vectors() -> None:
 
 
 def test_vectors_of_another_width(vocab: Vocab) -> None:
-    message = r"\[E135\] .* width 5, StaticVectors expects 4\..* its width, or set project = true"
+    message = r"\[E048\] .* width 5, StaticVectors expects 4\..* its width, or set project = true"
     with pytest.raises(ValueError, match=message):
         build_static_vectors(width=4, project=False).initialize(X=make_docs(vocab))
     model = project(vocab)
     other = fill(spacy.blank("en").vocab, width=7)
-    with pytest.raises(ValueError, match=r"\[E135\] .* width 7, StaticVectors expects 5\."):
+    with pytest.raises(ValueError, match=r"\[E048\] .* width 7, StaticVectors expects 5\."):
         model.predict(make_docs(other))
     model.initialize(X=make_docs(other))
     assert model.predict(make_docs(other))[0].shape == (2, 3)
 
 
 def test_a_projection_without_values(vocab: Vocab) -> None:
-    with pytest.raises(RuntimeError, match=r"\[E017\]"):
+    with pytest.raises(RuntimeError, match=r"\[E008\]"):
         build_static_vectors(width=3).predict(make_docs(vocab))

@@ -28,7 +28,7 @@ def skip(shim: TorchShim, optimizer: Adam, *, bias: float = math.nan) -> None:
     if shim.counts["skipped_updates"]:
         step(shim, optimizer, bias=bias)
     else:
-        with pytest.warns(UserWarning, match=r"\[W003\] An update was skipped.*learn_rate"):
+        with pytest.warns(UserWarning, match=r"\[W004\] An update was skipped.*learn_rate"):
             step(shim, optimizer, bias=bias)
 
 
@@ -73,7 +73,7 @@ def test_training_stops_after_many_in_a_row() -> None:
         step(shim, optimizer)
     for _ in range(MAX_SKIPPED - 1):
         skip(shim, optimizer)
-    message = r"\[E153\] 10 updates in a row.*lower.*learn_rate.*warm-up.*check the data"
+    message = r"\[E209\] 10 updates in a row.*lower.*learn_rate.*warm-up.*check the data"
     with pytest.raises(RuntimeError, match=message):
         skip(shim, optimizer)
     assert shim.counts["skipped_updates"] == 3 * MAX_SKIPPED - 2

@@ -126,19 +126,19 @@ class TestDocPooling:
         assert b._.ctxemb.shape == (3, len(b), 16)
 
     def test_normalize_alone_is_refused(self) -> None:
-        message = r"\[E095\] normalize of 'ctxemb' is for the vectors that doc_pooling makes"
+        message = r"\[E004\] normalize of 'ctxemb' is for the vectors that doc_pooling makes"
         with pytest.raises(ValueError, match=message):
             build(normalize=True)
 
     def test_an_unknown_name_is_refused(self) -> None:
-        message = r"\[E092\] There is no doc_pooling 'sum'. Use one of \['mean', 'cls', 'max'\]"
+        message = r"\[E003\] There is no doc_pooling 'sum'. Use one of \['mean', 'cls', 'max'\]"
         with pytest.raises(ValueError, match=message):
             build(doc_pooling="sum")
 
     @pytest.mark.parametrize("mix", ["ScalarMix", "TokenMix"])
     def test_a_mix_without_boundaries_is_refused(self, mix: str) -> None:
         settings = {"@architectures": f"spacy-ctxemb.{mix}.v1", "layer_norm": "document"}
-        message = r"\[E093\] doc_pooling = 'mean' of 'ctxemb' needs boundary pieces mixed"
+        message = r"\[E005\] doc_pooling = 'mean' of 'ctxemb' needs boundary pieces mixed"
         with pytest.raises(ValueError, match=message):
             build({**TOP, "mix": settings}, doc_pooling="mean")
 
@@ -184,7 +184,7 @@ class TestAttention:
         assert nlp.get_pipe("ctxemb").counts["documents"] == 1
 
     def test_a_bilm_has_none(self) -> None:
-        message = r"\[E094\] keep_attention of 'ctxemb' needs an encoder with attention, and BiLM"
+        message = r"\[E006\] keep_attention of 'ctxemb' needs an encoder with attention, and BiLM"
         with pytest.raises(ValueError, match=message):
             build(BILM, keep_attention=True)
 

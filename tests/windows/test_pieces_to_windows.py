@@ -226,21 +226,21 @@ def test_characters_are_laid_out_like_ids() -> None:
 @pytest.mark.parametrize("stride", [0, 9, -1])
 def test_a_stride_that_does_not_fit_is_refused(stride: int) -> None:
     message = (
-        rf"\[E011\] A stride of {stride} does not fit a window of 8 pieces.*from 1 to the window"
+        rf"\[E140\] A stride of {stride} does not fit a window of 8 pieces.*from 1 to the window"
     )
     with pytest.raises(ValueError, match=message):
         Windowing(window=8, stride=stride, batch_pieces=100, max_padding=0.0)
 
 
 def test_a_budget_below_one_window_is_refused() -> None:
-    message = r"\[E012\] batch_pieces of 9 is less than one window .*\(10\)"
+    message = r"\[E141\] batch_pieces of 9 is less than one window .*\(10\)"
     with pytest.raises(ValueError, match=message):
         Windowing(window=8, stride=8, batch_pieces=9, max_padding=0.0)
     Windowing(window=8, stride=8, batch_pieces=8 + N_BOUNDARIES, max_padding=0.0)
 
 
 def test_a_window_longer_than_the_encoder_allows_is_refused() -> None:
-    message = r"\[E013\] A window of 31 pieces, and 2 boundary pieces, exceeds .* max_length of 32"
+    message = r"\[E142\] A window of 31 pieces, and 2 boundary pieces, exceeds .* max_length of 32"
     with pytest.raises(ValueError, match=message):
         check_length(31, 32)
     check_length(30, 32)

@@ -67,7 +67,7 @@ class Head(NamedTuple):
 def read_bert(folder: Path) -> BertModel:
     """Read a model from the directory that transformers or sentence-transformers saved.
 
-    Raises E100 to E114 and E125 for files that are missing, damaged, or of another kind.
+    Raises E330 to E345 and E347 for files that are missing, damaged, or of another kind.
 
         model = read_bert(Path("all-MiniLM-L6-v2"))
         encoder = build_encoder(model.family, model.settings)
@@ -92,13 +92,13 @@ def read_bert(folder: Path) -> BertModel:
 def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | None = None) -> str:
     """Write a directory that transformers loads; returns the model_type.
 
-    Equal encoders give equal bytes. Raises E017 for an encoder without weights, E117 for one that
+    Equal encoders give equal bytes. Raises E008 for an encoder without weights, E348 for one that
     no family of transformers has.
 
         write_bert(encoder, Tokens(tokenizer_json, (101, 102)), Path("exported"))
     """
     if any(parameter.is_meta for parameter in encoder.parameters()):
-        raise RuntimeError(Errors.E017)
+        raise RuntimeError(Errors.E008)
     settings = describe(encoder)
     padding = find_padding(tokens.tokenizer)
     known = list(FAMILIES) if head is None else [head.model_type]
@@ -154,7 +154,7 @@ def name_ids(ids: dict[str, int]) -> dict[str, int | None]:
 def choose_family(
     encoder: Encoder, settings: dict[str, Any], padding: int | None, known: list[str]
 ) -> str:
-    """The first of the known model_types that an encoder can be written as. Raises E117."""
+    """The first of the known model_types that an encoder can be written as. Raises E348."""
     obstacles = {
         model_type: list(find_obstacles(settings, family, padding))
         for model_type, family in FAMILIES.items()
@@ -163,12 +163,12 @@ def choose_family(
         and type(encoder) is family.encoder
     }
     if not obstacles:
-        raise ValueError(Errors.E117.format(reasons=f"it is a {type(encoder).__name__}"))
+        raise ValueError(Errors.E348.format(reasons=f"it is a {type(encoder).__name__}"))
     n = min(map(len, obstacles.values()))
     nearest = {name: reasons for name, reasons in obstacles.items() if len(reasons) == n}
     if n:
         lines = [f"as {name}, {', '.join(reasons)}" for name, reasons in nearest.items()]
-        raise ValueError(Errors.E117.format(reasons="; ".join(lines)))
+        raise ValueError(Errors.E348.format(reasons="; ".join(lines)))
     return next(iter(nearest))
 
 

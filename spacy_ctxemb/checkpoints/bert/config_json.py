@@ -27,15 +27,15 @@ class Config(NamedTuple):
 def read_config(path: Path) -> Config:
     """The family of a model and the settings of its encoder.
 
-    Raises E101 for a damaged file, E102 for an unknown family, E103 for a value that does not fit.
+    Raises E331 for a damaged file, E332 for an unknown family, E333 for a value that does not fit.
     """
     data = read_json(path)
     model_type = data.get("model_type")
     if model_type is None:
-        raise ValueError(Errors.E101.format(path=path, reason="it has no model_type"))
+        raise ValueError(Errors.E331.format(path=path, reason="it has no model_type"))
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
-        raise ValueError(Errors.E102.format(path=path, found=shorten(model_type), known=known))
+        raise ValueError(Errors.E332.format(path=path, found=shorten(model_type), known=known))
     family = FAMILIES[model_type]
     for name, expected in family.fixed.items():
         if data.get(name) not in (expected, None):
@@ -53,7 +53,7 @@ def read_config(path: Path) -> Config:
 
 
 def look_up(data: dict[str, Any], key: Key, path: Path) -> Any:
-    """The value of a key as our setting has it. Raises E103 for a value that does not fit."""
+    """The value of a key as our setting has it. Raises E333 for a value that does not fit."""
     value = data.get(key.name)
     if value is None:
         value = key.default
@@ -75,7 +75,7 @@ def find_first_position(data: dict[str, Any], family: Family, path: Path) -> int
 
 
 def check_sizes(settings: dict[str, Any], path: Path) -> None:
-    """Raise E103 for sizes that the encoder cannot have, or that transformers reads otherwise."""
+    """Raise E333 for sizes that the encoder cannot have, or that transformers reads otherwise."""
     width, n_heads, L = settings["width"], settings["n_heads"], settings["n_blocks"]
     if width % n_heads:
         raise_wrong(path, "num_attention_heads", n_heads, f"a divisor of the width {width}")
@@ -130,7 +130,7 @@ def find_period(data: dict[str, Any], path: Path) -> int:
 
 def raise_wrong(path: Path, key: str, found: object, expected: str) -> NoReturn:
     raise ValueError(
-        Errors.E103.format(path=path, key=key, found=shorten(found), expected=expected)
+        Errors.E333.format(path=path, key=key, found=shorten(found), expected=expected)
     )
 
 

@@ -62,12 +62,12 @@ def read_weights(folder: Path, config: Config) -> dict[str, Tensor]:
 def check_names(
     found: Mapping[str, Stored], parts: list[Part], config: Config, folder: Path
 ) -> None:
-    """Raise E105 for missing tensors, E107 for tensors that the family does not have."""
+    """Raise E335 for missing tensors, E337 for tensors that the family does not have."""
     names = {part.name for part in parts}
     missing = [part.name for part in parts if part.name not in found]
     if missing:
         listed = ", ".join(missing[:3])
-        raise ValueError(Errors.E105.format(path=folder, names=listed, n=len(missing)))
+        raise ValueError(Errors.E335.format(path=folder, names=listed, n=len(missing)))
     constants = dict(find_constants(config.family, config.settings))
     others = [
         name
@@ -79,19 +79,19 @@ def check_names(
     if others:
         listed = ", ".join(sorted(others)[:3])
         raise ValueError(
-            Errors.E107.format(
+            Errors.E337.format(
                 path=folder, model_type=config.model_type, names=listed, n=len(others)
             )
         )
 
 
 def check_values(stored: Stored, part: Part) -> Tensor:
-    """The tensor in fp32. Raises E106 for another shape or type, E060 for infinite values."""
+    """The tensor in fp32. Raises E336 for another shape or type, E309 for infinite values."""
     value, path = stored
     if value.shape != part.shape or value.dtype not in FLOATS:
         dtype = str(value.dtype).removeprefix("torch.")
         raise ValueError(
-            Errors.E106.format(
+            Errors.E336.format(
                 path=path,
                 name=part.name,
                 dtype=dtype,

@@ -34,16 +34,16 @@ ROBERTA_PRELAYERNORM = HeadNames(
 def build_head(objective: Objective, encoder: Encoder) -> Head:
     """The head that an encoder was pretrained with. Its scores are the same in transformers.
 
-    Raises E123 for a head that transformers does not have.
+    Raises E349 for a head that transformers does not have.
     """
     if not isinstance(objective, MaskedLMObjective):
-        raise ValueError(Errors.E123.format(reason=f"it is that of a {type(objective).__name__}"))
+        raise ValueError(Errors.E349.format(reason=f"it is that of a {type(objective).__name__}"))
     is_pre_norm = isinstance(encoder, TransformerEncoder) and encoder.final_norm is not None
     names = ROBERTA_PRELAYERNORM if is_pre_norm else BERT
     activation = getattr(encoder, "activation", "gelu")
     if names is BERT and activation != "gelu":
         reason = f"there it has the encoder's activation, {activation}; this head has gelu"
-        raise ValueError(Errors.E123.format(reason=reason))
+        raise ValueError(Errors.E349.format(reason=reason))
     tensors = {
         f"{name}.{parameter}": value
         for name, module in ((names.dense, objective.dense), (names.norm, objective.norm))

@@ -25,7 +25,7 @@ def read_tokenizer(folder: Path, *, model_type: str, n_ids: int, lowercase: bool
 def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase: bool) -> str:
     """A tokenizer that pads and cuts nothing, as JSON.
 
-    Raises E108 for a vocabulary that is larger than the model's table of n_ids pieces.
+    Raises E338 for a vocabulary that is larger than the model's table of n_ids pieces.
     """
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -34,7 +34,7 @@ def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase:
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     size = max(len(vocabulary), max(vocabulary.values(), default=-1) + 1)
     if size > n_ids:
-        raise ValueError(Errors.E108.format(path=folder, size=size, limit=n_ids))
+        raise ValueError(Errors.E338.format(path=folder, size=size, limit=n_ids))
     return str(tokenizer.to_str())
 
 
@@ -50,7 +50,7 @@ def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
     else:
         found = [name for name in SENTENCEPIECE if (folder / name).is_file()]
         hint = f" Its {found[0]} is sentencepiece's." if found else ""
-        raise ValueError(Errors.E113.format(path=folder, hint=hint))
+        raise ValueError(Errors.E344.format(path=folder, hint=hint))
     add_tokens(tokenizer, folder / "added_tokens.json")
     return tokenizer
 
@@ -61,7 +61,7 @@ def load_tokenizer(path: Path) -> "Tokenizer":
     try:
         return Tokenizer.from_str(path.read_text(encoding="utf8"))
     except Exception as error:  # the library raises bare Exception
-        raise ValueError(Errors.E008.format(source=path, reason=error)) from error
+        raise ValueError(Errors.E124.format(source=path, reason=error)) from error
 
 
 def follow_settings(tokenizer: "Tokenizer", settings: dict[str, Any]) -> "Tokenizer":
@@ -121,7 +121,7 @@ def build_byte_pairs(folder: Path, settings: dict[str, Any]) -> "Tokenizer":
     try:
         model = models.BPE.from_file(str(path), str(folder / "merges.txt"))
     except Exception as error:  # the library raises bare Exception
-        raise ValueError(Errors.E008.format(source=path, reason=error)) from error
+        raise ValueError(Errors.E124.format(source=path, reason=error)) from error
     tokenizer = Tokenizer(model)
     add_prefix_space = bool(settings.get("add_prefix_space", False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
@@ -136,7 +136,7 @@ def add_tokens(tokenizer: "Tokenizer", path: Path) -> None:
         tokenizer.add_tokens([piece])
         if tokenizer.token_to_id(piece) != i:
             found = tokenizer.token_to_id(piece)
-            raise ValueError(Errors.E114.format(path=path, piece=piece, id=i, found=found))
+            raise ValueError(Errors.E345.format(path=path, piece=piece, id=i, found=found))
 
 
 def put_lowercase_first(tokenizer: "Tokenizer") -> None:

@@ -33,7 +33,7 @@ class Stored(NamedTuple):
 
 
 def check_folder(path: Path) -> None:
-    """Raise E100 unless there is a folder with a config.json."""
+    """Raise E330 unless there is a folder with a config.json."""
     reason = None
     if re.match("https?:/", str(path)):
         reason = "is an address; download its files"
@@ -45,7 +45,7 @@ def check_folder(path: Path) -> None:
         reason = "has no config.json"
     if reason:
         name = re.sub("^(https?):/+", r"\1://", str(path))  # as it was before it was a Path
-        raise ValueError(Errors.E100.format(path=name, reason=reason))
+        raise ValueError(Errors.E330.format(path=name, reason=reason))
 
 
 def read_tensors(folder: Path) -> dict[str, Stored]:
@@ -58,30 +58,30 @@ def read_tensors(folder: Path) -> dict[str, Stored]:
 
 
 def find_weights(folder: Path) -> list[Path]:
-    """The files of weights. Raises E104 if there are none, E112 if some of them are missing."""
+    """The files of weights. Raises E334 if there are none, E343 if some of them are missing."""
     path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if path is None:
         others = [name for name in FOREIGN_WEIGHTS if (folder / name).is_file()]
         hint = f" Weights in {', '.join(others)} are not read." if others else ""
-        raise ValueError(Errors.E104.format(path=folder, names=", ".join(WEIGHTS), hint=hint))
+        raise ValueError(Errors.E334.format(path=folder, names=", ".join(WEIGHTS), hint=hint))
     if path.suffix != ".json":
         return [path]
     shards = list(dict.fromkeys(list_shards(path)))
     missing = [name for name in shards if not (folder / name).is_file()]
     if missing:
         listed = ", ".join(missing[:3])
-        raise ValueError(Errors.E112.format(path=path, names=listed, n=len(missing)))
+        raise ValueError(Errors.E343.format(path=path, names=listed, n=len(missing)))
     return [folder / name for name in shards]
 
 
 def list_shards(path: Path) -> Iterator[str]:
-    """The files that an index names. Raises E101 for what is no name in its own folder."""
+    """The files that an index names. Raises E331 for what is no name in its own folder."""
     names = read_json(path).get("weight_map")
     if not isinstance(names, dict) or not names:
-        raise ValueError(Errors.E101.format(path=path, reason="it has no weight_map"))
+        raise ValueError(Errors.E331.format(path=path, reason="it has no weight_map"))
     for name in names.values():
         if not isinstance(name, str) or Path(name).name != name:
-            raise ValueError(Errors.E101.format(path=path, reason=f"{name!r} is no file's name"))
+            raise ValueError(Errors.E331.format(path=path, reason=f"{name!r} is no file's name"))
         yield name
 
 
@@ -99,8 +99,8 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
 def load_pickle(path: Path) -> dict[str, Tensor]:
     """The tensors of a file of torch.save. Only tensors and containers are unpickled.
 
-    Raises E111 for other objects, E110 for contents of another kind, E109 for a damaged file,
-    E126 for a pointer of Git LFS.
+    Raises E342 for other objects, E341 for contents of another kind, E339 for a damaged file,
+    E340 for a pointer of Git LFS.
     """
     try:
         data: Any = torch.load(
@@ -110,7 +110,7 @@ def load_pickle(path: Path) -> dict[str, Tensor]:
         refused = re.search(r"Unsupported (?:global|class)\W*(?:GLOBAL )?(.*?) was not", str(error))
         # The name of an object has a module; where a file was cut or changed, there are others.
         if refused and re.fullmatch(r"\w+(\.\w+)+", refused[1]):
-            raise ValueError(Errors.E111.format(path=path, found=refused[1])) from error
+            raise ValueError(Errors.E342.format(path=path, found=refused[1])) from error
         raise_unreadable(path, "PyTorch", ValueError("it is no file of torch.save"))
     except Exception as error:  # a damaged pickle lets its reader fail in any way
         raise_unreadable(path, "PyTorch", error)
@@ -118,7 +118,7 @@ def load_pickle(path: Path) -> dict[str, Tensor]:
         found = f"a {type(data).__name__}"
         if isinstance(data, dict):
             found += f" with the keys {', '.join(map(str, list(data)[:5]))}"
-        raise ValueError(Errors.E110.format(path=path, found=found))
+        raise ValueError(Errors.E341.format(path=path, found=found))
     return {str(name): value for name, value in data.items()}
 
 
@@ -126,6 +126,6 @@ def raise_unreadable(path: Path, kind: str, error: Exception) -> NoReturn:
     with path.open("rb") as file:
         is_pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
     if is_pointer:
-        raise ValueError(Errors.E126.format(path=path)) from error
+        raise ValueError(Errors.E340.format(path=path)) from error
     reason = str(error).split("\n")[0][:200] or type(error).__name__
-    raise ValueError(Errors.E109.format(path=path, kind=kind, reason=reason)) from error
+    raise ValueError(Errors.E339.format(path=path, kind=kind, reason=reason)) from error

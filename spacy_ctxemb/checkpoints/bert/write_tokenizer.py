@@ -41,7 +41,7 @@ def add_special(tokenizer: "Tokenizer", special: Special, path: Path) -> "Tokeni
 
     missing = [piece for piece in special.values() if tokenizer.token_to_id(piece) is None]
     if missing:
-        raise ValueError(Errors.E009.format(source=path, missing=missing))
+        raise ValueError(Errors.E125.format(source=path, missing=missing))
     # In RoBERTa and MPNet the mask takes the space before it.
     tokenizer.add_special_tokens(
         [

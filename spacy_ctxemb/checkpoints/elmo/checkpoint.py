@@ -43,7 +43,7 @@ def read_elmo(options: Path, weights: Path | None = None) -> ElmoModel:
 
     options: options.json; or a ZIP file that holds it and the weights.
     weights: the HDF5 file; None where `options` is a ZIP file.
-    Raises E050 to E063 for files that are missing, damaged, or do not fit each other.
+    Raises E300 to E312 for files that are missing, damaged, or do not fit each other.
 
         model = read_elmo(Path("options.json"), Path("weights.hdf5"))
         encoder = BiLM(**model.settings)
@@ -58,11 +58,11 @@ def read_elmo(options: Path, weights: Path | None = None) -> ElmoModel:
 def write_elmo(encoder: BiLM, folder: Path) -> None:
     """Write options.json and weights.hdf5; equal encoders give equal bytes.
 
-    Any encoder can be written; `find_obstacles` tells who can read it. Raises E017 for an encoder
-    without weights, E060 for weights that are not finite.
+    Any encoder can be written; `find_obstacles` tells who can read it. Raises E008 for an encoder
+    without weights, E309 for weights that are not finite.
     """
     if any(parameter.is_meta for parameter in encoder.parameters()):
-        raise RuntimeError(Errors.E017)
+        raise RuntimeError(Errors.E008)
     tensors = encoder.state_dict()
     for name, _, values in find_datasets(tensors):
         check_finite(torch.cat(values), name=name, path="the encoder")

@@ -36,13 +36,13 @@ def open_model(options: Path, weights: Path | None) -> Iterator[ModelFiles]:
     """The files of a model, for as long as they are needed.
 
     options: options.json, or a ZIP file. weights: the HDF5 file; None with a ZIP file.
-    Raises E050, E051, E054, E061 or E062 for files of another kind.
+    Raises E300, E301, E304, E310 or E311 for files of another kind.
     """
     for path in (options,) if weights is None else (options, weights):
         check_file(path)
     is_zip = begins_like_zip(options)
     if is_zip == (weights is not None):
-        template = Errors.E054 if weights is None else Errors.E051
+        template = Errors.E304 if weights is None else Errors.E301
         raise ValueError(template.format(options=options, weights=weights))
     if weights is not None:
         yield ModelFiles(Source(options, str(options)), Source(weights, str(weights)))
@@ -52,16 +52,16 @@ def open_model(options: Path, weights: Path | None) -> Iterator[ModelFiles]:
 
 
 def check_file(path: Path) -> None:
-    """Raise E050 for an address, a folder or a missing file; E062 for ELMoForManyLangs."""
+    """Raise E300 for an address, a folder or a missing file; E311 for ELMoForManyLangs."""
     if re.match("https?:/", str(path)):
         address = re.sub(":/+", "://", str(path), count=1)
-        raise ValueError(Errors.E050.format(path=address, reason="is an address; download it"))
+        raise ValueError(Errors.E300.format(path=address, reason="is an address; download it"))
     if path.is_dir():
         if FOREIGN_FILES & {child.name for child in path.iterdir()}:
-            raise ValueError(Errors.E062.format(path=path))
-        raise ValueError(Errors.E050.format(path=path, reason="is a folder"))
+            raise ValueError(Errors.E311.format(path=path))
+        raise ValueError(Errors.E300.format(path=path, reason="is a folder"))
     if not path.is_file():
-        raise ValueError(Errors.E050.format(path=path, reason="is not there"))
+        raise ValueError(Errors.E300.format(path=path, reason="is not there"))
 
 
 def begins_like_zip(path: Path) -> bool:
@@ -82,7 +82,7 @@ def extract(path: Path, folder: Path) -> ModelFiles:
                     shutil.copyfileobj(member, copy)
     except ZIP_ERRORS as error:
         reason = f"it cannot be unpacked ({error})"
-        raise ValueError(Errors.E061.format(path=path, reason=reason)) from error
+        raise ValueError(Errors.E310.format(path=path, reason=reason)) from error
     return ModelFiles(*sources)
 
 
@@ -95,12 +95,12 @@ def find_members(names: list[str], path: Path) -> dict[str, str]:
     """The options and the weights among the files of a ZIP file, by how they end."""
     bases = {name: PurePosixPath(name).name for name in names}
     if FOREIGN_FILES & set(bases.values()):
-        raise ValueError(Errors.E062.format(path=path))
+        raise ValueError(Errors.E311.format(path=path))
     found = {
         "options.json": [name for name, base in bases.items() if base == "options.json"],
         ".hdf5": [name for name, base in bases.items() if base.endswith(".hdf5")],
     }
     if any(len(members) != 1 for members in found.values()):
         listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" * (len(names) > 10))
-        raise ValueError(Errors.E061.format(path=path, reason=f"it holds {listed or 'nothing'}"))
+        raise ValueError(Errors.E310.format(path=path, reason=f"it holds {listed or 'nothing'}"))
     return {end: members[0] for end, members in found.items()}

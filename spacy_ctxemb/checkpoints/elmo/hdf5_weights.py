@@ -40,7 +40,7 @@ def read_weights(
     with open_hdf5(source) as file:
         found = list_datasets(file)
         if "char_embed" not in found and "embedding" in found:
-            raise ValueError(Errors.E063.format(path=source.name, found="a dataset `embedding`"))
+            raise ValueError(Errors.E312.format(path=source.name, found="a dataset `embedding`"))
         projections = find_projections(settings | look_for_projections(found))
         with torch.device("meta"):
             encoder = BiLM(**settings | projections)
@@ -63,7 +63,7 @@ def open_hdf5(source: Source) -> "Iterator[h5py.File]":
         with h5py.File(source.path, "r") as file:
             yield file
     except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(Errors.E055.format(path=source.name, reason=error)) from error
+        raise ValueError(Errors.E305.format(path=source.name, reason=error)) from error
 
 
 def list_datasets(file: "h5py.File") -> "dict[str, h5py.Dataset]":
@@ -106,7 +106,7 @@ def check_names(
     source: Source,
     options: Source,
 ) -> None:
-    """Raise E059 for a dataset that the options do not ask for, E056 for one that is missing.
+    """Raise E308 for a dataset that the options do not ask for, E306 for one that is missing.
 
     Datasets with names of another kind are ignored.
     """
@@ -115,21 +115,21 @@ def check_names(
         for pattern, reason in LIMITS:
             if re.match(pattern, name):
                 said = reason.format(n_filters=len(settings["filters"]), **settings)
-                message = Errors.E059.format(
+                message = Errors.E308.format(
                     path=source.name, name=name, options=options.name, reason=said
                 )
                 raise ValueError(message)
     missing = [dataset for dataset in datasets if dataset.name not in found]
     if missing:
         name, shape, _ = missing[0]
-        message = Errors.E056.format(
+        message = Errors.E306.format(
             path=source.name, name=name, shape=shape, n=len(missing), options=options.name
         )
         raise ValueError(message)
 
 
 def check_shape(found: "h5py.Dataset", dataset: Dataset, source: Source, options: Source) -> None:
-    """Raise E057 for a dataset of another shape, or without floating-point numbers."""
+    """Raise E307 for a dataset of another shape, or without floating-point numbers."""
     if found.shape == dataset.shape and found.dtype.kind == "f":
         return
     hint = f"Pass the weights that belong to {options.name}, or correct it."
@@ -137,7 +137,7 @@ def check_shape(found: "h5py.Dataset", dataset: Dataset, source: Source, options
     if dataset.name == "char_embed" and found.shape == (rows + 1, *rest):
         hint = "The first row, for padding, does not belong into the file: remove it."
     raise ValueError(
-        Errors.E057.format(
+        Errors.E307.format(
             path=source.name,
             name=dataset.name,
             dtype=found.dtype,

@@ -67,17 +67,17 @@ KEYS = (
 
 def read_options(source: Source) -> dict[str, Any]:
     """The settings of a BiLM that options.json determines; what is projected, weights tell."""
-    options = read_json(source.path, name=source.name, message=Errors.E052)
+    options = read_json(source.path, name=source.name, message=Errors.E302)
     if FOREIGN_KEYS & options.keys() and "char_cnn" not in options:
-        raise ValueError(Errors.E062.format(path=source.name))
+        raise ValueError(Errors.E311.format(path=source.name))
     if "char_cnn" not in options and "lstm" in options:
-        raise ValueError(Errors.E063.format(path=source.name, found="no char_cnn"))
+        raise ValueError(Errors.E312.format(path=source.name, found="no char_cnn"))
     check_characters(options, source)
     return {key.setting: key.read(look_up(options, key, source)) for key in KEYS}
 
 
 def look_up(options: dict[str, Any], key: Key, source: Source) -> Any:
-    """The value of a key. Raises E053 if it is missing or does not fit."""
+    """The value of a key. Raises E303 if it is missing or does not fit."""
     value: Any = options
     path = ""
     for name in key.path.split("."):
@@ -98,17 +98,17 @@ def look_up(options: dict[str, Any], key: Key, source: Source) -> Any:
 def check_characters(options: dict[str, Any], source: Source) -> None:
     """Warn for 261, which training writes (without the mask); the weights are the same.
 
-    Raises E053 for another number.
+    Raises E303 for another number.
     """
     n = look_up(options, Key("char_cnn.n_characters", "", SIZE), source)
     if n == N_CHARACTERS - 1:
-        warnings.warn(Errors.W050.format(path=source.name), stacklevel=2)
+        warnings.warn(Errors.W010.format(path=source.name), stacklevel=2)
     elif n != N_CHARACTERS:
         raise_wrong(source, "char_cnn.n_characters", n, N_CHARACTERS)
 
 
 def raise_wrong(source: Source, key: str, found: object, expected: object) -> None:
-    raise ValueError(Errors.E053.format(path=source.name, key=key, found=found, expected=expected))
+    raise ValueError(Errors.E303.format(path=source.name, key=key, found=found, expected=expected))
 
 
 def to_options(settings: dict[str, Any]) -> dict[str, Any]:

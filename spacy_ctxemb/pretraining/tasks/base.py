@@ -108,11 +108,11 @@ class BuildTask(Protocol):
 
 
 def validate_least(settings: object, **least: int) -> None:
-    """Raise E171 for a setting below its least value; None is valid."""
+    """Raise E401 for a setting below its least value; None is valid."""
     for name, bound in least.items():
         value = getattr(settings, name)
         if value is not None and value < bound:
-            raise ValueError(Errors.E171.format(name=name, value=value, least=bound))
+            raise ValueError(Errors.E401.format(name=name, value=value, least=bound))
 
 
 def seed_batch(seed: int, step: int, shard: int) -> np.random.Generator:

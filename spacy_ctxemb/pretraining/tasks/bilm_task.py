@@ -46,7 +46,7 @@ class PretrainBiLM:
         in ELMo, or at zero, as in a pipeline. A model that has never begun at zero may do so
         badly: its cells come to rely on what is never taken from them.
 
-    Raises E171 for a setting that is too low.
+    Raises E401 for a setting that is too low.
 
     Example:
         build_task = PretrainBiLM(n_rows=64, n_samples=None)
@@ -67,10 +67,10 @@ class PretrainBiLM:
         validate_least(self, n_samples=1, max_sentences=1)
 
     def validate(self, encoder: Encoder, pieces: Pieces) -> tuple[BiLM, CharacterPieces]:
-        """Return both with their types. Raises E030 unless they are a BiLM and its pieces."""
+        """Return both with their types. Raises E430 unless they are a BiLM and its pieces."""
         if not isinstance(encoder, BiLM) or not isinstance(pieces, CharacterPieces):
             name, found = type(self).__name__, type(encoder).__name__
-            raise ValueError(Errors.E030.format(objective=name, wanted="BiLM", found=found))
+            raise ValueError(Errors.E430.format(objective=name, wanted="BiLM", found=found))
         return encoder, pieces
 
     def __call__(
@@ -82,11 +82,11 @@ class PretrainBiLM:
         held_out: TokenStore,
         seed: int,
     ) -> "BiLMTask":
-        """Build the task. Raises E030 as `validate` does, E088 if no word is frequent enough."""
+        """Build the task. Raises E430 as `validate` does, E414 if no word is frequent enough."""
         encoder, pieces = self.validate(encoder, pieces)
         vocabulary = choose_vocabulary(store, size=self.vocab_size, min_count=self.min_count)
         if len(vocabulary) == N_SPECIAL:
-            raise ValueError(Errors.E088.format(min_count=self.min_count))
+            raise ValueError(Errors.E414.format(min_count=self.min_count))
         n = self.n_samples
         sampled = n if n is not None and n < len(vocabulary) else None
         return BiLMTask(

@@ -44,7 +44,7 @@ class PretrainMaskedLM:
     next_sentence: learn from pairs of texts too whether one follows the other, see SentencePairs;
         else sequences are neighbouring sentences.
 
-    Raises E171 for a setting that is too low.
+    Raises E401 for a setting that is too low.
 
     Example:
         build_task = PretrainMaskedLM(batch_size=64, whole_words=True)
@@ -63,14 +63,14 @@ class PretrainMaskedLM:
         validate_least(self, batch_size=1, max_pieces=LEAST)
 
     def validate(self, encoder: Encoder, pieces: Pieces) -> None:
-        """Raise E030 for another encoder or other pieces, E184 for sequences that the encoder
-        cannot read, E182 if it cannot read pairs, and what MaskedLMObjective raises."""
+        """Raise E430 for another encoder or other pieces, E413 for sequences that the encoder
+        cannot read, E110 if it cannot read pairs, and what MaskedLMObjective raises."""
         with torch.device("meta"):  # no memory, and no random numbers
             self._build_objective(encoder, pieces)
         max_length = encoder.max_length
         if max_length is not None and self.max_pieces > max_length:
             raise ValueError(
-                Errors.E184.format(max_pieces=self.max_pieces, least=LEAST, max_length=max_length)
+                Errors.E413.format(max_pieces=self.max_pieces, least=LEAST, max_length=max_length)
             )
         if self.next_sentence:
             check_segments(cast(TransformerEncoder, encoder).segment_embedding)
@@ -84,7 +84,7 @@ class PretrainMaskedLM:
         held_out: TokenStore,
         seed: int,
     ) -> "MaskedLMTask":
-        """Build the task. Raises what `validate` raises, and E183 if the text has no pairs."""
+        """Build the task. Raises what `validate` raises, and E412 if the text has no pairs."""
         self.validate(encoder, pieces)
         objective = self._build_objective(encoder, pieces)
         boundaries = pieces.boundaries
@@ -114,11 +114,11 @@ def build_objective(
     spans: bool,
     next_sentence: bool = False,
 ) -> MaskedLMObjective:
-    """Build the objective for some pieces. Raises E030 with the name of a config's objective for
+    """Build the objective for some pieces. Raises E430 with the name of a config's objective for
     pieces that are no subwords, and what MaskedLMObjective raises."""
     if not isinstance(pieces, SubwordPieces):
         found = type(encoder).__name__
-        raise ValueError(Errors.E030.format(objective=name, wanted="Transformer", found=found))
+        raise ValueError(Errors.E430.format(objective=name, wanted="Transformer", found=found))
     return MaskedLMObjective(
         encoder,
         mask_id=pieces.mask_id,

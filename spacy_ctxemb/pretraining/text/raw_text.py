@@ -49,7 +49,7 @@ class TextCorpus:
     limit: documents to read at most.
     split: whether a document that comes as a whole is later split into sentences, by rule.
 
-    Raises E170 for an unknown layout, E171 for a limit below 1; when it is read, E172 to E179 for
+    Raises E400 for an unknown layout, E401 for a limit below 1; when it is read, E402 to E409 for
     files that cannot be read or have no text.
 
     Example:
@@ -67,9 +67,9 @@ class TextCorpus:
         split: bool = True,
     ) -> None:
         if layout not in LAYOUTS:
-            raise ValueError(Errors.E170.format(layout=layout, options=", ".join(LAYOUTS)))
+            raise ValueError(Errors.E400.format(layout=layout, options=", ".join(LAYOUTS)))
         if limit is not None and limit < 1:
-            raise ValueError(Errors.E171.format(name="limit", value=limit, least=1))
+            raise ValueError(Errors.E401.format(name="limit", value=limit, least=1))
         self.paths = [path] if isinstance(path, str) else list(path or [])
         self.layout = layout
         self.text_field = text_field
@@ -82,7 +82,7 @@ class TextCorpus:
             yield [text for _, text in texts]
 
     def number_documents(self) -> Iterator[tuple[int, Text]]:
-        """Yield each text with the number of its document, from 1. Raises E173 if none is there."""
+        """Yield each text with the number of its document, from 1. Raises E403 if none is there."""
         n = 0
         for path in self.files:
             for text in self._read(path):
@@ -91,13 +91,13 @@ class TextCorpus:
                     return
                 yield n, text
         if n == 0:
-            raise ValueError(Errors.E173.format(path=", ".join(self.paths)))
+            raise ValueError(Errors.E403.format(path=", ".join(self.paths)))
 
     @property
     def files(self) -> list[Path]:
-        """List all files, those of a folder in alphabetical order. Raises E172 and E174."""
+        """List all files, those of a folder in alphabetical order. Raises E402 and E404."""
         if not self.paths:
-            raise ValueError(Errors.E172.format(path=None))
+            raise ValueError(Errors.E402.format(path=None))
         return [file for path in self.paths for file in find_files(Path(path))]
 
     def _read(self, path: Path) -> Iterator[Text]:
@@ -122,29 +122,29 @@ def find_kind(path: Path) -> str | None:
 def find_files(path: Path) -> list[Path]:
     """List a file itself, or those in a folder and beneath it that can be read.
 
-    Raises E172 if there is no such path, E174 if none can be read.
+    Raises E402 if there is no such path, E404 if none can be read.
     """
     if not path.exists():
-        raise ValueError(Errors.E172.format(path=path))
+        raise ValueError(Errors.E402.format(path=path))
     if path.is_file():
         if find_kind(path) is None:
-            raise ValueError(Errors.E174.format(path=path, kinds=", ".join(KINDS)))
+            raise ValueError(Errors.E404.format(path=path, kinds=", ".join(KINDS)))
         return [path]
     found = sorted(file for file in path.rglob("*") if file.is_file() and find_kind(file))
     if not found:
-        raise ValueError(Errors.E174.format(path=path, kinds=", ".join(KINDS)))
+        raise ValueError(Errors.E404.format(path=path, kinds=", ".join(KINDS)))
     return found
 
 
 def number_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield each line of a file after its number, without white space around it. Raises E175."""
+    """Yield each line of a file after its number, without white space around it. Raises E405."""
     opener = OPENERS.get(path.suffix, open)
     try:
         with opener(path, "rt", encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 yield number, line.strip()
     except (EOFError, OSError, UnicodeDecodeError, lzma.LZMAError, zlib.error) as error:
-        raise ValueError(Errors.E175.format(path=path, reason=error)) from error
+        raise ValueError(Errors.E405.format(path=path, reason=error)) from error
 
 
 def read_sentences(path: Path) -> Iterator[Text]:
@@ -162,49 +162,49 @@ def read_documents(path: Path, text_field: str) -> Iterator[str]:
 
 
 def read_jsonl(path: Path, text_field: str) -> Iterator[str]:
-    """Read a document a line, in JSON. Raises E176 and E177."""
+    """Read a document a line, in JSON. Raises E406 and E407."""
     for number, line in number_lines(path):
         if not line:
             continue
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(Errors.E176.format(path=path, line=number, reason=error)) from error
+            raise ValueError(Errors.E406.format(path=path, line=number, reason=error)) from error
         text = record.get(text_field) if isinstance(record, dict) else None
         if not isinstance(text, str):
-            raise ValueError(Errors.E177.format(path=path, line=number, field=text_field))
+            raise ValueError(Errors.E407.format(path=path, line=number, field=text_field))
         yield text
 
 
 def read_parquet(path: Path, text_field: str) -> Iterator[str]:
-    """Read a document a row, without empty ones. Raises E175, E178 and E179."""
+    """Read a document a row, without empty ones. Raises E405, E408 and E409."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ImportError(Errors.E178.format(path=path)) from error
+        raise ImportError(Errors.E408.format(path=path)) from error
     try:
         file = pyarrow.parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowInvalid) as error:
-        raise ValueError(Errors.E175.format(path=path, reason=error)) from error
+        raise ValueError(Errors.E405.format(path=path, reason=error)) from error
     with file:
         names = file.schema_arrow.names
         if text_field not in names:
-            message = Errors.E179.format(path=path, field=text_field, names=", ".join(names))
+            message = Errors.E409.format(path=path, field=text_field, names=", ".join(names))
             raise ValueError(message)
         for batch in file.iter_batches(columns=[text_field]):
             yield from (text for text in batch.column(0).to_pylist() if text)
 
 
 def read_docs(path: Path) -> Iterator[Text]:
-    """Read the Docs of a DocBin, by sentences where they are annotated. Raises E175."""
+    """Read the Docs of a DocBin, by sentences where they are annotated. Raises E405."""
     from spacy.tokens import DocBin
     from spacy.vocab import Vocab
 
     try:
         docs = DocBin().from_disk(path)
     except Exception as error:  # zlib's, msgpack's and others, by what the file holds
-        raise ValueError(Errors.E175.format(path=path, reason=error)) from error
+        raise ValueError(Errors.E405.format(path=path, reason=error)) from error
     for doc in docs.get_docs(Vocab()):
         is_sentence = doc.has_annotation("SENT_START")
         spans = [sent.text.strip() for sent in doc.sents] if is_sentence else [doc.text.strip()]

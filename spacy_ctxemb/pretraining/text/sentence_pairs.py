@@ -31,7 +31,7 @@ class SentencePairs(Examples):
         self.runs = pack_sentences(store, self.size, n_least=2)
         if not len(self.runs) or len(store.document_ends) < 2:
             raise ValueError(
-                Errors.E183.format(
+                Errors.E412.format(
                     path=store.folder,
                     n_documents=len(store.document_ends),
                     n_sentences=len(store.sentence_ends),

@@ -52,10 +52,10 @@ class TokenStore:
 
     @classmethod
     def open(cls, folder: str | Path) -> "TokenStore":
-        """Open the store in a folder; arrays stay on disk. Raises E180 if there is none."""
+        """Open the store in a folder; arrays stay on disk. Raises E410 if there is none."""
         folder = Path(folder)
         if not (folder / META).is_file():
-            raise ValueError(Errors.E180.format(path=folder))
+            raise ValueError(Errors.E410.format(path=folder))
         meta = json.loads((folder / META).read_text(encoding="utf8"))
         names = ("ids", "word_starts", "sentence_ends", "document_ends")
         maps = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
@@ -89,7 +89,7 @@ def build_token_store(
         `if __name__ == "__main__":`.
     validate: is given the folder of a new store before it replaces another one, and may raise.
 
-    Raises E181 if the text has no pieces.
+    Raises E411 if the text has no pieces.
 
     Example:
         store = build_token_store(TextCorpus("text.txt"), nlp, pieces, "store")
@@ -107,7 +107,7 @@ def build_token_store(
         write_json(shards / KEY, {"key": key})
     paths = list(make_shards(corpus, recipe, shards, n_workers=n_workers))
     if not merge_shards(paths, shards, pieces):
-        raise ValueError(Errors.E181.format(path=", ".join(corpus.paths)))
+        raise ValueError(Errors.E411.format(path=", ".join(corpus.paths)))
     if validate is not None:
         validate(shards)
     (folder / META).unlink(missing_ok=True)

@@ -222,14 +222,14 @@ def test_a_modern_transformer(tmp_path: Path) -> None:
 )
 def test_an_encoder_of_no_family(settings: dict[str, Any], reason: str, tmp_path: Path) -> None:
     encoder = build_transformer(vocab_size=260, **settings)
-    message = rf"\[E117\] This encoder is no model_type of transformers: .*{reason}"
+    message = rf"\[E348\] This encoder is no model_type of transformers: .*{reason}"
     with pytest.raises(ValueError, match=message):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_bilm_is_of_no_family(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"\[E117\] .*: it is a BiLM\."):
+    with pytest.raises(ValueError, match=r"\[E348\] .*: it is a BiLM\."):
         write_bert(build_bilm(), find_tokens(read("bert")), tmp_path / "out")
 
 
@@ -237,7 +237,7 @@ def test_mpnet_takes_a_piece_for_padding(tmp_path: Path) -> None:
     """Its own tokenizer has padding there, BERT's the unknown piece."""
     encoder = load(read("mpnet"))
     assert write_bert(encoder, find_tokens(read("mpnet")), tmp_path / "a") == "mpnet"
-    message = r"\[E117\] .*; as mpnet, the id of padding is 0 where it has 1\."
+    message = r"\[E348\] .*; as mpnet, the id of padding is 0 where it has 1\."
     with pytest.raises(ValueError, match=message):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "b")
 
@@ -252,7 +252,7 @@ def test_positions_that_are_counted_from_padding(tmp_path: Path) -> None:
         assert not positions[:n].any()
     tokens = find_tokens(read("bert"))
     without = tokens._replace(tokenizer=tokens.tokenizer.replace("[PAD]", "[pad]"))
-    with pytest.raises(ValueError, match=r"\[E117\] .* has no piece for padding, from which"):
+    with pytest.raises(ValueError, match=r"\[E348\] .* has no piece for padding, from which"):
         write_bert(encoder, without, tmp_path / "out")
 
 
@@ -261,14 +261,14 @@ def test_an_encoder_without_values(tmp_path: Path) -> None:
         encoder = TransformerEncoder(
             vocab_size=260, width=8, n_blocks=1, n_heads=2, feedforward_width=8
         )
-    with pytest.raises(RuntimeError, match=r"\[E017\]"):
+    with pytest.raises(RuntimeError, match=r"\[E008\]"):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "out")
 
 
 def test_a_diverged_encoder(tmp_path: Path) -> None:
     encoder = load(read("bert"))
     encoder.norm.bias.data[:2] = torch.nan
-    with pytest.raises(ValueError, match=r"\[E060\] In the encoder, norm\.bias has 2 values"):
+    with pytest.raises(ValueError, match=r"\[E309\] In the encoder, norm\.bias has 2 values"):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

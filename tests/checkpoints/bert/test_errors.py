@@ -26,12 +26,12 @@ def refuse(message: str, path: Path) -> None:
 
 
 def test_no_folder(folder: Path, tmp_path: Path) -> None:
-    refuse(r"\[E100\] .*nothing is not there \(a name on the Hugging", tmp_path / "nothing")
-    refuse(r"\[E100\] .*config\.json is a file\.", folder / "config.json")
+    refuse(r"\[E330\] .*nothing is not there \(a name on the Hugging", tmp_path / "nothing")
+    refuse(r"\[E330\] .*config\.json is a file\.", folder / "config.json")
     (folder / "config.json").unlink()
-    refuse(rf"\[E100\] {re.escape(str(folder))} has no config\.json\. Pass the dir", folder)
+    refuse(rf"\[E330\] {re.escape(str(folder))} has no config\.json\. Pass the dir", folder)
     address = "https://huggingface.co/bert-base-uncased"
-    refuse(rf"\[E100\] {address} is an address; download its files", Path(address))
+    refuse(rf"\[E330\] {address} is an address; download its files", Path(address))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_no_folder(folder: Path, tmp_path: Path) -> None:
 )
 def test_a_config_that_is_none(text: str, reason: str, folder: Path) -> None:
     (folder / "config.json").write_bytes(text.encode("utf8", "surrogateescape"))
-    refuse(rf"\[E101\] .*config\.json cannot be used: .*{reason}.* download it again", folder)
+    refuse(rf"\[E331\] .*config\.json cannot be used: .*{reason}.* download it again", folder)
 
 
 def test_an_unknown_family(folder: Path) -> None:
@@ -54,7 +54,7 @@ def test_an_unknown_family(folder: Path) -> None:
         "albert, bert, camembert, distilbert, electra, modernbert, mpnet, roberta, .*xlm-roberta"
     )
     refuse(
-        rf'\[E102\] .*config\.json is of the model_type "deberta-v2"; .* {known}\..*--wrap', folder
+        rf'\[E332\] .*config\.json is of the model_type "deberta-v2"; .* {known}\..*--wrap', folder
     )
 
 
@@ -62,7 +62,7 @@ def test_an_unknown_family(folder: Path) -> None:
 def test_a_family_that_is_no_name(found: object, folder: Path) -> None:
     change_json(folder / "config.json", model_type=found)
     shown = re.escape(str(found))
-    refuse(rf"\[E102\] .*config\.json is of the model_type {shown}; known are", folder)
+    refuse(rf"\[E332\] .*config\.json is of the model_type {shown}; known are", folder)
 
 
 WRONG: list[tuple[str, str, Any, str]] = [
@@ -116,34 +116,34 @@ def test_settings_that_are_not_supported(
 ) -> None:
     folder = copy_family(name, tmp_path / "model")
     change_json(folder / "config.json", **{key: value})
-    refuse(rf"\[E103\] In .*config\.json, .*{message}.*--wrap", folder)
+    refuse(rf"\[E333\] In .*config\.json, .*{message}.*--wrap", folder)
 
 
 def test_groups_that_transformers_takes_otherwise(tmp_path: Path) -> None:
     """It divides floats: int(9 / (18 / 14)) is 6, not 7."""
     folder = copy_family("albert", tmp_path / "model")
     change_json(folder / "config.json", num_hidden_layers=18, num_hidden_groups=14)
-    refuse(r"\[E103\] .*num_hidden_groups is 14; expected a number that shares 18", folder)
+    refuse(r"\[E333\] .*num_hidden_groups is 14; expected a number that shares 18", folder)
 
 
 def test_no_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    refuse(r"\[E104\] .*model has no weights: none of model\.safetensors, .* Download", folder)
+    refuse(r"\[E334\] .*model has no weights: none of model\.safetensors, .* Download", folder)
     (folder / "tf_model.h5").write_bytes(b"")
-    refuse(r"\[E104\] .* Weights in tf_model\.h5 are not read\.", folder)
+    refuse(r"\[E334\] .* Weights in tf_model\.h5 are not read\.", folder)
 
 
 def test_missing_tensors(folder: Path) -> None:
     change_tensors(folder, lambda t: {k: v for k, v in t.items() if "layer.1" not in k})
     names = ", ".join(f"encoder.layer.1.attention.self.{n}" for n in ("query.weight", "key.weight"))
-    refuse(rf"\[E105\] .*model lacks the tensors {names}.* \(16 missing in all\)", folder)
+    refuse(rf"\[E335\] .*model lacks the tensors {names}.* \(16 missing in all\)", folder)
 
 
 def test_a_tensor_of_another_shape(folder: Path) -> None:
     change_json(folder / "config.json", intermediate_size=19)
     name = r"encoder\.layer\.0\.intermediate\.dense\.weight"
     found = rf"{name} is float32 of shape \(20, 12\); expected floats of shape \(19, 12\)"
-    refuse(rf"\[E106\] In .*model\.safetensors, {found}", folder)
+    refuse(rf"\[E336\] In .*model\.safetensors, {found}", folder)
 
 
 def test_a_tensor_of_another_type(folder: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_tensor_of_another_type(folder: Path) -> None:
         return tensors | {"embeddings.LayerNorm.bias": torch.zeros(12, dtype=torch.int8)}
 
     change_tensors(folder, quantise)
-    refuse(r"\[E106\] .*LayerNorm\.bias is int8 of shape \(12,\); expected floats of", folder)
+    refuse(r"\[E336\] .*LayerNorm\.bias is int8 of shape \(12,\); expected floats of", folder)
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_tensors_that_belong_to_something_else(
     changes: dict[str, Any], names: str, folder: Path
 ) -> None:
     change_json(folder / "config.json", **changes)
-    refuse(rf"\[E107\] .*model has tensors that are no part of a .*: {names} all\)", folder)
+    refuse(rf"\[E337\] .*model has tensors that are no part of a .*: {names} all\)", folder)
 
 
 def test_an_adapter(folder: Path) -> None:
     added = {"encoder.layer.0.attention.self.query.lora_A.weight": torch.ones(2, 12)}
     change_tensors(folder, lambda tensors: tensors | added)
-    refuse(r"\[E107\] .* no part of a bert .*: encoder\.layer\.0\..*lora_A.* \(1 in all\)", folder)
+    refuse(r"\[E337\] .* no part of a bert .*: encoder\.layer\.0\..*lora_A.* \(1 in all\)", folder)
 
 
 def test_an_albert_whose_projection_we_would_lose(tmp_path: Path) -> None:
@@ -191,26 +191,26 @@ def test_an_albert_whose_projection_we_would_lose(tmp_path: Path) -> None:
 
     change_json(folder / "config.json", embedding_size=12)
     change_tensors(folder, widen)
-    refuse(r"\[E107\] .*albert.*: encoder\.embedding_hidden_mapping_in\.bias, .* \(2 in", folder)
+    refuse(r"\[E337\] .*albert.*: encoder\.embedding_hidden_mapping_in\.bias, .* \(2 in", folder)
 
 
 def test_a_tokenizer_of_another_model(folder: Path) -> None:
     change_json(folder / "config.json", vocab_size=100)
-    refuse(r"\[E108\] The tokenizer in .*model has 260 pieces, the model's table only 100", folder)
+    refuse(r"\[E338\] The tokenizer in .*model has 260 pieces, the model's table only 100", folder)
 
 
 @pytest.mark.parametrize("n", [-10, 20, 0])
 def test_safetensors_that_were_cut_short(n: int, folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[: n or None] if n else b"")
-    refuse(r"\[E109\] .*model\.safetensors cannot be read as a safetensors file: .*header", folder)
+    refuse(r"\[E339\] .*model\.safetensors cannot be read as a safetensors file: .*header", folder)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 def test_a_pointer_of_git_lfs(name: str, folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    refuse(rf"\[E126\] .*{name} is a pointer of Git LFS, .*`git lfs pull`", folder)
+    refuse(rf"\[E340\] .*{name} is a pointer of Git LFS, .*`git lfs pull`", folder)
 
 
 def save_pickle(folder: Path, data: object, **settings: Any) -> Path:
@@ -237,7 +237,7 @@ def test_a_pickle_that_was_cut_short(
     tensors = load_file(folder / "model.safetensors")
     path = save_pickle(folder, tensors, _use_new_zipfile_serialization=is_zip)
     path.write_bytes(damage(path.read_bytes()))
-    refuse(r"\[E109\] .*pytorch_model\.bin cannot be read as a PyTorch file: .+\. If it", folder)
+    refuse(r"\[E339\] .*pytorch_model\.bin cannot be read as a PyTorch file: .+\. If it", folder)
 
 
 def test_an_old_pickle_that_was_cut_short_in_many_places(folder: Path) -> None:
@@ -248,13 +248,13 @@ def test_an_old_pickle_that_was_cut_short_in_many_places(folder: Path) -> None:
     begin, end = data.index(b"collections"), len(data)
     for n in [*range(0, 120), *range(begin, begin + 11), *range(end - 120, end)]:
         path.write_bytes(data[:n])
-        refuse(r"\[E109\] .*pytorch_model\.bin cannot be read as a PyTorch file: .+\. If", folder)
+        refuse(r"\[E339\] .*pytorch_model\.bin cannot be read as a PyTorch file: .+\. If", folder)
 
 
 def test_an_old_pickle_with_a_name_that_is_none(folder: Path) -> None:
     path = save_pickle(folder, {"a": torch.ones(2)}, _use_new_zipfile_serialization=False)
     path.write_bytes(path.read_bytes().replace(b"_rebuild_", b"_reb\x00ild_"))
-    refuse(r"\[E109\] .*pytorch_model\.bin .* PyTorch file: it is no file of torch", folder)
+    refuse(r"\[E339\] .*pytorch_model\.bin .* PyTorch file: it is no file of torch", folder)
 
 
 @pytest.mark.parametrize(
@@ -266,13 +266,13 @@ def test_an_old_pickle_with_a_name_that_is_none(folder: Path) -> None:
 )
 def test_a_pickle_of_something_else(data: object, found: str, folder: Path) -> None:
     save_pickle(folder, data)
-    refuse(rf"\[E110\] .*pytorch_model\.bin holds {found}, not tensors by their names", folder)
+    refuse(rf"\[E341\] .*pytorch_model\.bin holds {found}, not tensors by their names", folder)
 
 
 def test_a_pickle_with_objects_is_not_loaded(folder: Path) -> None:
     save_pickle(folder, torch.nn.Linear(2, 2))
     refuse(
-        r"\[E111\] .*pytorch_model\.bin holds torch\.nn\.modules\.linear\.Linear besides", folder
+        r"\[E342\] .*pytorch_model\.bin holds torch\.nn\.modules\.linear\.Linear besides", folder
     )
 
 
@@ -281,7 +281,7 @@ def test_a_missing_shard(tmp_path: Path) -> None:
     for i in (2, 3):
         (folder / f"model-0000{i}-of-00003.safetensors").unlink()
     named = r"model-00002-of-00003\.safetensors, model-00003-of-00003\.safetensors"
-    refuse(rf"\[E112\] .*index\.json names {named}, .* \(2 missing in all\)", folder)
+    refuse(rf"\[E343\] .*index\.json names {named}, .* \(2 missing in all\)", folder)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_missing_shard(tmp_path: Path) -> None:
 def test_an_index_that_is_none(names: Any, reason: str, tmp_path: Path) -> None:
     folder = copy_family("bert_sharded", tmp_path / "model")
     change_json(folder / "model.safetensors.index.json", weight_map=names)
-    refuse(rf"\[E101\] .*index\.json cannot be used: .*{reason}", folder)
+    refuse(rf"\[E331\] .*index\.json cannot be used: .*{reason}", folder)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
@@ -304,31 +304,31 @@ def test_values_that_are_not_finite(value: float, folder: Path) -> None:
     bias[:3] = value
     change_tensors(folder, lambda tensors: tensors | {"embeddings.LayerNorm.bias": bias})
     name = r"embeddings\.LayerNorm\.bias"
-    refuse(rf"\[E060\] In .*model\.safetensors, {name} has 3 values that are not", folder)
+    refuse(rf"\[E309\] In .*model\.safetensors, {name} has 3 values that are not", folder)
 
 
 def test_no_tokenizer(folder: Path) -> None:
     for name in ("tokenizer.json", "vocab.txt"):
         (folder / name).unlink()
     refuse(
-        r"\[E113\] .*model has no tokenizer\.json, no vocab\.txt, .*\. Load the tokenizer", folder
+        r"\[E344\] .*model has no tokenizer\.json, no vocab\.txt, .*\. Load the tokenizer", folder
     )
     (folder / "spiece.model").write_bytes(b"")
-    refuse(r"\[E113\] .* Its spiece\.model is sentencepiece's\. .* save_pretrained", folder)
+    refuse(r"\[E344\] .* Its spiece\.model is sentencepiece's\. .* save_pretrained", folder)
 
 
 def test_a_tokenizer_json_that_is_none(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
-    refuse(r"\[E008\] .*tokenizer\.json is not a tokenizer in the JSON format", folder)
+    refuse(r"\[E124\] .*tokenizer\.json is not a tokenizer in the JSON format", folder)
 
 
 def test_a_vocabulary_without_special_pieces(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").write_text("[UNK]\na\n")
-    refuse(r"\[E009\] .*vocab\.txt lacks the pieces \['\[CLS\]', '\[SEP\]', '\[PAD\]', ", folder)
+    refuse(r"\[E125\] .*vocab\.txt lacks the pieces \['\[CLS\]', '\[SEP\]', '\[PAD\]', ", folder)
 
 
 def test_added_tokens_with_other_ids(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "added_tokens.json").write_text('{"<a>": 3}')
-    refuse(r"\[E114\] .*added_tokens\.json the piece <a> has the id 3, but .* get 260", folder)
+    refuse(r"\[E345\] .*added_tokens\.json the piece <a> has the id 3, but .* get 260", folder)

@@ -85,7 +85,7 @@ def test_every_setting_that_differs_is_named() -> None:
     nlp = blank(fitting(feedforward_width=16, activation="relu", n_segments=0))
     place = r"\[components\.ctxemb\.model\.encoder\]"
     message = (
-        rf"\[E300\] The model in {re.escape(str(BERT))} does not fit the config: "
+        rf"\[E360\] The model in {re.escape(str(BERT))} does not fit the config: "
         rf"{place} activation is relu, the model has gelu; "
         rf"{place} feedforward_width is 16, the model has 20; "
         rf"{place} n_segments is 0, the model has 2\. .* import bert"
@@ -97,10 +97,10 @@ def test_every_setting_that_differs_is_named() -> None:
 
 def test_another_encoder() -> None:
     found = "has a BiLM where a TransformerEncoder is needed"
-    with pytest.raises(ValueError, match=rf"\[E300\] .*encoder\] {found}"):
+    with pytest.raises(ValueError, match=rf"\[E360\] .*encoder\] {found}"):
         initialize(blank(BILM))
     found = "has a TransformerEncoder where a ModernTransformerEncoder is needed"
-    with pytest.raises(ValueError, match=rf"\[E300\] .*encoder\] {found}"):
+    with pytest.raises(ValueError, match=rf"\[E360\] .*encoder\] {found}"):
         initialize(blank(fitting()), FAMILIES / "modernbert")
 
 
@@ -122,7 +122,7 @@ def test_a_wrapped_encoder_gets_the_weights_and_the_pieces() -> None:
 def test_every_setting_of_a_wrapped_encoder_that_differs_is_named() -> None:
     place = r"\[components\.ctxemb\.model\.encoder\.config\]"
     message = (
-        rf"\[E300\] The model in .* config: {place} hidden_act is relu, the model has gelu; "
+        rf"\[E360\] The model in .* config: {place} hidden_act is relu, the model has gelu; "
         rf"{place} intermediate_size is 16, the model has 20\. Change"
     )
     with pytest.raises(ValueError, match=message):
@@ -137,7 +137,7 @@ def test_pieces_with_another_vocabulary() -> None:
     shim.pieces.train([["a text of its own"]])
     found = shim.pieces.n_trained
     message = (
-        rf"\[E122\] \[components\.ctxemb\.model\.pieces\] has .* of {found} pieces .* 260 pieces"
+        rf"\[E135\] \[components\.ctxemb\.model\.pieces\] has .* of {found} pieces .* 260 pieces"
     )
     with pytest.raises(ValueError, match=message):
         initialize(nlp)

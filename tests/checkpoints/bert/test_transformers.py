@@ -175,16 +175,16 @@ def test_scores_of_masked_language_modelling(
 def test_heads_that_bert_does_not_have(tmp_path: Path) -> None:
     encoder = build_transformer(vocab_size=260, activation="relu")
     with pytest.raises(
-        ValueError, match=r"\[E123\] .*: there it has .*, relu; this head has gelu\."
+        ValueError, match=r"\[E349\] .*: there it has .*, relu; this head has gelu\."
     ):
         build_head(build_objective(encoder, 260), encoder)
     bilm = build_bilm()
     objective = BiLMObjective(bilm, ["<S>", "</S>", "<UNK>", "a"], n_samples=None)
-    with pytest.raises(ValueError, match=r"\[E123\] .*: it is that of a BiLMObjective\."):
+    with pytest.raises(ValueError, match=r"\[E349\] .*: it is that of a BiLMObjective\."):
         build_head(objective, bilm)
     encoder = build_transformer(vocab_size=260, n_groups=1)
     head = build_head(build_objective(encoder, 260), encoder)
-    with pytest.raises(ValueError, match=r"\[E117\] .*: as bert, n_groups is 1 where"):
+    with pytest.raises(ValueError, match=r"\[E348\] .*: as bert, n_groups is 1 where"):
         write_bert(encoder, find_tokens(read("bert")), tmp_path / "out", head=head)
 
 
@@ -234,7 +234,7 @@ def test_the_size_of_a_vocabulary_that_the_config_leaves_out(tmp_path: Path) -> 
 def test_a_wrapped_model_without_a_vocabulary(tmp_path: Path) -> None:
     folder = copy_family("bert", tmp_path / "model")
     change_json(folder / "config.json", vocab_size=..., model_type="vit")
-    with pytest.raises(ValueError, match=r"\[E124\] .*model_type vit: its config has no vocab"):
+    with pytest.raises(ValueError, match=r"\[E113\] .*model_type vit: its config has no vocab"):
         read_huggingface(folder)
 
 
@@ -258,7 +258,7 @@ def test_a_wrapped_model_lacks_tensors(tmp_path: Path) -> None:
     change_tensors(folder, remove)
     names = r"encoder\.layer\.1\.output\.LayerNorm\.bias, .*"
     with pytest.raises(
-        ValueError, match=rf"\[E105\] .*model lacks the tensors {names} \(4 missing"
+        ValueError, match=rf"\[E335\] .*model lacks the tensors {names} \(4 missing"
     ):
         read_huggingface(folder)
 

@@ -65,7 +65,7 @@ def pack(path: Path, **members: Path | str) -> Path:
     ],
 )
 def test_options_that_are_wrong(key: str, value: object, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=rf"\[E053\] In .*options\.json, .*{message}"):
+    with pytest.raises(ValueError, match=rf"\[E303\] In .*options\.json, .*{message}"):
         read_changed(tmp_path, {key: value})
 
 
@@ -75,7 +75,7 @@ def test_a_long_value_is_shortened(tmp_path: Path) -> None:
 
 
 def test_a_filter_longer_than_a_token(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"\[E003\] .* width 9 .* max_characters of 8"):
+    with pytest.raises(ValueError, match=r"\[E102\] .* width 9 .* max_characters of 8"):
         read_changed(tmp_path, {"char_cnn.filters": [[9, 2]]})
 
 
@@ -84,30 +84,30 @@ def test_a_filter_longer_than_a_token(tmp_path: Path) -> None:
 )
 def test_options_that_are_no_json_object(text: str, reason: str, files: Files) -> None:
     files.options.write_text(text)
-    refuse(rf"\[E052\] .*options\.json is not the options.*: {reason}", *files)
+    refuse(rf"\[E302\] .*options\.json is not the options.*: {reason}", *files)
 
 
 def test_files_in_the_wrong_order(files: Files) -> None:
-    refuse(r"\[E052\] .*weights\.hdf5 is not .* Pass the options first", *files[::-1])
+    refuse(r"\[E302\] .*weights\.hdf5 is not .* Pass the options first", *files[::-1])
 
 
 @pytest.mark.parametrize("i", [0, 1])
 def test_a_file_that_is_not_there(i: int, files: Files) -> None:
     files[i].unlink()
-    refuse(rf"\[E050\] {re.escape(str(files[i]))} is not there\.", *files)
+    refuse(rf"\[E300\] {re.escape(str(files[i]))} is not there\.", *files)
 
 
 def test_a_folder(files: Files) -> None:
-    refuse(r"\[E050\] .*model is a folder\.", files.options.parent, files.weights)
+    refuse(r"\[E300\] .*model is a folder\.", files.options.parent, files.weights)
 
 
 def test_an_address(files: Files) -> None:
     address = "https://example.com/elmo/options.json"
-    refuse(rf"\[E050\] {address} is an address; download it\.", Path(address), files.weights)
+    refuse(rf"\[E300\] {address} is an address; download it\.", Path(address), files.weights)
 
 
 def test_weights_left_out(files: Files) -> None:
-    refuse(r"\[E054\] .*options\.json is not a ZIP file, so the weights", files.options)
+    refuse(r"\[E304\] .*options\.json is not a ZIP file, so the weights", files.options)
 
 
 BIAS = f"{cell_name(1, 0)}/B"
@@ -124,7 +124,7 @@ SHAPES: list[tuple[str, Any, str]] = [
 @pytest.mark.parametrize("name, values, message", SHAPES)
 def test_datasets_of_another_shape(name: str, values: Any, message: str, files: Files) -> None:
     change_weights(files.weights, **{name: values})
-    refuse(rf"\[E057\] In .*weights\.hdf5, {name} is .*{message}", *files)
+    refuse(rf"\[E307\] In .*weights\.hdf5, {name} is .*{message}", *files)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_datasets_of_another_shape(name: str, values: Any, message: str, files: 
 def test_a_dataset_is_missing(name: str, shape: str, files: Files) -> None:
     change_weights(files.weights, **{name: None})
     expected = rf"lacks the dataset {name} of shape {re.escape(shape)} \(1 missing in all\)"
-    refuse(rf"\[E056\] .*weights\.hdf5 {expected}, which .*options\.json asks for", *files)
+    refuse(rf"\[E306\] .*weights\.hdf5 {expected}, which .*options\.json asks for", *files)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_weights_with_more_than_the_options(
     changes: dict[str, Any], name: str, reason: str, tmp_path: Path, files: Files
 ) -> None:
     other = write_model(tmp_path / "other", Options(**changes))
-    found = rf"\[E059\] .*other.weights\.hdf5 has a dataset {name}, but .*json {reason}\."
+    found = rf"\[E308\] .*other.weights\.hdf5 has a dataset {name}, but .*json {reason}\."
     refuse(found, files.options, other.weights)
 
 
@@ -171,7 +171,7 @@ def test_weights_with_more_than_the_options(
 def test_datasets_that_do_not_belong_together(name: str, reason: str, tmp_path: Path) -> None:
     files = write_model(tmp_path, Options(width=15, hidden_width=15))
     change_weights(files.weights, **{name: np.ones(3, "f4")})
-    refuse(rf"\[E059\] .* has a dataset {name}, but .* {reason}\.", *files)
+    refuse(rf"\[E308\] .* has a dataset {name}, but .* {reason}\.", *files)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
@@ -179,26 +179,26 @@ def test_values_that_are_not_finite(value: float, files: Files) -> None:
     bias = np.zeros(28)
     bias[:3] = value
     change_weights(files.weights, **{BIAS: bias})
-    refuse(rf"\[E060\] In .*weights\.hdf5, {BIAS} has 3 values that are not finite", *files)
+    refuse(rf"\[E309\] In .*weights\.hdf5, {BIAS} has 3 values that are not finite", *files)
 
 
 def test_weights_that_were_cut_short(files: Files) -> None:
     files.weights.write_bytes(files.weights.read_bytes()[:-100])
-    refuse(r"\[E055\] .*weights\.hdf5 cannot be read as an HDF5 file: .*truncated", *files)
+    refuse(r"\[E305\] .*weights\.hdf5 cannot be read as an HDF5 file: .*truncated", *files)
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>Not found</html>"])
 def test_weights_of_another_format(data: bytes, files: Files) -> None:
     files.weights.write_bytes(data)
-    refuse(r"\[E055\] .*weights\.hdf5 cannot be read as an HDF5 file: .*download it", *files)
+    refuse(r"\[E305\] .*weights\.hdf5 cannot be read as an HDF5 file: .*download it", *files)
 
 
 def test_a_model_of_word_ids(files: Files) -> None:
     change_weights(files.weights, char_embed=None, embedding=np.ones((9, 5), "f4"))
-    refuse(r"\[E063\] .*weights\.hdf5 has a dataset `embedding`: .* on word ids", *files)
+    refuse(r"\[E312\] .*weights\.hdf5 has a dataset `embedding`: .* on word ids", *files)
     data = to_json(Options())
     write_json(files.options, {"lstm": data["lstm"], "n_tokens_vocab": 9})
-    refuse(r"\[E063\] .*options\.json has no char_cnn: .* on word ids", *files)
+    refuse(r"\[E312\] .*options\.json has no char_cnn: .* on word ids", *files)
 
 
 @pytest.mark.parametrize(
@@ -206,14 +206,14 @@ def test_a_model_of_word_ids(files: Files) -> None:
 )
 def test_options_of_elmo_for_many_langs(config: dict[str, Any], files: Files) -> None:
     write_json(files.options, config)
-    refuse(r"\[E062\] .*options\.json is a model of ELMoForManyLangs, another format", *files)
+    refuse(r"\[E311\] .*options\.json is a model of ELMoForManyLangs, another format", *files)
 
 
 def test_files_of_elmo_for_many_langs(tmp_path: Path) -> None:
     (tmp_path / "char.dic").write_text("")
-    refuse(rf"\[E062\] {re.escape(str(tmp_path))} is a model of ELMoForManyLangs", tmp_path)
+    refuse(rf"\[E311\] {re.escape(str(tmp_path))} is a model of ELMoForManyLangs", tmp_path)
     path = pack(tmp_path / "161.zip", **{"161/encoder.pkl": "", "161/config.json": "{}"})
-    refuse(r"\[E062\] .*161\.zip is a model of ELMoForManyLangs", path)
+    refuse(r"\[E311\] .*161\.zip is a model of ELMoForManyLangs", path)
 
 
 @pytest.mark.parametrize("folder", ["", "elmo/"])
@@ -234,12 +234,12 @@ def test_a_zip_file_holds_both(folder: str, files: Files, tmp_path: Path) -> Non
 def test_messages_name_the_member_of_a_zip_file(files: Files, tmp_path: Path) -> None:
     change_weights(files.weights, char_embed=None)
     path = pack(tmp_path / "22.zip", **{"a/model.hdf5": files.weights, "options.json": files[0]})
-    refuse(r"\[E056\] .*22\.zip/a/model\.hdf5 lacks .* which .*22\.zip/options\.json asks", path)
+    refuse(r"\[E306\] .*22\.zip/a/model\.hdf5 lacks .* which .*22\.zip/options\.json asks", path)
 
 
 def test_a_zip_file_and_weights(files: Files, tmp_path: Path) -> None:
     path = pack(tmp_path / "22.zip", **{"options.json": files.options})
-    refuse(r"\[E051\] .*22\.zip is a ZIP file, .* but .*weights\.hdf5 was passed", path, files[1])
+    refuse(r"\[E301\] .*22\.zip is a ZIP file, .* but .*weights\.hdf5 was passed", path, files[1])
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_zip_file_and_weights(files: Files, tmp_path: Path) -> None:
 )
 def test_a_zip_file_with_other_members(names: list[str], listed: str, tmp_path: Path) -> None:
     path = pack(tmp_path / "22.zip", **dict.fromkeys(names, ""))
-    refuse(rf"\[E061\] .*22\.zip no ELMo model can be read: it holds {listed}\. It should", path)
+    refuse(rf"\[E310\] .*22\.zip no ELMo model can be read: it holds {listed}\. It should", path)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_zip_file_with_other_members(names: list[str], listed: str, tmp_path: 
 def test_a_damaged_zip_file(damage: Callable[[bytes], bytes], files: Files, tmp_path: Path) -> None:
     path = pack(tmp_path / "22.zip", **{"model.hdf5": files[1], "options.json": files[0]})
     path.write_bytes(damage(path.read_bytes()))
-    refuse(r"\[E061\] .*22\.zip no ELMo model can be read: it cannot be unpacked \(", path)
+    refuse(r"\[E310\] .*22\.zip no ELMo model can be read: it cannot be unpacked \(", path)
 
 
 def test_options_are_utf8(files: Files) -> None:

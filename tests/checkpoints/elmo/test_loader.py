@@ -103,7 +103,7 @@ def test_every_setting_that_differs_is_named(files: Files) -> None:
     nlp = blank(fitting(files, hidden_width=9, cell_clip=None, max_characters=50))
     encoder, pieces = (rf"\[components\.ctxemb\.model\.{part}\]" for part in ("encoder", "pieces"))
     message = (
-        rf"\[E300\] The model in {re.escape(str(files.options))} does not fit the config: "
+        rf"\[E360\] The model in {re.escape(str(files.options))} does not fit the config: "
         rf"{encoder} cell_clip is None, the model has 3\.0; "
         rf"{encoder} hidden_width is 9, the model has 12; "
         rf"{encoder} max_characters is 50, the model has 20; "
@@ -115,7 +115,7 @@ def test_every_setting_that_differs_is_named(files: Files) -> None:
 
 
 def test_another_encoder(files: Files) -> None:
-    message = r"\[E300\] .*model\.encoder\] has a TransformerEncoder where .*BiLM is needed"
+    message = r"\[E360\] .*model\.encoder\] has a TransformerEncoder where .*BiLM is needed"
     with pytest.raises(ValueError, match=message):
         initialize(blank(TRANSFORMER), *files)
 
@@ -123,7 +123,7 @@ def test_another_encoder(files: Files) -> None:
 def test_a_failure_leaves_the_old_weights(files: Files) -> None:
     nlp = initialize(blank(fitting(files)), *files)
     write_json(files.options, {})
-    with pytest.raises(ValueError, match=r"\[E053\]"):
+    with pytest.raises(ValueError, match=r"\[E303\]"):
         initialize(nlp, *files)
     assert nlp("Ada lives here.").tensor.any()
 
@@ -181,7 +181,7 @@ def test_a_frozen_encoder_is_not_initialised_by_spacy(files: Files, tmp_path: Pa
     component = {"factory": "ctxemb", "model": model_config(files)}
     components = {"ctxemb": {"encoder_loader": loader(*files)}}
     frozen = {"frozen_components": ["ctxemb"], "annotating_components": ["ctxemb"]}
-    with pytest.raises(RuntimeError, match=r"\[E017\] .*`source` instead of `factory`"):
+    with pytest.raises(RuntimeError, match=r"\[E008\] .*`source` instead of `factory`"):
         train_ner(tmp_path, component, initialize={"components": components}, training=frozen)
 
 

@@ -109,18 +109,18 @@ class TestOutputs:
 
     def test_a_doc_without_layers(self) -> None:
         nlp = build(keep="tensor")
-        with pytest.raises(ValueError, match=r"\[E082\] This Doc of 2 tokens has no layers. Set"):
+        with pytest.raises(ValueError, match=r"\[E062\] This Doc of 2 tokens has no layers. Set"):
             spacy_ctxemb.elmo_outputs(nlp("no layers"))
 
     def test_a_doc_that_has_lost_its_tensor(self) -> None:
         doc = build()("two words")
         doc.tensor = np.zeros((0,), dtype="float32")
-        with pytest.raises(ValueError, match=r"\[E027\] This Doc of 2 tokens .* no contextual"):
+        with pytest.raises(ValueError, match=r"\[E060\] This Doc of 2 tokens .* no contextual"):
             spacy_ctxemb.elmo_outputs(doc)
 
     def test_layers_of_another_encoder(self) -> None:
         nlp = initialised(TRANSFORMER, keep="layers")
-        with pytest.raises(ValueError, match=r"\[E083\] .* not those of a biLM"):
+        with pytest.raises(ValueError, match=r"\[E063\] .* not those of a biLM"):
             spacy_ctxemb.elmo_outputs(nlp("not ELMo"))
 
     def test_layer_norm_of_the_whole_batch(self) -> None:
@@ -249,7 +249,7 @@ class TestState:
         used.from_bytes(data)
         a, b = (apply(nlp, make_doc(nlp, B))[0].tensor for nlp in (used, fresh))
         assert_allclose(a, b, rtol=1e-5, atol=1e-5)
-        with pytest.warns(UserWarning, match="W002"):
+        with pytest.warns(UserWarning, match="W003"):
             used.initialize()
         assert get_shim(used.get_pipe("ctxemb").model).embedder.encoder._carried is None
 
@@ -293,7 +293,7 @@ class TestTokensToAdd:
 
     @pytest.mark.parametrize("i", [-1, 256])
     def test_ids_are_raw_ones(self, i: int) -> None:
-        message = rf"\[E080\] The token '<num>' .* character id {i}. Choose one from 0 to 255"
+        message = rf"\[E121\] The token '<num>' .* character id {i}. Choose one from 0 to 255"
         with pytest.raises(ValueError, match=message):
             CharacterPieces(6, tokens_to_add={"<num>": i})
 
@@ -321,7 +321,7 @@ class TestTokensToAdd:
     @pytest.mark.parametrize("word", ["$USD", "${a}"])
     def test_a_word_that_configs_would_change(self, word: str) -> None:
         pieces = {**self.PIECES, "tokens_to_add": [[word, 7]]}
-        with pytest.raises(ValueError, match=r"\[E085\] The token '\$.*' .* has a `\$`"):
+        with pytest.raises(ValueError, match=r"\[E122\] The token '\$.*' .* has a `\$`"):
             build(model={"pieces": pieces})
 
 
@@ -333,7 +333,7 @@ class TestPrecision:
         assert 1e-5 < np.abs(a - b).max() < 0.05
 
     def test_an_encoder_without_it(self) -> None:
-        message = r"\[E081\] BiLM has no precision 'medium'. Use one of \['fp32', 'bf16'\]"
+        message = r"\[E108\] BiLM has no precision 'medium'. Use one of \['fp32', 'bf16'\]"
         with pytest.raises(ValueError, match=message):
             build(model={"precision": "medium"})
 

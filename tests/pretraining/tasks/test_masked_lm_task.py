@@ -231,19 +231,19 @@ def test_training_learns_pieces_and_pairs() -> None:
 
 def test_settings_are_checked() -> None:
     for max_pieces, message in (
-        (7, r"E171\] max_pieces is 7, but must be at least 8"),
-        (17, r"E184\] max_pieces is 17, but must be from 8 to 16"),
+        (7, r"E401\] max_pieces is 7, but must be at least 8"),
+        (17, r"E413\] max_pieces is 17, but must be from 8 to 16"),
     ):
         with pytest.raises(ValueError, match=message):
             build(max_pieces=max_pieces)
-    with pytest.raises(ValueError, match=r"E171\] batch_size is 0, but must be at least 1"):
+    with pytest.raises(ValueError, match=r"E401\] batch_size is 0, but must be at least 1"):
         build(batch_size=0)
 
 
 @pytest.mark.parametrize("n_segments", [0, 1])
 def test_pairs_need_two_segments(n_segments: int) -> None:
     encoder = build_transformer(n_segments=n_segments)
-    with pytest.raises(ValueError, match=rf"E182\].* n_segments = {n_segments}\."):
+    with pytest.raises(ValueError, match=rf"E110\].* n_segments = {n_segments}\."):
         build(encoder, next_sentence=True)
     assert len(build(encoder).text.examples) > 0
 
@@ -251,5 +251,5 @@ def test_pairs_need_two_segments(n_segments: int) -> None:
 def test_other_encoders_and_pieces_are_refused() -> None:
     build_task = registry.resolve({"o": {"@misc": "spacy-ctxemb.PretrainMaskedLM.v1"}})["o"]
     store = make_store(TRAIN)
-    with pytest.raises(ValueError, match="E030.*PretrainMaskedLM needs the encoder Transformer"):
+    with pytest.raises(ValueError, match="E430.*PretrainMaskedLM needs the encoder Transformer"):
         build_task(build_bilm(), CharacterPieces(7), store=store, held_out=store, seed=0)

@@ -28,7 +28,7 @@ from ..runs import tiny_masked_lm_run, tiny_run, write_documents
 )
 def test_settings_of_bilms_are_checked(name: str, least: int) -> None:
     settings: dict[str, Any] = {name: least - 1}
-    message = rf"E171\] {name} is {least - 1}, but must be at least {least}\."
+    message = rf"E401\] {name} is {least - 1}, but must be at least {least}\."
     with pytest.raises(ValueError, match=message):
         PretrainBiLM(**settings)
     PretrainBiLM(**{name: least})
@@ -37,7 +37,7 @@ def test_settings_of_bilms_are_checked(name: str, least: int) -> None:
 @pytest.mark.parametrize(("name", "least"), [("batch_size", 1), ("max_pieces", 8)])
 def test_settings_of_masked_lms_are_checked(name: str, least: int) -> None:
     settings: dict[str, Any] = {name: least - 1}
-    with pytest.raises(ValueError, match=rf"E171\] {name} is {least - 1}, .* least {least}\."):
+    with pytest.raises(ValueError, match=rf"E401\] {name} is {least - 1}, .* least {least}\."):
         PretrainMaskedLM(**settings)
 
 
@@ -50,19 +50,19 @@ def refuse(config: Config, output: Path, message: str) -> None:
 
 def test_the_encoder_is_checked_first(tmp_path: Path) -> None:
     text = write_documents(tmp_path)
-    refuse(tiny_run(text, pretrain__objective__n_rows=0), tmp_path, "E171.*n_rows is 0")
+    refuse(tiny_run(text, pretrain__objective__n_rows=0), tmp_path, "E401.*n_rows is 0")
     config = tiny_run(text)
     config["pretrain"]["objective"] = {"@misc": "spacy-ctxemb.PretrainMaskedLM.v1"}
-    refuse(config, tmp_path, "E030.*PretrainMaskedLM needs .* Transformer, .* has BiLM")
+    refuse(config, tmp_path, "E430.*PretrainMaskedLM needs .* Transformer, .* has BiLM")
     config = tiny_masked_lm_run(text, pretrain__objective__max_pieces=64)
-    refuse(config, tmp_path, r"E184\] max_pieces is 64, but must be from 8 to 32")
+    refuse(config, tmp_path, r"E413\] max_pieces is 64, but must be from 8 to 32")
 
 
 def test_loggers_are_looked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "find_spec", lambda name: None)
     text = write_documents(tmp_path)
-    refuse(tiny_run(text, pretrain__tensorboard=True), tmp_path, "E206.*asks for tensorboard")
-    refuse(tiny_run(text, pretrain__wandb_project="a"), tmp_path, "E206.*asks for wandb")
+    refuse(tiny_run(text, pretrain__tensorboard=True), tmp_path, "E457.*asks for tensorboard")
+    refuse(tiny_run(text, pretrain__wandb_project="a"), tmp_path, "E457.*asks for wandb")
 
 
 def test_checks_draw_no_random_numbers(tmp_path: Path) -> None:
@@ -75,5 +75,5 @@ def test_checks_draw_no_random_numbers(tmp_path: Path) -> None:
     before = torch.get_rng_state()
     settings.objective.validate(encoder, shim.pieces)
     assert torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(ValueError, match="E030.*PretrainBiLM needs .* BiLM, .* Transformer"):
+    with pytest.raises(ValueError, match="E430.*PretrainBiLM needs .* BiLM, .* Transformer"):
         PretrainBiLM().validate(encoder, CharacterPieces(12))

@@ -98,17 +98,17 @@ def test_parquet(tmp_path: Path) -> None:
     write_table(table, tmp_path / "a.parquet", row_group_size=2)
     corpus = TextCorpus(str(tmp_path / "a.parquet"), text_field="body")
     assert list(corpus) == [[d[0]] for d in DOCUMENTS]
-    with pytest.raises(ValueError, match=r"E179\].*no column 'text'; there are n, body\."):
+    with pytest.raises(ValueError, match=r"E409\].*no column 'text'; there are n, body\."):
         list(TextCorpus(str(tmp_path / "a.parquet")))
     write(tmp_path / "a.parquet", "nothing")
-    with pytest.raises(ValueError, match=r"E175\].*a\.parquet cannot be read"):
+    with pytest.raises(ValueError, match=r"E405\].*a\.parquet cannot be read"):
         list(corpus)
 
 
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     corpus = write(tmp_path / "a.parquet", "")
-    with pytest.raises(ImportError, match=r"E178\].*a\.parquet.*pip install pyarrow"):
+    with pytest.raises(ImportError, match=r"E408\].*a\.parquet.*pip install pyarrow"):
         list(corpus)
 
 
@@ -143,25 +143,25 @@ def test_the_excerpt_of_the_docs_reads(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match=r"E170\].*layout 'words'.*sentences, documents"):
+    with pytest.raises(ValueError, match=r"E400\].*layout 'words'.*sentences, documents"):
         TextCorpus("a.txt", layout="words")
-    with pytest.raises(ValueError, match=r"E171\].*limit is 0, but must be at least 1"):
+    with pytest.raises(ValueError, match=r"E401\].*limit is 0, but must be at least 1"):
         TextCorpus("a.txt", limit=0)
 
 
 @pytest.mark.parametrize("path", [None, []])
 def test_a_path_is_needed(path: list[str] | None) -> None:
-    with pytest.raises(ValueError, match=r"E172\].*from None, which is not there"):
+    with pytest.raises(ValueError, match=r"E402\].*from None, which is not there"):
         list(TextCorpus(path))
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"E172\].*gone\.txt, which is not there"):
+    with pytest.raises(ValueError, match=r"E402\].*gone\.txt, which is not there"):
         list(TextCorpus(str(tmp_path / "gone.txt")))
 
 
 def test_blank_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"E173\].*no text in .*a\.txt"):
+    with pytest.raises(ValueError, match=r"E403\].*no text in .*a\.txt"):
         list(write(tmp_path / "a.txt", " \n\n\t\n"))
 
 
@@ -170,7 +170,7 @@ def test_unknown_kinds_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     if name != "folder":
         write(tmp_path / name, "text")
-    with pytest.raises(ValueError, match=rf"E174\] .*{name} has none of .*\.txt, \.jsonl, \.spacy"):
+    with pytest.raises(ValueError, match=rf"E404\] .*{name} has none of .*\.txt, \.jsonl, \.spacy"):
         list(TextCorpus(str(tmp_path / name)))
 
 
@@ -180,21 +180,21 @@ def test_files_cut_short_are_refused(tmp_path: Path, compression: str) -> None:
     path = tmp_path / f"a.txt{compression}"
     cut = data.index("ß".encode()) + 1 if not compression else len(data) // 2
     path.write_bytes(data[:cut])
-    with pytest.raises(ValueError, match=rf"E175\].*a\.txt{compression} cannot be read: "):
+    with pytest.raises(ValueError, match=rf"E405\].*a\.txt{compression} cannot be read: "):
         list(TextCorpus(str(path)))
 
 
 def test_a_file_of_docs_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"E175\].*a\.spacy cannot be read: "):
+    with pytest.raises(ValueError, match=r"E405\].*a\.spacy cannot be read: "):
         list(write(tmp_path / "a.spacy", "no docs"))
 
 
 def test_bad_json_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"E176\] Line 3 of .*a\.jsonl is no JSON: Expecting"):
+    with pytest.raises(ValueError, match=r"E406\] Line 3 of .*a\.jsonl is no JSON: Expecting"):
         list(write(tmp_path / "a.jsonl", '{"text": "a"}\n\n{"text": oops}\n'))
 
 
 @pytest.mark.parametrize("record", ['{"body": "b"}', '{"text": 3}', '["text"]'])
 def test_json_without_the_field_is_refused(tmp_path: Path, record: str) -> None:
-    with pytest.raises(ValueError, match=r"E177\] Line 2 of .*a\.jsonl has no text .*'text'"):
+    with pytest.raises(ValueError, match=r"E407\] Line 2 of .*a\.jsonl has no text .*'text'"):
         list(write(tmp_path / "a.jsonl", f'{{"text": "a"}}\n{record}\n'))

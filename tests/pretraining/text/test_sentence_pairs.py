@@ -88,5 +88,5 @@ def test_pieces_are_taken_from_both_ends() -> None:
 @pytest.mark.parametrize("lengths", [[[3, 4, 5]], [[3], [4]]])
 def test_two_documents_with_neighbours_are_needed(lengths: list[list[int]]) -> None:
     n, n_sentences = len(lengths), sum(map(len, lengths))
-    with pytest.raises(ValueError, match=rf"E183\].*; store has {n}, and {n_sentences} sentences"):
+    with pytest.raises(ValueError, match=rf"E412\].*; store has {n}, and {n_sentences} sentences"):
         SentencePairs(make_store(lengths), max_pieces=20)

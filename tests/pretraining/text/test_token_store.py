@@ -143,7 +143,7 @@ def test_what_has_no_pieces_is_left_out(nlp: Language, tmp_path: Path) -> None:
     assert store.sentence_ends.tolist() == [1, 2, 3]
     assert store.document_ends.tolist() == [2, 3]
     corpus = write_sentences(tmp_path / "b.txt", [["\u200b"]])
-    with pytest.raises(ValueError, match=r"E181\] Nothing in .*b\.txt has a piece"):
+    with pytest.raises(ValueError, match=r"E411\] Nothing in .*b\.txt has a piece"):
         build_token_store(corpus, nlp, pieces, tmp_path / "store")
 
 
@@ -232,7 +232,7 @@ def test_what_was_done_before_a_kill_is_used(
     folder, pieces = tmp_path / "store", CharacterPieces(12)
     command = [sys.executable, "-c", KILLED, str(tmp_path / "a.txt"), str(folder)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    with pytest.raises(ValueError, match=r"E180\] .*store is no token store"):
+    with pytest.raises(ValueError, match=r"E410\] .*store is no token store"):
         TokenStore.open(folder)
     assert len(list((folder / "shards").glob("*.npz"))) == 2
 
@@ -253,7 +253,7 @@ def test_shards_of_another_corpus_are_not_used(
     folder, pieces = tmp_path / "store", CharacterPieces(12)
     with monkeypatch.context() as patched:
         patched.setattr(token_store, "merge_shards", lambda *args: 0)
-        with pytest.raises(ValueError, match="E181"):
+        with pytest.raises(ValueError, match="E411"):
             build_token_store(write_sentences(tmp_path / "a.txt"), nlp, pieces, folder)
     assert (folder / "shards").is_dir()
     other = [["Another text."]]
