@@ -9,6 +9,7 @@ from typing import Any
 
 from spacy.training import Example
 
+from . import run_first_step
 from .findings import Finding, error, ok, warning
 from .run_first_step import RESULT
 
@@ -53,9 +54,9 @@ def measure_memory(
 
 
 def run_in_process(folder: Path, n_docs: int, gpu_id: int) -> dict[str, Any]:
-    """What first_step.py finds; "failure" where it was killed or took too long."""
-    module = f"{__package__}.first_step"
-    command = [sys.executable, "-W", "ignore", "-m", module, str(folder), str(n_docs), str(gpu_id)]
+    """What run_first_step.py finds; "failure" where it was killed or took too long."""
+    arguments = ["-m", run_first_step.__name__, str(folder), str(n_docs), str(gpu_id)]
+    command = [sys.executable, "-W", "ignore", *arguments]
     try:
         finished = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=TIMEOUT
