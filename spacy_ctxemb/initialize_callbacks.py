@@ -19,6 +19,9 @@ def build_use_cache(
     """`spacy-ctxemb.UseCache.v1`: give a component a cache for this training alone.
 
     For a component that is taken by `source`, whose settings stand in its own pipeline.
+
+    cache: a `spacy-ctxemb.FeatureCache.v1`.
+    component: the name of the component. Raises E257 if it is no `ctxemb`.
     """
 
     def use_cache(nlp: Language) -> Language:

@@ -30,6 +30,7 @@ from .docs.pages import (
     list_pages,
     read_excerpt,
 )
+from .docs.reference import write_reference
 from .elmo_models import write_model
 from .pipelines import BILM, NER_DATA, examples, initialised
 
@@ -47,6 +48,11 @@ def name_block(block: Block) -> str:
 def test_generated_pages_are_fresh(name: str) -> None:
     stored = (DOCS / name).read_text(encoding="utf8")
     assert stored == GENERATED[name](), "run `python -m tests.docs.generate`"
+
+
+def test_the_reference_describes_every_setting() -> None:
+    settings, _ = write_reference().split("\n## Commands\n")
+    assert not re.findall(r"^\| (`\w+`) .*\|\s*\|$", settings, re.MULTILINE)
 
 
 # Links

@@ -115,7 +115,7 @@ def show(output: Path, choices: Choices, written: "Written") -> None:
         msg.info(
             "This encoder needs a small learning rate, at which the tasks learn slowly. They learn "
             "faster on the frozen encoder first: pass --freeze, train, and train the result "
-            'further, as the README says under "First frozen, then fine-tuned".'
+            'further, as docs/training.md says under "First frozen, then fine-tuned".'
         )
     msg.text("Check it against your data, and train:")
     config = shlex.quote(str(output))

@@ -31,8 +31,8 @@ class ModernTransformerEncoder(Encoder):
 
     Layer 0 is the normalised embedding of the pieces; the last layer is normalised.
 
-    vocab_size, width, n_blocks, n_heads, feedforward_width, activation: see TransformerEncoder;
-        the feed-forward layers have two inner products of that width.
+    vocab_size, width, n_blocks, n_heads, activation, layer_norm_epsilon: see TransformerEncoder.
+    feedforward_width: width of each of the two inner products of a block's feed-forward layer.
     max_length: the largest T. 1,024 to 8,192.
     local_window: steps that local attention sees, half of them before, half after. 128.
     global_every: the first block is global, and every so many blocks another one. 3.

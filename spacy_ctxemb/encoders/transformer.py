@@ -52,6 +52,7 @@ class TransformerEncoder(Encoder):
     activation: of the feed-forward layers: "gelu", "gelu_tanh", "relu" or "silu".
     pre_norm: normalise the input of each sub-layer (steadier to train) in place of its output
         (BERT).
+    layer_norm_epsilon: added to the variance by which a layer norm divides. 1e-12 to 1e-5.
 
         encoder = TransformerEncoder(vocab_size=8000, width=128, n_blocks=2)
         encoder.reset_parameters()

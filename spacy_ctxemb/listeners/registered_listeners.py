@@ -28,7 +28,8 @@ def build_layer_mix_listener(
 
     width: of the encoder, ${components.ctxemb.model.encoder.width}.
     upstream: the name of the component `ctxemb`, or "*" for the one that comes before.
-    layer_norm: "document" for normalised layers, or null; see embedder/layer_mix.py.
+    layer_norm: "document" to normalise each layer over the tokens of a document; null for layers
+        as they are.
     grad_factor: of the gradient for the encoder, not for the weights of the mix; see Listener.v1.
     """
     return LayerMixListener(upstream, width, layer_norm=layer_norm, grad_factor=grad_factor)

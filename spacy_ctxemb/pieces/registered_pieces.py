@@ -26,6 +26,7 @@ def build_character_pieces(
 def build_word_pieces(*, vocab_size: int = 8000, lowercase: bool = False) -> Pieces:
     """`spacy-ctxemb.WordPieces.v1`: parts of words from a vocabulary of at most vocab_size.
 
+    vocab_size: pieces at most, special ones included. 2,000 to 50,000.
     lowercase: whether a vocabulary learned from training examples folds case and accents.
     """
     return WordPieces(vocab_size, lowercase=lowercase)

@@ -18,7 +18,11 @@ def build_adamw(
     Source: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; the values of
     Liu et al. 2019, "RoBERTa", section 3.1. Biases and norms do not decay.
 
-    weight_decay: 0.01 to 0.1; 0 for none.
+    beta1, beta2: how slowly the averages of gradients and of their squares forget. 0.9; 0.98 to
+        0.999.
+    eps: added to the root of the second average, by which steps are divided. 1e-8 to 1e-6.
+    weight_decay: the share of a weight that decays at a learning rate of 1. 0.01 to 0.1; 0 for
+        none.
     """
 
     def build(parameters: Named) -> Optimizer:
@@ -34,6 +38,9 @@ def build_adagrad(*, initial_accumulator: float = 0.0025) -> BuildOptimizer:
     Source: Duchi et al. 2011, "Adaptive Subgradient Methods for Online Learning and Stochastic
     Optimization". ELMo's program multiplies the loss by the 20 words of a step, and has 1.0 here
     and clips at 10; a mean over words with 1.0 / 20 ** 2 and 10 / 20 makes the same steps.
+
+    initial_accumulator: with what the sum of squared gradients begins; the larger it is, the
+        shorter are the first steps.
     """
 
     def build(parameters: Named) -> Optimizer:

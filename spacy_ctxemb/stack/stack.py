@@ -42,8 +42,8 @@ def build_stack(
     members: by names, ContextualTok2Vec.v1, StaticVectors.v1 or other models of known width that
         give each Doc one matrix. Their order is that of their names, so that the order of the
         sections of a config has no meaning.
-    combine: "concat" for vectors side by side; "mix" for a learned weighted sum, see
-        sum_of_members.py.
+    combine: "concat" for vectors side by side; "mix" for a learned weighted sum of
+        projections.
     width: with "mix", of the result; null for that of the members, where it is the same.
     """
     members = {name: members[name] for name in sorted(members)}

@@ -48,9 +48,11 @@ def build_contextual_tok2vec(
     pooling: "mean", "first", "last" or "max" of a token's pieces.
     width: of the vectors; a linear projection is learned where it differs from the mix's width.
         Null for the mix's width.
-    window: in pieces; see windows/pieces_to_windows.py. Null for 512, or what the encoder's
-        max_length allows.
-    stride: in pieces; null for the window less 64, or less a quarter of it if that is fewer.
+    window: the pieces that the encoder reads at once, at most, boundary pieces not counted. Null
+        for 512, or what the encoder's max_length allows. 64 to 510.
+    stride: pieces from the start of a window to that of the next, at most; smaller ones give each
+        piece more context, and cost more. Null for the window less 64, or less a quarter of it if
+        that is fewer.
     split_sentences: where a Doc has sentence boundaries, no window crosses them.
     batch_pieces: padded pieces of one pass through the encoder; bounds its memory.
     precision: of inference: "fp32"; "bf16", which is faster where the CPU computes in bf16
@@ -60,8 +62,8 @@ def build_contextual_tok2vec(
     dropout: the encoder's rate; null to follow training.dropout.
     freeze_layers: the lowest layers that training leaves as they are: 1 for the context-free one,
         2 for the first block or LSTM layer too, the encoder's number of layers for all of it, so
-        that only mix and projection learn. 0 for none. Or a schedule of this number: see
-        finetuning/gradual_unfreezing.py.
+        that only mix and projection learn. 0 for none. Or a schedule of this number, such as
+        `spacy-ctxemb.unfreeze.v1`.
     layer_decay: the learning rate of a layer as a share of that of the layer above it. 0.8 to 1.0.
     learn_rate_factor: the learning rate of the encoder, not of mix and projection, as a share of
         that of the optimizer. It acts on the step, so that Adam, which is blind to the size of
