@@ -33,6 +33,7 @@ from .docs.pages import (
 from .docs.reference import write_reference
 from .elmo_models import write_model
 from .pipelines import BILM, NER_DATA, examples, initialised
+from .test_imports import MAY_IMPORT, PACKAGE
 
 PAGES = list_pages()
 
@@ -75,6 +76,37 @@ def test_every_page_is_in_the_readme_and_the_index() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf8").splitlines()) <= 200
+
+
+# The design
+
+
+def test_the_tree_has_every_folder() -> None:
+    text = (DOCS / "design.md").read_text(encoding="utf8")
+    named = re.findall(r"^\| `([\w/]+/|\w+\.py)` \|", text, re.MULTILINE)
+    folders = [f"{path.parent.relative_to(PACKAGE)}/" for path in PACKAGE.rglob("*/__init__.py")]
+    files = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+    assert sorted(named) == sorted([*folders, *files])
+
+
+def test_the_way_of_a_doc_has_files_that_exist() -> None:
+    text = (DOCS / "design.md").read_text(encoding="utf8")
+    section = text.split("## The way of a Doc")[1].split("\n## ")[0]
+    paths = re.findall(r"`([\w/]+\.py)`", section)
+    assert len(paths) > 12
+    assert all((PACKAGE / path).is_file() for path in paths)
+
+
+def test_the_list_of_imports_is_that_of_the_rules() -> None:
+    """Who may import whom: none may import what stands lower."""
+    text = (DOCS / "design.md").read_text(encoding="utf8")
+    section = text.split("## Who may import whom")[1].split("\n## ")[0]
+    lines = re.findall(r"^\d+\. (.*)$", section, re.MULTILINE)
+    places = {name: i for i, line in enumerate(lines) for name in re.findall(r"`(\w+)`", line)}
+    assert set(places) == set(MAY_IMPORT) - {"__init__"}
+    for folder in set(places) - {"pretrained"}:
+        own = {name[1:] for name in MAY_IMPORT[folder] if name[:1] == "." and name != "."}
+        assert all(places[name] < places[folder] for name in own), folder
 
 
 # Excerpts of configs
