@@ -584,7 +584,7 @@ class Errors(metaclass=_Coded):
     )
     E415 = "{path} has no text: every line is empty. Pass a file with one document a line."
 
-    # spacy pretrain
+    # `spacy pretrain`
     E430 = (
         "{objective} needs the encoder {wanted}, the config has {found}. Change the objective or "
         "the encoder."
@@ -614,7 +614,7 @@ class Errors(metaclass=_Coded):
         "the weights were pretrained with; `ctxemb pretrain` writes it into the folder of its run."
     )
 
-    # ctxemb pretrain
+    # `ctxemb pretrain`
     E450 = (
         "The config has no section [pretrain], but {sections}. Add one; configs/pretrain_elmo.cfg "
         "is an example. A config for `spacy pretrain`, with [pretraining], is another thing."
