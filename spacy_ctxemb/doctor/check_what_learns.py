@@ -30,9 +30,10 @@ def check_learning(plan: Plan) -> Iterator[Finding]:
 def check_annotates(part: Part, plan: Plan) -> Iterator[Finding]:
     """In training, listeners of a frozen encoder and those that annotate read from Docs."""
     readers = find_readers(part, plan)
-    reading = [
-        one.name for one in readers if (not one.is_frozen if part.is_frozen else one.annotates)
-    ]
+    if part.is_frozen:
+        reading = [one.name for one in readers if not one.is_frozen]
+    else:
+        reading = [one.name for one in readers if one.annotates]
     if reading and not part.annotates:
         yield error(
             f"{reading} would have no vectors in training: '{part.name}', which they read, does "
