@@ -176,7 +176,7 @@ def test_the_report_opens_with_the_comparison(finished):
     assert (
         header == "|  | ner, 10 examples | ner, all 12 | textcat, 10 examples | textcat, all 12 |"
     )
-    assert [row.split(" | ")[0] for row in rows] == ["| HashEmbedCNN", "| frozen", "| fine-tuned"]
+    assert [row.split(" | ")[0] for row in rows] == ["| HashEmbedCNN", "| fine-tuned", "| frozen"]
     assert picture.startswith("![Mean test scores") and picture.endswith("](comparison.png)")
     html = (metrics / "report.html").read_text("utf8")
     assert html.index("<table>") < html.index("<img src=") < html.index("ner: ")

@@ -129,18 +129,20 @@ class Spy:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from spacy_ctxemb.cache.feature_cache import FeatureCache
+        from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
         self.hits, self.misses = 0, 0
-        embed_docs = FeatureCache.embed_docs
+        look_up_or_embed = FeatureCache.look_up_or_embed
 
-        def spy(cache: Any, shim: Any, *arguments: Any, **settings: Any) -> Any:
+        def spy(cache: Any, model: Any, *arguments: Any, **settings: Any) -> Any:
+            shim = get_shim(model)
             before = shim.counts.copy()
-            found = embed_docs(cache, shim, *arguments, **settings)
+            found = look_up_or_embed(cache, model, *arguments, **settings)
             self.hits += shim.counts["cache_hits"] - before["cache_hits"]
             self.misses += shim.counts["cache_misses"] - before["cache_misses"]
             return found
 
-        monkeypatch.setattr(FeatureCache, "embed_docs", spy)
+        monkeypatch.setattr(FeatureCache, "look_up_or_embed", spy)
 
 
 @pytest.mark.parametrize(

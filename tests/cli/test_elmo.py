@@ -101,7 +101,7 @@ def test_another_language(files: Files, tmp_path: Path) -> None:
     run_well("import", "elmo", *files, tmp_path / "out", "--lang", "pt")
     assert spacy.load(tmp_path / "out").lang == "pt"
     code, output = run("import", "elmo", *files, tmp_path / "b", "--lang", "xyz")
-    assert code == 1 and "[E437]" in output and "xyz" in output
+    assert code == 1 and "[E048]" in output and "xyz" in output
     assert names_in(tmp_path) == {"elmo", "out"}
 
 
@@ -230,4 +230,4 @@ def test_a_pipeline_without_weights(tmp_path: Path) -> None:
 
 def test_no_pipeline(tmp_path: Path) -> None:
     code, output = run("export", "elmo", tmp_path / "nothing", tmp_path / "out")
-    assert code == 1 and "[E300]" in output
+    assert code == 1 and "[E050]" in output

@@ -111,7 +111,7 @@ def test_a_component_that_cannot_be_built() -> None:
     }
     found = find(components)
     assert "'ctxemb' cannot be built: [E140] A stride of 20 does not fit" in found[0]
-    assert "'typo' cannot be built: [E101]" in found[1]
+    assert "'typo' cannot be built: [E002]" in found[1]
     assert "would read zeros" in found[2]
 
 

@@ -79,14 +79,14 @@ def test_a_character_left_out_does_not_join_its_neighbours() -> None:
 
 WORD_PIECES = f"""
 from collections import Counter
-from spacy_ctxemb.pieces.learn import learn_word_pieces
+from spacy_ctxemb.pieces.learn_vocabulary import learn_word_pieces
 found = learn_word_pieces(
     Counter(words), size={N_ALPHABET + 110}, special={SPECIAL!r}, letters={LETTERS!r},
     progress=False,
 )
 """
 BYTE_PAIRS = """
-from spacy_ctxemb.pieces.learn import train_byte_pairs
+from spacy_ctxemb.pieces.learn_vocabulary import train_byte_pairs
 special = ["<s>", "<pad>", "</s>"]
 tokenizer = train_byte_pairs([" ".join(words)], size=369, special=special, progress=False)
 found = tokenizer.get_vocab()

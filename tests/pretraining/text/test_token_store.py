@@ -207,7 +207,7 @@ import os, signal, sys
 import spacy
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.text import token_store, tokenize_chunk, tokenize_corpus
-from spacy_ctxemb.pretraining.text.corpus import TextCorpus
+from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
 
 def save(file, **arrays):
     if len(list((folder / "shards").glob("*.npz"))) == 2:
