@@ -27,7 +27,8 @@ from ..objectives import BiLMObjective, Objective
 from ..objectives.base import NO_TARGET, Losses, Sums, add_losses
 from ..objectives.bilm_loss import N_SPECIAL, build_vocabulary
 from ..stack.stack import ALONE, get_members
-from ..thinc_model.build_model import ContextualModel, set_encoder_dropout
+from ..thinc_model.build_model import ContextualModel
+from ..thinc_model.docs_to_outputs import set_encoder_dropout
 from ..thinc_model.embedder_shim import EmbedderShim, find_shims
 from ..windows.docs_to_pieces import encode_docs
 from ..windows.pieces_to_windows import PieceBatch

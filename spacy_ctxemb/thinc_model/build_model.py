@@ -116,12 +116,6 @@ def init(
     shim.materialise()
 
 
-def set_encoder_dropout(model: ContextualModel) -> None:
-    """Use the rate that spaCy has set, unless the config fixes it."""
-    if "dropout_rate" in model.attrs:
-        get_shim(model).embedder.encoder.set_dropout(model.attrs["dropout_rate"])
-
-
 def needs_vocabulary(shim: EmbedderShim) -> bool:
     """Whether the pieces have no vocabulary, and can learn one."""
     pieces = shim.pieces

@@ -58,8 +58,7 @@ def embed_docs(
     if not is_train:
         groups = group_docs(shim, docs)
         return [one for group in groups for one in predict_group(shim, group, wanted, ops)], forget
-    if "dropout_rate" in model.attrs:  # else the config fixes the rate
-        shim.embedder.encoder.set_dropout(model.attrs["dropout_rate"])
+    set_encoder_dropout(model)
     embedded, backprop_rows = shim.begin_update(cut_docs(shim, docs).windows, wanted)
 
     def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
@@ -74,6 +73,12 @@ def embed_docs(
         return [Outputs(one) for one in vectors], backprop
     layers = split_layers(cast(Floats3d, to_array(embedded.layers, ops)), docs)
     return [Outputs(*both) for both in zip(vectors, layers, strict=True)], backprop
+
+
+def set_encoder_dropout(model: Model[Any, Any]) -> None:
+    """Use the rate that spaCy has set, unless the config fixes it."""
+    if "dropout_rate" in model.attrs:
+        get_shim(model).embedder.encoder.set_dropout(model.attrs["dropout_rate"])
 
 
 def forget(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
