@@ -43,9 +43,9 @@ def compare(
     from wasabi import msg
 
     from ..atomic_files import replacing
-    from ..comparison.runs import do_runs, plan_runs, read_result
-    from ..report.comparison import comparison_table
-    from ..report.render_pages import to_markdown
+    from ..comparison.run_missing_trainings import do_runs, plan_runs, read_result
+    from ..report.comparison_section import comparison_table
+    from ..report.markdown_and_html import to_markdown
     from ..report.tables import print_table
 
     with showing_errors():

@@ -30,7 +30,11 @@ def perplexity(
 
     from ..atomic_files import read_lines, replacing
     from ..errors import Errors
-    from ..pretraining.spacy_pretrain_objective import evaluate, load_pretrained, read_pretraining
+    from ..pretraining.objectives_for_spacy_pretrain import (
+        evaluate,
+        load_pretrained,
+        read_pretraining,
+    )
 
     with showing_errors():
         nlp, section = read_pretraining(config_path)

@@ -13,7 +13,7 @@ import typer
 from .show_errors import showing_errors
 
 if TYPE_CHECKING:
-    from ..report.comparison import Senses
+    from ..report.comparison_section import Senses
 
 
 def report(
@@ -42,9 +42,9 @@ def report(
 
     from ..atomic_files import replacing
     from ..errors import Errors
-    from ..report.page_sections import build_sections
+    from ..report.contents import build_sections
+    from ..report.markdown_and_html import html_page, markdown_page
     from ..report.read_metrics import read_figures
-    from ..report.render_pages import html_page, markdown_page
     from ..report.tables import print_table
 
     figures = read_figures(metrics_dir, training_dir, pretraining_dir)

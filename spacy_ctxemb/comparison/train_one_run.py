@@ -19,7 +19,7 @@ from spacy.util import load_config
 from thinc.api import Config
 
 from ..report.read_metrics import read_mixes
-from .runs import Run
+from .run_missing_trainings import Run
 
 #: What components of spaCy learn from, in a Doc.
 LABELS: dict[str, Callable[[Doc], bool]] = {

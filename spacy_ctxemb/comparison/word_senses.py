@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from ..atomic_files import read_lines
 from ..errors import Errors
 from ..pretrained import DEFAULT, get_language
-from ..report.comparison import CONTEXT_FREE
+from ..report.comparison_section import CONTEXT_FREE
 
 Floats = NDArray[np.floating[Any]]
 

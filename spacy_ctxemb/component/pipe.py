@@ -18,16 +18,15 @@ from thinc.types import Floats2d
 
 from .. import doc_vectors
 from ..cache.feature_cache import FeatureCache
-from ..checkpoints.registered_loaders import EncoderLoader
+from ..checkpoints.registered_encoder_loaders import EncoderLoader
 from ..embedder.layer_mix import LayerWeights, ScalarMix
 from ..embedder.output_types import Wanted
 from ..errors import Errors
 from ..listeners.collected_gradients import PendingUpdate
 from ..listeners.layer_mix_listener import LAYERS, LayerMixListener
 from ..listeners.listener import TENSOR, forget_batch, get_guard
-from ..pieces.registered_loaders import PiecesLoader
+from ..pieces.registered_pieces_loaders import PiecesLoader
 from ..pretrained import AUTO
-from ..stack.concat_or_sum import find_mix
 from ..stack.initial_weights import (
     Loaders,
     choose_loaders,
@@ -35,6 +34,7 @@ from ..stack.initial_weights import (
     use_pretrained,
     warn_of_random_weights,
 )
+from ..stack.join_members import find_mix
 from ..stack.name_encoders import check_model, name_encoders
 from ..stack.stack import embed, get_members
 from ..stack.to_disk import from_disk, to_disk

@@ -15,7 +15,7 @@ from spacy.util import dot_to_object, load_config, set_dot_to_object
 
 from ..thinc_model.embedder_shim import EmbedderShim
 from .build_components import Plan, name_encoders
-from .check_texts import Sample
+from .check_repeated_texts import Sample
 from .findings import Finding, error, warning
 
 CONFIG = "config.cfg"

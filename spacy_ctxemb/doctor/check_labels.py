@@ -7,7 +7,7 @@ from typing import Any
 from spacy.tokens import Doc
 
 from .build_components import Part
-from .check_texts import Sample
+from .check_repeated_texts import Sample
 from .findings import Finding, error, ok, warning
 
 #: Fewer examples of a label than these teach little.

@@ -10,8 +10,8 @@ from ..thinc_model.build_model import needs_vocabulary
 from ..thinc_model.embedder_shim import EmbedderShim
 from .build_components import Part, Plan
 from .check_initial_weights import find_loader
+from .count_pieces import PieceCounts
 from .findings import Finding, error, ok, warning
-from .piece_statistics import PieceCounts
 
 #: Share of tokens or pieces from which a loss is worth a warning.
 LOST = 0.005

@@ -15,12 +15,12 @@ from .check_labels import check_labels
 from .check_learning_rate import check_learning_rate
 from .check_listeners import check_wiring
 from .check_memory import measure_memory
+from .check_number_of_steps import Steps, check_number_of_steps, plan_steps
 from .check_pieces import check_pieces, check_vocabulary
-from .check_steps import Steps, check_steps, plan_steps
-from .check_texts import Sample, check_texts, read_samples
+from .check_repeated_texts import Sample, check_repeated_texts, read_samples
 from .check_what_learns import check_learning
+from .count_pieces import count_pieces
 from .findings import Report
-from .piece_statistics import count_pieces
 
 
 def examine(
@@ -44,13 +44,13 @@ def examine(
     report.add("Components", check_wiring(plan))
     report.add("Weights", [*check_learning(plan), *check_weights(plan)])
     samples, findings = read_samples(plan, limit)
-    report.add("Data", [*findings, *check_texts(samples)])
+    report.add("Data", [*findings, *check_repeated_texts(samples)])
     report.add("Labels", check_labels(plan.parts, samples))
     steps, total = None, plan.training["max_steps"] or None
     if "train" in samples:
         steps = plan_steps(plan, samples["train"])
         total = steps.total
-        report.add("Training", check_steps(plan, steps, samples["train"]))
+        report.add("Training", check_number_of_steps(plan, steps, samples["train"]))
         report.figures["steps"] = {"per_epoch": steps.per_epoch, "total": total}
     report.add("Training", check_learning_rate(plan, total))
     examine_encoders(plan, samples, steps, report, gpu_id if measure else None)

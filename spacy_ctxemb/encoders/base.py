@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .prepared_weights import Derived
+from .cached_weights import Derived
 
 
 class Encoder(nn.Module, ABC):

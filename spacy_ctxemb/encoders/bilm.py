@@ -13,10 +13,10 @@ from ..errors import Errors
 from ..pieces.characters import CharacterPieces
 from .base import Encoder, assign_layers
 from .bilm_hidden_state import BiLMState
+from .cached_weights import Derived
 from .char_cnn import CharacterCNN, needs_projection
 from .kernels.lstm_inference import State
 from .lstm import LSTM
-from .prepared_weights import Derived
 from .rows_by_time import Packing, pack
 from .word_cache import WordCache, find_distinct
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .cached_weights import Derived
 from .gradient_checkpointing import Part
 from .kernels.linear import pack, product_with
 from .kernels.lstm_forward_backward import LSTMFunction
 from .kernels.lstm_inference import Clips, Kernels, State, fast_tanh_, find_last_rows, infer_steps
-from .prepared_weights import Derived
 
 #: Added to the forget gate. TensorFlow adds it at run time, so published weights do without.
 FORGET_BIAS = 1.0

@@ -21,7 +21,7 @@ from ..errors import Errors
 from ..thinc_model.base_shim import TorchShim, backpropagate, to_array
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
-from ..thinc_model.split_and_join import split_docs, split_layers
+from ..thinc_model.split_by_doc import split_docs, split_layers
 from .listener import (
     GUARD,
     Backprop,

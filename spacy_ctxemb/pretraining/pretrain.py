@@ -11,6 +11,7 @@ from thinc.api import Config, get_torch_default_device
 from ..atomic_files import replacing
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
+from .build_from_config import build_pipeline, build_stores, build_task, get_model, get_shim
 from .check_same_run import validate_basis, validate_config, validate_text
 from .distributed import find_compiled, gather_weights, join_processes
 from .log_nearest_neighbours import Neighbours
@@ -18,7 +19,6 @@ from .plot_log import plot_log
 from .progress_log import Monitor
 from .save_and_resume import RunCheckpoints
 from .settings import PretrainSettings, read_settings
-from .task_from_config import build_pipeline, build_stores, build_task, get_model, get_shim
 from .text.token_store import TokenStore
 from .training_loop import Trainer
 

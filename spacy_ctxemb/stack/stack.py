@@ -14,8 +14,8 @@ from ..errors import Errors
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Backprop, Outputs, embed_docs, forget, to_vectors
 from ..thinc_model.embedder_shim import find_shims, get_shim
-from .concat_or_sum import combine_members, find_mix
-from .sum_of_members import MemberMixShim
+from .join_members import combine_members, find_mix
+from .learned_sum import MemberMixShim
 
 COMBINE = ("concat", "mix")
 

@@ -7,7 +7,7 @@ from ..atomic_files import replacing
 from ..errors import Errors
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
-from .concat_or_sum import find_mix
+from .join_members import find_mix
 from .stack import ALONE, get_members, is_encoder
 
 #: The weighted sum of a Stack.

@@ -16,7 +16,7 @@ from ..atomic_files import replacing
 from ..embedder.embedder import Embedder
 from ..embedder.output_types import VECTORS, Embedded, Wanted
 from ..embedder.training_precision import LossScale
-from ..encoders.prepared_weights import Derived
+from ..encoders.cached_weights import Derived
 from ..errors import Errors
 from ..finetuning.frozen_layers_and_rates import LayerTraining
 from ..objectives import OBJECTIVES, Objective

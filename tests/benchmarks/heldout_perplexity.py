@@ -22,7 +22,7 @@ from typing import Any
 
 import typer
 
-from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMTask, PretrainBiLM
+from spacy_ctxemb.pretraining.tasks.bilm.task import BiLMTask, PretrainBiLM
 from spacy_ctxemb.pretraining.training_loop import summarise
 
 from .pretrained_runs import Loaded, Run, load_bilm

@@ -27,8 +27,8 @@ import numpy as np
 import typer
 
 from spacy_ctxemb.objectives.bilm_loss import BEGIN, END, UNKNOWN
-from spacy_ctxemb.pretraining.tasks.bilm_batches import DIRECTIONS
-from spacy_ctxemb.pretraining.text.bilm_streams import Units, make_units
+from spacy_ctxemb.pretraining.tasks.bilm.batches import DIRECTIONS
+from spacy_ctxemb.pretraining.tasks.bilm.streams import Units, make_units
 from spacy_ctxemb.pretraining.text.shuffle import block_shuffle
 
 from .ngram_model import Ints, KneserNey, Words

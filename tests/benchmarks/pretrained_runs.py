@@ -20,8 +20,8 @@ from spacy_ctxemb.objectives.bilm_loss import UNKNOWN
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.save_and_resume import expecting_one_process
 from spacy_ctxemb.pretraining.settings import SECTION
-from spacy_ctxemb.pretraining.tasks.bilm_batches import BiLMText, choose_vocabulary
-from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMModule, PretrainBiLM
+from spacy_ctxemb.pretraining.tasks.bilm.batches import BiLMText, choose_vocabulary
+from spacy_ctxemb.pretraining.tasks.bilm.task import BiLMModule, PretrainBiLM
 from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
 from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, find_shims

@@ -32,7 +32,7 @@ from spacy_ctxemb.pretraining.optimizers import build_adamw
 from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
 from spacy_ctxemb.pretraining.settings import SECTION, PretrainSettings
 from spacy_ctxemb.pretraining.tasks.base import Batch, Task
-from spacy_ctxemb.pretraining.tasks.masked_lm_task import MaskedLMTask, PretrainMaskedLM
+from spacy_ctxemb.pretraining.tasks.masked_lm.task import MaskedLMTask, PretrainMaskedLM
 from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
 from spacy_ctxemb.pretraining.training_loop import Trainer

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_ctxemb.objectives.bilm_loss import BEGIN, END
-from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMTask
-from spacy_ctxemb.pretraining.text.bilm_streams import Units, lay_rows
+from spacy_ctxemb.pretraining.tasks.bilm.streams import Units, lay_rows
+from spacy_ctxemb.pretraining.tasks.bilm.task import BiLMTask
 
 from ..pretraining.runs import build_trainer, tiny_run, write_documents
 from .kneser_ney import choose_units, find_seed, lay_out

@@ -9,7 +9,7 @@ import torch
 from spacy_ctxemb.encoders import BiLM, TransformerEncoder
 from spacy_ctxemb.objectives import BiLMObjective
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining.tasks.bilm_task import BiLMTask
+from spacy_ctxemb.pretraining.tasks.bilm.task import BiLMTask
 
 from .model_flop import (
     count_bilm,

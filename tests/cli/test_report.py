@@ -19,7 +19,7 @@ from spacy.util import registry
 from typer.testing import CliRunner, Result
 
 from spacy_ctxemb.comparison.word_senses import place_senses
-from spacy_ctxemb.report.comparison import CONTEXT_FREE
+from spacy_ctxemb.report.comparison_section import CONTEXT_FREE
 from spacy_ctxemb.report.read_curves import pretraining_losses
 from spacy_ctxemb.report.tables import mark_best
 

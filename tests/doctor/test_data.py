@@ -10,8 +10,8 @@ from spacy.cli.train import train
 from spacy.tokens import DocBin
 
 from spacy_ctxemb.doctor.check_labels import check_labels
-from spacy_ctxemb.doctor.check_steps import check_steps, plan_steps
-from spacy_ctxemb.doctor.check_texts import check_texts, read_samples
+from spacy_ctxemb.doctor.check_number_of_steps import check_number_of_steps, plan_steps
+from spacy_ctxemb.doctor.check_repeated_texts import check_repeated_texts, read_samples
 from spacy_ctxemb.doctor.findings import Level
 
 from ..annotated import write_corpus
@@ -55,7 +55,7 @@ def test_corpora_that_cannot_be_read(tmp_path: Path) -> None:
 def test_texts_in_both_corpora(tmp_path: Path) -> None:
     def find(dev: list[str]) -> list[str]:
         plan = build_plan(corpora=write_both(tmp_path, dev))
-        return warnings(check_texts(read_samples(plan, 0)[0]))
+        return warnings(check_repeated_texts(read_samples(plan, 0)[0]))
 
     assert find(["New.", "Newer."]) == []
     assert find([TEXTS[3], "New."]) == [
@@ -126,7 +126,7 @@ def test_steps_are_those_of_training(tmp_path: Path) -> None:
     assert (steps.per_epoch, steps.total) == (5, 15)
     assert (
         "About 5 steps an epoch, 15 at most"
-        in messages(check_steps(plan, steps, sample), Level.ok)[0]
+        in messages(check_number_of_steps(plan, steps, sample), Level.ok)[0]
     )
     config.to_disk(tmp_path / "config.cfg")
     train(tmp_path / "config.cfg", tmp_path / "out")
@@ -148,7 +148,7 @@ def test_steps_are_those_of_training(tmp_path: Path) -> None:
 def test_what_ends_training(training: dict[str, Any], message: str, tmp_path: Path) -> None:
     plan = build_plan(corpora=write_both(tmp_path), training=training)
     sample = read_samples(plan, 0)[0]["train"]
-    found = warnings(check_steps(plan, plan_steps(plan, sample), sample))
+    found = warnings(check_number_of_steps(plan, plan_steps(plan, sample), sample))
     assert any(line.startswith(message) for line in found)
 
 
@@ -158,7 +158,7 @@ def test_documents_that_the_batcher_leaves_out(tmp_path: Path) -> None:
         batcher = {"@batchers": name, "size": size, "discard_oversize": True, "tolerance": 0.0}
         plan = build_plan(corpora=write_both(tmp_path), training={"batcher": batcher})
         sample = read_samples(plan, 0)[0]["train"]
-        findings = list(check_steps(plan, plan_steps(plan, sample), sample))
+        findings = list(check_number_of_steps(plan, plan_steps(plan, sample), sample))
         return errors(findings), warnings(findings)
 
     assert find(1) == (["The batcher makes no batch of the training texts."], [])

@@ -9,11 +9,11 @@ from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
 
 from spacy_ctxemb.pieces.subwords import WordPieces
+from spacy_ctxemb.pretraining.build_from_config import build_pipeline, build_stores, build_task
 from spacy_ctxemb.pretraining.distributed import Processes
+from spacy_ctxemb.pretraining.objectives_for_spacy_pretrain import get_pretrained_shim
 from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
 from spacy_ctxemb.pretraining.settings import read_settings
-from spacy_ctxemb.pretraining.spacy_pretrain_objective import get_pretrained_shim
-from spacy_ctxemb.pretraining.task_from_config import build_pipeline, build_stores, build_task
 from spacy_ctxemb.pretraining.training_loop import Trainer
 
 from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS, VOCAB_SIZE

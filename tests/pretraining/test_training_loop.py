@@ -10,12 +10,12 @@ import torch
 from thinc.api import Config
 
 from spacy_ctxemb.encoders.feedforward import FeedForward
+from spacy_ctxemb.pretraining.build_from_config import build_pipeline
 from spacy_ctxemb.pretraining.distributed import gather_weights
 from spacy_ctxemb.pretraining.plot_log import plot_log
 from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.save_and_resume import is_whole
 from spacy_ctxemb.pretraining.settings import PretrainSettings, read_settings
-from spacy_ctxemb.pretraining.task_from_config import build_pipeline
 from spacy_ctxemb.pretraining.training_loop import MAX_SKIPPED, Report, Trainer, summarise
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 

@@ -17,9 +17,9 @@ from ...errors import Errors
 from ..sentence_transformers import Sentences, read_sentences
 from .config_json import describe, read_config, to_config
 from .convert_weights import read_weights, to_tensors
-from .families import FAMILIES, Family
 from .read_tokenizer import read_tokenizer
 from .read_weight_files import check_folder
+from .supported_families import FAMILIES, Family
 from .write_tokenizer import find_padding, write_tokenizer
 
 

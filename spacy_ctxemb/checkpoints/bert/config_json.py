@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 from ...encoders import Encoder, ModernTransformerEncoder
 from ...errors import Errors
 from ..read_json import COUNT, POSITIVE, read_json, shorten
-from .families import ACTIVATION, ACTIVATIONS, FAMILIES, Family, Key
+from .supported_families import ACTIVATION, ACTIVATIONS, FAMILIES, Family, Key
 
 #: Keys that newer versions of transformers write in the place of others, in ModernBERT.
 ROPE = (("full_attention", "global_rope_theta"), ("sliding_attention", "local_rope_theta"))

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ...encoders import Encoder
 from ...errors import Errors
-from ..reject_non_finite import check_finite
+from ..check_finite import check_finite
 from .config_json import Config
-from .families import Family
 from .read_weight_files import Stored, read_tensors
+from .supported_families import Family
 from .tensor_names import is_ignored, standardise, translate
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

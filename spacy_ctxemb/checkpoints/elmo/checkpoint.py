@@ -15,7 +15,7 @@ from torch import Tensor
 from ...atomic_files import replacing
 from ...encoders import BiLM
 from ...errors import Errors
-from ..reject_non_finite import check_finite
+from ..check_finite import check_finite
 from .dataset_names import find_datasets
 from .find_files import open_model
 from .hdf5_weights import read_weights, write_weights

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...encoders import BiLM
 from ...errors import Errors
-from ..reject_non_finite import check_finite
+from ..check_finite import check_finite
 from .dataset_names import Dataset, cell_name, find_datasets
 from .find_files import Source
 from .options_json import find_projections

@@ -10,7 +10,7 @@ from numpy.lib.format import open_memmap
 
 from ...pieces.base import Ints, Pieces
 from ...pieces.characters import CharacterPieces
-from .tokenize_chunk import load_shard
+from .tokenize_worker import load_shard
 
 #: What is written here; the last three where pieces are words.
 ARRAYS = (

@@ -16,11 +16,11 @@ from ...atomic_files import compute_checksum, replacing
 from ...errors import Errors
 from ...pieces.base import Ids, Ints, Pieces
 from ...pieces.characters import CharacterPieces
-from . import tokenize_corpus
+from . import tokenize_in_parallel
 from .merge_shards import ARRAYS, merge_shards
 from .raw_text import TextCorpus
-from .tokenize_chunk import Recipe, make_recipe
-from .tokenize_corpus import make_shards
+from .tokenize_in_parallel import make_shards
+from .tokenize_worker import Recipe, make_recipe
 
 #: Part of the key: stores of another format are made anew.
 FORMAT = 1
@@ -126,7 +126,7 @@ def compute_key(corpus: TextCorpus, recipe: Recipe) -> str:
     files = [(path, found.st_size, found.st_mtime_ns) for path, found in status]
     settings = corpus.layout, corpus.text_field, corpus.limit, corpus.split
     tokenizer = hashlib.sha256(recipe.tokenizer or b"").hexdigest()
-    parts = [FORMAT, tokenize_corpus.CHUNK, about.__version__, files, settings, tokenizer]
+    parts = [FORMAT, tokenize_in_parallel.CHUNK, about.__version__, files, settings, tokenizer]
     text = json.dumps([*parts, recipe.config, recipe.pieces], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

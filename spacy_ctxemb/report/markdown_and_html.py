@@ -4,7 +4,7 @@ import re
 from base64 import b64encode
 from collections.abc import Sequence
 
-from .page_sections import Section
+from .contents import Section
 from .tables import Table
 
 TEMPLATE = """\

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining.tasks.bilm_batches import BiLMText
-from spacy_ctxemb.pretraining.text.bilm_streams import (
+from spacy_ctxemb.pretraining.tasks.bilm.batches import BiLMText
+from spacy_ctxemb.pretraining.tasks.bilm.streams import (
     NOTHING,
     DirectionStream,
     get_boundaries,

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...objectives.base import NO_TARGET
-from ...objectives.masking import Masking
-from ...pieces.base import Ids, Ints
-from ..text.masked_lm_sequences import Example, Examples
-from ..text.shuffle import Queue
-from ..text.token_store import TokenStore
-from .base import Batch, Stream, StreamState, seed_batch
+from ....objectives.base import NO_TARGET
+from ....objectives.masking import Masking
+from ....pieces.base import Ids, Ints
+from ...text.shuffle import Queue
+from ...text.token_store import TokenStore
+from ..base import Batch, Stream, StreamState, seed_batch
+from .sequences import Example, Examples
 
 
 class MaskedLMText:

@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...encoders import Encoder, TransformerEncoder
-from ...encoders.transformer import check_segments
-from ...errors import Errors
-from ...objectives import MaskedLMObjective
-from ...objectives.base import Losses, Sums
-from ...objectives.next_sentence_loss import IS_NEXT, IS_OTHER
-from ...pieces.base import Ids, Pieces
-from ...pieces.subwords import SubwordPieces
-from ..text.masked_lm_sequences import Sequences
-from ..text.sentence_pairs import SentencePairs
-from ..text.shuffle import Queue
-from ..text.token_store import TokenStore
-from .base import Batch, Carried, StepOutput, Task, seed_batch, validate_least
-from .masked_lm_batches import MaskedLMStream, MaskedLMText
+from ....encoders import Encoder, TransformerEncoder
+from ....encoders.transformer import check_segments
+from ....errors import Errors
+from ....objectives import MaskedLMObjective
+from ....objectives.base import Losses, Sums
+from ....objectives.next_sentence_loss import IS_NEXT, IS_OTHER
+from ....pieces.base import Ids, Pieces
+from ....pieces.subwords import SubwordPieces
+from ...text.shuffle import Queue
+from ...text.token_store import TokenStore
+from ..base import Batch, Carried, StepOutput, Task, seed_batch, validate_least
+from .batches import MaskedLMStream, MaskedLMText
+from .sentence_pairs import SentencePairs
+from .sequences import Sequences
 
 #: The seed of masks in evaluation, always the same.
 EVALUATION = 0x3A5C

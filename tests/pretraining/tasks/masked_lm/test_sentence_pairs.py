@@ -5,9 +5,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spacy_ctxemb.pretraining.text.sentence_pairs import SentencePairs, shorten
+from spacy_ctxemb.pretraining.tasks.masked_lm.sentence_pairs import SentencePairs, shorten
 
-from ..stores import lengths_of_sentences, make_store, read_spans
+from ...stores import lengths_of_sentences, make_store, read_spans
 
 
 @given(lengths_of_sentences, st.integers(8, 40), st.integers(0, 1000))

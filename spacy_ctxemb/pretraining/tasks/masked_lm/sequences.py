@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...pieces.base import Ints
-from .token_store import TokenStore
+from ....pieces.base import Ints
+from ...text.token_store import TokenStore
 
 
 class Example(NamedTuple):

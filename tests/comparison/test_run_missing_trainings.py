@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb.comparison import train_one_run as train
-from spacy_ctxemb.comparison.runs import Run, do_runs, plan_runs
+from spacy_ctxemb.comparison.run_missing_trainings import Run, do_runs, plan_runs
 
 
 @pytest.fixture

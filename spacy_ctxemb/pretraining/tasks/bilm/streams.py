@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pieces.base import Ints
-from .shuffle import Queue
-from .token_store import TokenStore
+from ....pieces.base import Ints
+from ...text.shuffle import Queue
+from ...text.token_store import TokenStore
 
 #: Predicted where nothing is.
 NOTHING = -1

@@ -11,20 +11,20 @@ from typing import ClassVar, cast
 import torch
 from torch import nn
 
-from ...encoders import BiLM, Encoder
-from ...encoders.bilm_hidden_state import BiLMState
-from ...encoders.lstm import LSTM
-from ...errors import Errors
-from ...objectives import BiLMObjective
-from ...objectives.base import NO_TARGET, Losses, Sums, add_losses
-from ...objectives.bilm_loss import N_SPECIAL
-from ...pieces.base import Pieces
-from ...pieces.characters import CharacterPieces
-from ..text.bilm_streams import DirectionStream, lay_rows, make_units
-from ..text.shuffle import Queue
-from ..text.token_store import TokenStore
-from .base import Batch, Carried, StepOutput, Task, validate_least
-from .bilm_batches import DIRECTIONS, BiLMStream, BiLMText, choose_vocabulary
+from ....encoders import BiLM, Encoder
+from ....encoders.bilm_hidden_state import BiLMState
+from ....encoders.lstm import LSTM
+from ....errors import Errors
+from ....objectives import BiLMObjective
+from ....objectives.base import NO_TARGET, Losses, Sums, add_losses
+from ....objectives.bilm_loss import N_SPECIAL
+from ....pieces.base import Pieces
+from ....pieces.characters import CharacterPieces
+from ...text.shuffle import Queue
+from ...text.token_store import TokenStore
+from ..base import Batch, Carried, StepOutput, Task, validate_least
+from .batches import DIRECTIONS, BiLMStream, BiLMText, choose_vocabulary
+from .streams import DirectionStream, lay_rows, make_units
 
 #: Rows in which held-out text is read. Each begins at zero, so few are better than many.
 N_HELD_OUT_ROWS = 32

@@ -11,7 +11,7 @@ from spacy.training.corpus import walk_corpus
 from spacy.util import dot_to_object, registry
 
 from .build_components import Plan
-from .check_text_lengths import check_lengths
+from .check_long_texts import check_lengths
 from .findings import Finding, error, ok, warning
 
 
@@ -75,7 +75,7 @@ def count_docs(section: dict[str, Any]) -> int:
     return sum(len(DocBin().from_disk(p)) for p in walk_corpus(Path(path), ".spacy"))
 
 
-def check_texts(samples: dict[str, Sample]) -> Iterator[Finding]:
+def check_repeated_texts(samples: dict[str, Sample]) -> Iterator[Finding]:
     """Find empty texts, and those that occur twice."""
     texts = {name: [doc.text.strip() for doc in sample.docs] for name, sample in samples.items()}
     for name, found in texts.items():

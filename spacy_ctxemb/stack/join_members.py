@@ -9,8 +9,8 @@ from thinc.types import Floats2d
 
 from ..thinc_model.base_shim import to_array
 from ..thinc_model.build_model import ContextualModel
-from ..thinc_model.split_and_join import join, split_docs
-from .sum_of_members import MemberMixShim
+from ..thinc_model.split_by_doc import join, split_docs
+from .learned_sum import MemberMixShim
 
 #: Sends the gradients of a stack's vectors back: one array a Doc to one array a Doc and member.
 Split = Callable[[list[Floats2d]], list[list[Floats2d]]]

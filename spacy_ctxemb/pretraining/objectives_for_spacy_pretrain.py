@@ -32,7 +32,7 @@ from ..thinc_model.docs_to_outputs import set_encoder_dropout
 from ..thinc_model.embedder_shim import EmbedderShim, find_shims
 from ..windows.docs_to_pieces import encode_docs
 from ..windows.pieces_to_windows import PieceBatch
-from .tasks.masked_lm_task import build_objective
+from .tasks.masked_lm.task import build_objective
 
 ObjectiveModel = Model[list[Doc], float]
 

@@ -6,9 +6,9 @@ Understanding", section 3.1 and appendix A.2.
 
 import numpy as np
 
-from ...errors import Errors
-from .masked_lm_sequences import Example, Examples, pack_sentences
-from .token_store import TokenStore
+from ....errors import Errors
+from ...text.token_store import TokenStore
+from .sequences import Example, Examples, pack_sentences
 
 
 class SentencePairs(Examples):

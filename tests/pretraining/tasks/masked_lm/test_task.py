@@ -15,12 +15,12 @@ from spacy_ctxemb.objectives.next_sentence_loss import IS_NEXT
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import WordPieces
 from spacy_ctxemb.pretraining.tasks.base import Batch
-from spacy_ctxemb.pretraining.tasks.masked_lm_task import MaskedLMTask
+from spacy_ctxemb.pretraining.tasks.masked_lm.task import MaskedLMTask
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
 
-from ...tiny import build_bilm, build_transformer, randomise
-from ...tokenizers import build_word_piece
-from ..stores import make_store
+from ....tiny import build_bilm, build_transformer, randomise
+from ....tokenizers import build_word_piece
+from ...stores import make_store
 
 N_IDS, CLS, SEP, MASK = 30, 2, 3, 4
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from .comparison import Senses, comparison_table, detailed_runs, plot_comparison
+from .comparison_section import Senses, comparison_table, detailed_runs, plot_comparison
 from .plots import Plot, plot_curves
 from .read_curves import dev_scores, pretraining_losses
 from .read_metrics import Figures, LearnedMix, Run

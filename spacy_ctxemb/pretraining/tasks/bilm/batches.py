@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...objectives.base import NO_TARGET
-from ...objectives.bilm_loss import BEGIN, END, SPECIAL, UNKNOWN
-from ...pieces.base import Ints
-from ...pieces.characters import CharacterPieces
-from ..text.bilm_streams import DirectionStream, get_boundaries
-from ..text.token_store import TokenStore
-from .base import Batch, Stream, StreamState
+from ....objectives.base import NO_TARGET
+from ....objectives.bilm_loss import BEGIN, END, SPECIAL, UNKNOWN
+from ....pieces.base import Ints
+from ....pieces.characters import CharacterPieces
+from ...text.token_store import TokenStore
+from ..base import Batch, Stream, StreamState
+from .streams import DirectionStream, get_boundaries
 
 #: The place of each direction where two of them are stacked.
 DIRECTIONS = {"forward": 0, "backward": 1}

@@ -7,7 +7,7 @@ from spacy.training import Example
 from spacy.util import registry
 
 from .build_components import Plan
-from .check_texts import Sample
+from .check_repeated_texts import Sample
 from .findings import Finding, error, ok, warning
 
 
@@ -38,7 +38,7 @@ def plan_steps(plan: Plan, sample: Sample) -> Steps:
     return Steps(batches, per_epoch, min((n for n in bounds if n), default=None))
 
 
-def check_steps(plan: Plan, steps: Steps, sample: Sample) -> Iterator[Finding]:
+def check_number_of_steps(plan: Plan, steps: Steps, sample: Sample) -> Iterator[Finding]:
     """Say how long training is, and which documents no batch has."""
     if not steps.batches:
         advice = "Raise size of training.batcher, or set discard_oversize = false."

@@ -8,7 +8,7 @@ import spacy
 from spacy.tokens import DocBin
 
 from spacy_ctxemb.doctor.build_components import Plan, read_plan
-from spacy_ctxemb.doctor.check_texts import read_samples
+from spacy_ctxemb.doctor.check_repeated_texts import read_samples
 from spacy_ctxemb.doctor.findings import Level
 
 from .configs import build_config, embedder, errors, warnings

@@ -1,0 +1,1 @@
+"""Training a biLM: the order of its words, its batches, its loss."""

@@ -1,0 +1,1 @@
+"""Training a masked language model: its sequences, its batches, its loss."""
