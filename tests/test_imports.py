@@ -113,7 +113,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
-    "__init__": {".doc_vectors"},
+    "save_pipeline": {"spacy", "srsly", ".atomic_files"},
+    "__init__": {".doc_vectors", ".save_pipeline"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
