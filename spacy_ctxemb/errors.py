@@ -406,6 +406,11 @@ class Errors(metaclass=_Coded):
         "`spacy train` in its place."
     )
     E257 = "'{name}' is no component of the factory ctxemb; there are {names}. Choose one of these."
+    E258 = "The cache of '{name}' cannot be filled, since {reason}. Change that, or do without."
+    E259 = (
+        "{n_left_out} of {n} records are not in the cache in {path}: {reason}. Change that and run "
+        "the same command again: it encodes only what is missing."
+    )
 
     # published models of ELMo
     E300 = (
