@@ -16,6 +16,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from .errors import Errors, is_coded
+from .read_files import reading
 from .working_folders import LOCK, OLD, is_unfinished, working_beside
 
 
@@ -66,8 +67,11 @@ def replacing_folder(path: Path, *, may_exist: bool = False) -> Iterator[Path]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file that are not blank, without white space around them."""
-    with path.open(encoding="utf8") as lines:
+    """The lines of a UTF-8 file that are not blank, without white space around them.
+
+    Raises E163 for another file.
+    """
+    with reading(path, "text in UTF-8"), path.open(encoding="utf8") as lines:
         return [line.strip() for line in lines if not line.isspace()]
 
 

@@ -234,7 +234,10 @@ class Errors(metaclass=_Coded):
     )
 
     # pieces
-    E120 = "max_characters of {max_characters} leaves no room for a word. Use 3 or more."
+    E120 = (
+        "max_characters is {max_characters}. Use 3 or more, so that there is room for a word, and "
+        "{most} at most; published models have 50."
+    )
     E121 = (
         "The token '{word}' of tokens_to_add has the character id {id}. Choose one from 0 to 255; "
         "1 to 31 hardly occur in text."
