@@ -8,7 +8,7 @@ from ..atomic_files import read_lines
 from ..errors import Errors
 from ..read_files import reading
 from .base import Pieces
-from .subwords import BytePairPieces, SubwordPieces, WordPieces
+from .subwords import LearnedPieces, SubwordPieces
 
 #: Gives pieces a vocabulary. Arguments: the pieces; the section of the config in which they stand.
 PiecesLoader = Callable[[Pieces, str], None]
@@ -47,7 +47,7 @@ def build_train_pieces(*, path: str) -> PiecesLoader:
     """
 
     def train(pieces: Pieces, section: str) -> None:
-        if not isinstance(pieces, WordPieces | BytePairPieces):
+        if not isinstance(pieces, LearnedPieces):
             options = "WordPieces or BytePairPieces"
             raise ValueError(describe("TrainPieces", pieces, section, options))
         lines = read_lines(Path(path)) if Path(path).is_file() else []
