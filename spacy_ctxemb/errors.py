@@ -500,8 +500,8 @@ class Errors(metaclass=_Coded):
         "transformers' save_pretrained."
     )
     E342 = (
-        "{path} was refused: besides tensors it asks for {found}, and what a pickle asks for may run "
-        "any code. None was run. Take model.safetensors, or a file with tensors alone."
+        "{path} was refused: besides tensors it asks for {found}, and what a pickle asks for may "
+        "run any code. None was run. Take model.safetensors, or a file with tensors alone."
     )
     E343 = (
         "{path} names {names}, which is not there, or not where it says ({n} missing in all). "
@@ -533,34 +533,35 @@ class Errors(metaclass=_Coded):
         "encoder alone, from a pipeline."
     )
     E350 = (
-        "Beside the model {path} has {name}, an adapter that changes its weights. Merge it with the "
-        "package peft, merge_and_unload, and import what save_pretrained writes; or remove it for "
-        "the model without it."
+        "Beside the model {path} has {name}, an adapter that changes its weights. Merge it with "
+        "the package peft, merge_and_unload, and import what save_pretrained writes; or remove it"
+        " for the model without it."
     )
     E351 = (
-        "There are two tensors {name}, in {first} and {second}, and it is not said which one counts. "
-        "Download the files again, or save the model once with transformers."
+        "There are two tensors {name}, in {first} and {second}, and it is not said which one "
+        "counts. Download the files again, or save the model once with transformers."
     )
     E352 = (
-        "transformers cannot run the model in {path}: {reason}. If a file was cut short or changed, "
-        "download it again; else take a model that the installed version of transformers loads."
+        "transformers cannot run the model in {path}: {reason}. If a file was cut short or "
+        "changed, download it again; else take a model that the installed version of transformers"
+        " loads."
     )
     E353 = (
-        "The vectors of the model in {path} are not finite, with its weights and the settings of its "
-        "config. Take both from one model, or another copy."
+        "The vectors of the model in {path} are not finite, with its weights and the settings of "
+        "its config. Take both from one model, or another copy."
     )
     E354 = (
-        "The tensors of {path} would take {claimed} bytes, and the file has {n_bytes}. It is damaged, "
-        "or made to exhaust memory: take another copy."
+        "The tensors of {path} would take {claimed} bytes, and the file has {n_bytes}. It is "
+        "damaged, or made to exhaust memory: take another copy."
     )
     E355 = (
-        "In {path}, config_sentence_transformers.json cuts the vectors of texts to {found} values "
-        "(truncate_dim), which cannot be imported. Remove it and take doc.vector[:{found}] yourself, "
-        "or import the vectors of tokens alone, with --no-pooling."
+        "In {path}, config_sentence_transformers.json cuts the vectors of texts to {found} values"
+        " (truncate_dim), which cannot be imported. Remove it and take doc.vector[:{found}] "
+        "yourself, or import the vectors of tokens alone, with --no-pooling."
     )
     E356 = (
-        "In {path}, {key} is {found}, which cannot be: {reason}. Take config.json and weights of one "
-        "model."
+        "In {path}, {key} is {found}, which cannot be: {reason}. Take config.json and weights of "
+        "one model."
     )
 
     # published models: import and export

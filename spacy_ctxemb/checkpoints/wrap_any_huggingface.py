@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..encoders.huggingface_wrapper import HuggingFaceEncoder, EmptyOnMeta, build_model, build_sizes
+from ..encoders.huggingface_wrapper import EmptyOnMeta, HuggingFaceEncoder, build_model, build_sizes
 from ..errors import Errors
 from .bert.checkpoint import Tokens, write_folder
 from .bert.read_tokenizer import fit_to_model

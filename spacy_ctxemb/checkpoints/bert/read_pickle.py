@@ -46,8 +46,9 @@ def load_pickle(path: Path) -> dict[str, Tensor]:
         except Exception as error:  # a damaged pickle lets its reader fail in any way
             if name := find_object(path):
                 raise ValueError(Errors.E342.format(path=path, found=name)) from error
-            is_pickle = isinstance(error, pickle.UnpicklingError)
-            raise ValueError("it is no file of torch.save") if is_pickle else error
+            if isinstance(error, pickle.UnpicklingError):  # whose message tells how to trust it
+                raise ValueError("it is no file of torch.save") from error
+            raise
     if not isinstance(data, dict) or not all(map(is_plain, data.values())):
         raise ValueError(Errors.E341.format(path=path, found=describe(data)))
     tensors = {str(name): value.detach() for name, value in data.items()}
@@ -95,15 +96,14 @@ def describe(data: object) -> str:
 
 def find_object(path: Path) -> str | None:
     """The first object that a file of pickles would import and that is no part of a tensor."""
-    if zipfile.is_zipfile(path):
+    try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            if not names:
-                return None
-            with archive.open(names[0]) as file:
-                return next(find_objects(file), None)
-    with path.open("rb") as file:
-        return next(find_objects(file), None)
+            with archive.open(names[0]) as member:
+                return next(find_objects(member), None)
+    except Exception:  # it is no ZIP file, or a damaged one
+        with path.open("rb") as file:
+            return next(find_objects(file), None)
 
 
 def find_objects(file: IO[bytes]) -> Iterator[str]:

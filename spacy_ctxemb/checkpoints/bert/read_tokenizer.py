@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, RootModel
 
 from ...errors import Errors
-from ...pieces.special_pieces import find_special_pieces, read_tokenizer as parse_tokenizer
+from ...pieces.special_pieces import find_special_pieces
+from ...pieces.special_pieces import read_tokenizer as parse_tokenizer
 from ..library_errors import coding_errors
 from ..read_json import Switch, Typed, check_types, expect, read_json, read_optional, read_text
 from .write_tokenizer import BERT, MPNET, ROBERTA, Special, add_special
