@@ -84,9 +84,7 @@ def test_options_that_are_wrong(key: str, value: object, message: str, tmp_path:
 )
 @pytest.mark.parametrize("value", [10**9, 10**400])
 def test_sizes_that_no_model_has(key: str, value: int, tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=rf"\[E303\] In .*, {key} is 10+(\.{{3}})?; expected"
-    ):
+    with pytest.raises(ValueError, match=rf"\[E303\] In .*, {key} is 10+(\.{{3}})?; expected"):
         read_changed(tmp_path, {key: value})
 
 
