@@ -92,6 +92,8 @@ def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase:
         whole = parse_tokenizer(text, str(folder))
         find_special_pieces(whole, str(folder))
         whole.encode(ODD_TEXT)
+        if whole.get_vocab(with_added_tokens=True) != vocabulary:
+            raise ValueError("some of its pieces have the same id")
     return text
 
 

@@ -281,6 +281,13 @@ def test_a_tokenizer_without_its_unknown_piece(folder: Path) -> None:
     refuse(read_bert, r"\[E12[45]\] .*\[UNK\]", folder)
 
 
+def test_pieces_with_the_same_id(folder: Path) -> None:
+    data = json.loads((folder / "tokenizer.json").read_text(encoding="utf8"))
+    data["model"]["vocab"]["a"] = data["model"]["vocab"]["b"]
+    change_json(folder / "tokenizer.json", **data)
+    refuse(read_bert, r"\[E124\] .*: some of its pieces have the same id", folder)
+
+
 class PanicException(BaseException):
     """As libraries in Rust raise it."""
 
