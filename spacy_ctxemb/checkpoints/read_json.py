@@ -11,6 +11,9 @@ from pydantic_core import PydanticCustomError
 from ..errors import Errors
 from .library_errors import coding_errors
 
+#: How a file begins that Git LFS puts in the place of another.
+LFS_POINTER = b"version https://git-lfs"
+
 #: No file of a model's settings or vocabulary is longer, and no object in one is deeper.
 MOST_BYTES = 200_000_000
 MOST_LEVELS = 20
@@ -74,9 +77,17 @@ Epsilon = Annotated[float, Field(ge=1e-30, le=1e3), expect("a number above 0, up
 def read_text(path: Path, *, name: object = None, message: str = Errors.E331) -> str:
     """The text of a file in UTF-8. Raises `message` for a file that holds something else."""
     with coding_errors(message, path=name or path):
+        check_pointer(path)
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES} bytes")
         return path.read_text(encoding="utf8")
+
+
+def check_pointer(path: Path) -> None:
+    """Raise E340 for a pointer of Git LFS."""
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise ValueError(Errors.E340.format(path=path))
 
 
 def read_json(

@@ -74,10 +74,10 @@ def read_huggingface(folder: Path, *, with_pooling: bool = True) -> WrappedModel
     tokenizer = fit_to_model(
         load_tokenizer(place), place, n_ids=n_ids, lowercase=sentences.lowercase
     )
-    with torch.device("meta"):
-        encoder = HuggingFaceEncoder(config)
-    encoder.load_state_dict(tensors, assign=True)
     with coding_errors(Errors.E352, path=place):
+        with torch.device("meta"):
+            encoder = HuggingFaceEncoder(config)
+        encoder.load_state_dict(tensors, assign=True)
         check_vectors(encoder, place)
     return WrappedModel(config, tensors, tokenizer, sentences)
 

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from ...errors import Errors
 from ..library_errors import coding_errors
-
-#: How a file begins that Git LFS puts in the place of another.
-LFS_POINTER = b"version https://git-lfs"
+from ..read_json import check_pointer
 
 #: How many times as large as its file the tensors of a pickle may be: some share their numbers.
 MOST_SHARING = 4
@@ -56,13 +54,6 @@ def load_pickle(path: Path) -> dict[str, Tensor]:
     if claimed > MOST_SHARING * n_bytes:
         raise ValueError(Errors.E354.format(path=path, claimed=claimed, n_bytes=n_bytes))
     return tensors
-
-
-def check_pointer(path: Path) -> None:
-    """Raise E340 for a pointer of Git LFS."""
-    with path.open("rb") as file:
-        if file.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise ValueError(Errors.E340.format(path=path))
 
 
 def check_archive(path: Path) -> None:

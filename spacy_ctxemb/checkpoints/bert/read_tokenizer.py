@@ -90,7 +90,9 @@ def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase:
             raise ValueError(Errors.E338.format(path=folder, size=size, limit=n_ids))
         text = str(tokenizer.to_str())
         whole = parse_tokenizer(text, str(folder))
-        find_special_pieces(whole, str(folder))
+        special = find_special_pieces(whole, str(folder))
+        if len(special.ids) == len(vocabulary):  # transformers takes missing files for empty ones
+            raise ValueError(Errors.E344.format(path=folder, hint=""))
         whole.encode(ODD_TEXT)
         if whole.get_vocab(with_added_tokens=True) != vocabulary:
             raise ValueError("some of its pieces have the same id")

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ...errors import Errors
 from ..library_errors import coding_errors
-from ..read_json import Typed, read_typed
-from .read_pickle import check_pointer, load_pickle
+from ..read_json import Typed, check_pointer, read_typed
+from .read_pickle import load_pickle
 
 #: In the order in which they are looked for; an index stands for files it names.
 WEIGHTS = (

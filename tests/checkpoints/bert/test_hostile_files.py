@@ -281,6 +281,13 @@ def test_a_tokenizer_without_its_unknown_piece(folder: Path) -> None:
     refuse(read_bert, r"\[E12[45]\] .*\[UNK\]", folder)
 
 
+def test_a_tokenizer_without_files(read: Callable[..., Any], folder: Path) -> None:
+    """transformers makes one of special pieces alone."""
+    for name in ("tokenizer.json", "vocab.txt"):
+        (folder / name).unlink()
+    refuse(read, r"\[E344\] .*model has no tokenizer\.json, no vocab\.txt", folder)
+
+
 def test_pieces_with_the_same_id(folder: Path) -> None:
     data = json.loads((folder / "tokenizer.json").read_text(encoding="utf8"))
     data["model"]["vocab"]["a"] = data["model"]["vocab"]["b"]
@@ -297,6 +304,9 @@ def test_a_panic_gets_a_code() -> None:
     with pytest.raises(ValueError, match=r"\[E124\] here is not .*: it broke"):
         with coding_errors(Errors.E124, source="here"):
             raise PanicException("it broke")
+    with pytest.raises(ValueError, match=r"\[E124\] here is not .*: \[Errno 22\]"):
+        with coding_errors(Errors.E124, source="here"):
+            raise OSError(22, "Invalid argument")
     with pytest.raises(KeyboardInterrupt), coding_errors(Errors.E124, source="here"):
         raise KeyboardInterrupt
 
