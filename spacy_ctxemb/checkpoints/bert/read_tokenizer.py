@@ -26,6 +26,7 @@ def take_content(value: Any) -> Any:
     return value.get("content", value) if isinstance(value, dict) else value
 
 
+SwitchOrNull = Annotated[bool | None, expect("true, false or null")]
 Piece = Annotated[str | None, BeforeValidator(take_content), expect("a piece, or null")]
 
 Added = Annotated[str, BeforeValidator(take_content), expect("an object with a piece")]
@@ -37,8 +38,8 @@ class TokenizerSettings(Typed):
     tokenizer_class: Annotated[str | None, expect("a name, or null")] = None
     do_lower_case: Switch = True
     tokenize_chinese_chars: Switch = True
-    strip_accents: Annotated[bool | None, expect("true, false or null")] = None
-    add_prefix_space: Switch = False
+    strip_accents: SwitchOrNull = None
+    add_prefix_space: SwitchOrNull = None
     unk_token: Piece = None
     cls_token: Piece = None
     sep_token: Piece = None
@@ -150,7 +151,7 @@ def follow_settings(tokenizer: "Tokenizer", settings: TokenizerSettings) -> "Tok
                 setattr(normalizer, ours, getattr(settings, theirs))
         tokenizer.normalizer = normalizer
     if isinstance(splitter, ByteLevel) and "add_prefix_space" in given:
-        splitter.add_prefix_space = settings.add_prefix_space
+        splitter.add_prefix_space = bool(settings.add_prefix_space)
         tokenizer.pre_tokenizer = splitter
     return tokenizer
 
@@ -185,7 +186,8 @@ def build_byte_pairs(folder: Path, settings: TokenizerSettings) -> "Tokenizer":
     with coding_errors(Errors.E124, source=path):
         model = models.BPE.from_file(str(path), str(folder / "merges.txt"))
     tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=settings.add_prefix_space)
+    add_prefix_space = bool(settings.add_prefix_space)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     tokenizer.decoder = decoders.ByteLevel()
     return add_special(tokenizer, special, path)
 
