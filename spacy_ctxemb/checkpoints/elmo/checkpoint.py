@@ -15,7 +15,7 @@ from torch import Tensor
 from ...atomic_files import replacing
 from ...encoders import BiLM
 from ...errors import Errors
-from ..check_finite import check_finite
+from ..check_finite import check_finite, check_vectors
 from .dataset_names import find_datasets
 from .find_files import open_model
 from .hdf5_weights import read_weights, write_weights
@@ -52,6 +52,10 @@ def read_elmo(options: Path, weights: Path | None = None) -> ElmoModel:
     with open_model(options, weights) as files:
         settings = read_options(files.options)
         projections, tensors = read_weights(files.weights, settings, options=files.options)
+        with torch.device("meta"):
+            encoder = BiLM(**settings | projections)
+        encoder.load_state_dict(tensors, assign=True)
+        check_vectors(encoder, files.weights.name)
     return ElmoModel(settings | projections, tensors)
 
 

@@ -206,9 +206,12 @@ def test_safetensors_that_were_cut_short(n: int, folder: Path) -> None:
     refuse(r"\[E339\] .*model\.safetensors cannot be read as a safetensors file: .*header", folder)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "pytorch_model.bin", "config.json", "tokenizer.json"]
+)
 def test_a_pointer_of_git_lfs(name: str, folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
+    if name.startswith("pytorch"):
+        (folder / "model.safetensors").unlink()
     (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     refuse(rf"\[E340\] .*{name} is a pointer of Git LFS, .*`git lfs pull`", folder)
 
@@ -272,7 +275,8 @@ def test_a_pickle_of_something_else(data: object, found: str, folder: Path) -> N
 def test_a_pickle_with_objects_is_not_loaded(folder: Path) -> None:
     save_pickle(folder, torch.nn.Linear(2, 2))
     refuse(
-        r"\[E342\] .*pytorch_model\.bin holds torch\.nn\.modules\.linear\.Linear besides", folder
+        r"\[E342\] .*_model\.bin was refused: .* asks for torch\.nn\.modules\.linear\.Linear, ",
+        folder,
     )
 
 
