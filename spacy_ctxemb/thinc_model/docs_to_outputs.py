@@ -12,6 +12,7 @@ from thinc.types import Floats2d, Floats3d
 from torch import Tensor
 
 from ..embedder.output_types import Embedded, Wanted
+from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocPieces, count, encode_docs, list_pieces
 from ..windows.pieces_to_windows import Windows
 from .base_shim import to_array
@@ -46,6 +47,7 @@ class Outputs:
     attention: list[dict[str, Any]] | None = None
 
 
+@in_ordinary_torch
 def embed_docs(
     model: Model[Any, Any], docs: Sequence[Doc], wanted: Wanted, *, is_train: bool
 ) -> tuple[list[Outputs], Backprop]:
@@ -61,6 +63,7 @@ def embed_docs(
     set_encoder_dropout(model)
     embedded, backprop_rows = shim.begin_update(cut_docs(shim, docs).windows, wanted)
 
+    @in_ordinary_torch
     def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
         if docs:
             backprop_rows(
