@@ -106,7 +106,7 @@ class Setting(NamedTuple):
 
 
 class ProcessSettings:
-    """Settings that threads share. The first thread inside sets them, the last one restores them."""
+    """Settings that threads share: the first one inside sets them, the last one restores them."""
 
     def __init__(self, settings: list[Setting]) -> None:
         self.settings = settings

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..encoders import BiLM, Encoder
 from ..errors import Errors
+from ..torch_state import in_ordinary_torch
 
 ROOT = Path(__file__).parent
 
@@ -66,6 +67,7 @@ def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
     return {n: tuple(found["shape"]) for n, found in head.items() if n != "__metadata__"}
 
 
+@in_ordinary_torch
 def fits(name: str, encoder: Encoder) -> bool:
     """Whether weights are for an encoder: of these shapes, and of these settings besides."""
     settings = read_model(name)["encoder"]
@@ -86,6 +88,7 @@ def check_fit(name: str, encoder: Encoder, component: str) -> None:
         raise ValueError(Errors.E012.format(name=name, component=component, model=model))
 
 
+@in_ordinary_torch
 def load_weights(name: str) -> dict[str, Tensor]:
     """The parameters by name, in fp32."""
     tensors = load_file(find_folder(name) / WEIGHTS)

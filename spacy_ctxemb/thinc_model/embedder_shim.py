@@ -17,8 +17,8 @@ from ..embedder.output_types import VECTORS, Embedded, Wanted
 from ..embedder.training_precision import LossScale
 from ..encoders.cached_weights import Derived
 from ..errors import Errors
-from ..fork_lock import LOCK
 from ..finetuning.frozen_layers_and_rates import LayerTraining
+from ..fork_lock import LOCK
 from ..objectives import OBJECTIVES, Objective
 from ..pieces.base import Pieces
 from ..pieces.pieces_from_json import pieces_from_json
