@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial, wraps
 from threading import get_ident
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from types import FunctionType
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
 
@@ -50,7 +51,8 @@ def in_ordinary_torch(function: Callable[P, T]) -> Callable[P, T]:
     run._torchdynamo_disable = True  # type: ignore[attr-defined] # as torch.compiler.disable does
     if hasattr(FRAMES, "set_code_exec_strategy"):  # PyTorch 2.7
         skip = FRAMES._FrameAction.SKIP
-        FRAMES.set_code_exec_strategy(run.__code__, FRAMES._FrameExecStrategy(skip, skip))
+        strategy = FRAMES._FrameExecStrategy(skip, skip)
+        FRAMES.set_code_exec_strategy(cast(FunctionType, run).__code__, strategy)
     return run
 
 
@@ -82,7 +84,7 @@ def without_function_modes() -> Iterator[None]:
 @contextmanager
 def without_fake_tensors() -> Iterator[None]:
     """Make tensors that have values."""
-    mode = torch._C._unset_dispatch_mode(FAKE)
+    mode = cast(Any, torch._C._unset_dispatch_mode(FAKE))
     try:
         yield
     finally:

@@ -153,8 +153,9 @@ def predict_group(
     n_sequences = [len(starts) for starts in cut.pieces.sequence_starts]
     embedded = shim.predict(cut.windows, wanted, n_sequences)
     nothing = [None] * len(docs)
+    vectors = to_array(embedded.vectors, ops)
     fields = (
-        split_docs(to_array(embedded.vectors, ops), docs),
+        [vectors] if len(docs) == 1 else split_docs(vectors, docs),  # one Doc may be very long
         split_columns(embedded.layers, [len(doc) for doc in docs]),
         split_columns(embedded.boundaries, n_sequences),
         list_pooled(embedded, docs, cut),

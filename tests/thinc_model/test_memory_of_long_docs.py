@@ -1,0 +1,74 @@
+"""What a long Doc costs: a fixed number of bytes for each of its tokens, and no more."""
+
+import weakref
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ..pipelines import BILM, TRANSFORMER, initialised
+
+#: Of token vectors.
+WIDTH = 64
+
+#: Arrays of fp32 vectors, a row a piece or token, that are held at once: those of all pieces, and
+#: those of all tokens.
+N_ARRAYS = 2
+
+#: Of ids and places, for each piece.
+BYTES_OF_PLACES = 400
+
+
+class Peak(TorchDispatchMode):
+    """Adds up the bytes of all tensors that are alive. peak: the most there were at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive: Counter[int] = Counter()
+        self.n_bytes = 0
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and not tensor.is_mkldnn:
+                storage = tensor.untyped_storage()
+                self.count(tensor, storage.data_ptr(), storage.nbytes())
+        return result
+
+    def count(self, tensor: torch.Tensor, place: int, n_bytes: int) -> None:
+        if not self.alive[place]:
+            self.n_bytes += n_bytes
+            self.peak = max(self.peak, self.n_bytes)
+        self.alive[place] += 1
+        weakref.finalize(tensor, self.forget, place, n_bytes)
+
+    def forget(self, place: int, n_bytes: int) -> None:
+        self.alive[place] -= 1
+        if not self.alive[place]:
+            self.n_bytes -= n_bytes
+
+
+def measure(nlp: Language, n_tokens: int) -> int:
+    """The peak for a Doc of so many tokens, one piece each."""
+    doc = Doc(nlp.vocab, words=["a"] * n_tokens)
+    with Peak() as peak:
+        nlp.get_pipe("ctxemb")(doc)
+    assert doc.tensor.shape == (n_tokens, WIDTH)
+    return peak.peak
+
+
+@pytest.mark.parametrize("model", [BILM, TRANSFORMER], ids=["bilm", "transformer"])
+def test_a_token_more_takes_no_more_than_its_vectors_twice(model: dict[str, Any]) -> None:
+    encoder = {**model["encoder"], "width": WIDTH}
+    settings = {**model, "encoder": encoder, "window": 30, "stride": 20, "batch_pieces": 128}
+    nlp = initialised(settings, pretrained=None)
+    short, long = measure(nlp, 1000), measure(nlp, 3000)
+    a_token_more = (long - short) / 2000
+    print("BYTES", a_token_more, nlp.get_pipe("ctxemb").counts)
+    assert WIDTH * 4 <= a_token_more <= N_ARRAYS * WIDTH * 4 + BYTES_OF_PLACES
