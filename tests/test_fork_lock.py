@@ -14,6 +14,7 @@ import torch
 from spacy.language import Language
 
 from spacy_ctxemb.encoders.word_cache import WordCache
+from spacy_ctxemb.pretrained import load_weights
 from spacy_ctxemb.thinc_model import embedder_shim
 
 from .pipelines import initialised
@@ -72,7 +73,7 @@ def test_a_child_of_the_first_use_has_the_weights(monkeypatch: pytest.MonkeyPatc
     expected = nlp("a river bank").tensor
     again = spacy.blank("en")
     again.add_pipe("ctxemb")
-    reads, load = threading.Event(), embedder_shim.load_pretrained
+    reads, load = threading.Event(), load_weights
 
     def load_slowly(name: str) -> dict[str, torch.Tensor]:
         reads.set()

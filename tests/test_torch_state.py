@@ -105,6 +105,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit"),  # of PyTorch's own, on import
 ]
 
+#: PyTorch adds some of these while it is imported.
+backends: Any = torch.backends
+
 #: Those that did harm, each in a way of its own.
 HARMFUL = (
     *("autocast in bf16", "default dtype fp64", "default device", "inference mode"),
@@ -129,8 +132,12 @@ def train(nlp: Language) -> list[torch.Tensor]:
     return read_parameters(nlp)
 
 
+def get_pipe(nlp: Language) -> Any:
+    return nlp.get_pipe("ctxemb")
+
+
 def read_parameters(nlp: Language) -> list[torch.Tensor]:
-    (shim,) = find_shims(nlp.get_pipe("ctxemb").model)
+    (shim,) = find_shims(get_pipe(nlp).model)
     return [parameter for _, parameter in shim.named_parameters()]
 
 
@@ -195,7 +202,7 @@ def test_what_was_loaded_or_copied_inside_can_be_trained(stored: Expected, switc
     with SWITCHES[switch]():
         loaded = stored.load()
         nlp.from_bytes(nlp.to_bytes())
-        copied = nlp.get_pipe("ctxemb").model.copy()
+        copied = get_pipe(nlp).model.copy()
     stored.check(vectors(loaded, TEXTS))
     stored.check_training(train(loaded))
     stored.check_training(train(nlp))
@@ -227,7 +234,7 @@ def test_training_inside_is_the_same(stored: Expected, switch: str) -> None:
 @each_switch
 def test_caches_hold_nothing_wrong(stored: Expected, switch: str, tmp_path: Path) -> None:
     nlp = stored.reset()
-    pipe = nlp.get_pipe("ctxemb")
+    pipe = get_pipe(nlp)
     pipe.cache = build_feature_cache(str(tmp_path))
     with SWITCHES[switch]():
         vectors(nlp, TEXTS)
@@ -241,31 +248,31 @@ def test_precision_of_products_is_that_of_fp32() -> None:
     if not hasattr(torch._C, "_get_fp32_precision_getter"):
         pytest.skip("PyTorch is too old to tell")
     with precision("medium"):
-        before = torch.backends.mkldnn.matmul.fp32_precision
+        before = backends.mkldnn.matmul.fp32_precision
         with ordinary_torch():
-            assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
-        assert torch.backends.mkldnn.matmul.fp32_precision == before == "bf16"
+            assert backends.mkldnn.matmul.fp32_precision == "ieee"
+        assert backends.mkldnn.matmul.fp32_precision == before == "bf16"
 
 
 def test_a_precision_of_all_backends_stays_one_of_all() -> None:
     if not hasattr(torch._C, "_get_fp32_precision_getter"):
         pytest.skip("PyTorch is too old to tell")
-    matmul = torch.backends.mkldnn.matmul
+    matmul = backends.mkldnn.matmul
     with changed(
         lambda: matmul.fp32_precision, lambda x: setattr(matmul, "fp32_precision", x), "none"
     ):
-        torch.backends.fp32_precision = "tf32"
+        backends.fp32_precision = "tf32"
         try:
             with ordinary_torch():
                 assert matmul.fp32_precision == "ieee"
         finally:
-            torch.backends.fp32_precision = "none"
+            backends.fp32_precision = "none"
         assert matmul.fp32_precision == "none"
 
 
 def test_weights_stored_in_another_dtype_are_read_as_fp32(stored: Expected, tmp_path: Path) -> None:
-    nlp = stored.reset()
-    (shim,) = find_shims(nlp.get_pipe("ctxemb").model)
+    nlp = stored.load()
+    (shim,) = find_shims(get_pipe(nlp).model)
     shim.module.double()
     nlp.to_disk(tmp_path)
     again = spacy.load(tmp_path)

@@ -31,7 +31,7 @@ class Peak(TorchDispatchMode):
     """Adds up the bytes of all tensors that are alive. peak: the most there were at a time."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # PyTorch's
         self.alive: Counter[int] = Counter()
         self.n_bytes = 0
         self.peak = 0
