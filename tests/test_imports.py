@@ -26,8 +26,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "read_files": {"safetensors", "torch"},
     "working_folders": set(),
     "atomic_files": {".working_folders"},
+    "fork_lock": set(),
+    "torch_state": {"torch", ".fork_lock"},
     "pieces": {"numpy", "tokenizers", ".atomic_files"},
-    "encoders": {"torch", "transformers", "typing_extensions", ".pieces"},
+    "encoders": {
+        *("torch", "transformers", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"),
+    },
     "windows": {"numpy", "spacy", "torch", ".pieces"},
     "embedder": {"torch", ".encoders", ".windows"},
     "objectives": {"numpy", "torch", ".encoders"},
@@ -41,11 +45,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "thinc_model": {
         *("numpy", "safetensors", "spacy", "srsly", "thinc", "torch", "typing_extensions"),
         *(".embedder", ".encoders", ".atomic_files", ".finetuning", ".objectives"),
-        *(".pieces", ".pretrained", ".schedules", ".windows"),
+        *(".fork_lock", ".pieces", ".pretrained", ".schedules", ".torch_state", ".windows"),
     },
     "cache": {
         *("numpy", "spacy", "thinc", "torch"),
-        *(".", ".embedder", ".encoders", ".atomic_files", ".thinc_model", ".windows"),
+        *(".", ".embedder", ".encoders", ".atomic_files", ".thinc_model", ".torch_state"),
+        ".windows",
     },
     "stack": {
         *(
@@ -59,11 +64,12 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".atomic_files",
             ".pieces",
         ),
-        *(".pretrained", ".thinc_model"),
+        *(".pretrained", ".thinc_model", ".torch_state"),
     },
     "doc_vectors": {"numpy", "spacy"},
     "listeners": {
         *("safetensors", "spacy", "thinc", "torch", ".doc_vectors", ".embedder", ".thinc_model"),
+        ".torch_state",
     },
     "component": {
         *("spacy", "srsly", "thinc", ".cache", ".checkpoints", ".doc_vectors", ".embedder"),
@@ -73,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factory": {"spacy", ".component"},
     "pretrained": {
         *("safetensors", "spacy", "torch", "typer"),
-        *(".component", ".encoders", ".atomic_files", ".thinc_model"),
+        *(".component", ".encoders", ".atomic_files", ".thinc_model", ".torch_state"),
     },
     "pretraining": {
         *("numpy", "pyarrow", "safetensors", "spacy", "thinc", "torch", "tqdm", "wandb"),
@@ -86,7 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".pretrained",
             ".report",
         ),
-        *(".schedules", ".stack", ".thinc_model", ".windows"),
+        *(".schedules", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },
     "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", "wasabi"},
     "comparison": {
@@ -129,7 +135,7 @@ MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
         *("pydantic", "pydantic_core", "torch", ".encoders", ".atomic_files", ".objectives"),
         ".pieces",
     },
-    "encoders": {"torch", "typing_extensions", ".pieces"},
+    "encoders": {"torch", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"},
     "report": set(),
     "cli": {"spacy.cli._util", "typer", ".config_writer", ".report"},
 }

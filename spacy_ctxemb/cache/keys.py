@@ -12,6 +12,7 @@ from torch import nn
 from .. import __version__
 from ..errors import Errors
 from ..thinc_model.embedder_shim import EmbedderShim
+from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import find_sequence_starts
 
 #: Bytes of a key. So many that two texts never share one.
@@ -33,6 +34,7 @@ class Fingerprint:
     def __init__(self) -> None:
         self._held: tuple[object, bytes] | None = None
 
+    @in_ordinary_torch
     def get(self, shim: EmbedderShim) -> bytes:
         """The key of a shim as it is now.
 

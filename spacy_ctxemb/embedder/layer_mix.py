@@ -102,15 +102,17 @@ def mix_normalised(layers: Tensor, document_lengths: Tensor, scales: Tensor) -> 
     """
     epsilon = 1e-13
     parts = layers.split([n for n in document_lengths.tolist() if n], dim=1)
-    mixed = [layers.new_zeros(0, layers.size(2))]
+    mixed = []
     for part in parts:  # (L, p, D)
         variance, mean = torch.var_mean(part, dim=(1, 2), correction=0)  # (L,)
         normal = scales / torch.sqrt(variance + epsilon)
         total = torch.zeros_like(part[0])  # (p, D)
         for scale, layer in zip(normal, part, strict=True):  # one layer at a time, for memory
-            total = torch.addcmul(total, scale, layer)
-        mixed.append(total - (normal * mean).sum())
-    return torch.cat(mixed)
+            total.addcmul_(scale, layer)
+        mixed.append(total.sub_((normal * mean).sum()))
+    if len(mixed) == 1:  # one Doc may be very long
+        return mixed[0]
+    return torch.cat([layers.new_zeros(0, layers.size(2)), *mixed])
 
 
 class TokenMix(ScalarMix):

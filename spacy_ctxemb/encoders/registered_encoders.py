@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..torch_state import ordinary_torch
 from .base import Encoder
 from .bilm import BiLM
 from .huggingface_wrapper import HuggingFaceEncoder
@@ -20,7 +21,7 @@ def on_meta(encoder: type[Encoder]) -> Callable[..., Encoder]:
     """
 
     def build(**settings: Any) -> Encoder:
-        with torch.device("meta"):
+        with ordinary_torch(), torch.device("meta"):
             return encoder(**settings)
 
     signature = inspect.signature(encoder).replace(return_annotation=Encoder)

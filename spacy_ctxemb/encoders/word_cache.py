@@ -1,13 +1,11 @@
 """Vectors of words that were met before: the token encoder need not see them again."""
 
 from collections.abc import Callable
-from threading import Lock
 
 import torch
 from torch import Tensor
 
-#: A process that was forked while another thread held the lock would wait for ever.
-LOCK_SECONDS = 1.0
+from ..fork_lock import LOCK
 
 
 class WordCache:
@@ -19,7 +17,6 @@ class WordCache:
     def __init__(self, table: Tensor) -> None:
         self.table = table
         self.places: dict[bytes, int] = {}  # the word used last stands last
-        self.lock = Lock()
 
     def look_up(
         self, words: Tensor, keys: list[bytes], encode: Callable[[Tensor], Tensor]
@@ -28,21 +25,17 @@ class WordCache:
 
         words: (n, C), all different. keys: of each word.
         """
-        if not self.lock.acquire(timeout=LOCK_SECONDS):
-            return encode(words)
-        try:
+        with LOCK:
             places = [self._touch(key) for key in keys]
             known = [i for i, place in enumerate(places) if place is not None]
             found = self.table[[place for place in places if place is not None]]
-        finally:
-            self.lock.release()
         unknown = [i for i, place in enumerate(places) if place is None]
         vectors = self.table.new_empty(len(keys), self.table.size(1))
         vectors[known] = found
         if unknown:
             encoded = encode(words[unknown])
             vectors[unknown] = encoded
-            with self.lock:
+            with LOCK:
                 self._keep([keys[i] for i in unknown], encoded)
         return vectors
 

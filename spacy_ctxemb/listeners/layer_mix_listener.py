@@ -22,6 +22,7 @@ from ..thinc_model.base_shim import TorchShim, backpropagate, to_array
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
 from ..thinc_model.split_by_doc import split_docs, split_layers
+from ..torch_state import in_ordinary_torch
 from .listener import (
     GUARD,
     Backprop,
@@ -90,6 +91,7 @@ class LayerMixListener(Tok2VecListener):
 class MixShim(TorchShim):
     """Holds the mix of a listener; one of no layers until their number is known."""
 
+    @in_ordinary_torch
     def __init__(self, width: int, layer_norm: str | None) -> None:
         super().__init__(TokenMix(0, width, layer_norm=layer_norm))
         self.mix.reset_parameters()
@@ -103,6 +105,7 @@ class MixShim(TorchShim):
         """Whether the weights are others than those it begins with."""
         return bool((self.mix.weights != 0).any() or (self.mix.gamma != 1).any())
 
+    @in_ordinary_torch
     def build_mix(self, n_layers: int) -> None:
         """Begin with a plain average of so many layers."""
         mix = TokenMix(n_layers, self.mix.width, layer_norm=self.mix.layer_norm)
@@ -127,6 +130,7 @@ def init(
     get_mix_shim(listener).mix.reset_parameters()
 
 
+@in_ordinary_torch
 def listen_to_layers(
     listener: Model[Any, Any], docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Backprop]:
@@ -149,6 +153,7 @@ def listen_to_layers(
     with torch.enable_grad():
         mixed = mix_tokens(mix, layers, has_vector, n_tokens)
 
+    @in_ordinary_torch
     def backprop(d_mixed: list[Floats2d]) -> list[Doc]:
         gradient = listener.ops.xp.concatenate(d_mixed)
         backpropagate((mixed, xp2torch(gradient, device=layers.device)))

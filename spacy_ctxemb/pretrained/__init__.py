@@ -16,6 +16,7 @@ from torch import Tensor
 from ..encoders import BiLM, Encoder
 from ..errors import Errors
 from ..read_files import read_tensors, reading
+from ..torch_state import in_ordinary_torch
 
 ROOT = Path(__file__).parent
 
@@ -74,6 +75,7 @@ def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
         return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
 
 
+@in_ordinary_torch
 def fits(name: str, encoder: Encoder) -> bool:
     """Whether weights are for an encoder: of these shapes, and of these settings besides."""
     if not isinstance(encoder, BiLM):
@@ -95,6 +97,7 @@ def check_fit(name: str, encoder: Encoder, component: str) -> None:
         raise ValueError(Errors.E012.format(name=name, component=component, model=model))
 
 
+@in_ordinary_torch
 def load_weights(name: str) -> dict[str, Tensor]:
     """The parameters by name, in fp32. Raises E163 where their file is lost or damaged."""
     tensors = read_tensors(find_folder(name) / WEIGHTS, "weights of the package", advice=INSTALL)

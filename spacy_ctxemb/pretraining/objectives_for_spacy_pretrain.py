@@ -30,6 +30,7 @@ from ..stack.stack import ALONE, get_members
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import set_encoder_dropout
 from ..thinc_model.embedder_shim import EmbedderShim, find_shims
+from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import encode_docs
 from ..windows.pieces_to_windows import PieceBatch
 from .tasks.masked_lm.task import build_objective
@@ -83,6 +84,7 @@ def init(model: ObjectiveModel, X: Any = None, Y: Any = None) -> None:
     """Do nothing: the embedder was initialised before its objective was made."""
 
 
+@in_ordinary_torch
 def forward(
     model: ObjectiveModel, docs: list[Doc], is_train: bool
 ) -> tuple[float, Callable[[float], list[Doc]]]:
@@ -105,6 +107,7 @@ def get_loss(ops: Ops, docs: Iterable[Doc], loss: float) -> tuple[float, float]:
     return loss, 1.0
 
 
+@in_ordinary_torch
 def evaluate(shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator) -> Sums:
     """Compute nats and targets of documents by name, with the full softmax and without dropout.
 
@@ -223,6 +226,7 @@ def build_bilm_objective(
     n_samples: negatives a batch and direction. 1,024 to 8,192.
     """
 
+    @in_ordinary_torch
     def create(vocab: Vocab, tok2vec: ContextualModel) -> ObjectiveModel:
         shim = get_pretrained_shim(tok2vec)
         vocabulary = build_vocabulary(read_words(corpus, vocab), size=vocab_size)
@@ -250,6 +254,7 @@ def build_masked_lm_objective(
     spans: hide runs of 1 to 10 tokens, 3.8 on average, together.
     """
 
+    @in_ordinary_torch
     def create(vocab: Vocab, tok2vec: ContextualModel) -> ObjectiveModel:
         shim = get_pretrained_shim(tok2vec)
         if not any(word for words in read_words(corpus, vocab) for word in words):

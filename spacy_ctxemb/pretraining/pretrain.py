@@ -11,6 +11,7 @@ from thinc.api import Config, get_torch_default_device
 from ..atomic_files import replacing
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
+from ..torch_state import in_ordinary_torch
 from .build_from_config import build_pipeline, build_stores, build_task, get_model, get_shim
 from .check_same_run import validate_basis, validate_config, validate_text
 from .distributed import find_compiled, gather_weights, join_processes
@@ -23,6 +24,7 @@ from .text.token_store import TokenStore
 from .training_loop import Trainer
 
 
+@in_ordinary_torch
 def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     """Train the encoder of a config. Returns the pipeline, in the first process.
 

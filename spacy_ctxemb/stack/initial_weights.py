@@ -15,6 +15,7 @@ from ..pieces.registered_pieces_loaders import PiecesLoader
 from ..pretrained import AUTO, DEFAULT, check_fit, fits, get_language
 from ..thinc_model.build_model import ContextualModel, needs_vocabulary, train_pieces
 from ..thinc_model.embedder_shim import EmbedderShim
+from ..torch_state import in_ordinary_torch
 from .name_encoders import join_names, name_encoders, require_single
 
 
@@ -107,6 +108,7 @@ def find_section(name: str, key: str) -> str:
     return section if key == name else f"{section}.members.{key.removeprefix(f'{name}.')}"
 
 
+@in_ordinary_torch
 def load(
     shim: EmbedderShim,
     name: str,

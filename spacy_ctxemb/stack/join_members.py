@@ -10,6 +10,7 @@ from thinc.types import Floats2d
 from ..thinc_model.base_shim import to_array
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.split_by_doc import join, split_docs
+from ..torch_state import in_ordinary_torch
 from .learned_sum import MemberMixShim
 
 #: Sends the gradients of a stack's vectors back: one array a Doc to one array a Doc and member.
@@ -43,6 +44,7 @@ def concatenate(
     return joined, split
 
 
+@in_ordinary_torch
 def mix(
     shim: MemberMixShim,
     model: ContextualModel,
@@ -57,6 +59,7 @@ def mix(
         return split_docs(to_array(shim.predict(members), ops), docs), lambda gradients: []
     mixed, backprop = shim.begin_update(members)
 
+    @in_ordinary_torch
     def split(gradients: list[Floats2d]) -> list[list[Floats2d]]:
         found = backprop(join(gradients, axis=0, device=shim.device))
         return [split_docs(to_array(gradient, ops), docs) for gradient in found]

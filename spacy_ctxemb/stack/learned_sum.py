@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from ..thinc_model.base_shim import TorchShim, backpropagate
+from ..torch_state import in_ordinary_torch, ordinary_torch
 
 #: What is stored of a mix without values: a file without tensors, since an empty one was cut.
 NOTHING = safetensors.torch.save({})
@@ -50,7 +51,7 @@ class MemberMixShim(TorchShim):
     """Holds the mix of a stack, which has no values before it is initialised or loaded."""
 
     def __init__(self, widths: Sequence[int], width: int) -> None:
-        with torch.device("meta"):
+        with ordinary_torch(), torch.device("meta"):
             super().__init__(MemberMix(widths, width))
 
     @property
@@ -62,11 +63,13 @@ class MemberMixShim(TorchShim):
         """Whether the parameters have values."""
         return self.device.type != "meta"
 
+    @in_ordinary_torch
     def initialise(self) -> None:
         """Draw values."""
         self.mix.to_empty(device=get_torch_default_device())
         self.mix.reset_parameters()
 
+    @in_ordinary_torch
     def predict(self, members: Sequence[Tensor]) -> Tensor:
         """The mixed vectors of all tokens. (W, D_m) each; returns (W, width)."""
         self.check_materialised()
@@ -74,6 +77,7 @@ class MemberMixShim(TorchShim):
             mixed: Tensor = self.mix(members)
         return mixed
 
+    @in_ordinary_torch
     def begin_update(
         self, members: Sequence[Tensor]
     ) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
@@ -83,6 +87,7 @@ class MemberMixShim(TorchShim):
         with torch.enable_grad():
             mixed: Tensor = self.mix(inputs)
 
+        @in_ordinary_torch
         def backprop(d_mixed: Tensor) -> list[Tensor]:
             backpropagate((mixed, d_mixed))
             return [cast(Tensor, vectors.grad) for vectors in inputs]

@@ -14,6 +14,7 @@ from ..errors import Errors
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Backprop, Outputs, embed_docs, forget, to_vectors
 from ..thinc_model.embedder_shim import find_shims, get_shim
+from ..torch_state import in_ordinary_torch
 from .join_members import combine_members, find_mix
 from .learned_sum import MemberMixShim
 
@@ -128,6 +129,7 @@ def forward(
     return to_vectors(*embed(model, docs, VECTORS, is_train=is_train))
 
 
+@in_ordinary_torch
 def embed(
     model: ContextualModel,
     docs: Sequence[Doc],

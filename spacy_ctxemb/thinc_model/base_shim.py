@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..embedder.training_precision import LossScale
 from ..errors import Errors
+from ..torch_state import in_ordinary_torch, ordinary_torch
 from .optimizer_step import Trained, measure, take_step
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class TorchShim(Shim):
         """The parameters to train."""
         yield from self.module.named_parameters()
 
+    @in_ordinary_torch
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let Thinc's optimizer change every parameter that has a gradient.
 
@@ -110,10 +112,11 @@ class TorchShim(Shim):
     def use_params(self, params: dict[tuple[int, str], Any] | None) -> Iterator[None]:
         """Use averaged parameters inside. params: arrays by (id, name)."""
         replaced: list[tuple[nn.Parameter, Tensor]] = []
-        for name, parameter in self.named_parameters():
-            if params and (self.id, name) in params:
-                replaced.append((parameter, parameter.data))
-                parameter.data = xp2torch(params[self.id, name], device=parameter.device)
+        with ordinary_torch():
+            for name, parameter in self.named_parameters():
+                if params and (self.id, name) in params:
+                    replaced.append((parameter, parameter.data))
+                    parameter.data = xp2torch(params[self.id, name], device=parameter.device)
         if replaced:
             self.weights_changed()
         try:
@@ -128,6 +131,7 @@ class TorchShim(Shim):
         """A deep copy with an id of its own."""
         return copy.deepcopy(self)
 
+    @in_ordinary_torch
     def __deepcopy__(self, memo: dict[int, Any]) -> "Self":
         twin = copy.copy(self)
         memo[id(self)] = twin
@@ -140,9 +144,11 @@ class TorchShim(Shim):
     def to_device(self, device_type: str, device_id: int) -> None:
         self.module.to(f"cuda:{device_id}" if device_type == "gpu" else "cpu")
 
+    @in_ordinary_torch
     def to_bytes(self) -> bytes:
         return save_module(self.module)
 
+    @in_ordinary_torch
     def from_bytes(self, data: bytes) -> "Self":
         load_module(self.module, safetensors.torch.load(data))
         self.weights_changed()
@@ -196,13 +202,14 @@ def load_part(data: bytes, prefix: str) -> dict[str, Tensor]:
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Take the values of all parameters, after a check of names and shapes."""
-    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    own = module.state_dict()
+    expected = {name: tuple(value.shape) for name, value in own.items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if found != expected:
         raise ValueError(Errors.E162.format(differences=describe_differences(expected, found)))
     device = get_torch_default_device()
     # Copies: a tensor from a file is mapped to it, and would change with it.
-    values = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
+    values = {n: tensor.to(device, own[n].dtype, copy=True) for n, tensor in tensors.items()}
     module.load_state_dict(values, assign=True)
 
 

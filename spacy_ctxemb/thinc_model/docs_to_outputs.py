@@ -12,6 +12,7 @@ from thinc.types import Floats2d, Floats3d
 from torch import Tensor
 
 from ..embedder.output_types import Embedded, Wanted
+from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocPieces, count, encode_docs, list_pieces
 from ..windows.pieces_to_windows import Windows
 from .base_shim import to_array
@@ -46,6 +47,7 @@ class Outputs:
     attention: list[dict[str, Any]] | None = None
 
 
+@in_ordinary_torch
 def embed_docs(
     model: Model[Any, Any], docs: Sequence[Doc], wanted: Wanted, *, is_train: bool
 ) -> tuple[list[Outputs], Backprop]:
@@ -61,6 +63,7 @@ def embed_docs(
     set_encoder_dropout(model)
     embedded, backprop_rows = shim.begin_update(cut_docs(shim, docs).windows, wanted)
 
+    @in_ordinary_torch
     def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
         if docs:
             backprop_rows(
@@ -150,8 +153,9 @@ def predict_group(
     n_sequences = [len(starts) for starts in cut.pieces.sequence_starts]
     embedded = shim.predict(cut.windows, wanted, n_sequences)
     nothing = [None] * len(docs)
+    vectors = to_array(embedded.vectors, ops)
     fields = (
-        split_docs(to_array(embedded.vectors, ops), docs),
+        [vectors] if len(docs) == 1 else split_docs(vectors, docs),  # one Doc may be very long
         split_columns(embedded.layers, [len(doc) for doc in docs]),
         split_columns(embedded.boundaries, n_sequences),
         list_pooled(embedded, docs, cut),

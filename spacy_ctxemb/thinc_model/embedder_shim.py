@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Any, cast
 
 import safetensors.torch
@@ -18,11 +17,13 @@ from ..embedder.training_precision import LossScale
 from ..encoders.cached_weights import Derived
 from ..errors import Errors
 from ..finetuning.frozen_layers_and_rates import LayerTraining
+from ..fork_lock import LOCK
 from ..objectives import OBJECTIVES, Objective
 from ..pieces.base import Pieces
 from ..pieces.pieces_from_json import pieces_from_json
 from ..pretrained import load_weights as load_pretrained
 from ..read_files import read_tensors, reading
+from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocWindowing
 from ..windows.pieces_to_windows import Windows
 from .base_shim import (
@@ -37,9 +38,6 @@ from .base_shim import (
 
 #: The files of an encoder.
 PIECES, WEIGHTS = "pieces", "encoder.safetensors"
-
-#: Held while weights of the package are read.
-LOADING = Lock()
 
 #: Takes the gradients of token vectors and of layers; None where there is none.
 Backprop = Callable[[Tensor | None, Tensor | None], None]
@@ -105,20 +103,21 @@ class EmbedderShim(TorchShim):
         self.pretrained = name
         self.awaits_pretrained = not self.is_materialised
 
+    @in_ordinary_torch
     def materialise(self) -> None:
         """Allocate parameters and give them initial values, unless they have values."""
         if self.is_materialised:
             return
         # Read first: if that fails, there is still nothing, rather than random values.
         tensors = None if self.pretrained is None else load_pretrained(self.pretrained)
-        with torch.inference_mode(False):  # tensors made there could never be trained
-            self.embedder.to_empty(device=get_torch_default_device())
-            self.embedder.reset_parameters()
-            if tensors is not None:
-                load_module(self.embedder.encoder, tensors)
-                self.weights_replaced()
+        self.embedder.to_empty(device=get_torch_default_device())
+        self.embedder.reset_parameters()
+        if tensors is not None:
+            load_module(self.embedder.encoder, tensors)
+            self.weights_replaced()
         self.awaits_pretrained = False
 
+    @in_ordinary_torch
     def discard_parameters(self) -> None:
         """Drop all values, so that `materialise` draws new ones."""
         self.embedder.to(device="meta")
@@ -126,6 +125,7 @@ class EmbedderShim(TorchShim):
         self.has_loaded = False
         self.awaits_pretrained = self.pretrained is not None
 
+    @in_ordinary_torch
     def load_encoder(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of the encoder's parameters; others get initial ones."""
         self.materialise()
@@ -211,6 +211,7 @@ class EmbedderShim(TorchShim):
         if self.is_materialised:
             super().to_device(device_type, device_id)
 
+    @in_ordinary_torch
     def to_bytes(self) -> bytes:
         if self.awaits_pretrained:
             self._materialise_once()
@@ -227,6 +228,7 @@ class EmbedderShim(TorchShim):
         data: bytes = srsly.msgpack_dumps(message)
         return data
 
+    @in_ordinary_torch
     def from_bytes(self, data: bytes) -> "EmbedderShim":
         with reading("What was stored", "an encoder"):
             self._load(srsly.msgpack_loads(data))
@@ -252,6 +254,7 @@ class EmbedderShim(TorchShim):
             self.objective = objective.from_json(stored["settings"], self.embedder.encoder).eval()
             load_module(self.objective, safetensors.torch.load(stored["weights"]))
 
+    @in_ordinary_torch
     def to_disk(self, path: str | Path) -> None:
         """Write PIECES and WEIGHTS into a directory, which is made for it.
 
@@ -265,6 +268,7 @@ class EmbedderShim(TorchShim):
         tensors = get_tensors(self.embedder) if self.is_materialised else {}
         safetensors.torch.save_file(tensors, path / WEIGHTS)
 
+    @in_ordinary_torch
     def from_disk(self, path: str | Path) -> "EmbedderShim":
         """Read what `to_disk` has written. Raises E163 for a file that is lost or damaged."""
         path = Path(path)
@@ -301,7 +305,7 @@ class EmbedderShim(TorchShim):
         """Whichever thread comes first loads weights; others wait. Leaves random numbers alone."""
         device = get_torch_default_device()
         devices = [] if device.type == "cpu" else [device]
-        with LOADING, torch.random.fork_rng(devices=devices, device_type=device.type):
+        with LOCK, torch.random.fork_rng(devices=devices, device_type=device.type):
             if self.awaits_pretrained:
                 self.materialise()
 

@@ -8,6 +8,7 @@ from ..encoders import Encoder
 from ..finetuning.frozen_layers_and_rates import LayerTraining
 from ..pieces.base import Pieces
 from ..schedules import Schedule, as_function
+from ..torch_state import ordinary_torch
 from ..windows.docs_to_pieces import DocWindowing
 from ..windows.pieces_to_windows import N_BOUNDARIES, Windowing
 from .build_model import ContextualModel, build_tok2vec
@@ -81,7 +82,7 @@ def build_contextual_tok2vec(
         window = min(DEFAULT_WINDOW, longest - N_BOUNDARIES) if longest else DEFAULT_WINDOW
     encoder.set_precision(precision)
     frozen = freeze_layers if isinstance(freeze_layers, int) else as_function(freeze_layers)
-    with torch.device("meta"):
+    with ordinary_torch(), torch.device("meta"):
         embedder = Embedder(
             encoder,
             mix,
