@@ -769,13 +769,34 @@ class Errors(metaclass=_Coded):
         "train.spacy, dev.spacy and test.spacy; `spacy convert` and `ctxemb convert-textcat` "
         "write them."
     )
-    E514 = "'{text}' is not NAME=PATH. Name the config or the corpus, for instance ner=corpus/ner."
+    E514 = (
+        "'{text}' is not NAME=PATH with a name of its own, which has no slash. Name the config or "
+        "the corpus, for instance ner=corpus/ner."
+    )
     E515 = "'{text}' is not a list of whole numbers. Write them with commas between, as in 100,0."
     E516 = (
         "{path} has a text without the token '{word}': {text!r}. Write the word as it stands in "
         "the text."
     )
     E517 = "No metrics were found in {path}. Run the training commands of project.yml first."
+    E518 = (
+        "The training {name} of the comparison failed: {reason} Mend its config or its corpus, and "
+        "run the same command again. It goes on after the trainings that are finished."
+    )
+    E519 = (
+        "A file or folder cannot be read or written: {reason}. Check that the path is right, that "
+        "you may read and write there, and that the disk has room."
+    )
+    E520 = (
+        "The config is not valid: {reason}\n`python -m spacy debug config` shows where. `spacy "
+        "init fill-config` adds settings that are missing."
+    )
+    E521 = "{path} has no rows, so there is nothing to convert. Pass a file with texts."
+    E522 = (
+        "One of {n} workers was killed, probably since memory was not enough. Pass fewer "
+        "--workers, and run the same command again: finished trainings are kept."
+    )
+    E523 = "{package} draws the plots, and is not installed: pip install 'spacy-ctxemb[project]'."
 
     # warnings
     W001 = (

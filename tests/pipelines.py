@@ -51,9 +51,6 @@ TEXTCAT_DATA = [
     ("A heron fished in the river.", {"cats": {"money": 0.0, "nature": 1.0}}),
 ]
 
-#: Updates that are enough to learn four short texts by heart.
-STEPS = 160
-
 TEXTS = ["I sat on the bank of the river.", "Money in the bank.", "", "one", "a  \n b"]
 
 
@@ -136,6 +133,18 @@ def parameters(nlp: Language) -> dict[str, torch.Tensor]:
 def vectors(nlp: Language, texts: Sequence[str] = TEXTS) -> list[Any]:
     """doc.tensor of each text."""
     return [doc.tensor for doc in nlp.pipe(texts)]
+
+
+def learn_by_heart(nlp: Language, data: list[Any], *scores: str, **settings: Any) -> None:
+    """Train until all of these scores are 1; fail where 480 updates are not enough."""
+    egs, optimizer = examples(nlp, data), Adam(0.005)
+    for step in range(480):
+        nlp.update(egs, sgd=optimizer, **settings)
+        if step % 10 == 9:
+            found = nlp.evaluate(examples(nlp, data))
+            if all(found[name] == 1.0 for name in scores):
+                return
+    raise AssertionError({name: found[name] for name in scores})
 
 
 def update(nlp: Language, data: list[Any], steps: int = 1, **settings: Any) -> dict[str, Any]:

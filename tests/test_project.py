@@ -3,8 +3,6 @@
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import srsly
 import typer
 from spacy.cli._util import app
 from typer.main import get_command
+from typer.testing import CliRunner
 from weasel.util import load_project_config
 
 import spacy_ctxemb.cli  # noqa: F401 (adds its commands to spaCy's)
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 #: Runs as short as they can be.
 SHORT = {
-    "labels": "10,0",
+    "labels": "10",
     "seeds": "0",
     "seeds_of_all": "0",
     "workers": "1",
@@ -148,15 +147,12 @@ def copy_project(directory):
 
 
 def run_all(directory):
-    """`spacy project run all`; returns what it prints."""
+    """`spacy project run all`, here; its commands are processes. Returns what it prints itself."""
     options = [f"--vars.{name}={value}" for name, value in SHORT.items()]
-    command = [sys.executable, "-m", "spacy", "project", "run", "all", ".", *options]
-    finished = subprocess.run(
-        command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    output = finished.stdout.decode("utf8", "replace")
-    assert finished.returncode == 0, output[-5000:]
-    return output
+    arguments = ["project", "run", "all", str(directory), *options]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output[-5000:]
+    return result.output
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +169,7 @@ def test_the_report_opens_with_the_comparison(finished):
     _, title, _, table, picture, *_ = (metrics / "report.md").read_text("utf8").split("\n\n")
     assert title == "## Comparison"
     header, _, *rows = table.splitlines()
-    assert (
-        header == "|  | ner, 10 examples | ner, all 12 | textcat, 10 examples | textcat, all 12 |"
-    )
+    assert header == "|  | ner, 10 examples | textcat, 10 examples |"
     assert [row.split(" | ")[0] for row in rows] == ["| HashEmbedCNN", "| fine-tuned", "| frozen"]
     assert picture.startswith("![Mean test scores") and picture.endswith("](comparison.png)")
     html = (metrics / "report.html").read_text("utf8")
@@ -185,7 +179,7 @@ def test_the_report_opens_with_the_comparison(finished):
 
 def test_every_training_has_a_result(finished):
     results = [srsly.read_json(p) for p in (finished / "metrics/comparison").glob("*.json")]
-    assert len(results) == 2 * 3 * 2
+    assert len(results) == 2 * 3
     assert {r["metric"] for r in results} == {"ents_f", "cats_score"}
     assert all([row["step"] for row in r["log"]] == [0, 1, 2] for r in results)
 

@@ -15,13 +15,14 @@ COMMANDS = Path(spacy_ctxemb.__file__).parent / "cli"
 HEAVY = {"tokenizers", "safetensors", "h5py", "matplotlib", "jinja2", "torch"}
 
 
-def load_modules(code):
-    """The modules that are loaded once some code has run in a fresh process."""
-    code += "\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+def load_modules(*statements):
+    """The modules that are loaded after each statement, in a fresh process."""
+    show = "\nprint(json.dumps(sorted(sys.modules)))\n"
+    code = "import json, sys\n" + show.join([*statements, ""])
     result = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
     )
-    return set(json.loads(result.stdout.splitlines()[-1]))
+    return [set(json.loads(line)) for line in result.stdout.splitlines()]
 
 
 def own(modules):
@@ -46,8 +47,7 @@ STARTS = {
 @pytest.fixture(scope="module", params=STARTS)
 def started(request):
     """What was started, and the modules loaded before and after."""
-    before, after = STARTS[request.param]
-    return request.param, load_modules(before), load_modules(f"{before}\n{after}")
+    return request.param, *load_modules(*STARTS[request.param])
 
 
 def test_own_modules(started):
@@ -55,12 +55,9 @@ def test_own_modules(started):
     factory = {"spacy_ctxemb", "spacy_ctxemb.factory"}
     commands = {path.stem for path in COMMANDS.glob("*.py")} - {"__init__"}
     files = {f"spacy_ctxemb.cli.{command}" for command in commands}
-    options = {
-        "errors",
-        "config_writer",
-        "config_writer.choices",
-    }  # what init-config may be asked for
-    files |= {f"spacy_ctxemb.{module}" for module in options}
+    light = {"errors", "read_files"}
+    light |= {"config_writer", "config_writer.choices"}  # what init-config may be asked for
+    files |= {f"spacy_ctxemb.{module}" for module in light}
     expected = {"pipeline": factory, "commands": {"spacy_ctxemb", "spacy_ctxemb.cli", *files}}
     assert own(before) == set()
     assert own(after) == expected[name]
@@ -72,3 +69,10 @@ def test_no_other_package(started):
     assert not added & HEAVY
     plugins = {"spacy_ctxemb", "spacy_legacy", "spacy_loggers"}  # the latter two come with spaCy
     assert added <= plugins | sys.stdlib_module_names
+
+
+def test_vectors_do_without_the_compiler_of_pytorch():
+    """Its import takes seconds."""
+    add = "import spacy; nlp = spacy.blank('en'); nlp.add_pipe('ctxemb')"
+    (loaded,) = load_modules(f"{add}; nlp.initialize(); nlp('two words')")
+    assert "torch" in loaded and "torch._dynamo" not in loaded

@@ -1,6 +1,8 @@
 """`python -m spacy ctxemb ...`. Every spaCy command imports this file: no heavy imports here,
 nor at the top of the files beside it."""
 
+from collections.abc import Callable
+
 import typer
 from spacy.cli._util import app
 
@@ -17,31 +19,43 @@ from .init_config import init_config
 from .perplexity import perplexity
 from .pretrain import pretrain
 from .report import report
+from .show_errors import showing_errors
 from .train_pieces import train_pieces
 
-ctxemb_cli = typer.Typer(
-    name="ctxemb", help="Contextual word vectors for spaCy.", no_args_is_help=True
+#: For commands that also take settings of a config, such as --paths.train FILE.
+OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def build_app(help: str, commands: dict[str, Callable[..., None]]) -> typer.Typer:
+    """An app of commands by their names, each of which shows its errors as messages."""
+    built = typer.Typer(help=help, no_args_is_help=True)
+    for name, command in commands.items():
+        settings = OVERRIDES if command in (cache, compare, doctor, pretrain) else None
+        built.command(name, context_settings=settings)(showing_errors()(command))
+    return built
+
+
+ctxemb_cli = build_app(
+    "Contextual word vectors for spaCy.",
+    {
+        "cache": cache,
+        "init-config": init_config,
+        "doctor": doctor,
+        "collect-text": collect_text,
+        "compare": compare,
+        "convert-textcat": convert_textcat,
+        "train-pieces": train_pieces,
+        "perplexity": perplexity,
+        "pretrain": pretrain,
+        "report": report,
+    },
 )
-ctxemb_cli.command("cache", context_settings={"ignore_unknown_options": True})(cache)
-ctxemb_cli.command("init-config")(init_config)
-ctxemb_cli.command("doctor", context_settings={"ignore_unknown_options": True})(doctor)
-ctxemb_cli.command("collect-text")(collect_text)
-ctxemb_cli.command(
-    "compare", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)(compare)
-ctxemb_cli.command("convert-textcat")(convert_textcat)
-ctxemb_cli.command("train-pieces")(train_pieces)
-ctxemb_cli.command("perplexity")(perplexity)
-ctxemb_cli.command(
-    "pretrain", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)(pretrain)
-ctxemb_cli.command("report")(report)
-import_cli = typer.Typer(help="Make pipelines of published models.", no_args_is_help=True)
-import_cli.command("elmo")(import_elmo)
-import_cli.command("bert")(import_bert)
+import_cli = build_app(
+    "Make pipelines of published models.", {"elmo": import_elmo, "bert": import_bert}
+)
+export_cli = build_app(
+    "Write encoders in published formats.", {"elmo": export_elmo, "bert": export_bert}
+)
 ctxemb_cli.add_typer(import_cli, name="import")
-export_cli = typer.Typer(help="Write encoders in published formats.", no_args_is_help=True)
-export_cli.command("elmo")(export_elmo)
-export_cli.command("bert")(export_bert)
 ctxemb_cli.add_typer(export_cli, name="export")
-app.add_typer(ctxemb_cli)
+app.add_typer(ctxemb_cli, name="ctxemb")

@@ -1,12 +1,11 @@
 """`python -m spacy ctxemb compare`"""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
-from .show_errors import showing_errors
+from ..errors import Errors
 
 
 def compare(
@@ -44,24 +43,21 @@ def compare(
 
     from ..atomic_files import replacing
     from ..comparison.run_missing_trainings import do_runs, plan_runs, read_result
-    from ..report.comparison_section import comparison_table
-    from ..report.markdown_and_html import to_markdown
-    from ..report.tables import print_table
+    from ..report.tables import comparison_table, print_table, to_markdown
 
-    with showing_errors():
-        setup_gpu(gpu_id, silent=True)
-        runs = plan_runs(
-            configs={n: [*map(Path, files.split(","))] for n, files in read_pairs(configs)},
-            corpora={n: Path(folder) for n, folder in read_pairs(corpora)},
-            sizes=read_numbers(labels),
-            seeds=read_numbers(seeds),
-            seeds_of_all=read_numbers(seeds_of_all or seeds),
-            overrides=parse_config_overrides(ctx.args),
-        )
-        for result in do_runs(runs, output, n_workers=workers, gpu_id=gpu_id):
-            size = result["n_labelled"] or "all"
-            where = f"{result['corpus']}, {size} examples, seed {result['seed']}"
-            msg.text(f"{100 * result['score']:5.1f}  {result['config']:<20} {where}")
+    setup_gpu(gpu_id, silent=True)
+    runs = plan_runs(
+        configs={n: [*map(Path, files.split(","))] for n, files in read_pairs(configs).items()},
+        corpora={n: Path(folder) for n, folder in read_pairs(corpora).items()},
+        sizes=read_numbers(labels),
+        seeds=read_numbers(seeds),
+        seeds_of_all=read_numbers(seeds_of_all or seeds),
+        overrides=parse_config_overrides(ctx.args),
+    )
+    for result in do_runs(runs, output, n_workers=workers, gpu_id=gpu_id):
+        size = result["n_labelled"] or "all"
+        where = f"{result['corpus']}, {size} examples, seed {result['seed']}"
+        msg.text(f"{100 * result['score']:5.1f}  {result['config']:<20} {where}")
     table = comparison_table([read_result(output / f"{run.name}.json") for run in runs])
     print_table(table)
     with replacing(output / "table.md") as path:
@@ -69,21 +65,19 @@ def compare(
     msg.good("Wrote table.md and the results", str(output))
 
 
-def read_pairs(texts: list[str]) -> Iterator[tuple[str, str]]:
-    """The name and the rest of several options NAME=PATH. Raises E514 for another text."""
-    from ..errors import Errors
-
+def read_pairs(texts: list[str]) -> dict[str, str]:
+    """The paths of several options NAME=PATH, by their names. Raises E514 for another text."""
+    pairs: dict[str, str] = {}
     for text in texts:
         name, _, path = text.partition("=")
-        if not name or not path:
+        if not name or not path or name in pairs or re.search(r"[/\\]", name):
             raise ValueError(Errors.E514.format(text=text))
-        yield name, path
+        pairs[name] = path
+    return pairs
 
 
 def read_numbers(text: str) -> list[int]:
-    """Whole numbers with commas between. Raises E515 for another text."""
-    from ..errors import Errors
-
+    """Whole numbers with commas between, each once. Raises E515 for another text."""
     if not re.fullmatch(r"\d+(,\d+)*", text):
         raise ValueError(Errors.E515.format(text=text))
-    return [int(number) for number in text.split(",")]
+    return list(dict.fromkeys(map(int, text.split(","))))

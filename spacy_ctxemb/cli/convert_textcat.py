@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import typer
 
-from .show_errors import showing_errors
+from ..errors import Errors
+from ..read_files import reading
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
@@ -25,8 +27,7 @@ def convert_textcat(
 
     from ..atomic_files import replacing
 
-    with showing_errors():
-        files = {path: read_rows(path) for path in find_files(input_path)}
+    files = {path: read_rows(path) for path in find_files(input_path)}
     # A file may lack a label that others have; the Docs of all have the same labels.
     labels = sorted({row["label"] for rows in files.values() for row in rows})
     nlp = spacy.blank(lang)
@@ -39,7 +40,6 @@ def convert_textcat(
         target = output / f"{path.name.removesuffix('.gz').removesuffix('.jsonl')}.spacy"
         if output.suffix == ".spacy" and not input_path.is_dir():
             target = output
-        target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
             temporary.write_bytes(docs.to_bytes())
         msg.good(f"{len(rows)} texts with {len(labels)} labels", str(target))
@@ -47,8 +47,6 @@ def convert_textcat(
 
 def find_files(path: Path) -> list[Path]:
     """The file itself, or the files with rows in a folder. Raises E512 for a folder with none."""
-    from ..errors import Errors
-
     if not path.is_dir():
         return [path]
     paths = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
@@ -58,15 +56,18 @@ def find_files(path: Path) -> list[Path]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a file. Raises E511 for a row without a text or a label."""
-    from ..errors import Errors
+    """The rows of a file.
 
+    Raises E511 for one without a text or a label, E521 for none at all, E163 for a damaged file.
+    """
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf8") as lines:
+    with reading(path, "lines of JSON in UTF-8"), opener(path, "rt", encoding="utf8") as lines:
         rows = [parse(line) for line in lines if not line.isspace()]
     for i, row in enumerate(rows, start=1):
-        if not all(isinstance(row.get(key), str) for key in ("text", "label")):
+        if not all(is_text(row.get(key)) for key in ("text", "label")):
             raise ValueError(Errors.E511.format(row=i, path=path, found=str(row)[:80]))
+    if not rows:
+        raise ValueError(Errors.E521.format(path=path))
     return rows
 
 
@@ -74,6 +75,11 @@ def parse(line: str) -> dict[str, str]:
     """The object of a line; {} for anything else."""
     try:
         row = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {}
     return row if isinstance(row, dict) else {}
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a string, and has no half of a character, which spaCy cannot store."""
+    return isinstance(value, str) and not re.search(r"[\ud800-\udfff]", value)

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import typer
 
-from .show_errors import showing_errors
-
 
 def doctor(
     config: Path = typer.Argument(..., help="Config for `spacy train`", exists=True),
@@ -32,11 +30,9 @@ def doctor(
     from ..doctor.run_all_checks import examine
 
     settings = parse_config_overrides(list(overrides or []))
-    with showing_errors():
-        report = examine(config, settings, limit=limit, gpu_id=gpu_id, measure=measure)
+    report = examine(config, settings, limit=limit, gpu_id=gpu_id, measure=measure)
     print_report(report)
     if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
         with replacing(json) as temporary:
             srsly.write_json(temporary, report.to_json())
     if report.has_errors:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..config_writer.choices import TASKS, Choices, Optimize
-from .show_errors import showing_errors
 
 if TYPE_CHECKING:
     from ..config_writer.render import Written
@@ -55,40 +54,32 @@ def init_config(
     force: bool = typer.Option(False, "--force", "-F", help="Replace the file if it exists"),
 ) -> None:
     """Write a complete config for `spacy train`, with an encoder and the tasks on top of it."""
+    from ..atomic_files import replacing
     from ..config_writer.render import build_config
     from ..errors import Errors
 
     is_stdout = str(output) == "-"
-    with showing_errors():
-        if not is_stdout and output.exists() and not force:
-            raise ValueError(Errors.E510.format(path=output))
-        choices = Choices(
-            tasks=[name.strip() for name in task.split(",")],
-            encoder=encoder,
-            optimize=optimize,
-            freeze=freeze,
-            lang=lang,
-            gpu=gpu,
-            vectors=vectors,
-            listener_mix=listener_mix,
-            cache=cache,
-            cnn=cnn,
-        )
-        written = build_config(choices)
-        if is_stdout:
-            print(written.config.to_str())
-        else:
-            save(output, written)
-            show(output, choices, written)
-
-
-def save(output: Path, written: "Written") -> None:
-    """Write the file, complete or not at all."""
-    from ..atomic_files import replacing
-
-    output.parent.mkdir(parents=True, exist_ok=True)
+    if not is_stdout and output.exists() and not force:
+        raise ValueError(Errors.E510.format(path=output))
+    choices = Choices(
+        tasks=[name.strip() for name in task.split(",")],
+        encoder=encoder,
+        optimize=optimize,
+        freeze=freeze,
+        lang=lang,
+        gpu=gpu,
+        vectors=vectors,
+        listener_mix=listener_mix,
+        cache=cache,
+        cnn=cnn,
+    )
+    written = build_config(choices)
+    if is_stdout:
+        print(written.config.to_str())
+        return
     with replacing(output) as temporary:
         written.config.to_disk(temporary)
+    show(output, choices, written)
 
 
 def show(output: Path, choices: Choices, written: "Written") -> None:

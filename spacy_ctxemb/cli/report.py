@@ -2,18 +2,12 @@
 
 import os
 import platform
-from collections.abc import Iterator
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
-
-from .show_errors import showing_errors
-
-if TYPE_CHECKING:
-    from ..report.comparison_section import Senses
 
 
 def report(
@@ -27,7 +21,9 @@ def report(
         Path("pretraining"), help="Holds an output directory of `spacy pretrain` for each encoder"
     ),
     senses: Path | None = typer.Option(
-        None, help="JSON lines with text, word and sense: uses of a word to show on a plane"
+        None,
+        exists=True,
+        help="JSON lines with text, word and sense: uses of a word to show on a plane",
     ),
     title: str = typer.Option("Training report", help="Heading of the report"),
 ) -> None:
@@ -42,27 +38,31 @@ def report(
 
     from ..atomic_files import replacing
     from ..errors import Errors
+
+    if find_spec("matplotlib") is None:
+        raise ImportError(Errors.E523.format(package="matplotlib"))
+    from ..comparison.word_senses import place_senses
     from ..report.contents import build_sections
     from ..report.markdown_and_html import html_page, markdown_page
     from ..report.read_metrics import read_figures
     from ..report.tables import print_table
 
     figures = read_figures(metrics_dir, training_dir, pretraining_dir)
-    word = ""
-    points: Senses | None = None
-    if senses is not None:
-        from ..comparison.word_senses import place_senses
-
-        with showing_errors():
-            word, points = place_senses(senses)
+    word, points = place_senses(senses) if senses else ("", None)
     sections = list(build_sections(figures, points, word))
     if not sections:
-        msg.fail(Errors.E517.format(path=metrics_dir), exits=1)
+        raise ValueError(Errors.E517.format(path=metrics_dir))
     for section in sections:
         if section.table is not None and section.in_terminal:
             print_table(section.table, section.title)
-    conditions = dict(describe_conditions())
-    metrics_dir.mkdir(parents=True, exist_ok=True)
+    conditions = {
+        "Date": date.today().isoformat(),
+        "spaCy": version("spacy"),
+        "PyTorch": version("torch"),
+        "spacy-ctxemb": version("spacy-ctxemb"),
+        "Python": platform.python_version(),
+        "CPU threads": str(os.cpu_count()),
+    }
     files = {
         "report.md": markdown_page(title, conditions, sections).encode(),
         "report.html": html_page(title, conditions, sections).encode(),
@@ -72,13 +72,3 @@ def report(
         with replacing(metrics_dir / name) as temporary:
             temporary.write_bytes(content)
     msg.good(f"Wrote {', '.join(files)}", str(metrics_dir))
-
-
-def describe_conditions() -> Iterator[tuple[str, str]]:
-    """When and with what the report was written."""
-    yield "Date", date.today().isoformat()
-    yield "spaCy", version("spacy")
-    yield "PyTorch", version("torch")
-    yield "spacy-ctxemb", version("spacy-ctxemb")
-    yield "Python", platform.python_version()
-    yield "CPU threads", str(os.cpu_count())

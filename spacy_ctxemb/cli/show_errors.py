@@ -1,17 +1,37 @@
-"""Errors of this package and of spaCy as messages, not as tracebacks."""
+"""Errors as messages, not as tracebacks."""
 
+import configparser
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
 def showing_errors() -> Iterator[None]:
-    """Show a coded error inside as a message, and exit with code 1."""
+    """Show an error that a user can mend as a coded message, and exit with code 1.
+
+    Around all of a command, or as its decorator. Other errors are faults of a program.
+    """
     from wasabi import msg
 
     try:
         yield
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        if not str(error).startswith("[E"):
+    except (ValueError, OSError, ImportError, RuntimeError, configparser.Error) as error:
+        message = describe(error)
+        if message is None:
             raise
-        msg.fail(str(error), exits=1)
+        msg.fail(message, exits=1)
+
+
+def describe(error: Exception) -> str | None:
+    """The coded message of an error of this package, of spaCy, of a config or of the system."""
+    from thinc.api import ConfigValidationError
+
+    from ..errors import Errors
+
+    if str(error).startswith("[E"):  # spaCy has such codes as well
+        return str(error)
+    if isinstance(error, ConfigValidationError | configparser.Error):
+        return Errors.E520.format(reason=str(error).strip())
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        return Errors.E519.format(reason=error)
+    return None

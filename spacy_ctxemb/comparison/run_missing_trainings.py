@@ -1,49 +1,21 @@
 """The trainings of a comparison, and how to do those that are missing."""
 
-import hashlib
 import itertools
 import json
 import multiprocessing
-import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from ..atomic_files import compute_checksum, replacing
+import torch
+
+from ..atomic_files import replacing
 from ..errors import Errors
-
-PARTS = ("train", "dev", "test")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of a config on a corpus, or several one after the other.
-
-    config_paths: each of the later ones has paths.pipeline, for what the one before has trained.
-    corpus_path: a folder with train.spacy, dev.spacy and test.spacy. n_labelled: how many
-    training examples the seed chooses; 0 for all. overrides: settings of the config.
-    """
-
-    config: str
-    config_paths: Sequence[Path]
-    corpus: str
-    corpus_path: Path
-    n_labelled: int
-    seed: int
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return f"{self.corpus}-{self.n_labelled or 'all'}-{self.config}-{self.seed}"
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when the config, an override or the corpus changes."""
-        files = [*self.config_paths, *(self.corpus_path / f"{part}.spacy" for part in PARTS)]
-        content = [*map(compute_checksum, files), sorted(self.overrides.items())]
-        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+from . import train_one_run
+from .train_one_run import PARTS, Run
 
 
 def plan_runs(
@@ -56,7 +28,8 @@ def plan_runs(
 ) -> list[Run]:
     """Every config on every corpus, with every number of labelled examples and every seed.
 
-    seeds_of_all: for the size 0, which is all examples. Raises E513 for a file that is missing.
+    Configs in their order: where the slowest is the first, several workers end at about the same
+    time. seeds_of_all: for the size 0, which is all examples. Raises E513 for a missing file.
     """
     parts = (folder / f"{part}.spacy" for folder in corpora.values() for part in PARTS)
     paths = itertools.chain(*configs.values(), parts)
@@ -65,7 +38,7 @@ def plan_runs(
         raise ValueError(Errors.E513.format(paths=missing))
     return [
         Run(config, configs[config], corpus, corpora[corpus], n_labelled, seed, overrides)
-        for corpus, n_labelled, config in itertools.product(corpora, sizes, configs)
+        for config, corpus, n_labelled in itertools.product(configs, corpora, sizes)
         for seed in (seeds if n_labelled else seeds_of_all)
     ]
 
@@ -75,26 +48,34 @@ def do_runs(
 ) -> Iterator[dict[str, Any]]:
     """Train what `folder` has no result of yet; yield each new result once it is written there.
 
-    With several workers, each is a process with one thread.
+    With several workers, each is a process with one thread. Raises E518 for a training that fails,
+    E522 for a worker that is killed: those that have not begun are left out, and the others keep
+    their results.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     missing = [run for run in runs if not is_done(run, folder)]
     if n_workers == 1:
         yield from (do_run(run, folder, gpu_id) for run in missing)
         return
-    # New processes read the number of threads when they start.
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context) as pool:
+    # A forked process has imported everything already. GPUs and other systems do not bear a fork.
+    can_fork = sys.platform == "linux" and gpu_id < 0
+    context = multiprocessing.get_context("fork" if can_fork else "spawn")
+    with ProcessPoolExecutor(n_workers, context, torch.set_num_threads, (1,)) as pool:
         futures = [pool.submit(do_run, run, folder, gpu_id) for run in missing]
-        yield from (future.result() for future in as_completed(futures))
+        try:
+            yield from (future.result() for future in as_completed(futures))
+        except BrokenProcessPool as error:
+            raise RuntimeError(Errors.E522.format(n=n_workers)) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def do_run(run: Run, folder: Path, gpu_id: int = -1) -> dict[str, Any]:
-    """Train one pipeline, and write its result into the folder."""
-    from .train_one_run import train
-
-    result = {"fingerprint": run.fingerprint, **train(run, gpu_id)}
+    """Train one pipeline, and write its result into the folder. Raises E518 if this fails."""
+    try:
+        result = {"fingerprint": run.fingerprint, **train_one_run.train(run, gpu_id)}
+    except Exception as error:  # components may be anybody's
+        reason = str(error).strip() or repr(error)
+        raise ValueError(Errors.E518.format(name=run.name, reason=reason)) from error
     with replacing(folder / f"{run.name}.json") as path:
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
     return result
@@ -107,5 +88,9 @@ def is_done(run: Run, folder: Path) -> bool:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
-    return result
+    """A result of the folder; {} for a file that holds something else, say half of one."""
+    try:
+        result = json.loads(path.read_text(encoding="utf8"))
+    except ValueError:
+        return {}
+    return result if isinstance(result, dict) else {}

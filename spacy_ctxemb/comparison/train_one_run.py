@@ -1,10 +1,13 @@
 """One training of a comparison, by spaCy's own functions."""
 
+import hashlib
 import io
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,10 @@ from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 from thinc.api import Config
 
+from ..atomic_files import compute_checksum
 from ..report.read_metrics import read_mixes
-from .run_missing_trainings import Run
+
+PARTS = ("train", "dev", "test")
 
 #: What components of spaCy learn from, in a Doc.
 LABELS: dict[str, Callable[[Doc], bool]] = {
@@ -33,10 +38,40 @@ LABELS: dict[str, Callable[[Doc], bool]] = {
 }
 
 
+@dataclass(frozen=True)
+class Run:
+    """One training of a config on a corpus, or several one after the other.
+
+    config_paths: each of the later ones has paths.pipeline, for what the one before has trained.
+    corpus_path: a folder with train.spacy, dev.spacy and test.spacy. n_labelled: how many
+    training examples the seed chooses; 0 for all. overrides: settings of the config.
+    """
+
+    config: str
+    config_paths: Sequence[Path]
+    corpus: str
+    corpus_path: Path
+    n_labelled: int
+    seed: int
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.corpus}-{self.n_labelled or 'all'}-{self.config}-{self.seed}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the config, an override or the corpus changes."""
+        files = [*self.config_paths, *(self.corpus_path / f"{part}.spacy" for part in PARTS)]
+        content = [*map(compute_checksum, files), sorted(self.overrides.items())]
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
 def train(run: Run, gpu_id: int = -1) -> dict[str, Any]:
     """Train as `spacy train` does; score the best state of the last config on the test set."""
     start = time.process_time()
-    docs = choose_examples(read_docs(run.corpus_path / "train.spacy"), run.n_labelled, run.seed)
+    path = run.corpus_path / "train.spacy"
+    docs = choose_examples(read_docs(path, compute_checksum(path)), run.n_labelled, run.seed)
     log: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -73,7 +108,9 @@ def train(run: Run, gpu_id: int = -1) -> dict[str, Any]:
     }
 
 
-def read_docs(path: Path) -> list[Doc]:
+@lru_cache(maxsize=1)
+def read_docs(path: Path, checksum: str) -> list[Doc]:
+    """The Docs of a file, which the next run of this process mostly wants as well."""
     return list(DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab))
 
 

@@ -12,7 +12,8 @@ from spacy.tokens import Doc
 from ..atomic_files import read_lines
 from ..errors import Errors
 from ..pretrained import DEFAULT, get_language
-from ..report.comparison_section import CONTEXT_FREE
+from ..read_files import reading
+from ..report.plots import CONTEXT_FREE
 
 Floats = NDArray[np.floating[Any]]
 
@@ -23,9 +24,10 @@ def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]
     The plane is the one on which the contextual vectors spread most: their first two principal
     components. The vectors are those of the weights that ship.
 
-    path: JSON lines with "text", "word" and "sense", of one word. Raises E516 for a line without.
+    path: JSON lines with "text", "word" and "sense", of one word. Raises E516 for a text without
+    the word, E163 for a file that holds something else.
     """
-    rows = [json.loads(line) for line in read_lines(path)]
+    rows = read_rows(path)
     nlp = spacy.blank(get_language(DEFAULT))
     nlp.add_pipe("ctxemb", config={"pretrained": DEFAULT, "keep": "layers"})
     nlp.initialize()
@@ -42,6 +44,15 @@ def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]
     flat = (context_free - centre) @ axes.T
     points[CONTEXT_FREE] = [(float(x), float(y)) for x, y in flat]
     return rows[0]["word"], points
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of the file, checked."""
+    with reading(path, 'lines of JSON with "text", "word" and "sense"'):
+        rows = [json.loads(line) for line in read_lines(path)]
+        if not rows or not all(row["text"] and row["word"] and row["sense"] for row in rows):
+            raise ValueError("a line or a value is empty")
+    return rows
 
 
 def find_word(doc: Doc, word: str, path: Path) -> int:

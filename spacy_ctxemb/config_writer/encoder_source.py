@@ -92,8 +92,7 @@ def read_pipeline(path: str) -> Source:
     """Load the one component `ctxemb` of a pipeline, and look at it."""
     config = load_config(Path(path) / "config.cfg")
     name = find_component(config, path)
-    others = [other for other in config["nlp"]["pipeline"] if other != name]
-    nlp = load_model(path, exclude=others)
+    nlp = load_model(path, exclude=[other for other in config["nlp"]["pipeline"] if other != name])
     pipe = cast(ContextualEmbedder, nlp.get_pipe(name))
     shims = find_shims(pipe.model)
     single = shims[0] if len(shims) == 1 else None
@@ -115,8 +114,9 @@ def read_pipeline(path: str) -> Source:
 
 def find_component(config: Config, path: str) -> str:
     """The name of the one component of the factory `ctxemb`."""
-    names = list(config["nlp"]["pipeline"])
-    found = [name for name in names if config["components"][name].get("factory") == "ctxemb"]
+    names = list(config.get("nlp", {}).get("pipeline", []))
+    sections = config.get("components", {})
+    found = [name for name in names if sections.get(name, {}).get("factory") == "ctxemb"]
     if len(found) != 1:
         raise ValueError(Errors.E507.format(path=path, names=names, found=found))
     return str(found[0])
@@ -127,9 +127,8 @@ def find_peak_rate(
 ) -> float:
     """The largest learning rate with an encoder that has weights.
 
-    learn_rate_factor: the encoder's share of the rate, see
-        finetuning/frozen_layers_and_rates.py. What the
-        encoder learns at stays the same, and the heads learn faster.
+    learn_rate_factor: the encoder's share of the rate. What the encoder learns at stays the same,
+    and the heads learn faster.
     """
     rate = BILM_RATE
     if has_attention:

@@ -9,30 +9,35 @@ from typing import Any
 
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
-from spacy.util import copy_config, load_model_from_config
+from spacy.schemas import ConfigSchemaInit, ConfigSchemaNlp, ConfigSchemaTraining
+from spacy.util import copy_config, load_model_from_config, registry
 from thinc.api import Config
 
 from ..component import ContextualEmbedder
-from ..listeners.listener import list_listeners
+from ..errors import Errors
+from ..listeners.listener import get_guard, list_listeners
 from ..stack.name_encoders import list_encoders
 from ..thinc_model.embedder_shim import EmbedderShim
 from .findings import Finding, error
 
+#: What spaCy lets these sections have.
+SCHEMAS = {
+    "nlp": ConfigSchemaNlp,
+    "training": ConfigSchemaTraining,
+    "initialize": ConfigSchemaInit,
+}
+
 
 @dataclass
 class Part:
-    """A component.
+    """A component of a plan.
 
-    nlp: a pipeline of this component alone. is_sourced: whether it comes from another pipeline,
-    with its weights. is_linked: False where a listener of it does not fit.
+    nlp: a pipeline of this component alone. is_linked: False where a listener of it does not fit.
     """
 
     name: str
     nlp: Language
-    is_sourced: bool
-    is_frozen: bool
-    annotates: bool
-    is_enabled: bool
+    plan: "Plan"
     is_linked: bool = True
 
     def __post_init__(self) -> None:
@@ -41,6 +46,27 @@ class Part:
         self.listeners = list_listeners(self.pipe)
         self.encoders = name_encoders(self.nlp)
         self.is_embedder = isinstance(self.pipe, ContextualEmbedder)
+        self.is_sourced = "source" in self.plan.config["components"][self.name]
+        self.is_enabled = self.name not in self.plan.config["nlp"]["disabled"]
+        self.is_frozen = self.name in self.plan.training["frozen_components"]
+        self.annotates = self.name in self.plan.training["annotating_components"]
+
+    @property
+    def linked(self) -> list[tuple["Part", Tok2VecListener]]:
+        """The listeners that read from this component, each with its own component."""
+        linked = getattr(self.pipe, "listener_map", {})
+        return [(one, node) for one in self.plan.parts for node in linked.get(one.name, [])]
+
+    @property
+    def readers(self) -> list["Part"]:
+        """The components that read from this one, each once."""
+        return list({reader.name: reader for reader, _ in self.linked}.values())
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it learns: what others read, from a listener that sends a gradient."""
+        sends = (not one.is_frozen and get_guard(node).grad_factor for one, node in self.linked)
+        return not self.is_frozen and (not self.is_embedder or any(sends))
 
 
 @dataclass
@@ -65,36 +91,29 @@ class Plan:
         """Components with encoders of this package."""
         return [part for part in self.parts if part.encoders]
 
-    def find_listeners(self, part: Part) -> list[tuple[Part, Tok2VecListener]]:
-        """The listeners that read from a component, each with its own component."""
-        linked = getattr(part.pipe, "listener_map", {})
-        return [(reader, node) for reader in self.parts for node in linked.get(reader.name, [])]
-
 
 def read_plan(config: Config) -> Plan:
-    """Fill what a config leaves out, and build and link its components."""
+    """Fill what a config leaves out, and build and link its components.
+
+    Raises E520 or ConfigValidationError where the sections are not those of a config.
+    """
+    lacking = [name for name in ("nlp", "components") if name not in config]
+    if lacking:
+        raise ValueError(Errors.E520.format(reason=f"the sections {lacking} are missing."))
     base = build_pipeline(config, [])
     filled, own = base.config.interpolate(), config.interpolate()
     filled["components"] = own["components"]  # the base pipeline has none
     for key in ("pipeline", "disabled"):
         filled["nlp"][key] = own["nlp"].get(key, [])
+    for section, schema in SCHEMAS.items():
+        registry.resolve(filled[section], schema=schema)
     plan = Plan(filled, base)
     for name in filled["nlp"]["pipeline"]:
         try:
-            nlp = build_pipeline(config, [name])
+            plan.parts.append(Part(name, build_pipeline(config, [name]), plan))
         except (ValueError, OSError, ImportError, RuntimeError) as reason:
             advice = f"Correct [components.{name}]; `python -m spacy debug config` says more."
             plan.errors.append(error(f"'{name}' cannot be built: {reason}", advice))
-            continue
-        part = Part(
-            name,
-            nlp,
-            is_sourced="source" in filled["components"][name],
-            is_frozen=name in plan.training["frozen_components"],
-            annotates=name in plan.training["annotating_components"],
-            is_enabled=name not in filled["nlp"]["disabled"],
-        )
-        plan.parts.append(part)
     link_parts(plan)
     return plan
 

@@ -7,8 +7,8 @@ from typing import Any
 from spacy.tokens import Doc
 
 from .build_components import Part
-from .check_repeated_texts import Sample
 from .findings import Finding, error, ok, warning
+from .read_samples import Sample
 
 #: Fewer examples of a label than these teach little.
 FEW = 10

@@ -7,9 +7,8 @@ from typing import Any
 from spacy.util import registry
 
 from .build_components import Plan
-from .check_initial_weights import find_weights
-from .check_what_learns import list_trained
 from .findings import Finding, error, ok, warning
+from .initial_weights import find_weights, list_trained
 
 #: Steps looked at where training has no end.
 N_STEPS = 20000
@@ -37,12 +36,10 @@ def check_learning_rate(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
             "Lower warmup_steps to a tenth of the steps, or train longer.",
         )
     trained = [
-        (name, shim, part)
-        for part in plan.embedders
-        for name, shim in list_trained(part, plan).items()
+        (name, shim, part) for part in plan.embedders for name, shim in list_trained(part).items()
     ]
     for name, shim, part in trained:
-        if shim.embedder.encoder.has_attention and find_weights(name, shim, part, plan):
+        if shim.embedder.encoder.has_attention and find_weights(name, part):
             yield from check_fine_tuning(name, rates, shim.layer_training.learn_rate_factor)
     if plan.embedders and not trained and 0.0 < max(rates) < LEAST_HEAD_RATE:
         yield warning(

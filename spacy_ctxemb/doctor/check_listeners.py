@@ -1,6 +1,6 @@
 """Who reads whose vectors?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 
@@ -11,21 +11,25 @@ from .findings import Finding, error, ok
 
 
 def check_wiring(plan: Plan) -> Iterator[Finding]:
-    """Report what cannot be built or linked, and what each listener reads."""
+    """Report what cannot be built or linked, what each listener reads, and what is overwritten."""
     yield from plan.errors
-    parts = [part for part in plan.parts if part.is_enabled]
-    for i, part in enumerate(parts):
+    embedders: list[str] = []
+    for part in (part for part in plan.parts if part.is_enabled):
         if part.encoders and not part.is_embedder:
             yield ok(f"'{part.name}' has an encoder of its own")
         if part.is_linked:
-            yield from (check_listener(listener, part, plan) for listener in part.listeners)
-        yield from check_overwritten(part, parts[:i])
+            yield from (check_listener(listener, part) for listener in part.listeners)
+        writes = "doc.tensor" in part.nlp.get_pipe_meta(part.name).assigns
+        if embedders and writes and not isinstance(part.pipe, Tok2Vec):  # these were linked
+            yield error(Errors.E026.format(other=part.name, name=embedders[-1]))
+        if part.is_embedder:
+            embedders.append(part.name)
 
 
-def check_listener(listener: Tok2VecListener, reader: Part, plan: Plan) -> Finding:
+def check_listener(listener: Tok2VecListener, reader: Part) -> Finding:
     """Say what a listener reads. spaCy lets one read zeros if nothing is there."""
-    for upstream in plan.parts:
-        if any(listener is node for _, node in plan.find_listeners(upstream)):
+    for upstream in reader.plan.parts:
+        if any(listener is node for _, node in upstream.linked):
             what = "layers" if isinstance(listener, LayerMixListener) else "vectors"
             width = listener.get_dim("nO")
             return ok(f"'{reader.name}' reads the {what} of '{upstream.name}', width {width}")
@@ -37,11 +41,3 @@ def check_listener(listener: Tok2VecListener, reader: Part, plan: Plan) -> Findi
         f"Put a component 'ctxemb' before '{reader.name}', take it out of nlp.disabled, or correct "
         "`upstream` of the listener.",
     )
-
-
-def check_overwritten(part: Part, earlier: Sequence[Part]) -> Iterator[Finding]:
-    """Find a component, other than a tok2vec, that writes over the vectors of an earlier one."""
-    embedders = [one.name for one in earlier if one.is_embedder]
-    writes = "doc.tensor" in part.nlp.get_pipe_meta(part.name).assigns
-    if embedders and writes and not isinstance(part.pipe, Tok2Vec):
-        yield error(Errors.E026.format(other=part.name, name=embedders[-1]))

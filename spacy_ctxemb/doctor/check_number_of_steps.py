@@ -7,8 +7,8 @@ from spacy.training import Example
 from spacy.util import registry
 
 from .build_components import Plan
-from .check_repeated_texts import Sample
 from .findings import Finding, error, ok, warning
+from .read_samples import Sample
 
 
 class Steps(NamedTuple):

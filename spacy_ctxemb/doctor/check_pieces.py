@@ -8,10 +8,10 @@ from ..pieces.characters import CharacterPieces
 from ..pieces.subwords import SubwordPieces
 from ..thinc_model.build_model import needs_vocabulary
 from ..thinc_model.embedder_shim import EmbedderShim
-from .build_components import Part, Plan
-from .check_initial_weights import find_loader
+from .build_components import Part
 from .count_pieces import PieceCounts
 from .findings import Finding, error, ok, warning
+from .initial_weights import find_loader
 
 #: Share of tokens or pieces from which a loss is worth a warning.
 LOST = 0.005
@@ -23,20 +23,16 @@ SPLIT = 0.2
 PIECES_PER_TOKEN = 2.5
 
 
-def check_vocabulary(
-    name: str, built: EmbedderShim, shim: EmbedderShim, part: Part, plan: Plan
-) -> Iterator[Finding]:
-    """Say where subword pieces have their vocabulary from.
-
-    built: the encoder as the config builds it. shim: as training begins with it.
-    """
+def check_vocabulary(name: str, shim: EmbedderShim, part: Part) -> Iterator[Finding]:
+    """Say where subword pieces have their vocabulary from. shim: as training begins with it."""
     if not isinstance(shim.pieces, SubwordPieces):
         return
-    is_given = find_loader("pieces_loader", name, part, plan) or plan.initialize.get("before_init")
+    callback = part.plan.initialize.get("before_init")
+    is_given = find_loader("pieces_loader", name, part) or callback
     n = shim.pieces.n_trained
     if not shim.pieces.is_trained:
         yield error(Errors.E123.format(pieces=type(shim.pieces).__name__))
-    elif needs_vocabulary(built) and not is_given:
+    elif needs_vocabulary(part.encoders[name]) and not is_given:
         yield ok(f"A vocabulary is learned from the training texts; here {n:,} pieces of a sample")
     else:
         yield ok(f"The vocabulary has {n:,} pieces")

@@ -51,7 +51,14 @@ def count_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> PieceCounts:
         split = shim.windowing.split_sentences
         encoded = encode_docs(group, shim.pieces, split_sentences=split)
         add_tokens(counts, encoded, shim)
-        add_windows(counts, encoded, shim)
+        lengths = encoded.pieces.document_lengths
+        counts.documents += len(lengths)
+        counts.longest_document = max(counts.longest_document, int(lengths.max(initial=0)))
+        sequences = [n for n in encoded.sequence_lengths.tolist() if n]
+        n_windows = [len(lay_windows(n, shim.windowing.windowing)[0]) for n in sequences]
+        counts.windows += sum(n_windows)
+        counts.sequences += len(n_windows)
+        counts.split_sequences += sum(n > 1 for n in n_windows)
     return counts
 
 
@@ -80,15 +87,3 @@ def count_covered(pieces: Ints, starts: Ints, ends: Ints) -> Ints:
     covered = np.concatenate([[0], np.cumsum(np.cumsum(change) > 0)])  # before each character
     found: Ints = covered[ends] - covered[starts]
     return found
-
-
-def add_windows(counts: PieceCounts, encoded: DocPieces, shim: EmbedderShim) -> None:
-    """Count documents and windows."""
-    lengths = encoded.pieces.document_lengths
-    counts.documents += len(lengths)
-    counts.longest_document = max(counts.longest_document, int(lengths.max(initial=0)))
-    windowing = shim.windowing.windowing
-    n_windows = [len(lay_windows(n, windowing)[0]) for n in encoded.sequence_lengths.tolist() if n]
-    counts.windows += sum(n_windows)
-    counts.sequences += len(n_windows)
-    counts.split_sequences += sum(n > 1 for n in n_windows)

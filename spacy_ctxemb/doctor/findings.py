@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from wasabi import msg
@@ -30,16 +31,9 @@ class Finding:
     advice: str = ""
 
 
-def ok(message: str) -> Finding:
-    return Finding(Level.ok, message)
-
-
-def warning(message: str, advice: str = "") -> Finding:
-    return Finding(Level.warning, message, advice)
-
-
-def error(message: str, advice: str = "") -> Finding:
-    return Finding(Level.error, message, advice)
+ok = partial(Finding, Level.ok)
+warning = partial(Finding, Level.warning)
+error = partial(Finding, Level.error)
 
 
 @dataclass

@@ -9,18 +9,16 @@ from spacy.util import load_config
 from ..errors import Errors
 from ..thinc_model.embedder_shim import EmbedderShim
 from .build_components import Plan, read_plan
-from .check_first_step import start_training, write_trial
-from .check_initial_weights import check_weights
+from .check_first_step import measure_memory, start_training, write_trial
 from .check_labels import check_labels
 from .check_learning_rate import check_learning_rate
 from .check_listeners import check_wiring
-from .check_memory import measure_memory
-from .check_number_of_steps import Steps, check_number_of_steps, plan_steps
+from .check_number_of_steps import check_number_of_steps, plan_steps
 from .check_pieces import check_pieces, check_vocabulary
-from .check_repeated_texts import Sample, check_repeated_texts, read_samples
-from .check_what_learns import check_learning
+from .check_what_learns import check_learning, check_weights
 from .count_pieces import count_pieces
 from .findings import Report
+from .read_samples import Sample, check_repeated_texts, read_samples
 
 
 def examine(
@@ -46,36 +44,26 @@ def examine(
     samples, findings = read_samples(plan, limit)
     report.add("Data", [*findings, *check_repeated_texts(samples)])
     report.add("Labels", check_labels(plan.parts, samples))
-    steps, total = None, plan.training["max_steps"] or None
-    if "train" in samples:
-        steps = plan_steps(plan, samples["train"])
+    steps = plan_steps(plan, samples["train"]) if "train" in samples else None
+    total = plan.training["max_steps"] or None
+    if steps is not None:
         total = steps.total
         report.add("Training", check_number_of_steps(plan, steps, samples["train"]))
         report.figures["steps"] = {"per_epoch": steps.per_epoch, "total": total}
     report.add("Training", check_learning_rate(plan, total))
-    examine_encoders(plan, samples, steps, report, gpu_id if measure else None)
-    return report
-
-
-def examine_encoders(
-    plan: Plan, samples: dict[str, Sample], steps: Steps | None, report: Report, gpu_id: int | None
-) -> None:
-    """Add pieces of each encoder, and memory. gpu_id: None for no measuring.
-
-    Without errors so far training is started, which gives encoders their vocabularies.
-    """
     if steps is None or report.has_errors:
         add_pieces(plan, {}, samples, report)
-        return
+        return report
     with TemporaryDirectory() as name:
         folder, batch = Path(name), steps.largest
         write_trial(plan, samples["train"], batch, folder)
-        encoders, findings = start_training(folder)
+        encoders, findings = start_training(folder)  # with their vocabularies
         report.add("Training", findings)
         add_pieces(plan, encoders, samples, report)
-        if gpu_id is not None and not report.has_errors:
+        if measure and not report.has_errors:
             report.figures["memory"], finding = measure_memory(folder, batch, gpu_id)
             report.add("Memory", [finding])
+    return report
 
 
 def add_pieces(
@@ -90,7 +78,7 @@ def add_pieces(
             shim = initialised.get(name, built)
             topic = f"Pieces of {name}"
             if initialised or part.is_sourced:
-                report.add(topic, check_vocabulary(name, built, shim, part, plan))
+                report.add(topic, check_vocabulary(name, shim, part))
             if not getattr(shim.pieces, "is_trained", True):
                 continue
             counts = {key: count_pieces(shim, sample.docs) for key, sample in samples.items()}

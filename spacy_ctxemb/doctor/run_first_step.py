@@ -17,12 +17,10 @@ from spacy.util import load_config, registry, resolve_dot_names
 from thinc.api import require_gpu
 
 from ..component import ContextualEmbedder
-from .check_first_step import CONFIG
+
+CONFIG = "config.cfg"
 
 RESULT = "result.json"
-
-#: Parts of messages that say that memory was not enough.
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory")
 
 
 def run_first_step(folder: Path, n_docs: int, gpu_id: int) -> dict[str, float]:
@@ -84,10 +82,9 @@ def main(folder: Path, n_docs: int, gpu_id: int) -> None:
         result = run_first_step(folder, n_docs, gpu_id)
     except Exception as reason:
         message = str(reason) if str(reason).startswith("[E") else repr(reason)
-        is_full = isinstance(reason, MemoryError)
-        is_full = is_full or any(text in message.lower() for text in OUT_OF_MEMORY)
         result = {"error": message}
-        if is_full:
+        texts = ("out of memory", "not enough memory", "allocate memory")
+        if isinstance(reason, MemoryError) or any(text in message.lower() for text in texts):
             result = {"failure": f"memory was not enough: {message}"}
     (folder / RESULT).write_text(json.dumps(result), encoding="utf8")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
+from .embedding_table import EmbeddingTable
 from .kernels.linear import linear
 from .kernels.max_over_time import MaxOverTime
 
@@ -52,7 +53,7 @@ class CharacterCNN(nn.Module):
             "project_filters", project, "the number of filters", n_filters, width
         )
         self.activation = activation
-        self.embedding = nn.Embedding(n_characters, character_width, padding_idx=0)
+        self.embedding = EmbeddingTable(n_characters, character_width, padding_idx=0)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(character_width, count, size) for size, count in filters
         )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .attention import Bias, Rotation, SelfAttention
 from .attention_positions import build_local_mask, build_rotation
 from .base import Encoder, assign_layers
+from .embedding_table import EmbeddingTable
 from .feedforward import GatedFeedForward
 from .gradient_checkpointing import Part
 from .inference_precision import set_block_precision, to_stream
@@ -74,7 +75,7 @@ class ModernTransformerEncoder(Encoder):
         self.global_every = global_every
         self.thetas = {True: global_theta, False: local_theta}
         self.local_mask = partial(build_local_mask, reach=local_window // 2)
-        self.piece_embedding = nn.Embedding(vocab_size, width)
+        self.piece_embedding = EmbeddingTable(vocab_size, width)
         self.norm = LayerNorm(width, eps=layer_norm_epsilon, bias=False)
         self.dropout = nn.Dropout(DROPOUT)
         self.blocks = nn.ModuleList(

@@ -15,6 +15,7 @@ from ..errors import Errors
 from .attention import Bias, SelfAttention
 from .attention_positions import RelativeBias
 from .base import Encoder, assign_layers
+from .embedding_table import EmbeddingTable
 from .feedforward import FeedForward
 from .gradient_checkpointing import Part
 from .inference_precision import set_block_precision, to_stream
@@ -92,9 +93,9 @@ class TransformerEncoder(Encoder):
         self.activation = activation
         self.n_layers = n_blocks + 1
         self.max_length: int = max_length
-        self.piece_embedding = nn.Embedding(vocab_size, E)
-        self.position_embedding = nn.Embedding(max_length, E)
-        self.segment_embedding = nn.Embedding(n_segments, E) if n_segments else None
+        self.piece_embedding = EmbeddingTable(vocab_size, E)
+        self.position_embedding = EmbeddingTable(max_length, E)
+        self.segment_embedding = EmbeddingTable(n_segments, E) if n_segments else None
         self.norm = LayerNorm(E, eps=layer_norm_epsilon)
         self.embedding_projection = Linear(E, width) if width != E else None
         self.position_bias = (

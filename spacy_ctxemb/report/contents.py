@@ -4,11 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from .comparison_section import Senses, comparison_table, detailed_runs, plot_comparison
-from .plots import Plot, plot_curves
-from .read_curves import dev_scores, pretraining_losses
-from .read_metrics import Figures, LearnedMix, Run
-from .tables import Table, label_table, mix_table, perplexity_table, score_table
+from .plots import Plot, Senses, plot_comparison, plot_curves
+from .read_metrics import (
+    Figures,
+    LearnedMix,
+    Row,
+    Run,
+    find_dev_scores,
+    find_pretraining_losses,
+)
+from .tables import Table, comparison_table, label_table, mix_table, perplexity_table, score_table
 
 #: Where `spacy evaluate` puts the F scores of labels, and what these are.
 LABELS = {
@@ -40,7 +45,7 @@ def build_sections(
     """The sections that have something to tell. senses: of the word, for the picture."""
     if figures.results:
         yield comparison_section(figures, senses, word)
-    runs = sorted([*figures.runs, *detailed_runs(figures.results)], key=lambda run: run.task)
+    runs = sorted([*figures.runs, *choose_runs(figures.results)], key=lambda run: run.task)
     names = sorted({*(run.name for run in runs), *figures.pretraining})
     for task, found in groupby(runs, key=lambda run: run.task):
         yield from task_sections(task, list(found), names)
@@ -63,6 +68,18 @@ def comparison_section(figures: Figures, senses: Senses | None, word: str) -> Se
     return Section("Comparison", note, table, plot, picture="comparison.png", in_terminal=True)
 
 
+def choose_runs(results: Sequence[Row]) -> list[Run]:
+    """Of each config and corpus the run with most examples and the first seed."""
+    chosen = {
+        (result["corpus"], result["config"]): result
+        for result in sorted(results, key=lambda row: (row["n_examples"], -row["seed"]))
+    }
+    return [
+        Run(corpus, config, row["scores"], row["log"], [LearnedMix(**mix) for mix in row["mixes"]])
+        for (corpus, config), row in chosen.items()
+    ]
+
+
 def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Iterator[Section]:
     """Scores, scores of labels, and the course of training."""
     table = score_table(runs)
@@ -76,7 +93,7 @@ def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Itera
             yield Section(f"{task}: F by {labels}", note, table)
     logged = [run for run in runs if run.log]
     if logged:
-        scores = {run.name: dev_scores(run) for run in logged}
+        scores = {run.name: find_dev_scores(run) for run in logged}
         note = "The score that chooses the best model, on the development data, times 100."
         plot = plot_curves(scores, names, x_label="steps", y_label="dev score")
         yield Section(f"{task}: dev score", note, plot=plot)
@@ -91,7 +108,7 @@ def pretraining_sections(figures: Figures, names: Sequence[str]) -> Iterator[Sec
             "pieces that are hidden between others, are different tasks: compare within a column."
         )
         yield Section("Perplexity", note, table)
-    losses = {name: pretraining_losses(rows) for name, rows in figures.pretraining.items()}
+    losses = {name: find_pretraining_losses(rows) for name, rows in figures.pretraining.items()}
     losses = {name: curve for name, curve in losses.items() if curve}
     if losses:
         note = "Mean loss of a word, in nats, over an epoch. Compare within an objective only."

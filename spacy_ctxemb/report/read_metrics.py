@@ -1,12 +1,26 @@
 """Scores, logs and layer weights that the commands of a project have written."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import srsly
+from safetensors import safe_open
+from safetensors.numpy import load
+from thinc.api import Config
+
+from ..read_files import reading
+
 Row = dict[str, Any]
+
+#: Points (x, y).
+Curve = list[tuple[float, float]]
+
+#: What a result of `ctxemb compare` has.
+RESULT = "config corpus n_labelled n_examples seed metric score scores log mixes".split()
 
 
 @dataclass(frozen=True)
@@ -46,20 +60,25 @@ class Figures:
 
 
 def read_figures(metrics_dir: Path, training_dir: Path, pretraining_dir: Path) -> Figures:
-    """Read what there is; a directory that does not exist counts as empty."""
-    prefix = "perplexity_"
+    """Read what there is. A folder that does not exist counts as empty.
+
+    Raises E163 for a file that is damaged, or a result that lacks something.
+    """
     metrics = {path.stem: path for path in sorted(metrics_dir.glob("*_*.json"))}
-    names = [name for name in metrics if name.startswith(prefix)]
     perplexities = {
-        name.removeprefix(prefix): read_object(metrics.pop(name)).get("perplexity", {})
-        for name in names
+        name.removeprefix("perplexity_"): read_object(metrics.pop(name)).get("perplexity", {})
+        for name in list(metrics)
+        if name.startswith("perplexity_")
     }
-    trained = (path.name for path in training_dir.glob("*_*") if path.is_dir())
+    trained = {path.name for path in training_dir.glob("*_*") if path.is_dir()}
     return Figures(
-        results=[read_object(path) for path in sorted((metrics_dir / "comparison").glob("*.json"))],
+        results=[
+            read_object(path, RESULT)
+            for path in sorted((metrics_dir / "comparison").glob("*.json"))
+        ],
         runs=[
             read_run(name, metrics.get(name), training_dir / name)
-            for name in sorted({*metrics, *trained})
+            for name in sorted(trained | metrics.keys())
         ],
         perplexities=perplexities,
         pretraining={
@@ -76,16 +95,24 @@ def read_run(run: str, scores_path: Path | None, directory: Path) -> Run:
     return Run(
         task=task,
         name=name,
-        scores={} if scores_path is None else read_object(scores_path),
+        scores=read_object(scores_path) if scores_path else {},
         log=read_rows(log_path) if log_path.exists() else [],
         mixes=list(read_mixes(run, directory / "model-best")),
     )
 
 
-def read_object(path: Path) -> Row:
-    """The object of a JSON file; {} where it holds something else."""
-    data = json.loads(path.read_text(encoding="utf8"))
-    return data if isinstance(data, dict) else {}
+def read_object(path: Path, keys: Sequence[str] = ()) -> Row:
+    """The object of a JSON file; {} where it holds something else.
+
+    Raises E163 for a file that is not JSON, or an object without some of the keys.
+    """
+    with reading(path, "JSON"):
+        data = json.loads(path.read_text(encoding="utf8"))
+        found = data if isinstance(data, dict) else {}
+        lacking = [key for key in keys if key not in found]
+        if lacking:
+            raise ValueError(f"it lacks {lacking}")
+    return found
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -101,8 +128,6 @@ def read_rows(path: Path) -> list[Row]:
 
 def read_mixes(run: str, pipeline: Path) -> Iterator[LearnedMix]:
     """Every mix of a pipeline, which is not loaded: the encoder's, then those of listeners."""
-    import numpy as np
-
     found = [*read_own_mixes(pipeline), *read_listeners(pipeline)]
     for component, weights, gamma in found:
         powers = np.exp(weights - weights.max())
@@ -115,8 +140,6 @@ def read_mixes(run: str, pipeline: Path) -> Iterator[LearnedMix]:
 
 def read_own_mixes(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
     """The component, weights and gamma of every ScalarMix: only these tensors are read."""
-    from safetensors import safe_open
-
     for path in sorted(pipeline.glob("*/model/encoder.safetensors")):
         with safe_open(path, framework="numpy") as tensors:
             if {"mix.weights", "mix.gamma"} <= set(tensors.keys()):
@@ -126,10 +149,6 @@ def read_own_mixes(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
 
 def read_listeners(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
     """The component, weights and gamma of every LayerMixListener."""
-    import srsly
-    from safetensors.numpy import load
-    from thinc.api import Config
-
     config_path = pipeline / "config.cfg"
     if not config_path.exists():
         return
@@ -142,3 +161,31 @@ def read_listeners(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
                 tensors = load(shims[0])
                 if len(tensors["weights"]):
                     yield name, tensors["weights"], tensors["gamma"]
+
+
+def find_dev_scores(run: Run) -> Curve:
+    """Score times 100 on the development data, over steps."""
+    return [(row["step"], 100 * row["score"]) for row in run.log]
+
+
+def find_pretraining_losses(rows: Sequence[Row]) -> Curve:
+    """Mean loss of a word since the last row, over words seen. Mostly, a row is an epoch.
+
+    Words and losses are sums over all epochs: unlike `epoch_loss`, their differences also fit
+    rows of several epochs, of part of one, and the last one of an interrupted run.
+    """
+    curve: Curve = []
+    before = (0, 0.0)
+    for row in rows:
+        words, loss = row["nr_word"], row["loss"]
+        if (words, loss) == before:  # the last row of a finished run
+            continue
+        if words <= before[0]:  # a run that began anew or resumed, in the same log
+            before = (0, 0.0)
+            if row["epoch"] == 0:
+                curve = []
+        n_words = words - before[0]
+        seen = curve[-1][0] if curve else 0
+        curve.append((seen + n_words, (loss - before[1]) / n_words))
+        before = (words, loss)
+    return curve

@@ -1,10 +1,13 @@
 """The tables of a report."""
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
-from .read_metrics import LearnedMix, Run
+from wasabi import msg
+
+from .read_metrics import LearnedMix, Row, Run
 
 #: Scores of `spacy evaluate`, in the order of columns. Those of text categories are below.
 SCORES = {
@@ -33,6 +36,26 @@ class Table:
 
     header: list[str]
     rows: list[list[Cell]]
+
+
+def comparison_table(results: Sequence[Row]) -> Table:
+    """Configs by corpora and sizes: mean scores times 100, and the standard deviation of seeds."""
+    columns = group_scores(results)
+    names = list(dict.fromkeys(result["config"] for result in results))
+    cells = [mark_means([scores.get(name, []) for name in names]) for scores in columns.values()]
+    rows = [[Cell(name), *row] for name, *row in zip(names, *cells, strict=True)]
+    return Table(["", *(f"{corpus}, {size}" for corpus, size in columns)], rows)
+
+
+def group_scores(results: Sequence[Row]) -> dict[tuple[str, str], dict[str, list[float]]]:
+    """Scores by corpus and size, then by config. "100 examples" come before all."""
+    columns: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for result in sorted(results, key=lambda row: (row["corpus"], row["n_examples"])):
+        n_examples = result["n_examples"]
+        size = f"{n_examples} examples" if result["n_labelled"] else f"all {n_examples}"
+        scores = columns.setdefault((result["corpus"], size), {})
+        scores.setdefault(result["config"], []).append(result["score"])
+    return columns
 
 
 def score_table(runs: Sequence[Run]) -> Table:
@@ -97,11 +120,27 @@ def mix_table(mixes: Sequence[LearnedMix]) -> Table:
 
 def print_table(table: Table, title: str = "") -> None:
     """Show a table in the terminal, an asterisk behind the best."""
-    from wasabi import msg
-
     rows = [[f"{cell.text} *" if cell.best else cell.text for cell in row] for row in table.rows]
     aligns = ["l", *("r" for _ in table.header[1:])]
     msg.table(rows, header=table.header, aligns=aligns, divider=True, title=title)
+
+
+def to_markdown(table: Table) -> str:
+    """A table with its numbers to the right."""
+    rows = [[f"**{cell.text}**" if cell.best else cell.text for cell in row] for row in table.rows]
+    lines = [table.header, [":--", *("--:" for _ in table.header[1:])], *rows]
+    return "\n".join(
+        "| " + " | ".join(text.replace("|", r"\|") for text in line) + " |" for line in lines
+    )
+
+
+def mark_means(groups: Sequence[Sequence[float]]) -> list[Cell]:
+    """The means, as mark_best shows them, and the standard deviations of several scores."""
+    cells = mark_best([statistics.mean(scores) if scores else None for scores in groups])
+    spreads = [f" ± {100 * statistics.stdev(s):.1f}" if len(s) > 1 else "" for s in groups]
+    return [
+        Cell(cell.text + spread, cell.best) for cell, spread in zip(cells, spreads, strict=True)
+    ]
 
 
 def mark_best(scores: Sequence[float | None]) -> list[Cell]:

@@ -26,21 +26,34 @@ from .accuracy_table import render, summarise, write_table
 
 ROOT = Path(__file__).parents[2]
 
+#: Examples of each part of the corpus.
+N_EXAMPLES = 60
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the parts of the project that cells need, their data, and an encoder."""
-    for folder in ("configs", "tests/benchmarks/configs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    (tmp_path / STEP_LOG).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / STEP_LOG, tmp_path / STEP_LOG)
-    monkeypatch.chdir(tmp_path)
-    initialised(BILM).to_disk("encoder")
-    corpus = DATA_SETS["wnut17"].corpus
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the parts of the project that cells need, small data, and an encoder."""
+    folder = tmp_path_factory.mktemp("template")
+    for name in ("configs", "tests/benchmarks/configs"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / STEP_LOG).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / STEP_LOG, folder / STEP_LOG)
+    initialised(BILM).to_disk(folder / "encoder")
+    corpus = folder / DATA_SETS["wnut17"].corpus
     corpus.mkdir(parents=True)
     for part in ("train", "dev", "test"):
-        path = ROOT / "tests" / "corpus" / "ner" / f"{part}.conll"
+        text = (ROOT / "tests" / "corpus" / "ner" / f"{part}.conll").read_text(encoding="utf8")
+        path = folder / f"{part}.conll"
+        path.write_text("\n\n".join(text.split("\n\n")[:N_EXAMPLES]) + "\n", encoding="utf8")
         convert(path, corpus, converter="ner", n_sents=1, file_type="spacy", silent=True)
+    return folder
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the template, to work in."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

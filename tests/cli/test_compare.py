@@ -1,5 +1,7 @@
 """`python -m spacy ctxemb compare`"""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +47,17 @@ def read_results(output: Path) -> dict[str, Any]:
     return {path.stem: srsly.read_json(path) for path in output.glob("*.json")}
 
 
-def test_each_corpus_trains_its_component(project: Path, tmp_path: Path) -> None:
-    config = f"--config=small={project / 'tiny.cfg'}"
-    output = compare(project, tmp_path / "out", config, "--labels", "2,0", "--seeds", "0,1")
-    results = read_results(tmp_path / "out")
+@pytest.fixture(scope="module")
+def compared(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a comparison by two workers, and what was printed."""
+    folder = tmp_path_factory.mktemp("compared")
+    options = ["--labels", "2,0", "--seeds", "0,1", "--workers", "2"]
+    return folder, compare(project, folder, f"--config=small={project / 'tiny.cfg'}", *options)
+
+
+def test_each_corpus_trains_its_component(compared: tuple[Path, str]) -> None:
+    folder, output = compared
+    results = read_results(folder)
     assert len(results) == 8
     assert {(r["corpus"], r["metric"]) for r in results.values()} == {
         ("ner", "ents_f"),
@@ -58,7 +67,7 @@ def test_each_corpus_trains_its_component(project: Path, tmp_path: Path) -> None
     assert (found["n_examples"], found["n_labelled"], found["seed"]) == (2, 2, 1)
     assert [row["step"] for row in found["log"]] == [0, 1, 2]
     assert 0 <= found["score"] <= 1 and "speed" not in found["scores"]
-    table = (tmp_path / "out" / "table.md").read_text(encoding="utf8")
+    table = (folder / "table.md").read_text(encoding="utf8")
     assert table.startswith(
         "|  | ner, 2 examples | ner, all 4 | textcat, 2 examples | textcat, all 4 |"
     )
@@ -75,26 +84,63 @@ def test_a_second_config_trains_further(project: Path, tmp_path: Path) -> None:
     assert sum(mix["shares"]) == pytest.approx(1)
 
 
-def test_several_workers_find_what_one_finds(project: Path, tmp_path: Path) -> None:
-    scores = []
-    for workers in ("1", "2"):
-        output = tmp_path / workers
-        config = f"--config=small={project / 'tiny.cfg'}"
-        compare(project, output, config, "--seeds", "0", "--workers", workers)
-        scores.append({name: row["scores"] for name, row in read_results(output).items()})
-    assert scores[0] == scores[1] and len(scores[0]) == 2
+def test_one_worker_finds_what_several_find(
+    compared: tuple[Path, str], project: Path, tmp_path: Path
+) -> None:
+    """Here with a path that is for other configs, and is passed over."""
+    options = [f"--config=small={project / 'tiny.cfg'}", "--paths.cache", "unknown"]
+    compare(project, tmp_path, *options, "--seeds", "0")
+    several = read_results(compared[0])
+    found = read_results(tmp_path)
+    assert found.keys() == {"ner-all-small-0", "textcat-all-small-0"}
+    for name, result in found.items():
+        assert result["scores"] == several[name]["scores"]
 
 
-def test_paths_of_other_configs_are_passed_over(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_training_that_fails(workers: str, project: Path, tmp_path: Path) -> None:
+    """It ends the comparison with its name, and keeps what is finished."""
+    config = (project / "tiny.cfg").read_text().replace('factory = "ner"', 'factory = "nerd"')
+    (tmp_path / "wrong.cfg").write_text(config)
+    configs = [f"--config=small={project / 'tiny.cfg'}", f"--config=wrong={tmp_path / 'wrong.cfg'}"]
+    options = [*configs, f"--corpus=ner={project / 'ner'}", "--seeds", "0", "--workers", workers]
+    code, output = run("compare", tmp_path / "out", *options, *SHORT)
+    assert code == 1
+    assert "[E518] The training ner-all-wrong-0 of the comparison failed: [E002]" in output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["ner-all-small-0.json"]
+
+
+def test_a_setting_that_is_not_valid(project: Path, tmp_path: Path) -> None:
+    options = [f"--config=a={project / 'tiny.cfg'}", f"--corpus=ner={project / 'ner'}"]
+    code, output = run("compare", tmp_path, *options, "--training.max_steps", "many")
+    assert code == 1
+    assert "[E518] The training ner-all-a-0" in output and "max_steps Input should be" in output
+
+
+def test_a_worker_that_is_killed(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = "spacy_ctxemb.comparison.train_one_run.train"
+    monkeypatch.setattr(kill, lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
+    options = [f"--config=a={project / 'tiny.cfg'}", f"--corpus=ner={project / 'ner'}"]
+    code, output = run("compare", tmp_path, *options, "--workers", "2")
+    assert code == 1 and "[E522] One of 2 workers was killed" in output
+
+
+def test_half_a_result_is_no_result(project: Path, tmp_path: Path) -> None:
     config = f"--config=small={project / 'tiny.cfg'}"
-    compare(project, tmp_path / "out", config, "--seeds", "0", "--paths.cache", "unknown")
-    assert len(read_results(tmp_path / "out")) == 2
+    (tmp_path / "ner-2-small-0.json").write_text('{"fingerprint":')
+    options = [config, f"--corpus=ner={project / 'ner'}", "--labels", "2", "--seeds", "0"]
+    run_well("compare", tmp_path, *options, *SHORT)
+    assert read_results(tmp_path)["ner-2-small-0"]["score"] >= 0
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
         (["--config", "small"], r"[E514] 'small' is not NAME=PATH"),
+        (["--config", "a=x", "--config", "a=y"], "[E514] 'a=y' is not NAME=PATH with a name of"),
+        (["--config", "a/b=x"], "[E514] 'a/b=x' is not NAME=PATH with a name of its own, which"),
         (["--config", "a=no.cfg"], "[E513] These files of the comparison are missing: ['no.cfg'"),
         (["--config", "a=no.cfg", "--labels", "few"], "[E515] 'few' is not a list of whole"),
     ],

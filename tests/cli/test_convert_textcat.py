@@ -89,6 +89,8 @@ def test_the_same_rows_give_the_same_docs(tmp_path):
         ('{"text": null, "label": "money"}', "{'text': None, 'label': 'money'}"),
         ('["text", "label"]', "{}"),
         ("text", "{}"),
+        ("[" * 100_000, "{}"),
+        (r'{"text": "half \ud83d", "label": "money"}', "{'text': 'half \\ud83d'"),
     ],
 )
 def test_a_row_that_is_no_example(line, found, tmp_path):
@@ -99,6 +101,23 @@ def test_a_row_that_is_no_example(line, found, tmp_path):
     assert code == 1
     assert "[E511] Row 2 of" in output
     assert "train.jsonl is not an object with the strings" in output and found in output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("train.jsonl", b"", "has no rows, so there is nothing to convert"),
+        ("train.jsonl", b'{"text": "caf\xe9", "label": "a"}', "UTF-8: 'utf-8' codec can't decode"),
+        ("train.jsonl.gz", gzip.compress(b"x" * 99)[:-9], "in UTF-8: Compressed file ended before"),
+        ("train.jsonl.gz", b"{}", "in UTF-8: Not a gzipped file"),
+    ],
+)
+def test_a_file_that_cannot_be_read(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    code, output = run("convert-textcat", tmp_path / name, tmp_path / "out")
+    assert code == 1 and output.count("[E") == 1
+    assert message in output.replace("\n", " ")
     assert not (tmp_path / "out").exists()
 
 
@@ -126,7 +145,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(OSError, match="disk full"):
-        run("convert-textcat", path, tmp_path / "out")
+    code, output = run("convert-textcat", path, tmp_path / "out")
+    assert code == 1 and "disk full" in output
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["train.spacy"]
     assert (tmp_path / "out" / "train.spacy").read_bytes() == before

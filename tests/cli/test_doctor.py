@@ -145,6 +145,29 @@ def test_nothing_to_examine(folder: Path) -> None:
     assert "[E508] None of the components ['sentencizer'] of" in output
 
 
+NO_COMPONENTS = '[nlp]\nlang = "xx"\npipeline = []\n[components]\n'
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "the sections ['nlp', 'components'] are missing"),
+        ("[nlp", "no section headers"),
+        (NO_COMPONENTS.replace("[]", '"ner"'), "pipeline Input should be a valid list"),
+        (
+            f'{NO_COMPONENTS}[training]\nmax_steps = "x"',
+            "max_steps Input should be a valid integer",
+        ),
+        (f"{NO_COMPONENTS}[initialize]\nbefore_init = 3", "before_init Input should be callable"),
+    ],
+)
+def test_a_config_that_is_not_valid(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.cfg").write_text(text)
+    code, output = run("doctor", tmp_path / "config.cfg")
+    assert code == 1 and output.count("[E520] The config is not valid: ") == 1
+    assert message in output and "`python -m spacy debug config` shows" in output
+
+
 def test_sentences_are_those_that_training_sees(folder: Path) -> None:
     components = {
         "sentencizer": {"factory": "sentencizer"},

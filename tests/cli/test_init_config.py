@@ -45,6 +45,12 @@ def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
     assert path.read_text().startswith("[paths]")
 
 
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, output = run("init-config", tmp_path / "file" / "out.cfg")
+    assert code == 1 and output.count("[E") == 1 and "file" in output
+
+
 def test_what_a_frozen_new_encoder_needs(tmp_path: Path) -> None:
     output = run_well("init-config", "--encoder", "bilm", "--freeze", tmp_path / "out.cfg")
     assert "[W009] A frozen encoder is not initialised" in output

@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import sys
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
@@ -19,8 +20,8 @@ from spacy.util import registry
 from typer.testing import CliRunner, Result
 
 from spacy_ctxemb.comparison.word_senses import place_senses
-from spacy_ctxemb.report.comparison_section import CONTEXT_FREE
-from spacy_ctxemb.report.read_curves import pretraining_losses
+from spacy_ctxemb.report.plots import CONTEXT_FREE
+from spacy_ctxemb.report.read_metrics import find_pretraining_losses
 from spacy_ctxemb.report.tables import mark_best
 
 from ..pipelines import WIDTH, initialised, ner_config
@@ -214,6 +215,39 @@ def test_nothing_to_report_is_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        ('{"score":', "Expecting value"),
+        ('{"score": 1.0}', "it lacks ['config', 'corpus', 'n_labelled'"),
+        ("[1]", "it lacks ['config'"),
+    ],
+)
+def test_a_result_that_is_damaged(content: str, reason: str, project: Path) -> None:
+    path = project / "metrics" / "comparison" / "a.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    result = invoke(project)
+    message = " ".join(result.output.split())
+    assert result.exit_code == 1
+    assert "[E163]" in message and "a.json cannot be read as JSON: " in message
+    assert reason in message and not (project / "metrics" / "report.md").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"text": "a bank", "word": "bank"}', "[]", "1"])
+def test_uses_of_a_word_that_are_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / "senses.jsonl").write_text(content)
+    with pytest.raises(ValueError, match=r'\[E163\].*senses\.jsonl cannot be read as.*"sense": '):
+        place_senses(tmp_path / "senses.jsonl")
+
+
+def test_plots_need_a_package(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = sys.modules["spacy_ctxemb.cli.report"]  # the package has the function of this name
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    result = invoke(project)
+    assert result.exit_code == 1 and "[E523] matplotlib draws the plots" in result.output
+
+
 def test_truncated_line_of_a_log_is_skipped(project: Path) -> None:
     before, _ = run_report(project)
     for path in project.glob("*/*/log.jsonl"):
@@ -239,24 +273,24 @@ def test_equal_scores_are_all_the_best() -> None:
 
 def test_pretraining_loss_is_the_mean_of_a_word() -> None:
     rows = pretraining_rows([600.0, 500.0])
-    assert pretraining_losses(rows) == [(100, 6.0), (200, 5.0)]
+    assert find_pretraining_losses(rows) == [(100, 6.0), (200, 5.0)]
 
 
 def test_interrupted_pretraining_is_a_short_epoch() -> None:
     rows = pretraining_rows([600.0])[:-1]
     rows.append({"nr_word": 110, "loss": 650.0, "epoch_loss": 50.0, "epoch": 10})
-    assert pretraining_losses(rows) == [(100, 6.0), (110, 5.0)]
+    assert find_pretraining_losses(rows) == [(100, 6.0), (110, 5.0)]
 
 
 def test_resumed_pretraining_goes_on() -> None:
     resumed = pretraining_rows([400.0, 300.0], first_epoch=2)
     rows = pretraining_rows([600.0, 500.0])[:-1] + resumed
-    assert pretraining_losses(rows) == [(100, 6.0), (200, 5.0), (300, 4.0), (400, 3.0)]
+    assert find_pretraining_losses(rows) == [(100, 6.0), (200, 5.0), (300, 4.0), (400, 3.0)]
 
 
 def test_pretraining_anew_replaces_the_old_curve() -> None:
     rows = pretraining_rows([600.0, 500.0]) + pretraining_rows([400.0])
-    assert pretraining_losses(rows) == [(100, 4.0)]
+    assert find_pretraining_losses(rows) == [(100, 4.0)]
 
 
 def write_comparison(folder: Path) -> None:

@@ -153,6 +153,7 @@ def test_two_steps_of_training(
         "paths.log": str(tmp_path / "log.jsonl"),
         "training.max_steps": 2,
         "training.eval_frequency": 2,
+        "corpora.dev.limit": 10,
     }
     if freeze and encoder in NEW_ENCODERS:
         settings["paths.init_tok2vec"] = write_weights(config, tmp_path)

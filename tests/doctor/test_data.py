@@ -11,8 +11,8 @@ from spacy.tokens import DocBin
 
 from spacy_ctxemb.doctor.check_labels import check_labels
 from spacy_ctxemb.doctor.check_number_of_steps import check_number_of_steps, plan_steps
-from spacy_ctxemb.doctor.check_repeated_texts import check_repeated_texts, read_samples
 from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.read_samples import check_repeated_texts, read_samples
 
 from ..annotated import write_corpus
 from .configs import (
@@ -107,7 +107,7 @@ def test_steps_are_those_of_training(tmp_path: Path) -> None:
     training = {
         "seed": 0,
         "gpu_allocator": None,
-        "max_epochs": 3,
+        "max_epochs": 2,
         "max_steps": 0,
         "eval_frequency": 1,
         "batcher": {
@@ -123,9 +123,9 @@ def test_steps_are_those_of_training(tmp_path: Path) -> None:
     plan = build_plan(corpora=write_both(tmp_path), training=training)
     sample = read_samples(plan, 0)[0]["train"]
     steps = plan_steps(plan, sample)
-    assert (steps.per_epoch, steps.total) == (5, 15)
+    assert (steps.per_epoch, steps.total) == (5, 10)
     assert (
-        "About 5 steps an epoch, 15 at most"
+        "About 5 steps an epoch, 10 at most"
         in messages(check_number_of_steps(plan, steps, sample), Level.ok)[0]
     )
     config.to_disk(tmp_path / "config.cfg")
@@ -162,6 +162,7 @@ def test_documents_that_the_batcher_leaves_out(tmp_path: Path) -> None:
         return errors(findings), warnings(findings)
 
     assert find(1) == (["The batcher makes no batch of the training texts."], [])
-    n_long = sum(len(spacy.blank("xx")(text)) > 10 for text in TEXTS)
+    nlp = spacy.blank("xx")
+    n_long = sum(len(nlp(text)) > 10 for text in TEXTS)
     assert 0 < n_long < 24
     assert find(10)[1][0].startswith(f"The batcher leaves out {n_long} of 24 documents")

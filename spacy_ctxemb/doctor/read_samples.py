@@ -1,4 +1,4 @@
-"""Which texts does training read, and which twice?"""
+"""The first documents of the corpora, as training reads them, and what it does not read."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -11,7 +11,6 @@ from spacy.training.corpus import walk_corpus
 from spacy.util import dot_to_object, registry
 
 from .build_components import Plan
-from .check_long_texts import check_lengths
 from .findings import Finding, error, ok, warning
 
 
@@ -35,8 +34,9 @@ def read_samples(plan: Plan, limit: int) -> tuple[dict[str, Sample], list[Findin
     for name in ("train", "dev"):
         place = plan.training[f"{name}_corpus"]
         try:
-            sample = read_sample(plan, place, limit)
-            findings.extend(check_lengths(plan, name, limit))
+            section = dot_to_object(plan.config, place)
+            sample = read_sample(plan, section, limit)
+            findings.extend(check_lengths(plan, name, section, limit))
         except (ValueError, OSError, KeyError) as reason:
             advice = f"Correct [{place}], or pass --paths.{name}."
             findings.append(error(f"{place} cannot be read: {reason}", advice))
@@ -52,11 +52,9 @@ def read_samples(plan: Plan, limit: int) -> tuple[dict[str, Sample], list[Findin
     return samples, findings
 
 
-def read_sample(plan: Plan, place: str, limit: int) -> Sample:
+def read_sample(plan: Plan, section: dict[str, Any], limit: int) -> Sample:
     """Read the first documents of one corpus, with sentences where a sentencizer sets them."""
-    section = dot_to_object(plan.config, place)
-    corpus = registry.resolve({"corpus": section})["corpus"]
-    examples = list(islice(corpus(plan.base), limit + 1 if limit else None))
+    examples = read_examples(plan, section, limit + 1 if limit else 0)
     is_whole = not limit or len(examples) <= limit
     examples = examples if is_whole else examples[:limit]
     for part in plan.parts:
@@ -67,12 +65,47 @@ def read_sample(plan: Plan, place: str, limit: int) -> Sample:
     return Sample(examples, n_docs, is_whole)
 
 
+def read_examples(plan: Plan, section: dict[str, Any], limit: int) -> list[Example]:
+    """The first examples of a reader; all of them for 0."""
+    corpus = registry.resolve({"corpus": section})["corpus"]
+    return list(islice(corpus(plan.base), limit or None))
+
+
 def count_docs(section: dict[str, Any]) -> int:
     """Count the documents in the files of a corpus of spaCy's; 0 for other readers."""
     path = section.get("path")
     if not path or not str(section.get("@readers", "")).startswith("spacy.Corpus"):
         return 0
     return sum(len(DocBin().from_disk(p)) for p in walk_corpus(Path(path), ".spacy"))
+
+
+def check_lengths(plan: Plan, name: str, section: dict[str, Any], limit: int) -> Iterator[Finding]:
+    """Find texts that spaCy's reader leaves out or splits, because they are too long.
+
+    From max_length on, it takes the sentences of a document one by one, where these are annotated,
+    each as a document without categories. Else it leaves the document out.
+    """
+    longest = section.get("max_length", 0)
+    if section.get("@readers") != "spacy.Corpus.v1" or not longest or section.get("gold_preproc"):
+        return
+    examples = read_examples(plan, {**section, "max_length": 0, "augmenter": None}, limit)
+    too_long = [eg.reference for eg in examples if len(eg.reference) >= longest]
+    if not too_long:
+        return
+    n_split = sum(
+        doc.has_annotation("SENT_START") and any(len(sent) < longest for sent in doc.sents)
+        for doc in too_long
+    )
+    message = (
+        f"{name}: {len(too_long):,} of {len(examples):,} documents reach max_length of the reader, "
+        f"{longest} tokens: it splits {n_split:,} into sentences, and leaves the others out"
+    )
+    advice = "Set max_length = 0: windows and batch_pieces bound the memory of long documents."
+    tasks = [part.name for part in plan.parts if part.factory.startswith("textcat")]
+    if n_split and tasks:
+        yield error(f"{message}; sentences have no categories for {tasks} to learn.", advice)
+    else:
+        yield warning(f"{message}.", advice)
 
 
 def check_repeated_texts(samples: dict[str, Sample]) -> Iterator[Finding]:

@@ -8,8 +8,8 @@ import spacy
 from spacy.tokens import DocBin
 
 from spacy_ctxemb.doctor.build_components import Plan, read_plan
-from spacy_ctxemb.doctor.check_repeated_texts import read_samples
 from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.read_samples import read_samples
 
 from .configs import build_config, embedder, errors, warnings
 

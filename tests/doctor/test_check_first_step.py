@@ -11,11 +11,10 @@ from spacy.util import load_config
 
 from spacy_ctxemb.doctor import run_first_step as first_step
 from spacy_ctxemb.doctor.build_components import Plan
-from spacy_ctxemb.doctor.check_first_step import start_training, write_trial
-from spacy_ctxemb.doctor.check_memory import measure_memory
+from spacy_ctxemb.doctor.check_first_step import measure_memory, start_training, write_trial
 from spacy_ctxemb.doctor.check_number_of_steps import plan_steps
-from spacy_ctxemb.doctor.check_repeated_texts import read_samples
 from spacy_ctxemb.doctor.findings import Level
+from spacy_ctxemb.doctor.read_samples import read_samples
 
 from .configs import TEXTS, build_plan, classifier, mixer, tok2vec, write_pipeline, write_texts
 
