@@ -670,6 +670,14 @@ class Errors(metaclass=_Coded):
         "The gradients of {n} steps, the last one step {step}, were not finite. Lower the learning "
         "rate, lengthen its warm-up, or lower grad_clip; then go on with --resume."
     )
+    E465 = (
+        "{path} is no checkpoint of this run: {reason}. Move it to another place, so that the run "
+        "goes on from the one before it, or put back a copy of the checkpoint."
+    )
+    E466 = (
+        "{path} cannot be written: {reason}. Make room on the disk, or choose a folder that you "
+        "may write to, and run the command again; `pretrain` goes on with --resume."
+    )
 
     # configs, corpora and comparisons
     E500 = "There is no task {unknown}. Choose among {options}, with commas between several."

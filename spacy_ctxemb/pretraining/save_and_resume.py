@@ -1,34 +1,35 @@
 """Checkpoints of a training run: all that it needs to go on as if it had never stopped.
 
-A checkpoint is a folder: `model` in the format of torch.distributed.checkpoint, one file for each
-shard of the data, `progress.json`, and the checksums of all of these. It is written under another
-name and renamed, so a folder that has its name is whole, unless a disk has damaged it.
+A checkpoint is a folder: weights and the optimizer's averages in one file of safetensors, another
+one for each shard of the data, `progress.json`, and the checksums of all of these. It is written
+under another name and renamed, so a folder that has its name is whole, unless a disk has damaged
+it. Checksums guard against such damage alone: who means harm can change them too. So whatever is
+read here is numbers and text; no file can run code.
 """
 
 import json
+import re
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-from torch.distributed.checkpoint.state_dict_loader import load as load_states
-from torch.distributed.checkpoint.state_dict_saver import save as save_states
 from torch.optim import Optimizer
 
-from ..atomic_files import compute_checksum
+from ..atomic_files import compute_checksum, replacing_folder
 from ..errors import Errors
-from .distributed import Processes
+from .check_same_run import Basis, validate_digests
+from .distributed import Processes, gather_state, load_state
 from .tasks.base import Carried, Stream
+from .write_files import reporting_failed_writes, write_json, writing
 
-CHECKSUMS = "checksums.json"
-PROGRESS = "progress.json"
+CHECKSUMS, PROGRESS, STATE = "checksums.json", "progress.json", "state.safetensors"
 
 
 class Shard(NamedTuple):
@@ -37,6 +38,10 @@ class Shard(NamedTuple):
     number: int
     stream: Stream
     carried: Carried
+
+    @property
+    def file(self) -> str:
+        return f"shard-{self.number:05d}.safetensors"
 
 
 class Progress(NamedTuple):
@@ -49,54 +54,60 @@ class Progress(NamedTuple):
 
 
 class RunCheckpoints:
-    """The checkpoints of a run. n_shards: in all processes together. keep: the last ones.
+    """The checkpoints of a run.
+
+    basis: what the run was begun with, stored in each of them. n_shards: in all processes together.
+    keep: the last ones.
 
     Example:
-        checkpoints = RunCheckpoints(folder, processes, n_shards=1, keep=2)
+        checkpoints = RunCheckpoints(folder, processes, basis, n_shards=1, keep=2)
         path = checkpoints.save(progress, module, optimizer, shards)
         progress, shards = checkpoints.load(path, module, optimizer, shards)
     """
 
-    def __init__(self, folder: Path, processes: Processes, *, n_shards: int, keep: int) -> None:
+    def __init__(
+        self, folder: Path, processes: Processes, basis: Basis, *, n_shards: int, keep: int
+    ) -> None:
         self.folder = folder
         self.processes = processes
+        self.basis = basis
         self.n_shards = n_shards
         self.keep = keep
 
     def save(
         self, progress: Progress, module: nn.Module, optimizer: Optimizer, shards: Sequence[Shard]
     ) -> Path:
-        """Write a checkpoint, and drop the oldest ones."""
+        """Write a checkpoint, and drop the oldest ones.
+
+        Raises E466 if the disk is full; those that were there before stay then.
+        """
         path = self.folder / f"step-{progress.steps:08d}"
-        temporary = path.with_name(f"{path.name}.tmp")
         first = self.processes.is_first
+        folder = replacing_folder(path) if first else nullcontext(path)
+        with reporting_failed_writes(path), folder as temporary:
+            temporary = Path(self.processes.agree(str(temporary)))
+            state = gather_state(module, optimizer, keep=first)
+            if first:
+                write_tensors(state, temporary / STATE)
+            for shard in shards:
+                write_tensors(pack_shard(shard), temporary / shard.file)
+            self.processes.wait()
+            if first:
+                self._describe(progress, temporary)
         if first:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-        self.processes.wait()
-        model, optimizer_state = get_state_dict(module, optimizer)
-        with expecting_one_process():
-            state = {"model": model, "optimizer": optimizer_state}
-            save_states(state, checkpoint_id=temporary / "model")
-        for shard in shards:
-            save_file(pack_shard(shard), temporary / shard_name(shard.number))
-        self.processes.wait()
-        if first:
-            state = {**progress._asdict(), "n_shards": self.n_shards}
-            (temporary / PROGRESS).write_text(json.dumps(state), encoding="utf8")
-            checksums = json.dumps(compute_checksums(temporary), indent=1)
-            (temporary / CHECKSUMS).write_text(checksums, encoding="utf8")
-            shutil.rmtree(path, ignore_errors=True)
-            temporary.rename(path)
-            for old in self.list_paths()[: -self.keep]:
+            for old in list_checkpoints(self.folder)[: -self.keep]:
                 if old != path:
                     shutil.rmtree(old)
         self.processes.wait()
         return path
 
-    def list_paths(self) -> list[Path]:
-        """List checkpoints that were finished, the last one last."""
-        return sorted(p for p in self.folder.glob("step-*") if p.suffix != ".tmp")
+    def _describe(self, progress: Progress, folder: Path) -> None:
+        """Write what is no tensor, and last the checksums."""
+        header = {**progress._asdict(), "n_shards": self.n_shards}
+        header["basis"] = self.basis._asdict()
+        write_json(header, folder / PROGRESS)
+        checksums = {file.name: compute_checksum(file) for file in sorted(folder.iterdir())}
+        write_json(checksums, folder / CHECKSUMS)
 
     def find_last(self) -> tuple[Path | None, list[str]]:
         """Find the last checkpoint that is not damaged, and the names of damaged ones after it.
@@ -115,8 +126,9 @@ class RunCheckpoints:
         return self.folder / found if found else None, damaged
 
     def _search(self) -> tuple[str, list[str]]:
+        remove_leftovers(self.folder)
         damaged: list[Path] = []
-        for path in reversed(self.list_paths()):
+        for path in reversed(list_checkpoints(self.folder)):
             if is_whole(path):
                 for other in damaged:
                     aside = other.with_name(f"damaged-{other.name}")
@@ -126,85 +138,116 @@ class RunCheckpoints:
             damaged.append(path)
         return "", [path.name for path in damaged]
 
-    def validate_shards(self) -> None:
-        """Raise E462 if the last checkpoint that can be read has another number of shards."""
-        for path in reversed(self.list_paths()):
-            try:
-                self._read_progress(path)
-            except (OSError, KeyError, json.JSONDecodeError, UnicodeDecodeError):
-                continue
-            return
-
-    def _read_progress(self, path: Path) -> Progress:
-        found = json.loads((path / PROGRESS).read_text(encoding="utf8"))
-        n_shards = found.pop("n_shards")
-        if n_shards != self.n_shards:
-            raise ValueError(Errors.E462.format(path=path, found=n_shards, expected=self.n_shards))
-        return Progress(**found)
-
     def load(
         self, path: Path, module: nn.Module, optimizer: Optimizer, shards: Sequence[Shard]
     ) -> tuple[Progress, list[Shard]]:
         """Take everything from a checkpoint. Returns how far it had come, and the shards.
 
-        Raises E462 if it has another number of shards.
+        Raises E461 for one of another text, other pieces or targets, E462 for another number of
+        shards, E465 for what no checkpoint of this run holds.
         """
-        progress = self._read_progress(path)
-        model, optimizer_state = get_state_dict(module, optimizer)
-        state = {"model": model, "optimizer": optimizer_state}
-        with expecting_one_process():
-            load_states(state, checkpoint_id=path / "model")
-        set_state_dict(module, optimizer, model_state_dict=model, optim_state_dict=optimizer_state)
-        loaded = [unpack_shard(path, shard, self.processes.device) for shard in shards]
+        progress, basis = read_progress(path, n_shards=self.n_shards)
+        validate_digests(basis, self.basis.digests, self.folder.parent)
+        with expecting_a_checkpoint(path):
+            load_state(path / STATE, module, optimizer)
+            loaded = [unpack_shard(path, shard, self.processes.device) for shard in shards]
         return progress, loaded
 
 
+#: What is kept in the folder of the checkpoints, the number of steps last.
+NAME = re.compile(r"(damaged-)?step-(\d{8,})")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove checkpoints that were never finished, since a run was killed."""
+    for path in folder.glob("*step-*"):
+        if not NAME.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """List checkpoints that were finished, the last one last."""
+    found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def read_last_basis(folder: Path, *, n_shards: int) -> Basis | None:
+    """Read what a run was begun with; None where there are no checkpoints.
+
+    Raises E462 for another number of shards, E463 if no checkpoint can be read.
+    """
+    paths = list_checkpoints(folder)[::-1]
+    for path in paths:
+        if is_whole(path, [PROGRESS]):
+            return read_progress(path, n_shards=n_shards)[1]
+    if paths:
+        raise ValueError(Errors.E463.format(path=folder, names=[path.name for path in paths]))
+    return None
+
+
+def read_progress(path: Path, *, n_shards: int) -> tuple[Progress, Basis]:
+    """Read how far a checkpoint had come, and what its run was begun with.
+
+    Raises E462 for another number of shards, E465 for what no checkpoint holds.
+    """
+    with expecting_a_checkpoint(path):
+        data = json.loads((path / PROGRESS).read_text(encoding="utf8"))
+        progress = Progress(int(data["steps"]), int(data["words"]), dict(data["scaler"]))
+        basis = Basis(*(dict(data["basis"][name]) for name in Basis._fields))
+        found = int(data["n_shards"])
+    if found != n_shards:
+        raise ValueError(Errors.E462.format(path=path, found=found, expected=n_shards))
+    return progress, basis
+
+
 @contextmanager
-def expecting_one_process() -> Iterator[None]:
-    """Hide PyTorch's warning that there is no process group: here there need be none."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+def expecting_a_checkpoint(path: Path) -> Iterator[None]:
+    """Raise E465 where a checkpoint has not the files, names or kinds of values that it should."""
+    try:
         yield
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(Errors.E465.format(path=path, reason=repr(error))) from error
 
 
-def shard_name(number: int) -> str:
-    return f"shard-{number:05d}.safetensors"
+def is_whole(path: Path, names: Collection[str] = ()) -> bool:
+    """Tell whether files of a checkpoint are as they were written, whatever else is there.
+
+    names: of these files; all that were written if there are none.
+    """
+    try:
+        checksums = json.loads((path / CHECKSUMS).read_text(encoding="utf8"))
+        return all(
+            Path(name).name == name
+            and (path / name).is_file()
+            and compute_checksum(path / name) == checksums[name]
+            for name in names or {*checksums, PROGRESS, STATE}
+        )
+    except (OSError, LookupError, TypeError, ValueError):
+        return False
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    with writing(path) as temporary:
+        save_file(tensors, temporary)
 
 
 def pack_shard(shard: Shard) -> dict[str, Tensor]:
     """Put everything about a shard into tensors."""
     stream = {
-        f"stream.{name}": torch.from_numpy(np.array(value, ndmin=1))
+        f"stream.{name}": torch.from_numpy(np.array(value))
         for name, value in shard.stream.state().items()
     }
-    carried = {f"carried.{name}": value.contiguous() for name, value in shard.carried.items()}
-    return stream | carried
+    return stream | {f"carried.{name}": x.contiguous() for name, x in shard.carried.items()}
 
 
 def unpack_shard(path: Path, shard: Shard, device: torch.device) -> Shard:
-    """Read the shard that `pack_shard` has stored."""
-    tensors = load_file(path / shard_name(shard.number))
-    shapes = {name: value.shape for name, value in shard.stream.state().items()}
+    """Read the shard that `pack_shard` has stored. Raises ValueError for other shapes."""
+    tensors = load_file(path / shard.file)
+    expected = {name: (x.shape, x.dtype) for name, x in pack_shard(shard).items()}
+    if expected != {name: (x.shape, x.dtype) for name, x in tensors.items()}:
+        raise ValueError(f"{shard.file} is of another shape")
     shard.stream.load_state(
-        {name: tensors[f"stream.{name}"].numpy().reshape(shapes[name]) for name in shapes}
+        {name: tensors[f"stream.{name}"].numpy() for name in shard.stream.state()}
     )
     carried = {name: tensors[f"carried.{name}"].to(device) for name in shard.carried}
     return shard._replace(carried=carried)
-
-
-def is_whole(path: Path) -> bool:
-    """Tell whether the files of a checkpoint are as they were written, whatever else is there."""
-    try:
-        expected = json.loads((path / CHECKSUMS).read_text(encoding="utf8"))
-        return all(compute_checksum(path / name) == found for name, found in expected.items())
-    except (OSError, ValueError):
-        return False
-
-
-def compute_checksums(folder: Path) -> dict[str, str]:
-    """Compute the checksum of each file of a folder by its name there, but for CHECKSUMS itself."""
-    return {
-        str(path.relative_to(folder)): compute_checksum(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != CHECKSUMS
-    }

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from ..errors import Errors
 from ..objectives.base import Losses, Sums, add_losses, to_perplexity
 from .distributed import Processes, distribute, without_synchronisation
-from .save_and_resume import Progress, RunCheckpoints, Shard
+from .save_and_resume import Progress, RunCheckpoints, Shard, expecting_a_checkpoint
 from .settings import PretrainSettings
 from .tasks.base import Batch, StepOutput, Task
 
@@ -81,7 +81,7 @@ class Trainer:
     def resume(self) -> list[str]:
         """Go on from the last checkpoint that is whole. Returns the names of damaged ones.
 
-        Raises E463 if all are damaged, E462 for one of another number of shards.
+        Raises E463 if all are damaged, and what RunCheckpoints.load raises.
         """
         path, damaged = self.checkpoints.find_last()
         if path is not None:
@@ -89,7 +89,8 @@ class Trainer:
                 path, self.module, self.optimizer, self.shards
             )
             if self.progress.scaler:
-                self.scaler.load_state_dict(dict(self.progress.scaler))
+                with expecting_a_checkpoint(path):
+                    self.scaler.load_state_dict(dict(self.progress.scaler))
         return damaged
 
     def run(self, on_step: Callable[[Report], None] = lambda report: None) -> None:
