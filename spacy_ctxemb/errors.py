@@ -583,6 +583,7 @@ class Errors(metaclass=_Coded):
         "min_count in [pretrain.objective], or pretrain on more text."
     )
     E415 = "{path} has no text: every line is empty. Pass a file with one document a line."
+    E416 = "{path} is damaged: {reason}. Delete it; the next run makes it anew from the text."
 
     # `spacy pretrain`
     E430 = (

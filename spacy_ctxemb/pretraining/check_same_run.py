@@ -10,7 +10,7 @@ from ..errors import Errors
 from ..objectives import Objective
 from ..pieces.base import Pieces
 from .settings import SECTION
-from .text.token_store import TokenStore, compute_digest, digest_arrays, read_digest
+from .text.token_store import TokenStore, compute_digest, digest_arrays, read_meta
 
 TEXT = "the text to learn from"
 
@@ -43,7 +43,7 @@ def describe_config(config: Config) -> dict[str, Any]:
 def describe_run(config: Config, store: TokenStore, pieces: Pieces, objective: Objective) -> Basis:
     """Describe what a run begins with. store: of the text to learn from."""
     digests = {
-        TEXT: read_digest(store.folder),
+        TEXT: read_meta(store.folder)["digest"],
         "the pieces": compute_digest(pieces.to_json()),
         "what the objective predicts": compute_digest(objective.to_json()),
     }

@@ -28,7 +28,7 @@ def make_shards(
 
     n_workers: see build_token_store.
     """
-    rest = ((folder / f"{i:06}.npz", chunk) for i, chunk in enumerate(cut_chunks(corpus)))
+    rest = ((folder / f"{i:06}.safetensors", chunk) for i, chunk in enumerate(cut_chunks(corpus)))
     first = list(islice(rest, 2))
     chunks = chain(first, rest)
     if n_workers == 0 or len(first) < 2:  # to start a process takes longer than one chunk

@@ -8,17 +8,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 from spacy.language import Language
 from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc
 from spacy.util import load_model_from_config
 
-from ...atomic_files import replacing
+from ...errors import Errors
 from ...objectives.masking import find_words
 from ...pieces.base import Ids, Ints, Pieces, Texts
 from ...pieces.characters import CharacterPieces
 from ...pieces.pieces_from_json import pieces_from_json
 from ...windows.docs_to_pieces import count_in_sequences, find_sequence_starts, read_texts
+from ..write_files import writing
 from .raw_text import Text
 
 #: Words that a worker remembers at most before it begins anew; they take some 200 bytes each.
@@ -191,10 +194,14 @@ def join_starts(
 
 
 def save_shard(shard: Shard, path: Path) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **shard._asdict())
+    """Write a shard; the file appears when it is whole. Raises E466."""
+    with writing(path) as temporary:
+        save_file(shard._asdict(), temporary)
 
 
 def load_shard(path: Path) -> Shard:
-    with np.load(path) as arrays:
-        return Shard(**arrays)
+    """Read a shard. Raises E416 if it is damaged."""
+    try:
+        return Shard(**load_file(path))
+    except (OSError, SafetensorError, TypeError) as error:
+        raise ValueError(Errors.E416.format(path=path, reason=error)) from error
