@@ -586,7 +586,6 @@ class Errors(metaclass=_Coded):
         "min_count in [pretrain.objective], or pretrain on more text."
     )
     E415 = "{path} has no text: every line is empty. Pass a file with one document a line."
-    E416 = "{path} is damaged: {reason}. Delete it; the next run makes it anew from the text."
 
     # `spacy pretrain`
     E430 = (
@@ -673,14 +672,6 @@ class Errors(metaclass=_Coded):
     E464 = (
         "The gradients of {n} steps, the last one step {step}, were not finite. Lower the learning "
         "rate, lengthen its warm-up, or lower grad_clip; then go on with --resume."
-    )
-    E465 = (
-        "{path} is no checkpoint of this run: {reason}. Move it to another place, so that the run "
-        "goes on from the one before it, or put back a copy of the checkpoint."
-    )
-    E466 = (
-        "{path} cannot be written: {reason}. Make room on the disk, or choose a folder that you "
-        "may write to, and run the command again; `pretrain` goes on with --resume."
     )
 
     # configs, corpora and comparisons

@@ -8,6 +8,7 @@ from pathlib import Path
 from spacy.language import Language
 from thinc.api import Config, get_torch_default_device
 
+from ..atomic_files import replacing
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
 from .build_from_config import build_pipeline, build_stores, build_task, get_model, get_shim
@@ -20,7 +21,6 @@ from .save_and_resume import RunCheckpoints, read_last_basis
 from .settings import PretrainSettings, read_settings
 from .text.token_store import TokenStore
 from .training_loop import Trainer
-from .write_files import writing
 
 
 def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
@@ -57,7 +57,7 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
         trainer = Trainer(task, settings, processes, checkpoints)
         damaged = trainer.resume()
         if processes.is_first:
-            with writing(output / "config.cfg") as temporary:
+            with replacing(output / "config.cfg") as temporary:
                 config.to_disk(temporary)
         train(trainer, nlp, output, list(list_notices(trainer, damaged, resume=resume)))
         return write_weights(trainer, nlp, config, output, stores)
@@ -133,6 +133,6 @@ def write_weights(
     task.module.load_state_dict({n.removeprefix("model."): w for n, w in weights.items()})
     task.module.eval()
     get_shim(nlp, settings).weights_changed()
-    with writing(output / "model-last.bin") as temporary:
+    with replacing(output / "model-last.bin") as temporary:
         temporary.write_bytes(get_model(nlp, settings).to_bytes())
     return nlp

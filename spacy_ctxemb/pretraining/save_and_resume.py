@@ -10,24 +10,24 @@ read here is numbers and text; no file can run code.
 import json
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..atomic_files import compute_checksum, replacing_folder
 from ..errors import Errors
+from ..read_files import reading
 from .check_same_run import Basis, validate_digests
 from .distributed import Processes, gather_state, load_state
 from .tasks.base import Carried, Stream
-from .write_files import reporting_failed_writes, write_json, writing
+from .write_files import write_json, write_tensors
 
 CHECKSUMS, PROGRESS, STATE = "checksums.json", "progress.json", "state.safetensors"
 
@@ -79,12 +79,12 @@ class RunCheckpoints:
     ) -> Path:
         """Write a checkpoint, and drop the oldest ones.
 
-        Raises E466 if the disk is full; those that were there before stay then.
+        Raises E164 if the disk is full; those that were there before stay then.
         """
         path = self.folder / f"step-{progress.steps:08d}"
         first = self.processes.is_first
         folder = replacing_folder(path) if first else nullcontext(path)
-        with reporting_failed_writes(path), folder as temporary:
+        with folder as temporary:
             temporary = Path(self.processes.agree(str(temporary)))
             state = gather_state(module, optimizer, keep=first)
             if first:
@@ -126,7 +126,6 @@ class RunCheckpoints:
         return self.folder / found if found else None, damaged
 
     def _search(self) -> tuple[str, list[str]]:
-        remove_leftovers(self.folder)
         damaged: list[Path] = []
         for path in reversed(list_checkpoints(self.folder)):
             if is_whole(path):
@@ -144,30 +143,18 @@ class RunCheckpoints:
         """Take everything from a checkpoint. Returns how far it had come, and the shards.
 
         Raises E461 for one of another text, other pieces or targets, E462 for another number of
-        shards, E465 for what no checkpoint of this run holds.
+        shards, E163 for a file that is not of this run.
         """
         progress, basis = read_progress(path, n_shards=self.n_shards)
         validate_digests(basis, self.basis.digests, self.folder.parent)
-        with expecting_a_checkpoint(path):
+        with reading(path / STATE, "weights and averages of this run"):
             load_state(path / STATE, module, optimizer)
-            loaded = [unpack_shard(path, shard, self.processes.device) for shard in shards]
-        return progress, loaded
-
-
-#: What is kept in the folder of the checkpoints, the number of steps last.
-NAME = re.compile(r"(damaged-)?step-(\d{8,})")
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove checkpoints that were never finished, since a run was killed."""
-    for path in folder.glob("*step-*"):
-        if not NAME.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
+        return progress, [unpack_shard(path, shard, self.processes.device) for shard in shards]
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """List checkpoints that were finished, the last one last."""
-    found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name)]
+    found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
@@ -188,9 +175,9 @@ def read_last_basis(folder: Path, *, n_shards: int) -> Basis | None:
 def read_progress(path: Path, *, n_shards: int) -> tuple[Progress, Basis]:
     """Read how far a checkpoint had come, and what its run was begun with.
 
-    Raises E462 for another number of shards, E465 for what no checkpoint holds.
+    Raises E462 for another number of shards, E163 for a file of another kind.
     """
-    with expecting_a_checkpoint(path):
+    with reading(path / PROGRESS, "the progress of a run"):
         data = json.loads((path / PROGRESS).read_text(encoding="utf8"))
         progress = Progress(int(data["steps"]), int(data["words"]), dict(data["scaler"]))
         basis = Basis(*(dict(data["basis"][name]) for name in Basis._fields))
@@ -198,15 +185,6 @@ def read_progress(path: Path, *, n_shards: int) -> tuple[Progress, Basis]:
     if found != n_shards:
         raise ValueError(Errors.E462.format(path=path, found=found, expected=n_shards))
     return progress, basis
-
-
-@contextmanager
-def expecting_a_checkpoint(path: Path) -> Iterator[None]:
-    """Raise E465 where a checkpoint has not the files, names or kinds of values that it should."""
-    try:
-        yield
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(Errors.E465.format(path=path, reason=repr(error))) from error
 
 
 def is_whole(path: Path, names: Collection[str] = ()) -> bool:
@@ -226,11 +204,6 @@ def is_whole(path: Path, names: Collection[str] = ()) -> bool:
         return False
 
 
-def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    with writing(path) as temporary:
-        save_file(tensors, temporary)
-
-
 def pack_shard(shard: Shard) -> dict[str, Tensor]:
     """Put everything about a shard into tensors."""
     stream = {
@@ -241,13 +214,16 @@ def pack_shard(shard: Shard) -> dict[str, Tensor]:
 
 
 def unpack_shard(path: Path, shard: Shard, device: torch.device) -> Shard:
-    """Read the shard that `pack_shard` has stored. Raises ValueError for other shapes."""
-    tensors = load_file(path / shard.file)
-    expected = {name: (x.shape, x.dtype) for name, x in pack_shard(shard).items()}
-    if expected != {name: (x.shape, x.dtype) for name, x in tensors.items()}:
-        raise ValueError(f"{shard.file} is of another shape")
-    shard.stream.load_state(
-        {name: tensors[f"stream.{name}"].numpy() for name in shard.stream.state()}
-    )
+    """Read the shard that `pack_shard` has stored. Raises E163 for other shapes."""
+    with reading(path / shard.file, "a shard of this run"):
+        tensors = load_file(path / shard.file)
+        expected, found = (
+            {name: (list(x.shape), x.dtype) for name, x in values.items()}
+            for values in (pack_shard(shard), tensors)
+        )
+        if expected != found:
+            raise ValueError(f"it has {found} instead of {expected}")
+        stream = {name: tensors[f"stream.{name}"].numpy() for name in shard.stream.state()}
+        shard.stream.load_state(stream)
     carried = {name: tensors[f"carried.{name}"].to(device) for name in shard.carried}
     return shard._replace(carried=carried)

@@ -16,8 +16,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from ..errors import Errors
 from ..objectives.base import Losses, Sums, add_losses, to_perplexity
+from ..read_files import reading
 from .distributed import Processes, distribute, without_synchronisation
-from .save_and_resume import Progress, RunCheckpoints, Shard, expecting_a_checkpoint
+from .save_and_resume import PROGRESS, Progress, RunCheckpoints, Shard
 from .settings import PretrainSettings
 from .tasks.base import Batch, StepOutput, Task
 
@@ -89,7 +90,7 @@ class Trainer:
                 path, self.module, self.optimizer, self.shards
             )
             if self.progress.scaler:
-                with expecting_a_checkpoint(path):
+                with reading(path / PROGRESS, "the progress of a run in fp16"):
                     self.scaler.load_state_dict(dict(self.progress.scaler))
         return damaged
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 from numpy.typing import DTypeLike, NDArray
 
+from ...atomic_files import replacing
 from ...pieces.base import Ids, Ints, Pieces
 from ...pieces.characters import CharacterPieces
-from ..write_files import write_json, writing
+from ..write_files import write_json
 from .tokenize_worker import Shard, load_shard
 
 
@@ -73,7 +74,7 @@ def write_array(
     """Write an array part by part. On a full disk a memory map would end the process instead."""
     dtype = np.dtype(ARRAYS[name].dtype)
     header = {"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    with writing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+    with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
         write_array_header_1_0(file, header)
         for part in parts:
             file.write(part.astype(dtype, copy=False).tobytes())

@@ -17,6 +17,7 @@ from spacy.language import Language
 from ...atomic_files import compute_checksum
 from ...errors import Errors
 from ...pieces.base import Ids, Ints, Pieces
+from ...read_files import reading
 from ..write_files import write_json
 from . import tokenize_in_parallel
 from .merge_shards import ARRAYS, FILES, TYPES, merge_shards
@@ -56,18 +57,16 @@ class TokenStore:
     def open(cls, folder: str | Path) -> "TokenStore":
         """Open the store in a folder; arrays stay on disk.
 
-        Raises E410 if there is none, E416 if it is damaged.
+        Raises E410 if there is none, E163 if it is damaged.
         """
         folder = Path(folder)
         if not (folder / META).is_file():
             raise ValueError(Errors.E410.format(path=folder))
-        try:
-            types = json.loads((folder / TYPES).read_text(encoding="utf8"))
-            arrays = {name: map_array(folder, name) for name in ARRAYS}
-            store = cls(folder, types=types, **arrays)
+        with reading(folder / TYPES, "a list of words"):
+            types: list[str] = [*map(str, json.loads((folder / TYPES).read_text(encoding="utf8")))]
+        store = cls(folder, types=types, **{name: map_array(folder, name) for name in ARRAYS})
+        with reading(folder / META, "a token store"):
             store.validate()
-        except (OSError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(Errors.E416.format(path=folder, reason=error)) from error
         return store
 
     def validate(self) -> None:
@@ -80,10 +79,12 @@ class TokenStore:
 
 
 def map_array(folder: Path, name: str) -> NDArray[Any]:
-    """Map the file of an array. Raises ValueError for another kind of array."""
-    array = open_memmap(folder / f"{name}.npy", mode="r")
-    if (array.dtype, array.ndim) != ARRAYS[name]:
-        raise ValueError(f"{name} is an array of {array.dtype} with {array.ndim} axes")
+    """Map the file of an array. Raises E163 for another kind of array."""
+    path = folder / f"{name}.npy"
+    with reading(path, "an array of a token store"):
+        array = open_memmap(path, mode="r")
+        if (array.dtype, array.ndim) != ARRAYS[name]:
+            raise ValueError(f"it has {array.dtype} in {array.ndim} axes")
     return array
 
 
@@ -105,8 +106,7 @@ def build_token_store(
         `if __name__ == "__main__":`.
     validate: is given the folder of a new store before it replaces another one, and may raise.
 
-    Raises E411 if the text has no pieces, E416 if what an interruption left is damaged, E466 if the
-    disk is full.
+    Raises E411 if the text has no pieces, E164 if the disk is full.
 
     Example:
         store = build_token_store(TextCorpus("text.txt"), nlp, pieces, "store")

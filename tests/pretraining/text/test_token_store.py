@@ -208,18 +208,19 @@ KILLED = """
 import os, signal, sys
 import spacy
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining.text import token_store, tokenize_worker, tokenize_in_parallel
+from spacy_ctxemb.pretraining import write_files
+from spacy_ctxemb.pretraining.text import token_store, tokenize_in_parallel
 from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
 
-def save(arrays, path):
+def save(tensors, path):
     if len(list(folder.glob("shards-*/??????.safetensors"))) == 2:
         path.write_bytes(b"half of it")
         os.kill(os.getpid(), signal.SIGKILL)
-    save_file(arrays, path)
+    save_file(tensors, path)
 
 folder = token_store.Path(sys.argv[2])
 tokenize_in_parallel.CHUNK = 6
-save_file, tokenize_worker.save_file = tokenize_worker.save_file, save
+save_file, write_files.save_file = write_files.save_file, save
 corpus = TextCorpus(sys.argv[1])
 token_store.build_token_store(corpus, spacy.blank("en"), CharacterPieces(12), folder)
 """
