@@ -567,8 +567,8 @@ class Errors(metaclass=_Coded):
         "pyarrow."
     )
     E409 = (
-        "{path} has no column '{field}'; there are {names}. Set text_field of TextCorpus to one of "
-        "them."
+        "{path} has no column '{field}' of text; there are {names}. Set text_field of TextCorpus "
+        "to one of them."
     )
     E410 = "{path} is no token store. Make one with build_token_store."
     E411 = "Nothing in {path} has a piece: no word in it is known. Pass other files to TextCorpus."

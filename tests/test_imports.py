@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "encoders": {"torch", "transformers", "typing_extensions", ".pieces"},
     "windows": {"numpy", "spacy", "torch", ".pieces"},
     "embedder": {"torch", ".encoders", ".windows"},
-    "objectives": {"numpy", "torch", ".encoders"},
+    "objectives": {"numpy", "torch", ".encoders", ".pieces"},
     "checkpoints": {
         *("h5py", "safetensors", "tokenizers", "torch", "transformers"),
         *(".encoders", ".atomic_files", ".objectives", ".pieces"),

@@ -17,8 +17,9 @@ def pretrain(
 ) -> None:
     """Pretrain a biLM or a Transformer on text.
 
-    Settings of the config are overridden by options such as --paths.train FILE. To train with
-    several processes, put `torchrun --nproc-per-node N -m` before `spacy ctxemb pretrain`.
+    Options such as --paths.train FILE replace settings of the config. A run that was interrupted
+    goes on with --resume, as if it had never stopped. To train with several processes, put
+    `torchrun --nproc-per-node N -m` before `spacy ctxemb pretrain`.
     """
     import logging
     import os
@@ -32,6 +33,7 @@ def pretrain(
     from wasabi import msg
 
     from ..pretraining.pretrain import pretrain as run
+    from ..read_files import reading
 
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     if gpu_id >= 0:  # with torchrun each process has a GPU of its own
@@ -39,8 +41,8 @@ def pretrain(
     setup_gpu(gpu_id, silent=True)
     overrides = parse_config_overrides(ctx.args)
     with showing_errors():
-        config = load_config(config_path, overrides=overrides, interpolate=False)
-        output.mkdir(parents=True, exist_ok=True)
+        with reading(config_path, "a config"):
+            config = load_config(config_path, overrides=overrides, interpolate=False)
         nlp = run(config, output, resume=resume)
     if nlp is None:
         return

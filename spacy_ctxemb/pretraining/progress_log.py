@@ -53,8 +53,7 @@ class Monitor:
         self.bar.update()
         self.bar.set_postfix_str(format_status(row))
         if report.scores is not None or report.step % LOG_EVERY == 0:
-            with self.path.open("a", encoding="utf8") as log:
-                log.write(json.dumps(row) + "\n")
+            append(self.path, row)
             for logger in self.loggers:
                 logger.log(flatten(row), row["step"])
         if report.scores is not None:
@@ -103,16 +102,31 @@ def truncate(path: Path, step: int) -> None:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf8")
 
 
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Add a row to a log. Raises E164."""
+    try:
+        with path.open("a", encoding="utf8") as log:
+            log.write(json.dumps(row) + "\n")
+    except OSError as error:
+        advice = "Make room there, and go on with --resume."
+        raise OSError(Errors.E164.format(path=path, reason=error, advice=advice)) from error
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a log, without one that was cut by an interruption."""
+    """Read the rows of a log up to one that is none, as an interruption leaves it."""
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+            numbers = [row["step"], row["words"], *row["losses"].values()]
+            numbers += row.get("scores", {}).values()
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             break
+        if not all(isinstance(number, int | float) for number in numbers):
+            break
+        rows.append(row)
     return rows
 
 

@@ -200,7 +200,7 @@ def is_whole(path: Path, names: Collection[str] = ()) -> bool:
             and compute_checksum(path / name) == checksums[name]
             for name in names or {*checksums, PROGRESS, STATE}
         )
-    except (OSError, LookupError, TypeError, ValueError):
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):
         return False
 
 

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 
 from ..errors import Errors
-from ..objectives.base import Losses, Sums, add_losses, to_perplexity
+from ..objectives.base import Losses, Sums, add_losses, summarise
 from ..read_files import reading
 from .distributed import Processes, distribute, without_synchronisation
 from .save_and_resume import PROGRESS, Progress, RunCheckpoints, Shard
@@ -203,13 +203,3 @@ def weighted_mean(losses: Losses, weights: Mapping[str, float]) -> Tensor:
         weights[name] * nll / max(losses.n_targets[name], 1) for name, nll in losses.nll.items()
     ]
     return torch.stack(means).sum()
-
-
-def summarise(sums: Sums) -> dict[str, float]:
-    """Compute perplexities of losses, that of their mean if they are several, and accuracies."""
-    means = {name: total / max(n, 1.0) for name, (total, n) in sums.items()}
-    losses = {name: mean for name, mean in means.items() if not name.endswith("accuracy")}
-    scores = {f"perplexity_{name}": to_perplexity(mean) for name, mean in losses.items()}
-    if len(losses) > 1:
-        scores["perplexity"] = to_perplexity(sum(losses.values()) / len(losses))
-    return scores | {name: mean for name, mean in means.items() if name.endswith("accuracy")}

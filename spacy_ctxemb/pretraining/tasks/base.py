@@ -31,6 +31,14 @@ Batch = dict[str, Tensor]
 Carried = dict[str, Tensor]
 
 
+class Data(NamedTuple):
+    """store, held_out: text to learn from, and to evaluate on. seed: of all that is random."""
+
+    store: TokenStore
+    held_out: TokenStore
+    seed: int
+
+
 class StepOutput(NamedTuple):
     """losses: of one micro-batch. carried: for the next one of the same shard, mostly empty."""
 
@@ -95,16 +103,8 @@ class BuildTask(Protocol):
     def validate(self, encoder: Encoder, pieces: Pieces) -> None:
         """Raise an error for what cannot be trained so, before any text is read."""
 
-    def __call__(
-        self,
-        encoder: Encoder,
-        pieces: Pieces,
-        *,
-        store: TokenStore,
-        held_out: TokenStore,
-        seed: int,
-    ) -> Task:
-        """Build the task. store, held_out: text to learn from, and to evaluate on."""
+    def __call__(self, encoder: Encoder, pieces: Pieces, data: Data) -> Task:
+        """Build the task."""
 
 
 def validate_least(settings: object, **least: int) -> None:

@@ -152,7 +152,7 @@ def read_meta(folder: Path) -> dict[str, str]:
     """
     try:
         meta = json.loads((folder / META).read_text(encoding="utf8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return meta if isinstance(meta, dict) else {}
 
