@@ -92,11 +92,10 @@ def train(trainer: Trainer, nlp: Language, output: Path, notices: list[str]) -> 
         trainer.run()
         return
     settings = trainer.settings
-    describe_scores: Callable[[], Iterable[str]] = tuple
+    neighbours: Callable[[], Iterable[str]] = tuple
     if settings.neighbours and settings.parallel != "fsdp":
-        describe_scores = Neighbours(get_model(nlp, settings), nlp, settings).format_lines
-    start = trainer.progress.steps
-    monitor = Monitor(output, settings, start=start, describe_scores=describe_scores)
+        neighbours = Neighbours(get_model(nlp, settings), nlp, settings).format_lines
+    monitor = Monitor(output, settings, start=trainer.progress.steps, describe_scores=neighbours)
     for line in notices:
         monitor.show(line)
     try:

@@ -4,8 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,12 +27,11 @@ MAX_SKIPPED = 10
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """Reports a step and, in `scores`, an evaluation after it.
 
-    losses: mean nats of a target, by name. words: read so far by all processes. seconds: since
-    this process began to train, and n_words: read by all processes in that time.
+    words: read so far by all processes. losses: mean nats of a target, by name. words_per_second:
+    since this process began to train.
     """
 
     step: int
@@ -41,9 +39,8 @@ class Report:
     losses: dict[str, float]
     learn_rate: float
     grad_norm: float
-    seconds: float
-    n_words: int
-    scores: dict[str, float] | None = None
+    words_per_second: float
+    scores: dict[str, float] | None
 
 
 class Trainer:
@@ -109,18 +106,10 @@ class Trainer:
             self.progress = Progress(step + 1, words, self.scaler.state_dict())
             is_last = step + 1 == settings.max_steps
             is_evaluated = is_last or (step + 1) % settings.eval_every == 0
-            on_step(
-                Report(
-                    step=step + 1,
-                    words=words,
-                    losses=losses,
-                    learn_rate=settings.learn_rate(step),
-                    grad_norm=grad_norm,
-                    seconds=time.monotonic() - start,
-                    n_words=words - words_before,
-                    scores=self.evaluate() if is_evaluated else None,
-                )
-            )
+            speed = (words - words_before) / max(time.monotonic() - start, 1e-9)
+            scores = self.evaluate() if is_evaluated else None
+            rate = settings.learn_rate(step)
+            on_step(Report(step + 1, words, losses, rate, grad_norm, speed, scores))
             if is_last or (step + 1) % settings.checkpoint_every == 0:
                 self.checkpoints.save(self.progress, self.module, self.optimizer, self.shards)
 

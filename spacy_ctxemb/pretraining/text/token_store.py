@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spacy import about
 from spacy.language import Language
 
-from ...atomic_files import compute_checksum
+from ...atomic_files import compute_checksum, replacing_folder
 from ...errors import Errors
 from ...pieces.base import Ids, Ints, Pieces
 from ...read_files import reading
@@ -122,15 +122,12 @@ def build_token_store(
         if other != shards:
             shutil.rmtree(other, ignore_errors=True)
     paths = list(make_shards(corpus, recipe, shards, n_workers=n_workers))
-    if not merge_shards(paths, shards, pieces):
-        raise ValueError(Errors.E411.format(path=", ".join(corpus.paths)))
-    if validate is not None:
-        validate(shards)
-    (folder / META).unlink(missing_ok=True)
-    for name in FILES:
-        (shards / name).replace(folder / name)
-    write_json({"key": key, "digest": digest_arrays(folder)}, folder / META)
-    shutil.rmtree(shards)
+    with replacing_folder(folder, may_exist=True) as new:
+        if not merge_shards(paths, new, pieces):
+            raise ValueError(Errors.E411.format(path=", ".join(corpus.paths)))
+        if validate is not None:
+            validate(new)
+        write_json({"key": key, "digest": digest_arrays(new)}, new / META)
     return TokenStore.open(folder)
 
 
