@@ -673,6 +673,7 @@ class Errors(metaclass=_Coded):
         "The gradients of {n} steps, the last one step {step}, were not finite. Lower the learning "
         "rate, lengthen its warm-up, or lower grad_clip; then go on with --resume."
     )
+    E465 = "{name} in [pretrain] is {value!r}, but must be {expected}. Change it."
 
     # configs, corpora and comparisons
     E500 = "There is no task {unknown}. Choose among {options}, with commas between several."

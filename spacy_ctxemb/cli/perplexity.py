@@ -22,9 +22,10 @@ def perplexity(
     For masked language modelling it is that of the hidden pieces; the same ones are hidden in each
     run of the command.
     """
+    from spacy.cli._util import show_validation_error
     from wasabi import msg
 
-    with showing_errors():
+    with showing_errors(), show_validation_error(config_path, hint_fill=False):
         scores = score(config_path, weights_path, text_path)
         for name, value in scores.items():
             msg.info(f"perplexity {name}: {value:.2f}")

@@ -28,7 +28,7 @@ def pretrain(
     # quarter of the time it fills the gradient of a vocabulary's table, new in each step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-    from spacy.cli._util import parse_config_overrides, setup_gpu
+    from spacy.cli._util import parse_config_overrides, setup_gpu, show_validation_error
     from spacy.util import load_config
     from wasabi import msg
 
@@ -40,7 +40,7 @@ def pretrain(
         gpu_id = int(os.environ.get("LOCAL_RANK", gpu_id))
     setup_gpu(gpu_id, silent=True)
     overrides = parse_config_overrides(ctx.args)
-    with showing_errors():
+    with showing_errors(), show_validation_error(config_path, hint_fill=False):
         with reading(config_path, "a config"):
             config = load_config(config_path, overrides=overrides, interpolate=False)
         nlp = run(config, output, resume=resume)

@@ -195,6 +195,9 @@ def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> E
         nlp, section = read_pretraining(Path("bilm.cfg"))
         shim = load_pretrained(nlp, section, Path("pretraining/model-last.bin"))
     """
+    component = pretraining["component"]
+    if component not in nlp.component_names:
+        raise ValueError(Errors.E454.format(component=component, names=nlp.component_names))
     tok2vec = get_tok2vec_ref(nlp, pretraining)
     shim = get_pretrained_shim(tok2vec)
     shim.keeps_objective = True

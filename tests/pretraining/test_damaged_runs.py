@@ -3,10 +3,12 @@
 import json
 import os
 import pickle
+import re
 import resource
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,15 @@ from ..cli.command import run
 from .runs import read_weights, tiny_run, write_documents
 
 STEP = "checkpoints/step-00000002"
+SHARD, STATE = "shard-00000.safetensors", "state.safetensors"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_plots() -> Iterator[None]:
+    """They would take most of the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("spacy_ctxemb.pretraining.pretrain.plot_log", lambda output: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -73,29 +84,45 @@ class Payload:
         return Path.touch, (self.mark,)
 
 
-def test_no_file_of_a_run_is_unpickled(text: Path, output: Path, tmp_path: Path) -> None:
-    """Each file in turn is a pickle, alone and as the objects of an array; so are new ones."""
+#: Where a pickle lay in former checkpoints.
+FORMER = [f"{STEP}/.metadata", f"{STEP}/model/.metadata", f"{STEP}/model/__0_0.distcp"]
+
+#: One file of each kind.
+FILES = [f"{STEP}/{name}" for name in ("checksums.json", "progress.json", STATE, SHARD)]
+FILES += [f"text/train/{name}" for name in ("meta.json", "types.json", "ids.npy")]
+FILES += ["log.jsonl", "config.cfg", "model-last.bin"]
+
+
+def plant(files: Sequence[str], text: Path, output: Path, tmp_path: Path) -> None:
+    """Make each file in turn a pickle, alone or as the objects of an array, and go on."""
     mark = tmp_path / "mark"
     plain = pickle.dumps(Payload(mark))
     np.save(tmp_path / "array.npy", np.array([Payload(mark)], dtype=object))
     array = (tmp_path / "array.npy").read_bytes()
-    names = [*list_files(output), f"{STEP}/.metadata", f"{STEP}/model/.metadata"]
-    names += [f"{STEP}/__0_0.distcp", "text/train/meta.pkl"]
-    for name in names:
-        for payload in (plain, array):
-            copy = Path(shutil.copytree(output, tmp_path / "copy"))
-            (copy / name).parent.mkdir(exist_ok=True)
-            (copy / name).write_bytes(payload)
+    for name in files:
+        copy = Path(shutil.copytree(output, tmp_path / "copy"))
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_bytes(array if name.endswith(".npy") else plain)
+        if not name.endswith("checksums.json"):
             write_checksums(copy / STEP)
-            try:
-                go_on(text, copy)
-            except (ValueError, OSError) as error:
-                assert "[E" in str(error), name
-            finally:
-                shutil.rmtree(copy)
-            assert not mark.exists(), name
+        try:
+            go_on(text, copy)
+        except (ValueError, OSError) as error:
+            assert re.match(r"\[E\d", str(error)), name
+        finally:
+            shutil.rmtree(copy)
+        assert not mark.exists(), name
     pickle.loads(plain)
     assert mark.exists()
+
+
+def test_no_file_of_a_run_is_unpickled(text: Path, output: Path, tmp_path: Path) -> None:
+    plant([FORMER[0], *FILES], text, output, tmp_path)
+
+
+@pytest.mark.slow
+def test_no_file_at_all_is_unpickled(text: Path, output: Path, tmp_path: Path) -> None:
+    plant([*FORMER, *list_files(output)], text, output, tmp_path)
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -108,19 +135,35 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+def test_damaged_files_are_named_or_made_anew(text: Path, output: Path, tmp_path: Path) -> None:
+    """Each file in one way, each way at several files."""
+    ways = islice(cycle(DAMAGE), len(FILES))
+    go_on_with_damage(zip(FILES, ways, strict=True), text, output, tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_every_damaged_file_is_named_or_made_anew(
     damage: str, text: Path, output: Path, tmp_path: Path
 ) -> None:
+    names = list_files(output)
+    go_on_with_damage(((name, damage) for name in names), text, output, tmp_path)
+
+
+def go_on_with_damage(
+    pairs: Iterable[tuple[str, str]], text: Path, output: Path, tmp_path: Path
+) -> None:
+    """Damage one file after the other in a copy of a run, and go on."""
     go_on(text, Path(shutil.copytree(output, tmp_path / "whole")))
     expected = read_weights(tmp_path / "whole")
-    for name in list_files(output):
+    for name, damage in pairs:
         copy = Path(shutil.copytree(output, tmp_path / "copy"))
         DAMAGE[damage](copy / name)
         try:
             go_on(text, copy)
         except (ValueError, OSError) as error:
-            assert str(error).startswith("[E") and str(copy) in str(error), name
+            is_named = str(copy) in str(error)
+            assert re.match(r"\[E\d", str(error)) and is_named, (name, damage, error)
         else:
             assert all((value == expected[n]).all() for n, value in read_weights(copy).items())
         shutil.rmtree(copy)
@@ -141,9 +184,6 @@ def change_tensors(name: str, change: Callable[[dict[str, Any]], object]) -> Cal
         save_file(tensors, checkpoint / name)
 
     return write
-
-
-SHARD, STATE = "shard-00000.safetensors", "state.safetensors"
 
 
 @pytest.mark.parametrize(
