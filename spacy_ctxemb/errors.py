@@ -327,6 +327,10 @@ class Errors(metaclass=_Coded):
     )
     E163 = "{path} cannot be read as {expected}: {reason}. {advice}"
     E164 = "{path} cannot be written: {reason}. {advice}"
+    E165 = (
+        "{path} holds {names}, which are no part of a pipeline and would be lost. Choose another "
+        "folder, move these files away, or use nlp.to_disk, which writes beside them."
+    )
 
     # training
     E200 = (

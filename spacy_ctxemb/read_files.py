@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 #: How a file begins that Git LFS puts in the place of another.
 LFS_POINTER = b"version https://git-lfs"
+POINTER = "it is a pointer of Git LFS, not the file itself"
 
 
 @contextmanager
-def reading(path: Path, expected: str) -> Iterator[None]:
+def reading(source: Path | str, expected: str) -> Iterator[None]:
     """Turn whatever fails inside into a message about a file. Coded errors stay as they are.
 
-    expected: what the file should be. Raises E163.
+    source: the file, or a name for bytes that come from none. expected: what it should be.
+    Raises E163.
 
         with reading(path, "a vocabulary in JSON"):
             data = json.loads(path.read_text(encoding="utf8"))
@@ -28,13 +30,14 @@ def reading(path: Path, expected: str) -> Iterator[None]:
     except Exception as error:  # parsers of damaged files fail in any way
         if is_coded(error):
             raise
-        reason = find_damage(path) or shorten(error)
+        damage = find_damage(source) if isinstance(source, Path) else None
         advice = "Put a whole copy in its place, or write it again."
-        if begins_like_pointer(path):
+        if damage == POINTER:
             advice = "Run `git lfs pull` in its repository, or copy the file itself."
-        raise ValueError(
-            Errors.E163.format(path=path, expected=expected, reason=reason, advice=advice)
-        ) from error
+        message = Errors.E163.format(
+            path=source, expected=expected, reason=damage or describe(error), advice=advice
+        )
+        raise ValueError(message) from error
 
 
 def read_tensors(path: Path, expected: str) -> "dict[str, Tensor]":
@@ -50,24 +53,18 @@ def find_damage(path: Path) -> str | None:
     """What is wrong with a file whatever its kind, if anything: lost, empty or a pointer."""
     if path.is_dir():
         return "it is a folder"
-    if not path.exists():
-        return "it is not there"
-    if path.is_file() and path.stat().st_size == 0:
-        return "it is empty"
-    if begins_like_pointer(path):
-        return "it is a pointer of Git LFS, not the file itself"
-    return None
-
-
-def begins_like_pointer(path: Path) -> bool:
-    """Whether a file is what Git LFS puts in the place of another."""
     try:
         with path.open("rb") as file:
-            return file.read(len(LFS_POINTER)) == LFS_POINTER
-    except OSError:
-        return False
+            start = file.read(len(LFS_POINTER))
+    except OSError as error:
+        return "it is not there" if isinstance(error, FileNotFoundError) else error.strerror
+    if not start:
+        return "it is empty"
+    return POINTER if start == LFS_POINTER else None
 
 
-def shorten(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """The first line of an error's message, 200 characters of it; its type where there is none."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
     return str(error).split("\n")[0][:200] or type(error).__name__

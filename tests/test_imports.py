@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "stack": {
         *(
+            "safetensors",
             "spacy",
             "thinc",
             "torch",
@@ -63,8 +64,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("safetensors", "spacy", "thinc", "torch", ".doc_vectors", ".embedder", ".thinc_model"),
     },
     "component": {
-        *("spacy", "thinc", ".cache", ".checkpoints", ".doc_vectors", ".embedder", ".listeners"),
-        *(".pieces", ".pretrained", ".stack", ".thinc_model"),
+        *("spacy", "srsly", "thinc", ".cache", ".checkpoints", ".doc_vectors", ".embedder"),
+        *(".listeners", ".pieces", ".pretrained", ".stack", ".thinc_model"),
     },
     "initialize_callbacks": {"spacy", "thinc", ".cache", ".component", ".pieces", ".thinc_model"},
     "factory": {"spacy", ".component"},
@@ -112,7 +113,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
-    "__init__": {".doc_vectors"},
+    "save_pipeline": {"spacy", "srsly", ".atomic_files"},
+    "__init__": {".doc_vectors", ".save_pipeline"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
