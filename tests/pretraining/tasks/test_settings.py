@@ -84,8 +84,8 @@ def test_checks_draw_no_random_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("max_steps=many", "E465.*max_steps.*'many'.*a whole number"),
-        ("max_steps=2.5", "E465.*max_steps.*2.5.*a whole number"),
+        ("eval_every=many", "E465.*eval_every.*'many'.*a whole number"),
+        ("eval_every=2.5", "E465.*eval_every.*2.5.*a whole number"),
         ("grad_clip=true", "E465.*grad_clip.*a number"),
         ("compile=1", "E465.*compile.*true or false"),
         ("component=5", "E465.*component.*text"),
