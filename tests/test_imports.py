@@ -99,6 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".component", ".encoders", ".listeners", ".pieces", ".stack", ".thinc_model"),
         ".windows",
     },
+    "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
         *(".checkpoints", ".comparison", ".component", ".config_writer", ".doctor", ".encoders"),
@@ -108,12 +109,12 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".pieces",
             ".pretraining",
             ".report",
+            ".save_pipeline",
             ".stack",
             ".thinc_model",
         ),
         ".windows",
     },
-    "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "__init__": {".doc_vectors", ".save_pipeline"},
 }
 

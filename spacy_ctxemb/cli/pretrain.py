@@ -34,6 +34,7 @@ def pretrain(
 
     from ..pretraining.pretrain import pretrain as run
     from ..read_files import reading
+    from ..save_pipeline import to_disk
 
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     if gpu_id >= 0:  # with torchrun each process has a GPU of its own
@@ -44,9 +45,9 @@ def pretrain(
         with reading(config_path, "a config"):
             config = load_config(config_path, overrides=overrides, interpolate=False)
         nlp = run(config, output, resume=resume)
-    if nlp is None:
-        return
-    msg.good(f"Wrote {output / 'model-last.bin'}")
-    if to_pipeline is not None:
-        nlp.to_disk(to_pipeline)
-        msg.good(f"Wrote a pipeline to {to_pipeline}")
+        if nlp is None:
+            return
+        msg.good(f"Wrote {output / 'model-last.bin'}")
+        if to_pipeline is not None:
+            to_disk(nlp, to_pipeline)
+            msg.good(f"Wrote a pipeline to {to_pipeline}")

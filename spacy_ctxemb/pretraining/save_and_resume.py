@@ -15,7 +15,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -97,7 +96,7 @@ class RunCheckpoints:
         if first:
             for old in list_checkpoints(self.folder)[: -self.keep]:
                 if old != path:
-                    shutil.rmtree(old)
+                    shutil.rmtree(old, ignore_errors=True)
         self.processes.wait()
         return path
 
@@ -118,24 +117,20 @@ class RunCheckpoints:
         count as later than those which are still to come.
         """
         found, damaged = "", list[str]()
-        if self.processes.is_first:
-            found, damaged = self._search()
+        for path in reversed(list_checkpoints(self.folder) if self.processes.is_first else []):
+            if is_whole(path):
+                found = path.name
+                break
+            damaged.append(path.name)
+        if found:
+            for name in damaged:
+                aside = self.folder / f"damaged-{name}"
+                shutil.rmtree(aside, ignore_errors=True)
+                (self.folder / name).rename(aside)
         found, damaged = json.loads(self.processes.agree(json.dumps([found, damaged])))
         if damaged and not found:
             raise ValueError(Errors.E463.format(path=self.folder, names=damaged))
         return self.folder / found if found else None, damaged
-
-    def _search(self) -> tuple[str, list[str]]:
-        damaged: list[Path] = []
-        for path in reversed(list_checkpoints(self.folder)):
-            if is_whole(path):
-                for other in damaged:
-                    aside = other.with_name(f"damaged-{other.name}")
-                    shutil.rmtree(aside, ignore_errors=True)
-                    other.rename(aside)
-                return path.name, [other.name for other in damaged]
-            damaged.append(path)
-        return "", [path.name for path in damaged]
 
     def load(
         self, path: Path, module: nn.Module, optimizer: Optimizer, shards: Sequence[Shard]
@@ -154,7 +149,8 @@ class RunCheckpoints:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """List checkpoints that were finished, the last one last."""
-    found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
+    named = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
+    found = [path for path in named if path.is_dir()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
@@ -207,8 +203,7 @@ def is_whole(path: Path, names: Collection[str] = ()) -> bool:
 def pack_shard(shard: Shard) -> dict[str, Tensor]:
     """Put everything about a shard into tensors."""
     stream = {
-        f"stream.{name}": torch.from_numpy(np.array(value))
-        for name, value in shard.stream.state().items()
+        f"stream.{name}": torch.from_numpy(value) for name, value in shard.stream.state().items()
     }
     return stream | {f"carried.{name}": x.contiguous() for name, x in shard.carried.items()}
 

@@ -19,7 +19,7 @@ from ..read_files import reading
 from .distributed import Processes, distribute, without_synchronisation
 from .save_and_resume import PROGRESS, Progress, RunCheckpoints, Shard
 from .settings import PretrainSettings
-from .tasks.base import Batch, StepOutput, Task
+from .tasks.base import Batch, StepOutput, Task, to_device
 
 #: Steps skipped one after the other after which training stops.
 MAX_SKIPPED = 10
@@ -72,7 +72,11 @@ class Trainer:
         n_shards = processes.n * settings.accumulate
         first = processes.rank * settings.accumulate
         self.shards = [
-            Shard(number, task.open_stream(number, n_shards), self._to_device(task.start()))
+            Shard(
+                number,
+                task.open_stream(number, n_shards),
+                to_device(task.start(), processes.device),
+            )
             for number in range(first, first + settings.accumulate)
         ]
 
@@ -121,7 +125,7 @@ class Trainer:
         n_words = 0
         outputs = []
         for i, shard in enumerate(self.shards):
-            batch = self._to_device(shard.stream.next_batch(step))
+            batch = to_device(shard.stream.next_batch(step), self.processes.device)
             n_words += self.task.count_words(batch)
             is_last = i + 1 == len(self.shards)
             with nullcontext() if is_last else without_synchronisation(self.module):
@@ -175,9 +179,6 @@ class Trainer:
             sums = self.processes.add_up(self.task.evaluate(*self.processes[:2]))
         self.module.train()
         return summarise(sums)
-
-    def _to_device(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: tensor.to(self.processes.device) for name, tensor in tensors.items()}
 
     def _cast_products(self) -> AbstractContextManager[Any]:
         dtype = DTYPES.get(self.settings.precision)

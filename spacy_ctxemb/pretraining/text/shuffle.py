@@ -66,12 +66,12 @@ class Queue:
         self.seed = seed
         self.shard = shard
         self.n_shards = n_shards
-        self.position = 0
+        self.position = np.zeros((), dtype=np.int64)
         self._epoch = -1
 
     def take(self) -> int:
         """The next unit."""
-        epoch, place = divmod(self.position * self.n_shards + self.shard, self.n_units)
+        epoch, place = divmod(int(self.position) * self.n_shards + self.shard, self.n_units)
         self.position += 1
         if epoch != self._epoch:
             self._epoch = epoch

@@ -21,7 +21,7 @@ from ....objectives.bilm_loss import N_SPECIAL
 from ....pieces.base import Pieces
 from ....pieces.characters import CharacterPieces
 from ...text.shuffle import Queue
-from ..base import Batch, Carried, Data, StepOutput, Task, validate_least
+from ..base import Batch, Carried, Data, StepOutput, Task, to_device, validate_least
 from .batches import DIRECTIONS, BiLMStream, BiLMText, choose_vocabulary
 from .streams import DirectionStream, lay_rows, make_units
 
@@ -137,8 +137,7 @@ class BiLMTask(Task):
         for start in range(0, read.shape[1], self.settings.n_steps):
             steps = slice(start, start + self.settings.n_steps)
             batch = self.held_out.make_batch(read[:, steps], predicted[:, steps])
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            losses, carried = self.module(batch, carried)
+            losses, carried = self.module(to_device(batch, device), carried)
             add_losses(sums, losses)
         return sums
 

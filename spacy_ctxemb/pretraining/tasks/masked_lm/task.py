@@ -22,7 +22,7 @@ from ....objectives.next_sentence_loss import IS_NEXT, IS_OTHER
 from ....pieces.base import Ids, Pieces
 from ....pieces.subwords import SubwordPieces
 from ...text.shuffle import Queue
-from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, validate_least
+from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, to_device, validate_least
 from .batches import MaskedLMStream, MaskedLMText
 from .sentence_pairs import SentencePairs
 from .sequences import Sequences
@@ -154,7 +154,7 @@ class MaskedLMTask(Task):
         for i in range(rank, len(firsts), n_ranks):
             last = min(firsts[i] + self.batch_size, len(self.held_out.examples))
             batch = self.held_out.make_batch(range(firsts[i], last), seed_batch(EVALUATION, i, 0))
-            scores = self.module.score({k: tensor.to(device) for k, tensor in batch.items()})
+            scores = self.module.score(to_device(batch, device))
             for name, (logits, targets) in scores.items():
                 found = {f"{name}_accuracy": (logits.argmax(dim=-1) == targets).sum()}
                 if name == "masked":
