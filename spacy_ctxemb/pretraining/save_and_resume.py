@@ -82,7 +82,7 @@ class RunCheckpoints:
         """
         path = self.folder / f"step-{progress.steps:08d}"
         first = self.processes.is_first
-        folder = replacing_folder(path) if first else nullcontext(path)
+        folder = replacing_folder(path, may_exist=True) if first else nullcontext(path)
         with folder as temporary:
             temporary = Path(self.processes.agree(str(temporary)))
             state = gather_state(module, optimizer, keep=first)

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import re
-import resource
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +24,8 @@ from spacy_ctxemb.pretraining.text.token_store import TokenStore
 
 from ..cli.command import run
 from .runs import read_weights, tiny_run, write_documents
+
+resource = pytest.importorskip("resource")  # there is none on Windows
 
 STEP = "checkpoints/step-00000002"
 SHARD, STATE = "shard-00000.safetensors", "state.safetensors"
