@@ -178,6 +178,8 @@ def read_progress(path: Path, *, n_shards: int) -> tuple[Progress, Basis]:
         progress = Progress(int(data["steps"]), int(data["words"]), dict(data["scaler"]))
         basis = Basis(*(dict(data["basis"][name]) for name in Basis._fields))
         found = int(data["n_shards"])
+        if path.name != f"step-{progress.steps:08d}":
+            raise ValueError(f"it is of step {progress.steps}")
     if found != n_shards:
         raise ValueError(Errors.E462.format(path=path, found=found, expected=n_shards))
     return progress, basis

@@ -196,9 +196,9 @@ def change_tensors(name: str, change: Callable[[dict[str, Any]], object]) -> Cal
         (change_json("progress.json", scaler=[1]), "E163.*progress.json"),
         (change_json("progress.json", n_shards=2), "E462.*of 2 shards"),
         (change_tensors(SHARD, lambda t: t.pop("carried.h")), "E163.*shard-00000"),
-        (change_tensors(SHARD, lambda t: t.update(x=t["carried.h"])), "E163.*shard-00000"),
+        (change_tensors(SHARD, lambda t: t.update(x=t["carried.h"].clone())), "E163.*shard-00000"),
         (change_tensors(STATE, lambda t: t.pop(min(t))), "E163.*state.safetensors"),
-        (change_tensors(STATE, lambda t: t.update(x=t[min(t)])), "E163.*state.safetensors"),
+        (change_tensors(STATE, lambda t: t.update(x=t[min(t)].clone())), "E163.*state.safetensors"),
         (change_tensors(STATE, lambda t: t.update({min(t): t[min(t)][:1]})), "E163.*state.safet"),
     ],
 )
@@ -237,7 +237,7 @@ def test_a_damaged_shard_is_made_anew(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(merge_shards, "write_array", fail)
-        with pytest.raises(OSError, match="disk"):
+        with pytest.raises(OSError, match="E164.*No space left"):
             pretrain(begin(text), tmp_path / "run", resume=False)
     (shard,) = tmp_path.glob("run/text/train/shards-*/*0.safetensors")
     shard.write_bytes(shard.read_bytes()[:100])
@@ -295,7 +295,7 @@ def small_files() -> Any:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("size", [0, 100, 2000, 20_000])
+@pytest.mark.parametrize("size", [100, 20_000])
 def test_a_full_disk_loses_nothing(
     size: int, text: Path, output: Path, tmp_path: Path, small_files: Callable[[int], None]
 ) -> None:
@@ -349,6 +349,7 @@ def test_folders_without_permission(command: str, text: Path, tmp_path: Path) ->
     assert code == 1 and "[E164]" in shown
 
 
+@pytest.mark.slow
 def test_a_worker_on_a_full_disk(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_files: Callable[[int], None]
 ) -> None:
