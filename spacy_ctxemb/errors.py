@@ -610,8 +610,8 @@ class Errors(metaclass=_Coded):
         "pyarrow."
     )
     E409 = (
-        "{path} has no column '{field}'; there are {names}. Set text_field of TextCorpus to one of "
-        "them."
+        "{path} has no column '{field}' of text; there are {names}. Set text_field of TextCorpus "
+        "to one of them."
     )
     E410 = "{path} is no token store. Make one with build_token_store."
     E411 = "Nothing in {path} has a piece: no word in it is known. Pass other files to TextCorpus."
@@ -716,6 +716,7 @@ class Errors(metaclass=_Coded):
         "The gradients of {n} steps, the last one step {step}, were not finite. Lower the learning "
         "rate, lengthen its warm-up, or lower grad_clip; then go on with --resume."
     )
+    E465 = "{name} in [pretrain] is {value!r}, but must be {expected}. Change it."
 
     # configs, corpora and comparisons
     E500 = "There is no task {unknown}. Choose among {options}, with commas between several."

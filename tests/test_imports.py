@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "windows": {"numpy", "spacy", "torch", ".pieces"},
     "embedder": {"torch", ".encoders", ".windows"},
-    "objectives": {"numpy", "torch", ".encoders"},
+    "objectives": {"numpy", "torch", ".encoders", ".pieces"},
     "checkpoints": {
         *("h5py", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch"),
         "transformers",
@@ -107,6 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".component", ".encoders", ".listeners", ".pieces", ".stack", ".thinc_model"),
         ".windows",
     },
+    "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
         *(".cache", ".checkpoints", ".comparison", ".component", ".config_writer", ".doctor"),
@@ -117,12 +118,12 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".pieces",
             ".pretraining",
             ".report",
+            ".save_pipeline",
             ".stack",
             ".thinc_model",
         ),
         ".windows",
     },
-    "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "__init__": {".doc_vectors", ".save_pipeline"},
 }
 

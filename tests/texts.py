@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spacy_ctxemb.pieces.base import Pieces, TextPieces, Texts
+from spacy_ctxemb.pieces.base import Ids, Pieces, TextPieces, Texts
+
+
+def lay_pieces(ids: Ids, lengths: Sequence[int]) -> TextPieces:
+    """Pieces of one document, one token after the other. lengths: pieces of each token."""
+    counts = np.array(lengths, dtype=np.int64)
+    none = np.zeros((len(ids), 2), dtype=np.int64)
+    return TextPieces(ids, none, np.cumsum(counts) - counts, counts, np.array([len(ids)]))
 
 
 def join_words(*documents: Sequence[str], space: str = " ") -> Texts:

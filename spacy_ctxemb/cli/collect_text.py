@@ -10,6 +10,8 @@ from pathlib import Path
 
 import typer
 
+from .show_errors import showing_errors
+
 #: Packages whose docstrings are read before those of all others, so that the text depends
 #: little on what else is installed.
 PACKAGES = ("spacy", "thinc", "torch", "numpy", "matplotlib", "pydantic", "typer", "tokenizers")
@@ -46,9 +48,8 @@ def collect_text(
             n_train += n
         if n_train >= words:
             break
-    output_dir.mkdir(parents=True, exist_ok=True)
     for name, lines in (("train.txt", train), ("dev.txt", dev)):
-        with replacing(output_dir / name) as temporary:
+        with showing_errors(), replacing(output_dir / name) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf8")
     msg.good(f"Collected {n_train:,} words, and {n_dev:,} held out", str(output_dir))
 
@@ -73,7 +74,7 @@ def docstrings(path: Path) -> Iterator[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(path.read_text(encoding="utf8"))
-    except (SyntaxError, UnicodeDecodeError, OSError):
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

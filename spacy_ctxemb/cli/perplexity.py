@@ -1,7 +1,5 @@
 """`python -m spacy ctxemb perplexity`"""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import typer
@@ -20,53 +18,54 @@ def perplexity(
 ) -> None:
     """Report the perplexity of a pretrained encoder on held-out text.
 
-    For a biLM: exp of the mean negative log-likelihood of the next and of the previous word. For
-    masked language modelling: of the hidden pieces, which are chosen at random, always the same.
+    For a biLM it is exp of the mean negative log-likelihood of the next and of the previous word.
+    For masked language modelling it is that of the hidden pieces; the same ones are hidden in each
+    run of the command.
+    """
+    from spacy.cli._util import show_validation_error
+    from wasabi import msg
+
+    with showing_errors(), show_validation_error(config_path, hint_fill=False):
+        scores = score(config_path, weights_path, text_path)
+        for name, value in scores.items():
+            msg.info(f"perplexity {name}: {value:.2f}")
+        if output is not None:
+            from ..pretraining.write_files import write_json
+
+            write_json({"perplexity": scores}, output)
+
+
+def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, float]:
+    """Compute perplexities by name, and their mean where there are several.
+
+    Raises E415 for a text of blank lines, E437 if nothing in it is there to predict, E163 for a
+    file that cannot be read.
     """
     import numpy as np
     from spacy.util import minibatch
     from tqdm import tqdm
-    from wasabi import msg
 
-    from ..atomic_files import read_lines, replacing
+    from ..atomic_files import read_lines
     from ..errors import Errors
+    from ..objectives.base import Sums, add_sums, summarise
     from ..pretraining.objectives_for_spacy_pretrain import (
         evaluate,
         load_pretrained,
         read_pretraining,
     )
+    from ..read_files import reading
 
-    with showing_errors():
-        nlp, section = read_pretraining(config_path)
-        shim = load_pretrained(nlp, section, weights_path)
-    lines = read_lines(text_path)
+    nlp, section = read_pretraining(config_path)
+    shim = load_pretrained(nlp, section, weights_path)
+    with reading(text_path, "text in UTF-8"):
+        lines = read_lines(text_path)
     if not lines:
-        msg.fail(Errors.E415.format(path=text_path), exits=1)
+        raise ValueError(Errors.E415.format(path=text_path))
     rng = np.random.default_rng(0)
-    totals: dict[str, list[float]] = {}
-    batches = minibatch(tqdm(lines, unit=" documents", disable=None), BATCH_SIZE)
-    for batch in batches:
-        for name, (nll, n) in evaluate(shim, [nlp.make_doc(t) for t in batch], rng).items():
-            total = totals.setdefault(name, [0.0, 0])
-            total[0] += nll
-            total[1] += n
-    if not any(n for _, n in totals.values()):
-        msg.fail(Errors.E437.format(path=text_path), exits=1)
-    scores = dict(summarise(totals))
-    for name, score in scores.items():
-        msg.info(f"perplexity {name}: {score:.2f}")
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(output) as temporary:
-            temporary.write_text(json.dumps({"perplexity": scores}, indent=2), encoding="utf8")
-
-
-def summarise(totals: dict[str, list[float]]) -> Iterator[tuple[str, float]]:
-    """Perplexity by name, and that of the mean over names where there are several."""
-    from ..objectives import to_perplexity
-
-    means = {name: nll / max(n, 1) for name, (nll, n) in totals.items()}
-    for name, mean in means.items():
-        yield name, to_perplexity(mean)
-    if len(means) > 1:
-        yield "mean", to_perplexity(sum(means.values()) / len(means))
+    sums: Sums = {}
+    for batch in minibatch(tqdm(lines, unit=" documents", disable=None), BATCH_SIZE):
+        add_sums(sums, evaluate(shim, [nlp.make_doc(text) for text in batch], rng))
+    if not any(n for _, n in sums.values()):
+        raise ValueError(Errors.E437.format(path=text_path))
+    named = summarise(sums).items()
+    return {name.removeprefix("perplexity_").replace("perplexity", "mean"): s for name, s in named}

@@ -17,8 +17,9 @@ def pretrain(
 ) -> None:
     """Pretrain a biLM or a Transformer on text.
 
-    Settings of the config are overridden by options such as --paths.train FILE. To train with
-    several processes, put `torchrun --nproc-per-node N -m` before `spacy ctxemb pretrain`.
+    Options such as --paths.train FILE replace settings of the config. A run that was interrupted
+    goes on with --resume, as if it had never stopped. To train with several processes, put
+    `torchrun --nproc-per-node N -m` before `spacy ctxemb pretrain`.
     """
     import logging
     import os
@@ -27,24 +28,26 @@ def pretrain(
     # quarter of the time it fills the gradient of a vocabulary's table, new in each step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-    from spacy.cli._util import parse_config_overrides, setup_gpu
+    from spacy.cli._util import parse_config_overrides, setup_gpu, show_validation_error
     from spacy.util import load_config
     from wasabi import msg
 
     from ..pretraining.pretrain import pretrain as run
+    from ..read_files import reading
+    from ..save_pipeline import to_disk
 
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     if gpu_id >= 0:  # with torchrun each process has a GPU of its own
         gpu_id = int(os.environ.get("LOCAL_RANK", gpu_id))
     setup_gpu(gpu_id, silent=True)
     overrides = parse_config_overrides(ctx.args)
-    with showing_errors():
-        config = load_config(config_path, overrides=overrides, interpolate=False)
-        output.mkdir(parents=True, exist_ok=True)
+    with showing_errors(), show_validation_error(config_path, hint_fill=False):
+        with reading(config_path, "a config"):
+            config = load_config(config_path, overrides=overrides, interpolate=False)
         nlp = run(config, output, resume=resume)
-    if nlp is None:
-        return
-    msg.good(f"Wrote {output / 'model-last.bin'}")
-    if to_pipeline is not None:
-        nlp.to_disk(to_pipeline)
-        msg.good(f"Wrote a pipeline to {to_pipeline}")
+        if nlp is None:
+            return
+        msg.good(f"Wrote {output / 'model-last.bin'}")
+        if to_pipeline is not None:
+            to_disk(nlp, to_pipeline)
+            msg.good(f"Wrote a pipeline to {to_pipeline}")

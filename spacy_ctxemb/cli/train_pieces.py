@@ -28,7 +28,10 @@ def train_pieces(
     text_field: str = typer.Option("text", help="Where the text is in .jsonl and .parquet"),
     lowercase: bool = typer.Option(False, "--lowercase", help="Fold case and accents"),
 ) -> None:
-    """Learn a vocabulary of pieces from text."""
+    """Learn a vocabulary of pieces from text.
+
+    Nothing is written if that fails; a vocabulary that was there before stays then.
+    """
     from wasabi import msg
 
     from ..atomic_files import replacing
@@ -41,9 +44,8 @@ def train_pieces(
     pieces: WordPieces | BytePairPieces = WordPieces(vocab_size, lowercase=lowercase)
     if kind is Kind.bpe:
         pieces = BytePairPieces(vocab_size)
-    with showing_errors():
+    # The place of the output comes first: a long training should not end where nothing can be kept.
+    with showing_errors(), replacing(output_path) as temporary:
         pieces.train(TextCorpus(str(text_path), text_field=text_field), progress=True)
-    output_path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(output_path) as temporary:
         temporary.write_text(pieces.tokenizer.to_str(), encoding="utf8")
     msg.good(f"Learned {pieces.n_trained} pieces", str(output_path))

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..encoders import Encoder
-
-Ids = NDArray[np.int32]
-Ints = NDArray[np.int64]
+from ..errors import Errors
+from ..pieces.base import Ids, TextPieces
 
 #: Marks a step that is no target.
 NO_TARGET = -100
@@ -46,14 +44,35 @@ Sums = dict[str, tuple[float, float]]
 
 def add_losses(sums: Sums, losses: Losses) -> None:
     """Add the losses of one batch to totals, in place."""
-    for name, nll in losses.nll.items():
+    add_sums(sums, {k: (float(nll.detach()), losses.n_targets[k]) for k, nll in losses.nll.items()})
+
+
+def add_sums(sums: Sums, others: Sums) -> None:
+    """Add further totals to totals, in place."""
+    for name, (value, count) in others.items():
         total, n = sums.get(name, (0.0, 0))
-        sums[name] = total + float(nll.detach()), n + losses.n_targets[name]
+        sums[name] = total + value, n + count
+
+
+def summarise(sums: Sums) -> dict[str, float]:
+    """Compute perplexities of losses, that of their mean if they are several, and accuracies."""
+    means = {name: total / max(n, 1.0) for name, (total, n) in sums.items()}
+    losses = {name: mean for name, mean in means.items() if not name.endswith("accuracy")}
+    scores = {f"perplexity_{name}": to_perplexity(mean) for name, mean in losses.items()}
+    if len(losses) > 1:
+        scores["perplexity"] = to_perplexity(sum(losses.values()) / len(losses))
+    return scores | {name: mean for name, mean in means.items() if name not in losses}
 
 
 def to_perplexity(nats: float) -> float:
     """Compute exp of a mean negative log-likelihood; infinite where a float cannot hold it."""
     return math.exp(nats) if nats < 709 else math.inf
+
+
+def wrong_encoder(objective: str, wanted: str, found: Encoder) -> ValueError:
+    """Make the error E430. objective, wanted: as configs name them."""
+    name = type(found).__name__
+    return ValueError(Errors.E430.format(objective=objective, wanted=wanted, found=name))
 
 
 class Objective(nn.Module, ABC):
@@ -69,18 +88,9 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def make_targets(
-        self,
-        ids: Ids,
-        words: Sequence[str],
-        starts: Ints,
-        lengths: Ints,
-        rng: np.random.Generator,
+        self, pieces: TextPieces, words: Sequence[str], rng: np.random.Generator
     ) -> Targets:
-        """Choose targets.
-
-        ids: (P,) or (P, C). words: (W,), the text of each token. starts, lengths: (W,), the first
-        piece of each, and how many it has; words may share pieces.
-        """
+        """Choose targets. words: (W,), the text of each token."""
 
     @abstractmethod
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from ..encoders import BiLM, Encoder
 from ..encoders.kernels.linear import linear
 from ..errors import Errors
-from .base import NO_TARGET, Ids, Ints, Losses, Objective, Targets
+from ..pieces.base import TextPieces
+from .base import NO_TARGET, Losses, Objective, Targets, wrong_encoder
 
 BEGIN, END, UNKNOWN = "<S>", "</S>", "<UNK>"
 SPECIAL = (BEGIN, END, UNKNOWN)
@@ -48,11 +49,7 @@ class BiLMObjective(Objective):
     ) -> None:
         super().__init__()
         if not isinstance(encoder, BiLM):
-            raise ValueError(
-                Errors.E430.format(
-                    objective="BiLMObjective", wanted="BiLM", found=type(encoder).__name__
-                )
-            )
+            raise wrong_encoder("BiLMObjective", "BiLM", encoder)
         self.n_samples = n_samples
         self.vocabulary = list(vocabulary)
         self.word_ids = {word: i for i, word in enumerate(self.vocabulary)}
@@ -63,18 +60,14 @@ class BiLMObjective(Objective):
         self.encoder_dropout = [encoder.dropout]
 
     def make_targets(
-        self,
-        ids: Ids,
-        words: Sequence[str],
-        starts: Ints,
-        lengths: Ints,
-        rng: np.random.Generator,
+        self, pieces: TextPieces, words: Sequence[str], rng: np.random.Generator
     ) -> Targets:
         # A biLM's pieces are words, so none is shared.
         unknown = self.word_ids[UNKNOWN]
-        targets = [self.word_ids.get(w, unknown) for w, n in zip(words, lengths, strict=True) if n]
+        read = zip(words, pieces.lengths, strict=True)
+        targets = [self.word_ids.get(word, unknown) for word, n in read if n]
         boundaries = self.word_ids[BEGIN], self.word_ids[END]
-        return Targets(ids, np.array(targets, dtype=np.int32), boundaries)
+        return Targets(pieces.ids, np.array(targets, dtype=np.int32), boundaries)
 
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
         (dropout,) = self.encoder_dropout

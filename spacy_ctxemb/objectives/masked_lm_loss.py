@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..encoders import Encoder, TransformerEncoder
-from ..errors import Errors
-from .base import NO_TARGET, Ids, Ints, Losses, Objective, Targets
+from ..pieces.base import TextPieces
+from .base import NO_TARGET, Losses, Objective, Targets, wrong_encoder
 from .masking import Masking
 from .next_sentence_loss import NextSentenceHead
 
@@ -25,67 +25,32 @@ class MaskedLMObjective(Objective):
 
     The scores are those of the encoder's own piece embeddings (tied weights).
 
-    mask_id: the id of the piece that hides others.
-    special_ids: these are never targets, nor random replacements.
-    n_pieces: ids from this one on are not in use.
-    share: of pieces to predict. 0.15 in BERT, up to 0.4 for small encoders. Of these 80 % are
-        hidden, 10 % replaced, 10 % left.
-    whole_words: choose words, and hide all of their pieces. Words that share a piece are one.
-    spans: choose runs of 1 to 10 words instead, see masking.py; each is hidden, replaced or
-        left as a whole.
+    masking: what is hidden.
     next_sentence: whether there is a head that tells if two texts follow each other; its targets
-        come from pretraining/text/sentence_pairs.py.
+        come from pretraining/tasks/masked_lm/sentence_pairs.py.
 
-    Raises E430 for another encoder than a Transformer, E431 for a share outside 0 to 1, E131 if
-    all pieces are special.
+    Raises E430 for another encoder than a Transformer.
     """
 
     kind = "masked_lm"
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        *,
-        mask_id: int,
-        special_ids: Sequence[int],
-        n_pieces: int,
-        share: float,
-        whole_words: bool,
-        spans: bool = False,
-        next_sentence: bool = False,
-    ) -> None:
+    def __init__(self, encoder: Encoder, masking: Masking, *, next_sentence: bool = False) -> None:
         super().__init__()
         if not isinstance(encoder, TransformerEncoder):
-            raise ValueError(
-                Errors.E430.format(
-                    objective="MaskedLMObjective",
-                    wanted="Transformer",
-                    found=type(encoder).__name__,
-                )
-            )
-        if not 0.0 < share < 1.0:
-            raise ValueError(Errors.E431.format(share=share))
-        masking = Masking(mask_id, sorted(special_ids), n_pieces, share, whole_words, spans)
-        if not len(masking.ordinary_ids):
-            raise ValueError(Errors.E131.format(n_special=len(special_ids)))
+            raise wrong_encoder("MaskedLMObjective", "Transformer", encoder)
         self.masking = masking
-        self.n_pieces = n_pieces
+        self.n_pieces = masking.n_pieces
         # In a list, so that the parameter is not this module's too.
         self.tied_embedding = [encoder.piece_embedding]
         self.dense = nn.Linear(encoder.width, encoder.width)
         self.norm = nn.LayerNorm(encoder.width, eps=encoder.norm.eps)
-        self.bias = nn.Parameter(torch.empty(n_pieces))
+        self.bias = nn.Parameter(torch.empty(masking.n_pieces))
         self.next_sentence = NextSentenceHead(encoder.width) if next_sentence else None
 
     def make_targets(
-        self,
-        ids: Ids,
-        words: Sequence[str],
-        starts: Ints,
-        lengths: Ints,
-        rng: np.random.Generator,
+        self, pieces: TextPieces, words: Sequence[str], rng: np.random.Generator
     ) -> Targets:
-        masked, targets = self.masking(ids, starts, lengths, rng)
+        masked, targets = self.masking(pieces.ids, pieces.starts, pieces.lengths, rng)
         return Targets(masked, targets, (NO_TARGET, NO_TARGET))
 
     def forward(self, layers: tuple[Tensor, ...], targets: Tensor, mask: Tensor) -> Losses:
@@ -118,4 +83,6 @@ class MaskedLMObjective(Objective):
 
     @classmethod
     def from_json(cls, data: dict[str, Any], encoder: Encoder) -> "MaskedLMObjective":
-        return cls(encoder, **data)
+        next_sentence = data.get("next_sentence", False)
+        masking = {name: value for name, value in data.items() if name != "next_sentence"}
+        return cls(encoder, Masking(**masking), next_sentence=next_sentence)

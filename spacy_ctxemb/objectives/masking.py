@@ -13,7 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import NO_TARGET, Ids, Ints
+from ..errors import Errors
+from ..pieces.base import Ids, Ints
+from .base import NO_TARGET
 
 #: Of the geometric distribution of lengths, and the longest one. They are 3.8 words on average.
 P_END, LONGEST = 0.2, 10
@@ -29,7 +31,14 @@ NO_SPAN = -1
 class Masking:
     """Chooses targets; of these 80 % become the mask, 10 % another piece, 10 % stay.
 
-    The fields are described at MaskedLMObjective.
+    mask_id: the id of the piece that hides others.
+    special_ids: these are never targets, nor random replacements.
+    n_pieces: ids from this one on are not in use.
+    share: of pieces to predict. 0.15 in BERT, up to 0.4 for small encoders.
+    whole_words: choose words, and hide all of their pieces. Words that share a piece are one.
+    spans: choose runs of 1 to 10 words instead; each is hidden, replaced or left as a whole.
+
+    Raises E431 for a share outside 0 to 1, E131 if all pieces are special.
 
     Example:
         masking = Masking(4, [0, 1, 2, 3, 4], 8000, share=0.15, whole_words=True)
@@ -40,8 +49,14 @@ class Masking:
     special_ids: list[int]
     n_pieces: int
     share: float
-    whole_words: bool
+    whole_words: bool = False
     spans: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share < 1.0:
+            raise ValueError(Errors.E431.format(share=self.share))
+        if not len(self.ordinary_ids):
+            raise ValueError(Errors.E131.format(n_special=len(self.special_ids)))
 
     @cached_property
     def ordinary_ids(self) -> Ids:

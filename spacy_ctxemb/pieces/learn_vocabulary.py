@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: The first of the private characters that stand for characters inside words.
 PRIVATE = 0xF0000
 
+#: Pieces of the largest vocabulary: the trainer takes memory for as many as it is asked for.
+MOST = 1 << 22
+
 #: Repetitions of a word passed to the trainer at a time.
 LINE_LENGTH = 1000
 
@@ -62,7 +65,7 @@ def train_byte_pairs(
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=size,
+        vocab_size=min(max(size, 0), MOST),
         special_tokens=list(special),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=progress,
@@ -96,7 +99,7 @@ def learn_word_pieces(
     outer = {private: character for character, private in inner.items()}
     always = [*string.punctuation, *alphabet, *(inner[character] for character in alphabet)]
     trainer = trainers.BpeTrainer(
-        vocab_size=size,
+        vocab_size=min(max(size, 0), MOST),
         special_tokens=list(special),
         initial_alphabet=always,
         show_progress=progress,

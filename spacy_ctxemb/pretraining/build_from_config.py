@@ -19,7 +19,7 @@ from ..thinc_model.embedder_shim import EmbedderShim
 from .distributed import Processes
 from .objectives_for_spacy_pretrain import attach_objective, get_pretrained_shim
 from .settings import SECTION, PretrainSettings
-from .tasks.base import Task
+from .tasks.base import Data, Task
 from .text.token_store import TokenStore, build_token_store
 
 #: Texts that components see when they are initialised.
@@ -106,8 +106,7 @@ def build_task(
 ) -> Task:
     """Build the task, with an objective that is stored beside the encoder."""
     shim = get_shim(nlp, settings)
-    task = settings.objective(
-        shim.embedder.encoder, shim.pieces, store=store, held_out=held_out, seed=settings.seed
-    )
+    data = Data(store, held_out, settings.seed)
+    task = settings.objective(shim.embedder.encoder, shim.pieces, data)
     attach_objective(shim, task.objective)
     return task

@@ -4,13 +4,16 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 import torch.distributed as dist
+from safetensors import safe_open
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from ..encoders.feedforward import FeedForward
 from ..encoders.lstm import LSTM
@@ -117,10 +120,61 @@ def shard_parameters(module: nn.Module) -> nn.Module:
     return whole
 
 
-def gather_weights(module: nn.Module) -> dict[str, Tensor]:
-    """The whole values of all parameters, in the first process."""
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    return cast(dict[str, Tensor], get_model_state_dict(module, options=options))
+def gather_state(
+    module: nn.Module, optimizer: Optimizer | None = None, *, keep: bool = True
+) -> dict[str, Tensor]:
+    """Return whole weights as "model.NAME" and what an optimizer has averaged as
+    "optimizer.NAME.KEY", on the CPU. All processes must call it; without `keep` it is empty."""
+    module = unwrap(module)
+    tensors = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
+    if optimizer is not None:
+        for name, parameter in module.named_parameters():
+            for key, tensor in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{name}.{key}"] = tensor
+    found = {}
+    for name, tensor in tensors.items():
+        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if keep:
+            found[name] = whole.cpu().contiguous()
+    return found
+
+
+def load_state(path: Path, module: nn.Module, optimizer: Optimizer) -> None:
+    """Take what `gather_state` has returned from a file of safetensors.
+
+    Raises KeyError, ValueError or RuntimeError where names or shapes are others.
+    """
+    module = unwrap(module)
+    parameters, tensors = dict(module.named_parameters()), module.state_dict()
+    weights: dict[str, Tensor] = {}
+    averages: dict[str, dict[str, Tensor]] = {name: {} for name in parameters}
+    with safe_open(path, framework="pt") as file:
+        for full_name in file.keys():
+            whole = file.get_tensor(full_name)
+            kind, _, name = full_name.partition(".")
+            if kind == "model":
+                weights[name] = divide(whole, tensors[name])
+            else:
+                name, _, key = name.rpartition(".")
+                averages[name][key] = divide(whole, parameters[name])
+    module.load_state_dict(weights)
+    names = {parameter: name for name, parameter in parameters.items()}
+    trained = [names[p] for group in optimizer.param_groups for p in group["params"]]
+    state = {i: averages[name] for i, name in enumerate(trained) if averages[name]}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def divide(whole: Tensor, like: Tensor) -> Tensor:
+    """Divide a tensor among processes as another one is; single numbers stay whole."""
+    if whole.dim() and whole.shape != like.shape:
+        raise ValueError(f"a shape is {list(whole.shape)}, not {list(like.shape)}")
+    if not isinstance(like, DTensor) or not whole.dim():
+        return whole
+    return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements)
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    return module.module if isinstance(module, DistributedDataParallel) else module
 
 
 def without_synchronisation(module: nn.Module) -> AbstractContextManager[Any]:

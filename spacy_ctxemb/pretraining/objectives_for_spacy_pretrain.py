@@ -23,9 +23,10 @@ from thinc.api import Model, Ops
 from torch import Tensor
 
 from ..errors import Errors
-from ..objectives import BiLMObjective, Objective
+from ..objectives import BiLMObjective, MaskedLMObjective, Objective
 from ..objectives.base import NO_TARGET, Losses, Sums, add_losses
 from ..objectives.bilm_loss import N_SPECIAL, build_vocabulary
+from ..read_files import reading
 from ..stack.stack import ALONE, get_members
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import set_encoder_dropout
@@ -33,7 +34,7 @@ from ..thinc_model.embedder_shim import EmbedderShim, find_shims
 from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import encode_docs
 from ..windows.pieces_to_windows import PieceBatch
-from .tasks.masked_lm.task import build_objective
+from .tasks.masked_lm.task import make_masking
 
 ObjectiveModel = Model[list[Doc], float]
 
@@ -48,7 +49,6 @@ def build_objective_model(tok2vec: ContextualModel, objective: Objective) -> Obj
     return Model(
         "ctxemb-pretraining",
         forward,
-        init=init,
         layers=[tok2vec],
         refs={"tok2vec": tok2vec},
         attrs={"loss": get_loss, "rng": np.random.default_rng(np.random.randint(2**31))},
@@ -78,10 +78,6 @@ def get_pretrained_shim(tok2vec: ContextualModel) -> EmbedderShim:
     if shims[0].pieces_from_sample:
         raise RuntimeError(Errors.E123.format(pieces=type(shims[0].pieces).__name__))
     return shims[0]
-
-
-def init(model: ObjectiveModel, X: Any = None, Y: Any = None) -> None:
-    """Do nothing: the embedder was initialised before its objective was made."""
 
 
 @in_ordinary_torch
@@ -126,10 +122,7 @@ def score_docs(
     objective, pieces, windowing = shim.objective, shim.pieces, shim.windowing
     assert objective is not None
     encoded = encode_docs(docs, pieces, split_sentences=windowing.split_sentences)
-    read = encoded.pieces
-    ids, targets, (begin, end) = objective.make_targets(
-        read.ids, encoded.texts.words, read.starts, read.lengths, rng
-    )
+    ids, targets, (begin, end) = objective.make_targets(encoded.pieces, encoded.texts.words, rng)
     inputs = encoded.cut(ids, pieces.boundaries, windowing.windowing)
     boundaries = np.array(begin, dtype=np.int32), np.array(end, dtype=np.int32)
     outputs = encoded.cut(targets, boundaries, windowing.windowing)
@@ -183,9 +176,11 @@ def find_owned_steps(batch: PieceBatch) -> Tensor:
 def read_pretraining(config_path: Path) -> tuple[Language, dict[str, Any]]:
     """Build the pipeline of a config of `spacy pretrain` or of `ctxemb pretrain`.
 
-    Returns it with the section that says which model is pretrained. Raises E438 without one.
+    Returns it with the section that says which model is pretrained. Raises E438 without one, E163
+    for what is no config.
     """
-    config = load_config(config_path)
+    with reading(config_path, "a config"):
+        config = load_config(config_path)
     section = config.pop("pretrain", {}) or config.get("pretraining", {})
     if "component" not in section:
         raise ValueError(Errors.E438.format(path=config_path))
@@ -196,16 +191,21 @@ def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> E
     """Load the embedder and the objective that pretraining saved.
 
     nlp, pretraining: see read_pretraining. path: one of the model*.bin files. Raises E436 if it
-    has no objective.
+    has no objective, E163 if it is
+    damaged.
 
     Example:
         nlp, section = read_pretraining(Path("bilm.cfg"))
         shim = load_pretrained(nlp, section, Path("pretraining/model-last.bin"))
     """
+    component = pretraining["component"]
+    if component not in nlp.component_names:
+        raise ValueError(Errors.E454.format(component=component, names=nlp.component_names))
     tok2vec = get_tok2vec_ref(nlp, pretraining)
     shim = get_pretrained_shim(tok2vec)
     shim.keeps_objective = True
-    tok2vec.from_bytes(path.read_bytes())
+    with reading(path, "weights of pretraining"):
+        tok2vec.from_bytes(path.read_bytes())
     if shim.objective is None:
         raise ValueError(Errors.E436.format(path=path))
     return shim
@@ -259,15 +259,9 @@ def build_masked_lm_objective(
         shim = get_pretrained_shim(tok2vec)
         if not any(word for words in read_words(corpus, vocab) for word in words):
             raise RuntimeError(Errors.E435)
-        objective = build_objective(
-            shim.embedder.encoder,
-            shim.pieces,
-            "MaskedLMObjective",
-            share=share,
-            whole_words=whole_words,
-            spans=spans,
-        )
-        return build_objective_model(tok2vec, objective)
+        encoder, name = shim.embedder.encoder, "MaskedLMObjective"
+        masking = make_masking(shim.pieces, encoder, name, share, whole_words, spans)
+        return build_objective_model(tok2vec, MaskedLMObjective(encoder, masking))
 
     return create
 

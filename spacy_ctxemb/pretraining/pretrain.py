@@ -13,12 +13,12 @@ from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
 from ..torch_state import in_ordinary_torch
 from .build_from_config import build_pipeline, build_stores, build_task, get_model, get_shim
-from .check_same_run import validate_basis, validate_config, validate_text
-from .distributed import find_compiled, gather_weights, join_processes
+from .check_same_run import describe_run, validate_config, validate_text
+from .distributed import find_compiled, gather_state, join_processes
 from .log_nearest_neighbours import Neighbours
 from .plot_log import plot_log
 from .progress_log import Monitor
-from .save_and_resume import RunCheckpoints
+from .save_and_resume import RunCheckpoints, read_last_basis
 from .settings import PretrainSettings, read_settings
 from .text.token_store import TokenStore
 from .training_loop import Trainer
@@ -42,28 +42,26 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     validate_loggers(settings)
     validate_output(output, settings)
     with join_processes(get_torch_default_device().type) as processes:
-        checkpoints = RunCheckpoints(
-            output / "checkpoints",
-            processes,
-            n_shards=processes.n * settings.accumulate,
-            keep=settings.keep_checkpoints,
-        )
-        continues = bool(checkpoints.list_paths())
-        if continues:
-            validate_config(config, output, resume=resume)
-            checkpoints.validate_shards()
+        folder, n_shards = output / "checkpoints", processes.n * settings.accumulate
+        before = read_last_basis(folder, n_shards=n_shards)
+        validate = None
+        if before is not None:
+            validate_config(config, before, output, resume=resume)
+            validate = partial(validate_text, before=before, output=output)
         nlp = build_pipeline(config, settings)
         validate_encoder(nlp, settings)
-        validate = partial(validate_text, output=output) if continues else None
         stores = build_stores(nlp, settings, output, processes, validate=validate)
         task = build_task(nlp, settings, *stores)
+        basis = describe_run(config, stores[0], get_shim(nlp, settings).pieces, task.objective)
+        checkpoints = RunCheckpoints(
+            folder, processes, basis, n_shards=n_shards, keep=settings.keep_checkpoints
+        )
+        trainer = Trainer(task, settings, processes, checkpoints)
+        damaged = trainer.resume()
         if processes.is_first:
-            pieces = get_shim(nlp, settings).pieces
-            validate_basis(stores[0], pieces, task.objective, output, continues=continues)
             with replacing(output / "config.cfg") as temporary:
                 config.to_disk(temporary)
-        trainer = Trainer(task, settings, processes, checkpoints)
-        train(trainer, nlp, output, resume=resume)
+        train(trainer, nlp, output, list(list_notices(trainer, damaged, resume=resume)))
         return write_weights(trainer, nlp, config, output, stores)
 
 
@@ -90,19 +88,17 @@ def validate_encoder(nlp: Language, settings: PretrainSettings) -> None:
         find_compiled(shim.embedder.encoder)
 
 
-def train(trainer: Trainer, nlp: Language, output: Path, *, resume: bool) -> None:
-    """Take all steps, and show them in the first process."""
-    damaged = trainer.resume()
+def train(trainer: Trainer, nlp: Language, output: Path, notices: list[str]) -> None:
+    """Take all steps, and show them in the first process. notices: shown before."""
     if not trainer.processes.is_first:
         trainer.run()
         return
     settings = trainer.settings
-    describe_scores: Callable[[], Iterable[str]] = tuple
+    neighbours: Callable[[], Iterable[str]] = tuple
     if settings.neighbours and settings.parallel != "fsdp":
-        describe_scores = Neighbours(get_model(nlp, settings), nlp, settings).format_lines
-    start = trainer.progress.steps
-    monitor = Monitor(output, settings, start=start, describe_scores=describe_scores)
-    for line in list_notices(trainer, damaged, resume=resume):
+        neighbours = Neighbours(get_model(nlp, settings), nlp, settings).format_lines
+    monitor = Monitor(output, settings, start=trainer.progress.steps, describe_scores=neighbours)
+    for line in notices:
         monitor.show(line)
     try:
         trainer.run(monitor)
@@ -129,13 +125,13 @@ def write_weights(
 ) -> Language | None:
     """Write `model-last.bin`, and return the pipeline with these weights, in the first process."""
     settings, task = trainer.settings, trainer.task
-    weights = gather_weights(trainer.module)
+    weights = gather_state(trainer.module, keep=trainer.processes.is_first)
     if not trainer.processes.is_first:
         return None
     if settings.parallel == "fsdp":  # this process has but a part of each parameter
         nlp = build_pipeline(config, settings)
         task = build_task(nlp, settings, *stores)
-    task.module.load_state_dict(weights)
+    task.module.load_state_dict({n.removeprefix("model."): w for n, w in weights.items()})
     task.module.eval()
     get_shim(nlp, settings).weights_changed()
     with replacing(output / "model-last.bin") as temporary:

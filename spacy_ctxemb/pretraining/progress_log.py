@@ -1,6 +1,7 @@
 """What people watch: a progress bar, log.jsonl, TensorBoard, Weights & Biases, a plot."""
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,7 +27,7 @@ class Monitor:
     output: the folder of the run. start: the step at which this process begins.
     describe_scores: makes lines to print after each evaluation.
 
-    Raises E457 if a logger is not installed.
+    Raises E164 where the log cannot be written.
 
     Example:
         monitor = Monitor(output, settings, start=0)
@@ -49,14 +50,13 @@ class Monitor:
         self.loggers = open_loggers(output, settings, start)
 
     def __call__(self, report: Report) -> None:
-        row = to_row(report)
         self.bar.update()
-        self.bar.set_postfix_str(format_status(row))
+        self.bar.set_postfix_str(format_status(report))
         if report.scores is not None or report.step % LOG_EVERY == 0:
-            with self.path.open("a", encoding="utf8") as log:
-                log.write(json.dumps(row) + "\n")
+            row = {name: value for name, value in report._asdict().items() if value is not None}
+            append(self.path, row)
             for logger in self.loggers:
-                logger.log(flatten(row), row["step"])
+                logger.log(flatten(row), report.step)
         if report.scores is not None:
             self.show(f"step {report.step}: {format_scores(report.scores)}")
             for line in self.describe_scores():
@@ -72,22 +72,9 @@ class Monitor:
             logger.close()
 
 
-def to_row(report: Report) -> dict[str, Any]:
-    """Make a row of the log."""
-    row: dict[str, Any] = {
-        "step": report.step,
-        "words": report.words,
-        "losses": report.losses,
-        "learn_rate": report.learn_rate,
-        "grad_norm": report.grad_norm,
-        "words_per_second": report.n_words / max(report.seconds, 1e-9),
-    }
-    return row if report.scores is None else {**row, "scores": report.scores}
-
-
-def format_status(row: dict[str, Any]) -> str:
-    loss = sum(row["losses"].values()) / max(len(row["losses"]), 1)
-    speed = row["words_per_second"]
+def format_status(report: Report) -> str:
+    loss = sum(report.losses.values()) / max(len(report.losses), 1)
+    speed = report.words_per_second
     return f"loss {loss:.3f}, perplexity {to_perplexity(loss):.1f}, {speed:,.0f} words/s"
 
 
@@ -103,16 +90,31 @@ def truncate(path: Path, step: int) -> None:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf8")
 
 
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Add a row to a log. Raises E164."""
+    try:
+        with path.open("a", encoding="utf8") as log:
+            log.write(json.dumps(row) + "\n")
+    except OSError as error:
+        advice = "Make room there, and go on with --resume."
+        raise OSError(Errors.E164.format(path=path, reason=error, advice=advice)) from error
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a log, without one that was cut by an interruption."""
-    if not path.exists():
+    """Read the rows of a log up to one that is none, as an interruption leaves it."""
+    if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+            numbers = [row["step"], row["words"], *row["losses"].values()]
+            numbers += row.get("scores", {}).values()
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             break
+        if not all(isinstance(number, int | float) for number in numbers):
+            break
+        rows.append(row)
     return rows
 
 
@@ -129,15 +131,13 @@ def open_loggers(output: Path, settings: PretrainSettings, start: int) -> list[L
     if settings.tensorboard:
         loggers.append(open_tensorboard(output / "tensorboard", start))
     if settings.wandb_project:
-        loggers.append(open_wandb(output, settings.wandb_project, start))
+        loggers.append(open_wandb(output / "wandb-id", settings.wandb_project, start))
     return loggers
 
 
 def open_tensorboard(folder: Path, start: int) -> Logger:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ImportError(Errors.E457.format(name="tensorboard")) from error
+    from torch.utils.tensorboard import SummaryWriter
+
     writer = SummaryWriter(folder, purge_step=start + 1)
 
     def log(numbers: dict[str, float], step: int) -> None:
@@ -148,16 +148,16 @@ def open_tensorboard(folder: Path, start: int) -> Logger:
     return Logger(log, writer.close)
 
 
-def open_wandb(output: Path, project: str, start: int) -> Logger:
-    """Open a run, or the one whose id the folder has."""
-    try:
-        import wandb
-    except ImportError as error:
-        raise ImportError(Errors.E457.format(name="wandb")) from error
-    path = output / "wandb-id"
-    if start == 0 or not path.exists():  # a run that begins anew is another one there
-        path.write_text(secrets.token_hex(4), encoding="utf8")
-    run = wandb.init(project=project, id=path.read_text(encoding="utf8"), resume="allow")
+def open_wandb(path: Path, project: str, start: int) -> Logger:
+    """Open a run, or the one whose id is in a file. One that begins anew is another run there."""
+    import wandb
+
+    name = path.read_bytes().decode("ascii", "replace") if start and path.is_file() else ""
+    if not re.fullmatch("[0-9a-f]{8}", name):
+        name = secrets.token_hex(4)
+        with replacing(path) as temporary:
+            temporary.write_text(name, encoding="utf8")
+    run = wandb.init(project=project, id=name, resume="allow")
     return Logger(lambda numbers, step: run.log(numbers, step=step), run.finish)
 
 

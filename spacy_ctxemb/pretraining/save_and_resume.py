@@ -1,34 +1,34 @@
 """Checkpoints of a training run: all that it needs to go on as if it had never stopped.
 
-A checkpoint is a folder: `model` in the format of torch.distributed.checkpoint, one file for each
-shard of the data, `progress.json`, and the checksums of all of these. It is written under another
-name and renamed, so a folder that has its name is whole, unless a disk has damaged it.
+A checkpoint is a folder: weights and the optimizer's averages in one file of safetensors, another
+one for each shard of the data, `progress.json`, and the checksums of all of these. It is written
+under another name and renamed, so a folder that has its name is whole, unless a disk has damaged
+it. Checksums guard against such damage alone: who means harm can change them too. So whatever is
+read here is numbers and text; no file can run code.
 """
 
 import json
+import re
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-from torch.distributed.checkpoint.state_dict_loader import load as load_states
-from torch.distributed.checkpoint.state_dict_saver import save as save_states
 from torch.optim import Optimizer
 
-from ..atomic_files import compute_checksum
+from ..atomic_files import compute_checksum, replacing_folder
 from ..errors import Errors
-from .distributed import Processes
+from ..read_files import reading
+from .check_same_run import Basis, validate_digests
+from .distributed import Processes, gather_state, load_state
 from .tasks.base import Carried, Stream
+from .write_files import write_json, write_tensors
 
-CHECKSUMS = "checksums.json"
-PROGRESS = "progress.json"
+CHECKSUMS, PROGRESS, STATE = "checksums.json", "progress.json", "state.safetensors"
 
 
 class Shard(NamedTuple):
@@ -37,6 +37,10 @@ class Shard(NamedTuple):
     number: int
     stream: Stream
     carried: Carried
+
+    @property
+    def file(self) -> str:
+        return f"shard-{self.number:05d}.safetensors"
 
 
 class Progress(NamedTuple):
@@ -49,54 +53,60 @@ class Progress(NamedTuple):
 
 
 class RunCheckpoints:
-    """The checkpoints of a run. n_shards: in all processes together. keep: the last ones.
+    """The checkpoints of a run.
+
+    basis: what the run was begun with, stored in each of them. n_shards: in all processes together.
+    keep: the last ones.
 
     Example:
-        checkpoints = RunCheckpoints(folder, processes, n_shards=1, keep=2)
+        checkpoints = RunCheckpoints(folder, processes, basis, n_shards=1, keep=2)
         path = checkpoints.save(progress, module, optimizer, shards)
         progress, shards = checkpoints.load(path, module, optimizer, shards)
     """
 
-    def __init__(self, folder: Path, processes: Processes, *, n_shards: int, keep: int) -> None:
+    def __init__(
+        self, folder: Path, processes: Processes, basis: Basis, *, n_shards: int, keep: int
+    ) -> None:
         self.folder = folder
         self.processes = processes
+        self.basis = basis
         self.n_shards = n_shards
         self.keep = keep
 
     def save(
         self, progress: Progress, module: nn.Module, optimizer: Optimizer, shards: Sequence[Shard]
     ) -> Path:
-        """Write a checkpoint, and drop the oldest ones."""
+        """Write a checkpoint, and drop the oldest ones.
+
+        Raises E164 if the disk is full; those that were there before stay then.
+        """
         path = self.folder / f"step-{progress.steps:08d}"
-        temporary = path.with_name(f"{path.name}.tmp")
         first = self.processes.is_first
+        folder = replacing_folder(path, may_exist=True) if first else nullcontext(path)
+        with folder as temporary:
+            temporary = Path(self.processes.agree(str(temporary)))
+            state = gather_state(module, optimizer, keep=first)
+            if first:
+                write_tensors(state, temporary / STATE)
+            for shard in shards:
+                write_tensors(pack_shard(shard), temporary / shard.file)
+            self.processes.wait()
+            if first:
+                self._describe(progress, temporary)
         if first:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-        self.processes.wait()
-        model, optimizer_state = get_state_dict(module, optimizer)
-        with expecting_one_process():
-            state = {"model": model, "optimizer": optimizer_state}
-            save_states(state, checkpoint_id=temporary / "model")
-        for shard in shards:
-            save_file(pack_shard(shard), temporary / shard_name(shard.number))
-        self.processes.wait()
-        if first:
-            state = {**progress._asdict(), "n_shards": self.n_shards}
-            (temporary / PROGRESS).write_text(json.dumps(state), encoding="utf8")
-            checksums = json.dumps(compute_checksums(temporary), indent=1)
-            (temporary / CHECKSUMS).write_text(checksums, encoding="utf8")
-            shutil.rmtree(path, ignore_errors=True)
-            temporary.rename(path)
-            for old in self.list_paths()[: -self.keep]:
+            for old in list_checkpoints(self.folder)[: -self.keep]:
                 if old != path:
-                    shutil.rmtree(old)
+                    shutil.rmtree(old, ignore_errors=True)
         self.processes.wait()
         return path
 
-    def list_paths(self) -> list[Path]:
-        """List checkpoints that were finished, the last one last."""
-        return sorted(p for p in self.folder.glob("step-*") if p.suffix != ".tmp")
+    def _describe(self, progress: Progress, folder: Path) -> None:
+        """Write what is no tensor, and last the checksums."""
+        header = {**progress._asdict(), "n_shards": self.n_shards}
+        header["basis"] = self.basis._asdict()
+        write_json(header, folder / PROGRESS)
+        checksums = {file.name: compute_checksum(file) for file in sorted(folder.iterdir())}
+        write_json(checksums, folder / CHECKSUMS)
 
     def find_last(self) -> tuple[Path | None, list[str]]:
         """Find the last checkpoint that is not damaged, and the names of damaged ones after it.
@@ -107,104 +117,110 @@ class RunCheckpoints:
         count as later than those which are still to come.
         """
         found, damaged = "", list[str]()
-        if self.processes.is_first:
-            found, damaged = self._search()
+        for path in reversed(list_checkpoints(self.folder) if self.processes.is_first else []):
+            if is_whole(path):
+                found = path.name
+                break
+            damaged.append(path.name)
+        if found:
+            for name in damaged:
+                aside = self.folder / f"damaged-{name}"
+                shutil.rmtree(aside, ignore_errors=True)
+                (self.folder / name).rename(aside)
         found, damaged = json.loads(self.processes.agree(json.dumps([found, damaged])))
         if damaged and not found:
             raise ValueError(Errors.E463.format(path=self.folder, names=damaged))
         return self.folder / found if found else None, damaged
-
-    def _search(self) -> tuple[str, list[str]]:
-        damaged: list[Path] = []
-        for path in reversed(self.list_paths()):
-            if is_whole(path):
-                for other in damaged:
-                    aside = other.with_name(f"damaged-{other.name}")
-                    shutil.rmtree(aside, ignore_errors=True)
-                    other.rename(aside)
-                return path.name, [other.name for other in damaged]
-            damaged.append(path)
-        return "", [path.name for path in damaged]
-
-    def validate_shards(self) -> None:
-        """Raise E462 if the last checkpoint that can be read has another number of shards."""
-        for path in reversed(self.list_paths()):
-            try:
-                self._read_progress(path)
-            except (OSError, KeyError, json.JSONDecodeError, UnicodeDecodeError):
-                continue
-            return
-
-    def _read_progress(self, path: Path) -> Progress:
-        found = json.loads((path / PROGRESS).read_text(encoding="utf8"))
-        n_shards = found.pop("n_shards")
-        if n_shards != self.n_shards:
-            raise ValueError(Errors.E462.format(path=path, found=n_shards, expected=self.n_shards))
-        return Progress(**found)
 
     def load(
         self, path: Path, module: nn.Module, optimizer: Optimizer, shards: Sequence[Shard]
     ) -> tuple[Progress, list[Shard]]:
         """Take everything from a checkpoint. Returns how far it had come, and the shards.
 
-        Raises E462 if it has another number of shards.
+        Raises E461 for one of another text, other pieces or targets, E462 for another number of
+        shards, E163 for a file that is not of this run.
         """
-        progress = self._read_progress(path)
-        model, optimizer_state = get_state_dict(module, optimizer)
-        state = {"model": model, "optimizer": optimizer_state}
-        with expecting_one_process():
-            load_states(state, checkpoint_id=path / "model")
-        set_state_dict(module, optimizer, model_state_dict=model, optim_state_dict=optimizer_state)
-        loaded = [unpack_shard(path, shard, self.processes.device) for shard in shards]
-        return progress, loaded
+        progress, basis = read_progress(path, n_shards=self.n_shards)
+        validate_digests(basis, self.basis.digests, self.folder.parent)
+        with reading(path / STATE, "weights and averages of this run"):
+            load_state(path / STATE, module, optimizer)
+        return progress, [unpack_shard(path, shard, self.processes.device) for shard in shards]
 
 
-@contextmanager
-def expecting_one_process() -> Iterator[None]:
-    """Hide PyTorch's warning that there is no process group: here there need be none."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")
-        yield
+def list_checkpoints(folder: Path) -> list[Path]:
+    """List checkpoints that were finished, the last one last."""
+    named = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
+    found = [path for path in named if path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
-def shard_name(number: int) -> str:
-    return f"shard-{number:05d}.safetensors"
+def read_last_basis(folder: Path, *, n_shards: int) -> Basis | None:
+    """Read what a run was begun with; None where there are no checkpoints.
+
+    Raises E462 for another number of shards, E463 if no checkpoint can be read.
+    """
+    paths = list_checkpoints(folder)[::-1]
+    for path in paths:
+        if is_whole(path, [PROGRESS]):
+            return read_progress(path, n_shards=n_shards)[1]
+    if paths:
+        raise ValueError(Errors.E463.format(path=folder, names=[path.name for path in paths]))
+    return None
+
+
+def read_progress(path: Path, *, n_shards: int) -> tuple[Progress, Basis]:
+    """Read how far a checkpoint had come, and what its run was begun with.
+
+    Raises E462 for another number of shards, E163 for a file of another kind.
+    """
+    with reading(path / PROGRESS, "the progress of a run"):
+        data = json.loads((path / PROGRESS).read_text(encoding="utf8"))
+        progress = Progress(int(data["steps"]), int(data["words"]), dict(data["scaler"]))
+        basis = Basis(*(dict(data["basis"][name]) for name in Basis._fields))
+        found = int(data["n_shards"])
+        if path.name != f"step-{progress.steps:08d}":
+            raise ValueError(f"it is of step {progress.steps}")
+    if found != n_shards:
+        raise ValueError(Errors.E462.format(path=path, found=found, expected=n_shards))
+    return progress, basis
+
+
+def is_whole(path: Path, names: Collection[str] = ()) -> bool:
+    """Tell whether files of a checkpoint are as they were written, whatever else is there.
+
+    names: of these files; all that were written if there are none.
+    """
+    try:
+        checksums = json.loads((path / CHECKSUMS).read_text(encoding="utf8"))
+        return all(
+            Path(name).name == name
+            and (path / name).is_file()
+            and compute_checksum(path / name) == checksums[name]
+            for name in names or {*checksums, PROGRESS, STATE}
+        )
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):
+        return False
 
 
 def pack_shard(shard: Shard) -> dict[str, Tensor]:
     """Put everything about a shard into tensors."""
     stream = {
-        f"stream.{name}": torch.from_numpy(np.array(value, ndmin=1))
-        for name, value in shard.stream.state().items()
+        f"stream.{name}": torch.from_numpy(value) for name, value in shard.stream.state().items()
     }
-    carried = {f"carried.{name}": value.contiguous() for name, value in shard.carried.items()}
-    return stream | carried
+    return stream | {f"carried.{name}": x.contiguous() for name, x in shard.carried.items()}
 
 
 def unpack_shard(path: Path, shard: Shard, device: torch.device) -> Shard:
-    """Read the shard that `pack_shard` has stored."""
-    tensors = load_file(path / shard_name(shard.number))
-    shapes = {name: value.shape for name, value in shard.stream.state().items()}
-    shard.stream.load_state(
-        {name: tensors[f"stream.{name}"].numpy().reshape(shapes[name]) for name in shapes}
-    )
+    """Read the shard that `pack_shard` has stored. Raises E163 for other shapes."""
+    with reading(path / shard.file, "a shard of this run"):
+        tensors = load_file(path / shard.file)
+        expected, found = (
+            {name: (list(x.shape), x.dtype) for name, x in values.items()}
+            for values in (pack_shard(shard), tensors)
+        )
+        if expected != found:
+            raise ValueError(f"it has {found} instead of {expected}")
+        stream = {name: tensors[f"stream.{name}"].numpy() for name in shard.stream.state()}
+        shard.stream.load_state(stream)
     carried = {name: tensors[f"carried.{name}"].to(device) for name in shard.carried}
     return shard._replace(carried=carried)
-
-
-def is_whole(path: Path) -> bool:
-    """Tell whether the files of a checkpoint are as they were written, whatever else is there."""
-    try:
-        expected = json.loads((path / CHECKSUMS).read_text(encoding="utf8"))
-        return all(compute_checksum(path / name) == found for name, found in expected.items())
-    except (OSError, ValueError):
-        return False
-
-
-def compute_checksums(folder: Path) -> dict[str, str]:
-    """Compute the checksum of each file of a folder by its name there, but for CHECKSUMS itself."""
-    return {
-        str(path.relative_to(folder)): compute_checksum(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != CHECKSUMS
-    }

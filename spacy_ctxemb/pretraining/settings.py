@@ -18,6 +18,14 @@ SECTION = "pretrain"
 PRECISIONS = ("fp32", "bf16", "fp16")
 PARALLEL = ("ddp", "fsdp")
 
+#: What a setting of a type may be.
+KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    bool: ((bool,), "true or false"),
+    str: ((str,), "text in quotes"),
+}
+
 BuildOptimizer = Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer]
 
 
@@ -48,7 +56,8 @@ class PretrainSettings:
     tensorboard: whether to log to OUTPUT/tensorboard. wandb_project: of Weights & Biases; null
         for none. Both through their own packages.
 
-    Raises E451 for a number that is too low, E452 for an unknown precision or parallel.
+    Raises E451 for a number that is too low, E452 for an unknown precision or parallel, E465 for a
+    value of another type.
     """
 
     train: TextCorpus
@@ -73,7 +82,12 @@ class PretrainSettings:
     wandb_project: str | None = None
 
     def __post_init__(self) -> None:
-        least = {"max_steps": 1, "accumulate": 1, "eval_every": 1, "checkpoint_every": 1}
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            types, expected = KINDS.get(field.type, ((type(value),), ""))
+            if type(value) not in types:
+                raise ValueError(Errors.E465.format(name=name, value=value, expected=expected))
+        least = {"seed": 0, "max_steps": 1, "accumulate": 1, "eval_every": 1, "checkpoint_every": 1}
         least |= {"keep_checkpoints": 2, "n_workers": 1, "grad_clip": 0}
         for name, bound in least.items():
             value = getattr(self, name)

@@ -4,8 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +14,12 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 
 from ..errors import Errors
-from ..objectives.base import Losses, Sums, add_losses, to_perplexity
+from ..objectives.base import Losses, Sums, add_losses, summarise
+from ..read_files import reading
 from .distributed import Processes, distribute, without_synchronisation
-from .save_and_resume import Progress, RunCheckpoints, Shard
+from .save_and_resume import PROGRESS, Progress, RunCheckpoints, Shard
 from .settings import PretrainSettings
-from .tasks.base import Batch, StepOutput, Task
+from .tasks.base import Batch, StepOutput, Task, to_device
 
 #: Steps skipped one after the other after which training stops.
 MAX_SKIPPED = 10
@@ -27,12 +27,11 @@ MAX_SKIPPED = 10
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """Reports a step and, in `scores`, an evaluation after it.
 
-    losses: mean nats of a target, by name. words: read so far by all processes. seconds: since
-    this process began to train, and n_words: read by all processes in that time.
+    words: read so far by all processes. losses: mean nats of a target, by name. words_per_second:
+    since this process began to train.
     """
 
     step: int
@@ -40,9 +39,8 @@ class Report:
     losses: dict[str, float]
     learn_rate: float
     grad_norm: float
-    seconds: float
-    n_words: int
-    scores: dict[str, float] | None = None
+    words_per_second: float
+    scores: dict[str, float] | None
 
 
 class Trainer:
@@ -74,14 +72,18 @@ class Trainer:
         n_shards = processes.n * settings.accumulate
         first = processes.rank * settings.accumulate
         self.shards = [
-            Shard(number, task.open_stream(number, n_shards), self._to_device(task.start()))
+            Shard(
+                number,
+                task.open_stream(number, n_shards),
+                to_device(task.start(), processes.device),
+            )
             for number in range(first, first + settings.accumulate)
         ]
 
     def resume(self) -> list[str]:
         """Go on from the last checkpoint that is whole. Returns the names of damaged ones.
 
-        Raises E463 if all are damaged, E462 for one of another number of shards.
+        Raises E463 if all are damaged, and what RunCheckpoints.load raises.
         """
         path, damaged = self.checkpoints.find_last()
         if path is not None:
@@ -89,7 +91,8 @@ class Trainer:
                 path, self.module, self.optimizer, self.shards
             )
             if self.progress.scaler:
-                self.scaler.load_state_dict(dict(self.progress.scaler))
+                with reading(path / PROGRESS, "the progress of a run in fp16"):
+                    self.scaler.load_state_dict(dict(self.progress.scaler))
         return damaged
 
     def run(self, on_step: Callable[[Report], None] = lambda report: None) -> None:
@@ -107,18 +110,10 @@ class Trainer:
             self.progress = Progress(step + 1, words, self.scaler.state_dict())
             is_last = step + 1 == settings.max_steps
             is_evaluated = is_last or (step + 1) % settings.eval_every == 0
-            on_step(
-                Report(
-                    step=step + 1,
-                    words=words,
-                    losses=losses,
-                    learn_rate=settings.learn_rate(step),
-                    grad_norm=grad_norm,
-                    seconds=time.monotonic() - start,
-                    n_words=words - words_before,
-                    scores=self.evaluate() if is_evaluated else None,
-                )
-            )
+            speed = (words - words_before) / max(time.monotonic() - start, 1e-9)
+            scores = self.evaluate() if is_evaluated else None
+            rate = settings.learn_rate(step)
+            on_step(Report(step + 1, words, losses, rate, grad_norm, speed, scores))
             if is_last or (step + 1) % settings.checkpoint_every == 0:
                 self.checkpoints.save(self.progress, self.module, self.optimizer, self.shards)
 
@@ -130,7 +125,7 @@ class Trainer:
         n_words = 0
         outputs = []
         for i, shard in enumerate(self.shards):
-            batch = self._to_device(shard.stream.next_batch(step))
+            batch = to_device(shard.stream.next_batch(step), self.processes.device)
             n_words += self.task.count_words(batch)
             is_last = i + 1 == len(self.shards)
             with nullcontext() if is_last else without_synchronisation(self.module):
@@ -185,9 +180,6 @@ class Trainer:
         self.module.train()
         return summarise(sums)
 
-    def _to_device(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: tensor.to(self.processes.device) for name, tensor in tensors.items()}
-
     def _cast_products(self) -> AbstractContextManager[Any]:
         dtype = DTYPES.get(self.settings.precision)
         if dtype is None:
@@ -201,13 +193,3 @@ def weighted_mean(losses: Losses, weights: Mapping[str, float]) -> Tensor:
         weights[name] * nll / max(losses.n_targets[name], 1) for name, nll in losses.nll.items()
     ]
     return torch.stack(means).sum()
-
-
-def summarise(sums: Sums) -> dict[str, float]:
-    """Compute perplexities of losses, that of their mean if they are several, and accuracies."""
-    means = {name: total / max(n, 1.0) for name, (total, n) in sums.items()}
-    losses = {name: mean for name, mean in means.items() if not name.endswith("accuracy")}
-    scores = {f"perplexity_{name}": to_perplexity(mean) for name, mean in losses.items()}
-    if len(losses) > 1:
-        scores["perplexity"] = to_perplexity(sum(losses.values()) / len(losses))
-    return scores | {name: mean for name, mean in means.items() if name.endswith("accuracy")}

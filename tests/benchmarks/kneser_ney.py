@@ -29,7 +29,7 @@ import typer
 from spacy_ctxemb.objectives.bilm_loss import BEGIN, END, UNKNOWN
 from spacy_ctxemb.pretraining.tasks.bilm.batches import DIRECTIONS
 from spacy_ctxemb.pretraining.tasks.bilm.streams import Units, make_units
-from spacy_ctxemb.pretraining.text.shuffle import block_shuffle
+from spacy_ctxemb.pretraining.text.shuffle import BlockShuffle
 
 from .ngram_model import Ints, KneserNey, Words
 from .pretrained_runs import Run, number_words
@@ -105,7 +105,7 @@ def choose_units(units: Units, max_words: int | None, *, seed: int) -> Ints:
     lengths = np.diff(units.ends, prepend=0) + 1  # a boundary is a target too
     if max_words is None or max_words >= lengths.sum():
         return np.arange(len(units))
-    shuffled = block_shuffle(len(units), seed=seed, epoch=0)
+    shuffled = BlockShuffle(len(units), seed=seed, epoch=0)
     chosen = []
     n = 0
     while n < max_words:

@@ -26,12 +26,14 @@ from spacy.util import load_config, registry
 
 from spacy_ctxemb.encoders import BiLM, TransformerEncoder
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
+from spacy_ctxemb.objectives.masking import Masking
 from spacy_ctxemb.pieces.characters import CharacterPieces
+from spacy_ctxemb.pretraining.check_same_run import Basis
 from spacy_ctxemb.pretraining.distributed import Processes
 from spacy_ctxemb.pretraining.optimizers import build_adamw
 from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
 from spacy_ctxemb.pretraining.settings import SECTION, PretrainSettings
-from spacy_ctxemb.pretraining.tasks.base import Batch, Task
+from spacy_ctxemb.pretraining.tasks.base import Batch, Data, Task
 from spacy_ctxemb.pretraining.tasks.masked_lm.task import MaskedLMTask, PretrainMaskedLM
 from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
@@ -146,7 +148,7 @@ def build_trainer(task: Task, precision: str, device: torch.device) -> Trainer:
         precision=precision,
     )
     processes = Processes(0, 1, device)
-    checkpoints = RunCheckpoints(Path("unused"), processes, n_shards=1, keep=2)
+    checkpoints = RunCheckpoints(Path("unused"), processes, Basis({}, {}), n_shards=1, keep=2)
     return Trainer(task, settings, processes, checkpoints)
 
 
@@ -162,7 +164,7 @@ def build_bilm(n_words: int = 1_000_000, n_types: int = 100_000, **changes: Any)
     assert encoder.n_characters is not None
     pieces = CharacterPieces(encoder.n_characters)
     store = draw_words(pieces, n_words, n_types)
-    task = build(encoder, pieces, store=store, held_out=store, seed=0)
+    task = build(encoder, pieces, Data(store, store, seed=0))
     reset(encoder, task.objective)
     objective = task.objective
     assert isinstance(objective, BiLMObjective)
@@ -180,9 +182,7 @@ def build_bert(n_pieces: int = 200_000, **changes: Any) -> Contestant:
     sizes = {name: changes.get(name, value) for name, value in BERT_BASE.items()}
     encoder = TransformerEncoder(**sizes)
     V = encoder.n_ids
-    objective = MaskedLMObjective(
-        encoder, mask_id=MASK, special_ids=SPECIAL, n_pieces=V, share=0.15, whole_words=False
-    )
+    objective = MaskedLMObjective(encoder, Masking(MASK, SPECIAL, V, share=0.15))
     store = draw_pieces(n_pieces, V)
     begin, end = (np.array(piece, dtype=np.int32) for piece in BOUNDARIES)
     task = MaskedLMTask(
@@ -190,9 +190,7 @@ def build_bert(n_pieces: int = 200_000, **changes: Any) -> Contestant:
         objective,
         PretrainMaskedLM(**{name: changes.get(name, value) for name, value in BERT_BATCH.items()}),
         (begin, end),
-        store=store,
-        held_out=store,
-        seed=0,
+        Data(store, store, seed=0),
     )
     reset(encoder, objective)
     shapes = list_transformer_shapes(encoder)

@@ -29,9 +29,10 @@ import torch
 import typer
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
+from spacy_ctxemb.atomic_files import PREFIX
 from spacy_ctxemb.pretraining.progress_log import LOG, read_log
+from spacy_ctxemb.pretraining.save_and_resume import list_checkpoints
 
 from ..pretraining.runs import tiny_run, write_documents
 
@@ -171,15 +172,15 @@ def run_and_kill(
 
 def wait_for_writing(process: "subprocess.Popen[str]", output: Path) -> None:
     """Until a process has begun to write a checkpoint, or has ended."""
-    before = list_checkpoints(output)
-    while process.poll() is None and not list_checkpoints(output) - before:
+    before = list_folders(output)
+    while process.poll() is None and not list_folders(output) - before:
         time.sleep(PAUSE)
 
 
-def list_checkpoints(output: Path) -> set[tuple[str, int]]:
+def list_folders(output: Path) -> set[tuple[str, int]]:
     """Those that are finished and those that are not, with the times of their last change."""
     found = set()
-    for path in output.glob("checkpoints/step-*"):
+    for path in output.glob("checkpoints/*"):
         try:
             found.add((path.name, path.stat().st_mtime_ns))
         except FileNotFoundError:  # renamed just now
@@ -189,9 +190,9 @@ def list_checkpoints(output: Path) -> set[tuple[str, int]]:
 
 def describe(output: Path) -> tuple[int, bool]:
     """The steps of the last checkpoint, 0 for none; whether another one was being written."""
-    names = [path.name for path in output.glob("checkpoints/step-*")]
-    steps = [int(name.removeprefix("step-")) for name in names if not name.endswith(".tmp")]
-    return max(steps, default=0), any(name.endswith(".tmp") for name in names)
+    paths = list_checkpoints(output / "checkpoints")
+    steps = int(paths[-1].name.removeprefix("step-")) if paths else 0
+    return steps, any(output.glob(f"checkpoints/{PREFIX}*"))
 
 
 def compare(expected: Path, found: Path) -> list[str]:
@@ -199,7 +200,7 @@ def compare(expected: Path, found: Path) -> list[str]:
     differences = list(compare_values(read_rows(expected), read_rows(found), LOG))
     if (expected / "model-last.bin").read_bytes() != (found / "model-last.bin").read_bytes():
         differences.append("model-last.bin")
-    states = [read_state(last_checkpoint(output)) for output in (expected, found)]
+    states = [read_state(list_checkpoints(o / "checkpoints")[-1]) for o in (expected, found)]
     return differences + list(compare_values(*states, "checkpoint"))
 
 
@@ -227,30 +228,13 @@ def read_rows(output: Path) -> dict[str, Any]:
     }
 
 
-def last_checkpoint(output: Path) -> Path:
-    return max(path for path in output.glob("checkpoints/step-*") if path.suffix != ".tmp")
-
-
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """All that a checkpoint holds, by name."""
-    with tempfile.TemporaryDirectory() as folder:
-        dcp_to_torch_save(checkpoint / "model", Path(folder) / "state.pt")
-        state = torch.load(Path(folder) / "state.pt", weights_only=True)
-    found = dict(flatten(state))
-    for path in checkpoint.glob("shard-*"):
-        found |= {f"{path.name}.{name}": value for name, value in load_file(path).items()}
+    found: dict[str, Any] = {}
+    for path in checkpoint.glob("*.safetensors"):
+        found |= {f"{path.stem}.{name}": value for name, value in load_file(path).items()}
     progress = json.loads((checkpoint / "progress.json").read_text(encoding="utf8"))
     return {**found, "name": checkpoint.name, "progress": progress}
-
-
-def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested dictionaries and lists."""
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, inner in items:
-            yield from flatten(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """The comparison of two runs finds whatever differs."""
 
+import sys
 from pathlib import Path
 
+import pytest
 import torch
 
+from spacy_ctxemb.pretraining.save_and_resume import list_checkpoints
+
 from ..pretraining.runs import build_trainer, tiny_run, write_documents
-from .resume_kills import compare_values, describe, flatten, last_checkpoint, read_rows, read_state
+from .resume_kills import compare_values, describe, main, read_rows, read_state
 
 
 def test_a_single_bit_is_a_difference() -> None:
@@ -23,35 +27,47 @@ def test_checkpoints_are_compared_as_a_whole(tmp_path: Path) -> None:
         checkpoints, module = trainer.checkpoints, trainer.module
         trainer.progress = trainer.progress._replace(steps=step + 1)
         checkpoints.save(trainer.progress, module, trainer.optimizer, trainer.shards)
-        states.append(read_state(last_checkpoint(tmp_path)))
+        states.append(read_state(list_checkpoints(checkpoints.folder)[-1]))
     n_weights = len(trainer.module.state_dict())
-    names = [name for name in states[0] if name.startswith("model.")]
+    names = [name for name in states[0] if name.startswith("state.model.")]
     assert len(names) == n_weights
     same = list(compare_values(states[0], states[0], "c"))
     changed = {d.removeprefix("c: ") for d in compare_values(*states, "c")}
     assert same == []
     assert {"name", "progress", *names} <= changed
-    shard = "shard-00000.safetensors"
+    shard = "shard-00000"
     assert {f"{shard}.carried.h", f"{shard}.stream.backward.read"} <= changed
     moments = {name for name in states[0] if name.endswith((".exp_avg", ".exp_avg_sq"))}
     assert len(moments) == 2 * n_weights and moments <= changed
 
 
 def test_the_clock_is_not_compared(tmp_path: Path) -> None:
-    row = '{"step": 10, "losses": {"forward": 2.5}, "words_per_second": %d}\n'
+    row = '{"step": 10, "words": 20, "losses": {"forward": 2.5}, "words_per_second": %d}\n'
     for name, speed in (("a", 3), ("b", 4)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "log.jsonl").write_text(row % speed)
     found = [read_rows(tmp_path / name) for name in "ab"]
-    assert found[0] == found[1] == {"0, step 10, step": 10, "0, step 10, losses": {"forward": 2.5}}
+    expected = {"step": 10, "words": 20, "losses": {"forward": 2.5}}
+    assert found[0] == found[1] == {f"0, step 10, {k}": value for k, value in expected.items()}
 
 
 def test_what_was_killed_is_described(tmp_path: Path) -> None:
     assert describe(tmp_path) == (0, False)
-    for name in ("step-00000005", "step-00000010", "step-00000015.tmp"):
+    for name in ("step-00000005", "step-00000010", ".ctxemb-0a0b"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
     assert describe(tmp_path) == (10, True)
 
 
-def test_leaves_are_named() -> None:
-    assert dict(flatten({"a": [1, {"b": 2}], "c": 3})) == {"a.0": 1, "a.1.b": 2, "c": 3}
+def kill(kills: int, steps: int) -> None:
+    main(kills=kills, steps=steps, checkpoint_every=5, seed=0, output=None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_two_kills_lose_nothing() -> None:
+    kill(2, steps=20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_twenty_kills_lose_nothing() -> None:
+    kill(20, steps=400)

@@ -186,3 +186,30 @@ def test_text_of_which_no_piece_is_hidden(tmp_path):
     path = write_text(tmp_path / "dev.txt", ["Noon."])
     _, output = run("perplexity", tmp_path / "config.cfg", tmp_path / "model-last.bin", path)
     assert "1.00" not in output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model-last.bin", b"", "[E163]"),
+        ("model-last.bin", b"\x80\x04N.", "[E163]"),
+        ("dev.txt", "Über".encode("latin-1"), "[E163]"),
+        ("config.cfg", b"\xff\xfe", "[E163]"),
+    ],
+)
+def test_files_of_another_kind(name, content, message, bilm, tmp_path):
+    for other in ("config.cfg", "model-last.bin", "dev.txt"):
+        (tmp_path / other).write_bytes((bilm / other).read_bytes())
+    (tmp_path / name).write_bytes(content)
+    paths = [tmp_path / other for other in ("config.cfg", "model-last.bin", "dev.txt")]
+    code, output = run("perplexity", *paths)
+    assert code == 1 and message in output, output
+
+
+def test_a_component_that_does_not_exist(bilm, tmp_path):
+    config = load_config(bilm / "config.cfg")
+    config["pretraining"]["component"] = "nobody"
+    config.to_disk(tmp_path / "config.cfg")
+    paths = [tmp_path / "config.cfg", bilm / "model-last.bin", bilm / "dev.txt"]
+    code, output = run("perplexity", *paths)
+    assert code == 1 and "[E454]" in output and "nobody" in output

@@ -130,3 +130,17 @@ def test_an_interrupted_write_leaves_the_old_vocabulary(text_path, tmp_path, mon
     assert code == 1 and "[E164]" in shown and "disk full" in shown
     assert path.read_bytes() == before
     assert {p.name for p in tmp_path.iterdir()} == {"text.txt", "pieces.json"}
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
+@pytest.mark.parametrize("size", [-5, 0])
+def test_a_size_below_one(kind, size, text_path, tmp_path):
+    options = ["--kind", kind, "--vocab-size", str(size)]
+    code, output = run("train-pieces", text_path, tmp_path / "pieces.json", *options)
+    assert code == 1 and f"allows {size}." in output
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
+def test_a_size_beyond_all_memory(kind, text_path, tmp_path):
+    tokenizer = train(text_path, tmp_path / "pieces.json", "--kind", kind, "--vocab-size", "9" * 30)
+    assert tokenizer.get_vocab_size() < 1000

@@ -13,6 +13,7 @@ from spacy_ctxemb.objectives import OBJECTIVES, BiLMObjective
 from spacy_ctxemb.objectives import bilm_loss as bilm_module
 from spacy_ctxemb.objectives.bilm_loss import build_vocabulary, log_expected_count
 
+from ..texts import lay_pieces
 from ..tiny import build_bilm, build_transformer, check_gradient, draw_ids, pad, randomise, unpack
 
 VOCABULARY = ["<S>", "</S>", "<UNK>", *(f"word{i}" for i in range(37))]
@@ -82,9 +83,8 @@ def test_targets_are_the_words_and_unknown_ones() -> None:
     objective = build_objective()
     ids = draw_ids(build_bilm(), 4).int().numpy()
     words = ["word0", " ", "unseen", "word36", "<S>"]
-    made = objective.make_targets(
-        ids, words, np.array([0, 1, 1, 2, 3]), np.array([1, 0, 1, 1, 1]), np.random.default_rng(0)
-    )
+    pieces = lay_pieces(ids, [1, 0, 1, 1, 1])
+    made = objective.make_targets(pieces, words, np.random.default_rng(0))
     assert made.targets.tolist() == [3, 2, 39, 0]
     assert made.targets.dtype == np.int32
     assert made.boundaries == (0, 1)

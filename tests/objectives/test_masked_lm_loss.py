@@ -15,6 +15,7 @@ from spacy_ctxemb.objectives.base import NO_TARGET
 from spacy_ctxemb.objectives.masking import Masking, find_words
 
 from ..strategies import ids_P_stretches_W, stretches_W
+from ..texts import lay_pieces
 from ..tiny import build_bilm, build_transformer, check_gradient, draw_ids, pad, randomise, unpack
 
 Ints = NDArray[np.int64]
@@ -32,11 +33,7 @@ def build_objective(
     """An objective with random values over 25 of an encoder's 30 pieces."""
     objective = MaskedLMObjective(
         build_transformer() if encoder is None else encoder,
-        mask_id=MASK,
-        special_ids=SPECIAL,
-        n_pieces=N_PIECES,
-        share=share,
-        whole_words=whole_words,
+        Masking(MASK, SPECIAL, N_PIECES, share, whole_words),
     )
     return randomise(objective)
 
@@ -123,9 +120,9 @@ def test_pieces_of_a_word_may_differ_without_whole_words() -> None:
 def test_targets_follow_the_generator() -> None:
     objective = build_objective()
     ids = np.arange(5, 25, dtype=np.int32)
-    args = (ids, ["word"] * 20, np.arange(20), np.ones(20, dtype=np.int64))
+    pieces, words = lay_pieces(ids, [1] * 20), ["word"] * 20
     first, again, other = (
-        objective.make_targets(*args, np.random.default_rng(seed)) for seed in (0, 0, 1)
+        objective.make_targets(pieces, words, np.random.default_rng(seed)) for seed in (0, 0, 1)
     )
     assert first.boundaries == (NO_TARGET, NO_TARGET)
     assert (first.ids == again.ids).all() and (first.targets == again.targets).all()
@@ -200,9 +197,8 @@ def test_thirty_steps_lower_the_loss() -> None:
     objective.reset_parameters()
     original, mask = pad([draw_ids(encoder, n, seed=n) % 20 + 5 for n in (9, 4, 6)])
     flat = original[mask].int().numpy()
-    made = objective.make_targets(
-        flat, [], np.arange(len(flat)), np.ones_like(flat, dtype=np.int64), np.random.default_rng(0)
-    )
+    pieces = lay_pieces(flat, [1] * len(flat))
+    made = objective.make_targets(pieces, [], np.random.default_rng(0))
     ids, targets = original.clone(), torch.zeros_like(original)
     ids[mask], targets[mask] = (torch.from_numpy(x).long() for x in (made.ids, made.targets))
     optimizer = torch.optim.Adam([*encoder.parameters(), *objective.parameters()], lr=0.02)
@@ -253,14 +249,7 @@ def test_another_encoder_is_refused() -> None:
 def test_a_vocabulary_of_special_pieces_alone_is_refused() -> None:
     message = r"\[E131\] The vocabulary has no pieces besides 5 special ones"
     with pytest.raises(ValueError, match=message):
-        MaskedLMObjective(
-            build_transformer(),
-            mask_id=MASK,
-            special_ids=range(5),
-            n_pieces=5,
-            share=0.3,
-            whole_words=False,
-        )
+        Masking(MASK, list(range(5)), 5, share=0.3)
 
 
 @given(drawn=ids_P_stretches_W(N_PIECES), seed=st.integers(0, 1000))
@@ -295,10 +284,8 @@ def test_each_span_is_hidden_replaced_or_left_as_a_whole() -> None:
 
 def test_json_round_trip_with_a_head_for_pairs() -> None:
     encoder = build_transformer()
-    settings = {"mask_id": MASK, "special_ids": SPECIAL, "n_pieces": N_PIECES, "share": 0.2}
-    objective = randomise(
-        MaskedLMObjective(encoder, **settings, whole_words=False, spans=True, next_sentence=True)
-    )
+    masking = Masking(MASK, SPECIAL, N_PIECES, 0.2, spans=True)
+    objective = randomise(MaskedLMObjective(encoder, masking, next_sentence=True))
     again = MaskedLMObjective.from_json(objective.to_json(), encoder)
     again.load_state_dict(objective.state_dict())
     assert again.masking.spans

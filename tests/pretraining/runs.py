@@ -9,7 +9,13 @@ from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
 
 from spacy_ctxemb.pieces.subwords import WordPieces
-from spacy_ctxemb.pretraining.build_from_config import build_pipeline, build_stores, build_task
+from spacy_ctxemb.pretraining.build_from_config import (
+    build_pipeline,
+    build_stores,
+    build_task,
+    get_shim,
+)
+from spacy_ctxemb.pretraining.check_same_run import describe_run
 from spacy_ctxemb.pretraining.distributed import Processes
 from spacy_ctxemb.pretraining.objectives_for_spacy_pretrain import get_pretrained_shim
 from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
@@ -82,6 +88,7 @@ def build_trainer(config: Config, output: Path) -> Trainer:
     checkpoints = RunCheckpoints(
         output / "checkpoints",
         ONE_PROCESS,
+        describe_run(config, stores[0], get_shim(nlp, settings).pieces, task.objective),
         n_shards=settings.accumulate,
         keep=settings.keep_checkpoints,
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -76,7 +77,7 @@ def pretrain_in_two(config: Path, output: Path, **changes: object) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    output.mkdir()
+    output.mkdir(exist_ok=True)
     # A process that has used a GPU cannot be forked.
     context = get_context("spawn" if torch.cuda.is_available() else "fork")
     arguments = (port, config, output, changes)
@@ -125,6 +126,22 @@ def test_processes_may_divide_the_parameters(config: Path, tmp_path: Path, objec
     pretrain_here(config, one, eval_every=1, max_steps=4, accumulate=2)
     pretrain_in_two(config, two, eval_every=1, max_steps=4, parallel="fsdp")
     assert_alike(one, two)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_run_goes_on_in_another_number_of_processes(
+    config: Path, tmp_path: Path, parallel: str
+) -> None:
+    one, moved = tmp_path / "one", tmp_path / "moved"
+    pretrain_here(config, one, eval_every=1, max_steps=2, accumulate=2)
+    shutil.copytree(one, moved)
+    pretrain_here(config, one, eval_every=1, max_steps=4, accumulate=2)
+    pretrain_in_two(config, moved, eval_every=1, max_steps=4, parallel=parallel)
+    assert_alike(one, moved)
+    pretrain_here(config, one, eval_every=1, max_steps=6, accumulate=2)
+    pretrain_here(config, moved, eval_every=1, max_steps=6, accumulate=2)
+    assert read_losses(moved)[6] == pytest.approx(read_losses(one)[6], rel=1e-5)
 
 
 def test_a_killed_run_goes_on(config: Path, tmp_path: Path) -> None:

@@ -1,20 +1,22 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from thinc.api import Config
 
+from spacy_ctxemb.atomic_files import compute_checksum
 from spacy_ctxemb.encoders.feedforward import FeedForward
 from spacy_ctxemb.pretraining.build_from_config import build_pipeline
-from spacy_ctxemb.pretraining.distributed import gather_weights
+from spacy_ctxemb.pretraining.distributed import gather_state
 from spacy_ctxemb.pretraining.plot_log import plot_log
 from spacy_ctxemb.pretraining.pretrain import pretrain
-from spacy_ctxemb.pretraining.save_and_resume import is_whole
+from spacy_ctxemb.pretraining.save_and_resume import is_whole, list_checkpoints
 from spacy_ctxemb.pretraining.settings import PretrainSettings, read_settings
 from spacy_ctxemb.pretraining.training_loop import MAX_SKIPPED, Report, Trainer, summarise
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
@@ -118,7 +120,7 @@ def test_compiled_layers_compute_the_same(text: Path, tmp_path: Path) -> None:
         trainer = build_trainer(config, tmp_path / str(is_compiled))
         trainer.run(seen.append)
         scores.append(trainer.evaluate())
-        names.append(list(gather_weights(trainer.module)))
+        names.append(list(gather_state(trainer.module)))
     for plain, compiled in zip(reports[False], reports[True], strict=True):
         assert compiled.losses == pytest.approx(plain.losses, rel=1e-5)
     assert scores[1] == pytest.approx(scores[0], rel=1e-5)
@@ -261,7 +263,7 @@ def test_training_stops_where_no_step_is_finite(text: Path, tmp_path: Path) -> N
 
 def damage(checkpoint: Path) -> None:
     """Change one bit."""
-    file = next(checkpoint.glob("model/*.distcp"))
+    file = checkpoint / "state.safetensors"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
@@ -332,12 +334,12 @@ def test_damaged_checkpoints_are_never_kept_in_place_of_new_ones(
 def test_training_never_begins_anew_over_damaged_checkpoints(text: Path, tmp_path: Path) -> None:
     trainer = build_trainer(tiny_run(text, pretrain__max_steps=4), tmp_path)
     trainer.run()
-    for path in trainer.checkpoints.list_paths():
+    for path in list_checkpoints(trainer.checkpoints.folder):
         damage(path)
     message = r"E463.*\['step-00000004', 'step-00000002'\]. Delete this folder"
     with pytest.raises(ValueError, match=message):
         trainer.resume()
-    assert len(trainer.checkpoints.list_paths()) == 2
+    assert len(list_checkpoints(trainer.checkpoints.folder)) == 2
 
 
 def test_the_checkpoint_just_written_is_never_dropped(text: Path, tmp_path: Path) -> None:
@@ -455,12 +457,25 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 def test_other_targets_are_refused(finished: Run) -> None:
-    path = finished.output / "basis.json"
-    basis = json.loads(path.read_text())
-    basis["what the objective predicts"] = "other words"
-    path.write_text(json.dumps(basis))
+    rewrite(finished, lambda p: p["basis"]["digests"].update({"what the objective predicts": "x"}))
     with pytest.raises(ValueError, match=r"E461.*changed: what the objective predicts\."):
         pretrain(tiny_run(finished.text, pretrain__max_steps=4), finished.output, resume=True)
+
+
+def rewrite(run: Run, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change progress.json of a run's only checkpoint, and its checksum with it."""
+    path = run.output / "checkpoints" / "step-00000002"
+    progress = json.loads((path / "progress.json").read_text())
+    change(progress)
+    (path / "progress.json").write_text(json.dumps(progress))
+    write_checksums(path)
+
+
+def write_checksums(checkpoint: Path) -> None:
+    """As whoever changes a file on purpose can do."""
+    files = [path for path in checkpoint.iterdir() if path.name != "checksums.json"]
+    checksums = {path.name: compute_checksum(path) for path in files}
+    (checkpoint / "checksums.json").write_text(json.dumps(checksums))
 
 
 def test_text_is_not_read_from_where_a_run_writes(text: Path) -> None:

@@ -8,27 +8,35 @@ nothing of it needs to be stored.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import Tensor, nn
 
 from ...encoders import Encoder
 from ...errors import Errors
 from ...objectives import Objective
 from ...objectives.base import Losses, Sums
-from ...pieces.base import Pieces
+from ...pieces.base import Ints, Pieces
 from ..text.token_store import TokenStore
 
-#: Arrays by name, integers mostly: where a stream has stopped.
-StreamState = dict[str, NDArray[Any]]
+#: Whole numbers by name: where a stream has stopped.
+StreamState = dict[str, Ints]
 
 #: Tensors of one micro-batch by name.
 Batch = dict[str, Tensor]
 
 #: What a module wants back at the next step of the same shard, such as the state of an LSTM.
 Carried = dict[str, Tensor]
+
+
+class Data(NamedTuple):
+    """store, held_out: text to learn from, and to evaluate on. seed: of all that is random."""
+
+    store: TokenStore
+    held_out: TokenStore
+    seed: int
 
 
 class StepOutput(NamedTuple):
@@ -39,20 +47,23 @@ class StepOutput(NamedTuple):
 
 
 class Stream(ABC):
-    """The micro-batches of one shard, without end."""
+    """The micro-batches of one shard, without end. place: where it is, changed as it is read."""
+
+    place: StreamState
 
     @abstractmethod
     def next_batch(self, step: int) -> Batch:
         """Read the next micro-batch. What is random may depend on the seed, the shard and the
         step, which begins at 0, but on nothing else."""
 
-    @abstractmethod
     def state(self) -> StreamState:
-        """Tell where the stream is, in small arrays."""
+        """Tell where the stream is."""
+        return {name: numbers.copy() for name, numbers in self.place.items()}
 
-    @abstractmethod
     def load_state(self, state: StreamState) -> None:
         """Go on from a state."""
+        for name, numbers in self.place.items():
+            numbers[...] = state[name]
 
 
 class Task(ABC):
@@ -95,16 +106,8 @@ class BuildTask(Protocol):
     def validate(self, encoder: Encoder, pieces: Pieces) -> None:
         """Raise an error for what cannot be trained so, before any text is read."""
 
-    def __call__(
-        self,
-        encoder: Encoder,
-        pieces: Pieces,
-        *,
-        store: TokenStore,
-        held_out: TokenStore,
-        seed: int,
-    ) -> Task:
-        """Build the task. store, held_out: text to learn from, and to evaluate on."""
+    def __call__(self, encoder: Encoder, pieces: Pieces, data: Data) -> Task:
+        """Build the task."""
 
 
 def validate_least(settings: object, **least: int) -> None:
@@ -113,6 +116,10 @@ def validate_least(settings: object, **least: int) -> None:
         value = getattr(settings, name)
         if value is not None and value < bound:
             raise ValueError(Errors.E401.format(name=name, value=value, least=bound))
+
+
+def to_device(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
 def seed_batch(seed: int, step: int, shard: int) -> np.random.Generator:

@@ -1,22 +1,39 @@
 """Shards of a corpus into one store: arrays laid end to end, types numbered by frequency."""
 
-import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
+from numpy.typing import DTypeLike, NDArray
 
-from ...pieces.base import Ints, Pieces
+from ...atomic_files import replacing
+from ...pieces.base import Ids, Ints, Pieces
 from ...pieces.characters import CharacterPieces
-from .tokenize_worker import load_shard
+from ..write_files import write_json
+from .tokenize_worker import Shard, load_shard
 
-#: What is written here; the last three where pieces are words.
-ARRAYS = (
-    *("ids.npy", "word_starts.npy", "sentence_ends.npy", "document_ends.npy"),
-    *("types.json", "type_counts.npy", "type_characters.npy"),
-)
+
+class Kind(NamedTuple):
+    """What an array of a store holds. n_axes: how many axes it has."""
+
+    dtype: DTypeLike
+    n_axes: int
+
+
+#: The arrays of a store, see TokenStore; each is a file of its name.
+ARRAYS = {
+    "ids": Kind(np.int32, 1),
+    "word_starts": Kind(np.bool_, 1),
+    "sentence_ends": Kind(np.int64, 1),
+    "document_ends": Kind(np.int64, 1),
+    "type_counts": Kind(np.int64, 1),
+    "type_characters": Kind(np.int16, 2),
+}
+TYPES = "types.json"
+FILES = (*(f"{name}.npy" for name in ARRAYS), TYPES)
 
 #: Types whose characters are computed at a time.
 N_ROWS = 1 << 15
@@ -26,22 +43,48 @@ def merge_shards(paths: Sequence[Path], folder: Path, pieces: Pieces) -> int:
     """Write the files of a store into a folder. Returns its number of pieces; writes none of 0."""
     sentences, documents = merge_lengths(paths)
     n_pieces = int(sentences.sum())
-    if n_pieces:
-        np.save(folder / "sentence_ends.npy", np.cumsum(sentences))
-        np.save(folder / "document_ends.npy", np.cumsum(documents))
-        ranks = None
-        if isinstance(pieces, CharacterPieces):
-            ranks = write_types(folder, count_types(paths), pieces)
-        write_ids(paths, folder, n_pieces, ranks)
+    if not n_pieces:
+        return 0
+    counts = count_types(paths)
+    types = sorted(counts, key=lambda word: (-counts[word], word))
+    ranks = {word: rank for rank, word in enumerate(types)}
+    write_json(types, folder / TYPES)
+    shape = len(types), pieces.n_characters or 0
+    write_array(folder, "type_characters", shape, spell_types(types, pieces))
+    write_array(folder, "ids", (n_pieces,), (rank_ids(shard, ranks) for shard in load_all(paths)))
+    starts = (shard.word_starts for shard in load_all(paths))
+    write_array(folder, "word_starts", (n_pieces,), starts)
+    whole = {
+        "sentence_ends": np.cumsum(sentences),
+        "document_ends": np.cumsum(documents),
+        "type_counts": np.array([counts[word] for word in types], dtype=np.int64),
+    }
+    for name, array in whole.items():
+        write_array(folder, name, array.shape, [array])
     return n_pieces
+
+
+def load_all(paths: Sequence[Path]) -> Iterator[Shard]:
+    return map(load_shard, paths)
+
+
+def write_array(
+    folder: Path, name: str, shape: tuple[int, ...], parts: Iterable[NDArray[Any]]
+) -> None:
+    """Write an array part by part. On a full disk a memory map would end the process instead."""
+    dtype = np.dtype(ARRAYS[name].dtype)
+    header = {"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+        write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(part.astype(dtype, copy=False).tobytes())
 
 
 def merge_lengths(paths: Sequence[Path]) -> tuple[Ints, Ints]:
     """Pieces of each sentence and sentences of each document that has any."""
     all_sentences, all_documents = [], []
     n_documents = 0
-    for path in paths:
-        shard = load_shard(path)
+    for shard in load_all(paths):
         n_documents -= int(shard.continues)  # its first one was counted
         numbers = n_documents + np.arange(len(shard.document_lengths))
         n_documents += len(numbers)
@@ -55,39 +98,21 @@ def merge_lengths(paths: Sequence[Path]) -> tuple[Ints, Ints]:
 def count_types(paths: Sequence[Path]) -> Counter[str]:
     """How often each type occurs in all shards."""
     counts: Counter[str] = Counter()
-    for path in paths:
-        shard = load_shard(path)
+    for shard in load_all(paths):
         counts.update(dict(zip(shard.read_types(), shard.type_counts.tolist(), strict=True)))
     return counts
 
 
-def write_types(folder: Path, counts: Counter[str], pieces: CharacterPieces) -> dict[str, int]:
-    """The types by falling frequency, how often they occur, and their characters."""
-    types = sorted(counts, key=lambda word: (-counts[word], word))
-    (folder / "types.json").write_text(json.dumps(types), encoding="utf8")
-    np.save(folder / "type_counts.npy", np.array([counts[word] for word in types]))
-    shape = len(types), pieces.n_characters
-    rows = open_memmap(folder / "type_characters.npy", "w+", dtype=np.int16, shape=shape)
-    for i in range(0, len(types), N_ROWS):
-        rows[i : i + N_ROWS] = pieces.encode_words(types[i : i + N_ROWS])
-    rows.flush()
-    return {word: rank for rank, word in enumerate(types)}
+def spell_types(types: Sequence[str], pieces: Pieces) -> Iterator[Ids]:
+    """The characters of types, some at a time; only words have types."""
+    if isinstance(pieces, CharacterPieces):
+        for i in range(0, len(types), N_ROWS):
+            yield pieces.encode_words(types[i : i + N_ROWS])
 
 
-def write_ids(
-    paths: Sequence[Path], folder: Path, n_pieces: int, ranks: dict[str, int] | None
-) -> None:
-    """The pieces of all shards, types by their rank."""
-    ids = open_memmap(folder / "ids.npy", "w+", dtype=np.int32, shape=(n_pieces,))
-    starts = open_memmap(folder / "word_starts.npy", "w+", dtype=np.bool_, shape=(n_pieces,))
-    at = 0
-    for path in paths:
-        shard = load_shard(path)
-        span = slice(at, at + len(shard.ids))
-        ids[span], starts[span] = shard.ids, shard.word_starts
-        if ranks is not None:
-            new = np.array([ranks[word] for word in shard.read_types()], dtype=np.int32)
-            ids[span] = new[shard.ids]
-        at = span.stop
-    ids.flush()
-    starts.flush()
+def rank_ids(shard: Shard, ranks: dict[str, int]) -> Ids:
+    """The pieces of a shard, types by their rank."""
+    types = shard.read_types()
+    if not types:
+        return shard.ids
+    return np.array([ranks[word] for word in types], dtype=np.int32)[shard.ids]

@@ -168,7 +168,7 @@ def read_jsonl(path: Path, text_field: str) -> Iterator[str]:
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(Errors.E406.format(path=path, line=number, reason=error)) from error
         text = record.get(text_field) if isinstance(record, dict) else None
         if not isinstance(text, str):
@@ -184,16 +184,16 @@ def read_parquet(path: Path, text_field: str) -> Iterator[str]:
     except ImportError as error:
         raise ImportError(Errors.E408.format(path=path)) from error
     try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except (OSError, pyarrow.ArrowInvalid) as error:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            kinds = {field.name: str(field.type) for field in file.schema_arrow}
+            names = [name for name, kind in kinds.items() if kind in ("string", "large_string")]
+            if text_field not in names:
+                message = Errors.E409.format(path=path, field=text_field, names=", ".join(names))
+                raise ValueError(message)
+            for batch in file.iter_batches(columns=[text_field]):
+                yield from (text for text in batch.column(0).to_pylist() if text)
+    except (OSError, pyarrow.ArrowException) as error:
         raise ValueError(Errors.E405.format(path=path, reason=error)) from error
-    with file:
-        names = file.schema_arrow.names
-        if text_field not in names:
-            message = Errors.E409.format(path=path, field=text_field, names=", ".join(names))
-            raise ValueError(message)
-        for batch in file.iter_batches(columns=[text_field]):
-            yield from (text for text in batch.column(0).to_pylist() if text)
 
 
 def read_docs(path: Path) -> Iterator[Text]:
@@ -202,11 +202,10 @@ def read_docs(path: Path) -> Iterator[Text]:
     from spacy.vocab import Vocab
 
     try:
-        docs = DocBin().from_disk(path)
+        for doc in DocBin().from_disk(path).get_docs(Vocab()):
+            is_sentence = doc.has_annotation("SENT_START")
+            spans = [sent.text.strip() for sent in doc.sents] if is_sentence else [doc.text.strip()]
+            for i, text in enumerate(filter(None, spans)):
+                yield Text(text, i == 0, is_sentence)
     except Exception as error:  # zlib's, msgpack's and others, by what the file holds
         raise ValueError(Errors.E405.format(path=path, reason=error)) from error
-    for doc in docs.get_docs(Vocab()):
-        is_sentence = doc.has_annotation("SENT_START")
-        spans = [sent.text.strip() for sent in doc.sents] if is_sentence else [doc.text.strip()]
-        for i, text in enumerate(filter(None, spans)):
-            yield Text(text, i == 0, is_sentence)

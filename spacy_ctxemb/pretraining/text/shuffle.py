@@ -20,7 +20,7 @@ class BlockShuffle:
     block: neighbours in a block. Up to BUFFER of them, all is shuffled at once.
     """
 
-    def __init__(self, n: int, *, seed: int, epoch: int, block: int) -> None:
+    def __init__(self, n: int, *, seed: int, epoch: int, block: int = 65536) -> None:
         self.n = n
         self.block = block
         self._key = [seed, epoch]
@@ -55,11 +55,6 @@ class BlockShuffle:
         return shuffled
 
 
-def block_shuffle(n: int, *, seed: int, epoch: int, block: int = 65536) -> BlockShuffle:
-    """A seeded permutation of range(n), as a function from a position to an index."""
-    return BlockShuffle(n, seed=seed, epoch=epoch, block=block)
-
-
 class Queue:
     """The units of one shard in shuffled order, epoch after epoch.
 
@@ -71,14 +66,14 @@ class Queue:
         self.seed = seed
         self.shard = shard
         self.n_shards = n_shards
-        self.position = 0
+        self.position = np.zeros((), dtype=np.int64)
         self._epoch = -1
 
     def take(self) -> int:
         """The next unit."""
-        epoch, place = divmod(self.position * self.n_shards + self.shard, self.n_units)
+        epoch, place = divmod(int(self.position) * self.n_shards + self.shard, self.n_units)
         self.position += 1
         if epoch != self._epoch:
             self._epoch = epoch
-            self._shuffled = block_shuffle(self.n_units, seed=self.seed, epoch=epoch)
+            self._shuffled = BlockShuffle(self.n_units, seed=self.seed, epoch=epoch)
         return int(self._shuffled(place))

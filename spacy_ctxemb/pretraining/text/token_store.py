@@ -6,26 +6,29 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from spacy import about
 from spacy.language import Language
 
-from ...atomic_files import compute_checksum, replacing
+from ...atomic_files import compute_checksum, replacing_folder
 from ...errors import Errors
 from ...pieces.base import Ids, Ints, Pieces
-from ...pieces.characters import CharacterPieces
+from ...read_files import reading
+from ..write_files import write_json
 from . import tokenize_in_parallel
-from .merge_shards import ARRAYS, merge_shards
+from .merge_shards import ARRAYS, FILES, TYPES, merge_shards
 from .raw_text import TextCorpus
 from .tokenize_in_parallel import make_shards
 from .tokenize_worker import Recipe, make_recipe
 
 #: Part of the key: stores of another format are made anew.
-FORMAT = 1
+FORMAT = 2
 
-META, SHARDS, KEY = "meta.json", "shards", "key.json"
+META = "meta.json"
 
 
 @dataclass(frozen=True)
@@ -52,23 +55,37 @@ class TokenStore:
 
     @classmethod
     def open(cls, folder: str | Path) -> "TokenStore":
-        """Open the store in a folder; arrays stay on disk. Raises E410 if there is none."""
+        """Open the store in a folder; arrays stay on disk.
+
+        Raises E410 if there is none, E163 if it is damaged.
+        """
         folder = Path(folder)
         if not (folder / META).is_file():
             raise ValueError(Errors.E410.format(path=folder))
-        meta = json.loads((folder / META).read_text(encoding="utf8"))
-        names = ("ids", "word_starts", "sentence_ends", "document_ends")
-        maps = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
-        if not meta["has_types"]:
-            counts, rows = np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.int16)
-            return cls(folder, **maps, types=[], type_counts=counts, type_characters=rows)
-        return cls(
-            folder,
-            **maps,
-            types=json.loads((folder / "types.json").read_text(encoding="utf8")),
-            type_counts=np.load(folder / "type_counts.npy"),
-            type_characters=np.load(folder / "type_characters.npy", mmap_mode="r"),
-        )
+        with reading(folder / TYPES, "a list of words"):
+            types: list[str] = [*map(str, json.loads((folder / TYPES).read_text(encoding="utf8")))]
+        store = cls(folder, types=types, **{name: map_array(folder, name) for name in ARRAYS})
+        with reading(folder / META, "a token store"):
+            store.validate()
+        return store
+
+    def validate(self) -> None:
+        """Raise ValueError if the lengths of arrays contradict one another."""
+        n_pieces, n_sentences = int(self.sentence_ends[-1]), int(self.document_ends[-1])
+        lengths = [len(self.ids), len(self.word_starts), len(self.sentence_ends)]
+        n_types = {len(self.types), len(self.type_counts), len(self.type_characters)}
+        if lengths != [n_pieces, n_pieces, n_sentences] or len(n_types) > 1:
+            raise ValueError("its arrays are not of one text")
+
+
+def map_array(folder: Path, name: str) -> NDArray[Any]:
+    """Map the file of an array. Raises E163 for another kind of array."""
+    path = folder / f"{name}.npy"
+    with reading(path, "an array of a token store"):
+        array = open_memmap(path, mode="r")
+        if (array.dtype, array.ndim) != ARRAYS[name]:
+            raise ValueError(f"it has {array.dtype} in {array.ndim} axes")
+    return array
 
 
 def build_token_store(
@@ -89,7 +106,7 @@ def build_token_store(
         `if __name__ == "__main__":`.
     validate: is given the folder of a new store before it replaces another one, and may raise.
 
-    Raises E411 if the text has no pieces.
+    Raises E411 if the text has no pieces, E164 if the disk is full.
 
     Example:
         store = build_token_store(TextCorpus("text.txt"), nlp, pieces, "store")
@@ -98,25 +115,19 @@ def build_token_store(
     folder = Path(folder)
     recipe = make_recipe(nlp, pieces, split=corpus.split)
     key = compute_key(corpus, recipe)
-    if read_key(folder / META) == key and is_whole(folder):
+    if read_meta(folder).get("key") == key and is_whole(folder):
         return TokenStore.open(folder)
-    shards = folder / SHARDS
-    if read_key(shards / KEY) != key:
-        shutil.rmtree(shards, ignore_errors=True)
-        shards.mkdir(parents=True)
-        write_json(shards / KEY, {"key": key})
+    shards = folder / f"shards-{key[:16]}"
+    for other in folder.glob("shards*"):
+        if other != shards:
+            shutil.rmtree(other, ignore_errors=True)
     paths = list(make_shards(corpus, recipe, shards, n_workers=n_workers))
-    if not merge_shards(paths, shards, pieces):
-        raise ValueError(Errors.E411.format(path=", ".join(corpus.paths)))
-    if validate is not None:
-        validate(shards)
-    (folder / META).unlink(missing_ok=True)
-    for name in ARRAYS:
-        if (shards / name).exists():
-            (shards / name).replace(folder / name)
-    meta = {"key": key, "has_types": isinstance(pieces, CharacterPieces)}
-    write_json(folder / META, {**meta, "digest": digest_arrays(folder)})
-    shutil.rmtree(shards)
+    with replacing_folder(folder, may_exist=True) as new:
+        if not merge_shards(paths, new, pieces):
+            raise ValueError(Errors.E411.format(path=", ".join(corpus.paths)))
+        if validate is not None:
+            validate(new)
+        write_json({"key": key, "digest": digest_arrays(new)}, new / META)
     return TokenStore.open(folder)
 
 
@@ -131,39 +142,30 @@ def compute_key(corpus: TextCorpus, recipe: Recipe) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def read_key(path: Path) -> str | None:
-    """Read the key in a JSON file; None where it cannot be read."""
+def read_meta(folder: Path) -> dict[str, str]:
+    """Read the key of a store, and a digest of what it holds, whatever files it was made of.
+
+    Empty where there is no store.
+    """
     try:
-        key: str = json.loads(path.read_text(encoding="utf8"))["key"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return key
-
-
-def read_digest(folder: Path) -> str:
-    """Read a digest of what a store holds, whatever files it was made of."""
-    digest: str = json.loads((folder / META).read_text(encoding="utf8"))["digest"]
-    return digest
+        meta = json.loads((folder / META).read_text(encoding="utf8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
 
 
 def is_whole(folder: Path) -> bool:
-    """Tell whether the arrays of a store are as they were written."""
+    """Tell whether the files of a store are as they were written."""
     try:
-        return read_digest(folder) == digest_arrays(folder)
-    except (OSError, KeyError):
+        return read_meta(folder).get("digest") == digest_arrays(folder)
+    except OSError:
         return False
 
 
 def digest_arrays(folder: Path) -> str:
-    paths = [folder / name for name in ARRAYS]
-    return compute_digest([compute_checksum(path) for path in paths if path.exists()])
+    return compute_digest([compute_checksum(folder / name) for name in FILES])
 
 
 def compute_digest(data: object) -> str:
     text = json.dumps(data, sort_keys=True)
     return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
-
-
-def write_json(path: Path, data: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(data), encoding="utf8")

@@ -15,7 +15,7 @@ import torch
 
 from ...pieces.subwords import THREADS_SWITCH
 from .raw_text import Text, TextCorpus
-from .tokenize_worker import Recipe, Worker, save_shard
+from .tokenize_worker import Recipe, Worker, is_shard, save_shard
 
 #: Characters of a chunk, roughly. One may have four times as many to end with a document.
 CHUNK = 1 << 20
@@ -24,17 +24,17 @@ CHUNK = 1 << 20
 def make_shards(
     corpus: TextCorpus, recipe: Recipe, folder: Path, *, n_workers: int
 ) -> Iterator[Path]:
-    """Tokenise each chunk of a corpus into its file; files that are there are whole.
+    """Tokenise each chunk of a corpus into its file; those that were written before are kept.
 
     n_workers: see build_token_store.
     """
-    rest = ((folder / f"{i:06}.npz", chunk) for i, chunk in enumerate(cut_chunks(corpus)))
+    rest = ((folder / f"{i:06}.safetensors", chunk) for i, chunk in enumerate(cut_chunks(corpus)))
     first = list(islice(rest, 2))
     chunks = chain(first, rest)
     if n_workers == 0 or len(first) < 2:  # to start a process takes longer than one chunk
         worker = Worker(recipe)
         for path, chunk in chunks:
-            if not path.exists():
+            if not is_shard(path):
                 save_shard(worker.encode(chunk), path)
             yield path
         return
@@ -45,7 +45,7 @@ def make_shards(
         for path, chunk in chunks:
             if len(running) > 2 * n_workers:
                 running = collect(running, return_when=FIRST_COMPLETED)
-            if not path.exists():
+            if not is_shard(path):
                 running.add(pool.submit(write_shard, chunk, path))
             yield path
         while running:

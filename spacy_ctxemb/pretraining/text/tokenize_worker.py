@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file
 from spacy.language import Language
 from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc
 from spacy.util import load_model_from_config
 
-from ...atomic_files import replacing
 from ...objectives.masking import find_words
 from ...pieces.base import Ids, Ints, Pieces, Texts
 from ...pieces.characters import CharacterPieces
 from ...pieces.pieces_from_json import pieces_from_json
+from ...read_files import reading
 from ...windows.docs_to_pieces import count_in_sequences, find_sequence_starts, read_texts
+from ..write_files import write_tensors
 from .raw_text import Text
 
 #: Words that a worker remembers at most before it begins anew; they take some 200 bytes each.
@@ -108,7 +112,7 @@ class Worker:
             sentence_lengths=sentence_lengths,
             document_lengths=np.add.reduceat(n_sentences, np.flatnonzero(begins)),
             continues=continues,
-            types=np.frombuffer(json.dumps(types).encode("ascii"), dtype=np.uint8),
+            types=np.frombuffer(bytearray(json.dumps(types), "ascii"), dtype=np.uint8),
             type_counts=counts,
         )
 
@@ -191,10 +195,20 @@ def join_starts(
 
 
 def save_shard(shard: Shard, path: Path) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **shard._asdict())
+    """Write a shard; the file appears when it is whole. Raises E164."""
+    write_tensors({name: torch.from_numpy(x) for name, x in shard._asdict().items()}, path)
 
 
 def load_shard(path: Path) -> Shard:
-    with np.load(path) as arrays:
-        return Shard(**arrays)
+    """Read a shard. Raises E163 if it is damaged."""
+    with reading(path, "a part of a token store"):
+        return Shard(**load_file(path))
+
+
+def is_shard(path: Path) -> bool:
+    """Tell whether a file is a shard that was not cut."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return {*file.keys()} == {*Shard._fields}
+    except (OSError, SafetensorError):
+        return False

@@ -17,6 +17,7 @@ from spacy_ctxemb.checkpoints.wrap_any_huggingface import read_huggingface, writ
 from spacy_ctxemb.encoders import Encoder
 from spacy_ctxemb.encoders.huggingface_wrapper import HuggingFaceEncoder
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
+from spacy_ctxemb.objectives.masking import Masking
 
 from ...bert_models import (
     FAMILIES,
@@ -135,12 +136,8 @@ def test_settings_that_no_fixture_has(changes: dict[str, Any], tmp_path: Path) -
 
 
 def build_objective(encoder: Encoder, n_pieces: int) -> MaskedLMObjective:
-    settings = {"mask_id": 4, "n_pieces": n_pieces, "share": 0.15, "whole_words": False}
-    try:
-        objective = MaskedLMObjective(encoder, special_ids=[0, 1, 2, 3, 4], **settings)
-    except TypeError:
-        objective = MaskedLMObjective(encoder, n_special=5, **settings)
-    return randomise(objective, seed=1)
+    masking = Masking(4, [0, 1, 2, 3, 4], n_pieces, share=0.15)
+    return randomise(MaskedLMObjective(encoder, masking), seed=1)
 
 
 @pytest.mark.parametrize(

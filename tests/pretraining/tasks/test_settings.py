@@ -1,5 +1,6 @@
 """What objectives refuse before any text is read."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from spacy_ctxemb.pretraining.settings import read_settings
 from spacy_ctxemb.pretraining.tasks.bilm.task import PretrainBiLM
 from spacy_ctxemb.pretraining.tasks.masked_lm.task import PretrainMaskedLM
 
+from ...cli.command import run as command
 from ..runs import tiny_masked_lm_run, tiny_run, write_documents
 
 
@@ -77,3 +79,25 @@ def test_checks_draw_no_random_numbers(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
     with pytest.raises(ValueError, match="E430.*PretrainBiLM needs .* BiLM, .* Transformer"):
         PretrainBiLM().validate(encoder, CharacterPieces(12))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("eval_every=many", "E465.*eval_every.*'many'.*a whole number"),
+        ("eval_every=2.5", "E465.*eval_every.*2.5.*a whole number"),
+        ("grad_clip=true", "E465.*grad_clip.*a number"),
+        ("compile=1", "E465.*compile.*true or false"),
+        ("component=5", "E465.*component.*text"),
+        ("seed=-1", "E451.*seed.*at least 0"),
+        ("objective.n_rows=many", "n_rows"),
+    ],
+)
+def test_values_of_another_type_are_refused(setting: str, message: str, tmp_path: Path) -> None:
+    """By the command, without a traceback."""
+    tiny_run(write_documents(tmp_path)).to_disk(tmp_path / "pretrain.cfg")
+    name, value = setting.split("=")
+    options = [f"--pretrain.{name}", value]
+    code, shown = command("pretrain", tmp_path / "pretrain.cfg", tmp_path / "run", *options)
+    assert code == 1 and re.search(message, shown), shown
+    assert not (tmp_path / "run").exists()

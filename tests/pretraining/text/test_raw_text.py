@@ -98,7 +98,7 @@ def test_parquet(tmp_path: Path) -> None:
     write_table(table, tmp_path / "a.parquet", row_group_size=2)
     corpus = TextCorpus(str(tmp_path / "a.parquet"), text_field="body")
     assert list(corpus) == [[d[0]] for d in DOCUMENTS]
-    with pytest.raises(ValueError, match=r"E409\].*no column 'text'; there are n, body\."):
+    with pytest.raises(ValueError, match=r"E409\].*no column 'text' of text; there are body\."):
         list(TextCorpus(str(tmp_path / "a.parquet")))
     write(tmp_path / "a.parquet", "nothing")
     with pytest.raises(ValueError, match=r"E405\].*a\.parquet cannot be read"):

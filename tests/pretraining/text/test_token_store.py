@@ -180,7 +180,7 @@ def test_a_store_is_made_once(nlp: Language, tmp_path: Path, n_encoded: list[int
     again = build_token_store(corpus, spacy.blank("en"), CharacterPieces(12), tmp_path / "store")
     assert n_encoded == [6]
     assert read_words(again) == read_words(first)
-    assert not (tmp_path / "store" / "shards").exists()
+    assert not list((tmp_path / "store").glob("shards*"))
 
 
 def test_a_stale_store_is_made_anew(nlp: Language, tmp_path: Path, n_encoded: list[int]) -> None:
@@ -208,19 +208,19 @@ KILLED = """
 import os, signal, sys
 import spacy
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining.text import token_store, tokenize_worker, tokenize_in_parallel
+from spacy_ctxemb.pretraining import write_files
+from spacy_ctxemb.pretraining.text import token_store, tokenize_in_parallel
 from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
 
-def save(file, **arrays):
-    if len(list((folder / "shards").glob("*.npz"))) == 2:
-        file.write(b"half of it")
-        file.flush()
+def save(tensors, path):
+    if len(list(folder.glob("shards-*/??????.safetensors"))) == 2:
+        path.write_bytes(b"half of it")
         os.kill(os.getpid(), signal.SIGKILL)
-    savez(file, **arrays)
+    save_file(tensors, path)
 
 folder = token_store.Path(sys.argv[2])
 tokenize_in_parallel.CHUNK = 6
-savez, tokenize_worker.np.savez = tokenize_worker.np.savez, save
+save_file, write_files.save_file = write_files.save_file, save
 corpus = TextCorpus(sys.argv[1])
 token_store.build_token_store(corpus, spacy.blank("en"), CharacterPieces(12), folder)
 """
@@ -236,7 +236,7 @@ def test_what_was_done_before_a_kill_is_used(
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     with pytest.raises(ValueError, match=r"E410\] .*store is no token store"):
         TokenStore.open(folder)
-    assert len(list((folder / "shards").glob("*.npz"))) == 2
+    assert len(list(folder.glob("shards-*/??????.safetensors"))) == 2
 
     monkeypatch.setattr(tokenize_in_parallel, "CHUNK", 6)
     store = build_token_store(corpus, nlp, pieces, folder)
@@ -257,7 +257,7 @@ def test_shards_of_another_corpus_are_not_used(
         patched.setattr(token_store, "merge_shards", lambda *args: 0)
         with pytest.raises(ValueError, match="E411"):
             build_token_store(write_sentences(tmp_path / "a.txt"), nlp, pieces, folder)
-    assert (folder / "shards").is_dir()
+    assert len(list(folder.glob("shards-*"))) == 1
     other = [["Another text."]]
     store = build_token_store(write_sentences(tmp_path / "b.txt", other), nlp, pieces, folder)
     assert read_words(store) == tokenize(nlp, other)

@@ -11,7 +11,7 @@ from ....objectives.bilm_loss import BEGIN, END, SPECIAL, UNKNOWN
 from ....pieces.base import Ints
 from ....pieces.characters import CharacterPieces
 from ...text.token_store import TokenStore
-from ..base import Batch, Stream, StreamState
+from ..base import Batch, Stream
 from .streams import DirectionStream, get_boundaries
 
 #: The place of each direction where two of them are stacked.
@@ -66,23 +66,16 @@ class BiLMStream(Stream):
         self.text = text
         self.directions = directions
         self.n_steps = n_steps
+        self.place = {
+            f"{name}.{key}": numbers
+            for name, i in DIRECTIONS.items()
+            for key, numbers in directions[i].place.items()
+        }
 
     def next_batch(self, step: int) -> Batch:
         steps = [direction.next_steps(self.n_steps) for direction in self.directions]
         read, predicted = (np.stack(types) for types in zip(*steps, strict=True))
         return self.text.make_batch(read, predicted)
-
-    def state(self) -> StreamState:
-        return {
-            f"{name}.{key}": value
-            for name, i in DIRECTIONS.items()
-            for key, value in self.directions[i].state().items()
-        }
-
-    def load_state(self, state: StreamState) -> None:
-        for name, i in DIRECTIONS.items():
-            direction = self.directions[i]
-            direction.load_state({key: state[f"{name}.{key}"] for key in direction.state()})
 
 
 def choose_vocabulary(store: TokenStore, *, size: int, min_count: int) -> list[str]:

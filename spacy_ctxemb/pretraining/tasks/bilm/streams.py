@@ -8,10 +8,9 @@ same row of the next. The backward model reads an independently shuffled queue.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ....pieces.base import Ints
 from ...text.shuffle import Queue
@@ -95,19 +94,10 @@ class DirectionStream:
             return np.empty(0, dtype=np.int64)
         return read_unit(self.store, self.units.span(unit), is_backward=self.is_backward)
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Tell where the stream is."""
-        return {
-            "position": np.array(self.queue.position),
-            "current": self.current.copy(),
-            "read": self.read.copy(),
-        }
-
-    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from a state."""
-        self.queue.position = int(state["position"])
-        self.current = state["current"].copy()
-        self.read = state["read"].copy()
+    @property
+    def place(self) -> dict[str, Ints]:
+        """Where the stream is: these arrays change as it is read."""
+        return {"position": self.queue.position, "current": self.current, "read": self.read}
 
 
 def get_boundaries(store: TokenStore) -> tuple[int, int]:

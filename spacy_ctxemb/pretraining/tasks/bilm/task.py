@@ -16,13 +16,12 @@ from ....encoders.bilm_hidden_state import BiLMState
 from ....encoders.lstm import LSTM
 from ....errors import Errors
 from ....objectives import BiLMObjective
-from ....objectives.base import NO_TARGET, Losses, Sums, add_losses
+from ....objectives.base import NO_TARGET, Losses, Sums, add_losses, wrong_encoder
 from ....objectives.bilm_loss import N_SPECIAL
 from ....pieces.base import Pieces
 from ....pieces.characters import CharacterPieces
 from ...text.shuffle import Queue
-from ...text.token_store import TokenStore
-from ..base import Batch, Carried, StepOutput, Task, validate_least
+from ..base import Batch, Carried, Data, StepOutput, Task, to_device, validate_least
 from .batches import DIRECTIONS, BiLMStream, BiLMText, choose_vocabulary
 from .streams import DirectionStream, lay_rows, make_units
 
@@ -51,7 +50,7 @@ class PretrainBiLM:
     Example:
         build_task = PretrainBiLM(n_rows=64, n_samples=None)
         build_task.validate(encoder, pieces)
-        task = build_task(encoder, pieces, store=store, held_out=held_out, seed=0)
+        task = build_task(encoder, pieces, Data(store, held_out, seed=0))
     """
 
     n_rows: int = 128
@@ -69,33 +68,19 @@ class PretrainBiLM:
     def validate(self, encoder: Encoder, pieces: Pieces) -> tuple[BiLM, CharacterPieces]:
         """Return both with their types. Raises E430 unless they are a BiLM and its pieces."""
         if not isinstance(encoder, BiLM) or not isinstance(pieces, CharacterPieces):
-            name, found = type(self).__name__, type(encoder).__name__
-            raise ValueError(Errors.E430.format(objective=name, wanted="BiLM", found=found))
+            raise wrong_encoder(type(self).__name__, "BiLM", encoder)
         return encoder, pieces
 
-    def __call__(
-        self,
-        encoder: Encoder,
-        pieces: Pieces,
-        *,
-        store: TokenStore,
-        held_out: TokenStore,
-        seed: int,
-    ) -> "BiLMTask":
+    def __call__(self, encoder: Encoder, pieces: Pieces, data: Data) -> "BiLMTask":
         """Build the task. Raises E430 as `validate` does, E414 if no word is frequent enough."""
         encoder, pieces = self.validate(encoder, pieces)
-        vocabulary = choose_vocabulary(store, size=self.vocab_size, min_count=self.min_count)
+        vocabulary = choose_vocabulary(data.store, size=self.vocab_size, min_count=self.min_count)
         if len(vocabulary) == N_SPECIAL:
             raise ValueError(Errors.E414.format(min_count=self.min_count))
         n = self.n_samples
         sampled = n if n is not None and n < len(vocabulary) else None
         return BiLMTask(
-            encoder,
-            BiLMObjective(encoder, vocabulary, n_samples=sampled),
-            self,
-            text=BiLMText(store, pieces, vocabulary),
-            held_out=BiLMText(held_out, pieces, vocabulary),
-            seed=seed,
+            encoder, BiLMObjective(encoder, vocabulary, n_samples=sampled), self, pieces, data
         )
 
 
@@ -110,18 +95,17 @@ class BiLMTask(Task):
         encoder: BiLM,
         objective: BiLMObjective,
         settings: PretrainBiLM,
-        *,
-        text: BiLMText,
-        held_out: BiLMText,
-        seed: int,
+        pieces: CharacterPieces,
+        data: Data,
     ) -> None:
         self.module = BiLMModule(encoder, objective, carries_state=settings.carries_state)
         self.objective = objective
         self.settings = settings
-        self.text = text
-        self.held_out = held_out
-        self.seed = seed
-        self.units = make_units(text.store, max_sentences=settings.max_sentences, seed=seed)
+        self.text, self.held_out = (
+            BiLMText(store, pieces, objective.vocabulary) for store in (data.store, data.held_out)
+        )
+        self.seed = data.seed
+        self.units = make_units(data.store, max_sentences=settings.max_sentences, seed=data.seed)
 
     def open_stream(self, shard: int, n_shards: int) -> BiLMStream:
         directions = [
@@ -153,8 +137,7 @@ class BiLMTask(Task):
         for start in range(0, read.shape[1], self.settings.n_steps):
             steps = slice(start, start + self.settings.n_steps)
             batch = self.held_out.make_batch(read[:, steps], predicted[:, steps])
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            losses, carried = self.module(batch, carried)
+            losses, carried = self.module(to_device(batch, device), carried)
             add_losses(sums, losses)
         return sums
 

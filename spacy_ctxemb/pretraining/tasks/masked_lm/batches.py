@@ -11,7 +11,7 @@ from ....objectives.masking import Masking
 from ....pieces.base import Ids, Ints
 from ...text.shuffle import Queue
 from ...text.token_store import TokenStore
-from ..base import Batch, Stream, StreamState, seed_batch
+from ..base import Batch, Stream, seed_batch
 from .sequences import Example, Examples
 
 
@@ -78,16 +78,11 @@ class MaskedLMStream(Stream):
         self.text = text
         self.queue = queue
         self.batch_size = batch_size
+        self.place = {"position": queue.position}
 
     def next_batch(self, step: int) -> Batch:
         rng = seed_batch(self.queue.seed, step, self.queue.shard)
         return self.text.make_batch([self.queue.take() for _ in range(self.batch_size)], rng)
-
-    def state(self) -> StreamState:
-        return {"position": np.array(self.queue.position)}
-
-    def load_state(self, state: StreamState) -> None:
-        self.queue.position = int(state["position"].item())
 
 
 def pad(values: NDArray[np.int32] | Ints, mask: NDArray[np.bool_], fill: int) -> torch.Tensor:

@@ -16,13 +16,13 @@ from ....encoders import Encoder, TransformerEncoder
 from ....encoders.transformer import check_segments
 from ....errors import Errors
 from ....objectives import MaskedLMObjective
-from ....objectives.base import Losses, Sums
+from ....objectives.base import Losses, Sums, wrong_encoder
+from ....objectives.masking import Masking
 from ....objectives.next_sentence_loss import IS_NEXT, IS_OTHER
 from ....pieces.base import Ids, Pieces
 from ....pieces.subwords import SubwordPieces
 from ...text.shuffle import Queue
-from ...text.token_store import TokenStore
-from ..base import Batch, Carried, StepOutput, Task, seed_batch, validate_least
+from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, to_device, validate_least
 from .batches import MaskedLMStream, MaskedLMText
 from .sentence_pairs import SentencePairs
 from .sequences import Sequences
@@ -40,7 +40,7 @@ class PretrainMaskedLM:
 
     batch_size: sequences of a micro-batch. 16 to 256.
     max_pieces: of a sequence, boundaries included. 128 to 512; at most the encoder's max_length.
-    share, whole_words, spans: what is hidden, see MaskedLMObjective.
+    share, whole_words, spans: what is hidden, see Masking.
     next_sentence: learn from pairs of texts too whether one follows the other, see SentencePairs;
         else sequences are neighbouring sentences.
 
@@ -49,7 +49,7 @@ class PretrainMaskedLM:
     Example:
         build_task = PretrainMaskedLM(batch_size=64, whole_words=True)
         build_task.validate(encoder, pieces)
-        task = build_task(encoder, pieces, store=store, held_out=held_out, seed=0)
+        task = build_task(encoder, pieces, Data(store, held_out, seed=0))
     """
 
     batch_size: int = 32
@@ -64,9 +64,9 @@ class PretrainMaskedLM:
 
     def validate(self, encoder: Encoder, pieces: Pieces) -> None:
         """Raise E430 for another encoder or other pieces, E413 for sequences that the encoder
-        cannot read, E110 if it cannot read pairs, and what MaskedLMObjective raises."""
+        cannot read, E110 if it cannot read pairs, and what Masking raises."""
         with torch.device("meta"):  # no memory, and no random numbers
-            self._build_objective(encoder, pieces)
+            self.build_objective(encoder, pieces)
         max_length = encoder.max_length
         if max_length is not None and self.max_pieces > max_length:
             raise ValueError(
@@ -75,60 +75,27 @@ class PretrainMaskedLM:
         if self.next_sentence:
             check_segments(cast(TransformerEncoder, encoder).segment_embedding)
 
-    def __call__(
-        self,
-        encoder: Encoder,
-        pieces: Pieces,
-        *,
-        store: TokenStore,
-        held_out: TokenStore,
-        seed: int,
-    ) -> "MaskedLMTask":
+    def __call__(self, encoder: Encoder, pieces: Pieces, data: Data) -> "MaskedLMTask":
         """Build the task. Raises what `validate` raises, and E412 if the text has no pairs."""
         self.validate(encoder, pieces)
-        objective = self._build_objective(encoder, pieces)
-        boundaries = pieces.boundaries
-        return MaskedLMTask(
-            encoder, objective, self, boundaries, store=store, held_out=held_out, seed=seed
-        )
+        objective = self.build_objective(encoder, pieces)
+        return MaskedLMTask(encoder, objective, self, pieces.boundaries, data)
 
-    def _build_objective(self, encoder: Encoder, pieces: Pieces) -> MaskedLMObjective:
-        return build_objective(
-            encoder,
-            pieces,
-            type(self).__name__,
-            share=self.share,
-            whole_words=self.whole_words,
-            spans=self.spans,
-            next_sentence=self.next_sentence,
-        )
+    def build_objective(self, encoder: Encoder, pieces: Pieces) -> MaskedLMObjective:
+        name = type(self).__name__
+        masking = make_masking(pieces, encoder, name, self.share, self.whole_words, self.spans)
+        return MaskedLMObjective(encoder, masking, next_sentence=self.next_sentence)
 
 
-def build_objective(
-    encoder: Encoder,
-    pieces: Pieces,
-    name: str,
-    *,
-    share: float,
-    whole_words: bool,
-    spans: bool,
-    next_sentence: bool = False,
-) -> MaskedLMObjective:
-    """Build the objective for some pieces. Raises E430 with the name of a config's objective for
-    pieces that are no subwords, and what MaskedLMObjective raises."""
+def make_masking(
+    pieces: Pieces, encoder: Encoder, name: str, share: float, whole_words: bool, spans: bool
+) -> Masking:
+    """Make the masking of some pieces. Raises E430 with the name of a config's objective for
+    pieces that are no subwords, and what Masking raises."""
     if not isinstance(pieces, SubwordPieces):
-        found = type(encoder).__name__
-        raise ValueError(Errors.E430.format(objective=name, wanted="Transformer", found=found))
-    return MaskedLMObjective(
-        encoder,
-        mask_id=pieces.mask_id,
-        special_ids=pieces.special_ids,
-        n_pieces=pieces.n_trained,
-        share=share,
-        whole_words=whole_words,
-        spans=spans,
-        next_sentence=next_sentence,
-    )
+        raise wrong_encoder(name, "Transformer", encoder)
+    special = sorted(pieces.special_ids)
+    return Masking(pieces.mask_id, special, pieces.n_trained, share, whole_words, spans)
 
 
 class MaskedLMTask(Task):
@@ -146,22 +113,22 @@ class MaskedLMTask(Task):
         objective: MaskedLMObjective,
         settings: PretrainMaskedLM,
         boundaries: tuple[Ids, Ids],
-        *,
-        store: TokenStore,
-        held_out: TokenStore,
-        seed: int,
+        data: Data,
     ) -> None:
         examples = Sequences if objective.next_sentence is None else SentencePairs
         self.module = MaskedLMModule(encoder, objective)
         self.objective = objective
         self.text, self.held_out = (
             MaskedLMText(
-                s, examples(s, max_pieces=settings.max_pieces), objective.masking, boundaries
+                store,
+                examples(store, max_pieces=settings.max_pieces),
+                objective.masking,
+                boundaries,
             )
-            for s in (store, held_out)
+            for store in (data.store, data.held_out)
         )
         self.batch_size = settings.batch_size
-        self.seed = seed
+        self.seed = data.seed
 
     def open_stream(self, shard: int, n_shards: int) -> MaskedLMStream:
         n = len(self.text.examples)
@@ -187,7 +154,7 @@ class MaskedLMTask(Task):
         for i in range(rank, len(firsts), n_ranks):
             last = min(firsts[i] + self.batch_size, len(self.held_out.examples))
             batch = self.held_out.make_batch(range(firsts[i], last), seed_batch(EVALUATION, i, 0))
-            scores = self.module.score({k: tensor.to(device) for k, tensor in batch.items()})
+            scores = self.module.score(to_device(batch, device))
             for name, (logits, targets) in scores.items():
                 found = {f"{name}_accuracy": (logits.argmax(dim=-1) == targets).sum()}
                 if name == "masked":

@@ -14,7 +14,7 @@ from spacy_ctxemb.objectives.base import NO_TARGET
 from spacy_ctxemb.objectives.next_sentence_loss import IS_NEXT
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import WordPieces
-from spacy_ctxemb.pretraining.tasks.base import Batch
+from spacy_ctxemb.pretraining.tasks.base import Batch, Data
 from spacy_ctxemb.pretraining.tasks.masked_lm.task import MaskedLMTask
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
 
@@ -44,9 +44,7 @@ def build(
     task = build_task(
         build_transformer() if encoder is None else encoder,
         pieces,
-        store=make_store(TRAIN) if train is None else train,
-        held_out=make_store(HELD_OUT, seed=1),
-        seed=seed,
+        Data(make_store(TRAIN) if train is None else train, make_store(HELD_OUT, seed=1), seed),
     )
     randomise(task.objective)
     return task
@@ -252,4 +250,4 @@ def test_other_encoders_and_pieces_are_refused() -> None:
     build_task = registry.resolve({"o": {"@misc": "spacy-ctxemb.PretrainMaskedLM.v1"}})["o"]
     store = make_store(TRAIN)
     with pytest.raises(ValueError, match="E430.*PretrainMaskedLM needs the encoder Transformer"):
-        build_task(build_bilm(), CharacterPieces(7), store=store, held_out=store, seed=0)
+        build_task(build_bilm(), CharacterPieces(7), Data(store, store, seed=0))
