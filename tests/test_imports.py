@@ -59,8 +59,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("safetensors", "spacy", "thinc", "torch", ".doc_vectors", ".embedder", ".thinc_model"),
     },
     "component": {
-        *("spacy", "thinc", ".cache", ".checkpoints", ".doc_vectors", ".embedder", ".listeners"),
-        *(".pieces", ".pretrained", ".stack", ".thinc_model"),
+        *("spacy", "srsly", "thinc", ".cache", ".checkpoints", ".doc_vectors", ".embedder"),
+        *(".listeners", ".pieces", ".pretrained", ".stack", ".thinc_model"),
     },
     "initialize_callbacks": {"spacy", "thinc", ".cache", ".component", ".pieces", ".thinc_model"},
     "factory": {"spacy", ".component"},

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+import srsly
 from spacy import util
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
@@ -40,7 +41,7 @@ from ..stack.stack import embed, get_members
 from ..stack.to_disk import from_disk, to_disk
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Outputs
-from .link_listeners import check_earlier, choose_last_readers, link_listener, list_own_listeners
+from .link_listeners import check_links, choose_last_readers, link_listener, list_own_listeners
 from .settings import Setting, Settings, warn_of_useless_cache
 
 #: Docs from which a model infers its shapes.
@@ -147,14 +148,15 @@ class ContextualEmbedder(Tok2Vec):
             if output.layers is not None:
                 doc.user_data.pop(LAYERS.counter, None)
             doc_vectors.write(doc, vars(output))
-            if not writes_tensor:
-                continue
-            doc.user_data.pop(TENSOR.counter, None)
-            doc.tensor = cast(Any, self._place(output.vectors))
-            if self.keep == "none":
+            if writes_tensor:
+                doc.user_data.pop(TENSOR.counter, None)
+                doc.tensor = cast(Any, self._place(output.vectors))
                 doc_vectors.detach(doc)
-            elif not doc_vectors.in_pipe_worker():
-                doc_vectors.attach(doc)
+            doc_vectors.remember_tokens(doc, encoded=writes_tensor)
+            if self.keep != "none":
+                doc_vectors.store_tokens(doc, is_pooled=self.doc_pooling is not None)
+                if not doc_vectors.in_pipe_worker():
+                    doc_vectors.attach(doc)
 
     def _place(self, vectors: Floats2d) -> Floats2d:
         """On the GPU only where a listener needs it there: Docs outlive batches."""
@@ -257,7 +259,7 @@ class ContextualEmbedder(Tok2Vec):
         member_loaders: the same two for members of a Stack, by their names.
         """
         if nlp is not None:
-            check_earlier(nlp, self.name)
+            check_links(nlp, self.name)
         own = Loaders(encoder_loader, pieces_loader)
         loaders = choose_loaders(self.model, self.name, own, member_loaders)
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
@@ -281,11 +283,13 @@ class ContextualEmbedder(Tok2Vec):
         `link_listener` for listeners that do not fit.
         """
         name = getattr(component, "name", "")
-        if isinstance(component, ContextualEmbedder):
-            self._later_writers.append(name)
-        elif isinstance(component, Tok2Vec):
+        if isinstance(component, Tok2Vec) and not isinstance(component, ContextualEmbedder):
             raise ValueError(Errors.E026.format(other=name, name=self.name))
-        for listener in list_own_listeners(component, self.name, self._later_writers):
+        former_names = self.cfg.setdefault("former_names", {})
+        later_writers = self._later_writers
+        if isinstance(component, ContextualEmbedder):
+            self._later_writers = [*later_writers, name]
+        for listener in list_own_listeners(component, self.name, former_names, later_writers):
             link_listener(self.model, listener, self.name, name)
             self.add_listener(listener, name)
         self._choose_last_readers()
@@ -340,9 +344,17 @@ class ContextualEmbedder(Tok2Vec):
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write pieces and `encoder.safetensors`, so that weights have no limit of size; for a
         Stack in a folder for each of its encoders."""
-        util.to_disk(path, {"model": lambda p: to_disk(self.model, p)}, exclude)
+        files = {
+            "cfg": lambda p: srsly.write_json(p, self.cfg),
+            "model": lambda p: to_disk(self.model, p),
+        }
+        util.to_disk(path, files, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
         self._forget_batch()
-        util.from_disk(path, {"model": lambda p: from_disk(self.model, p)}, exclude)
+        files = {
+            "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
+            "model": lambda p: from_disk(self.model, p),
+        }
+        util.from_disk(path, files, exclude)
         return self
