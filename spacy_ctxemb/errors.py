@@ -53,6 +53,11 @@ class Errors(metaclass=_Coded):
         "The weights '{name}' are not for the encoder of '{component}'. Set pretrained = null, or "
         "take the encoder they are for: {model}"
     )
+    E013 = (
+        "pretrained of '{name}' is {pretrained}, and the language of this pipeline '{lang}'. "
+        "\"auto\" has weights for '{language}' and the default model alone; '{default}' takes "
+        "these for the default model in any language."
+    )
 
     # who listens to whom
     E020 = (
@@ -62,7 +67,7 @@ class Errors(metaclass=_Coded):
     )
     E021 = (
         "'{component}' listens to '{upstream}', but a Doc of {n_tokens} tokens came without "
-        "vectors: '{upstream}' is missing, disabled or comes later. Enable it, or put it "
+        "vectors: '{upstream}' is missing, disabled, excluded or comes later. Enable it, or put it "
         "before '{component}'. In training, add it to training.annotating_components as well."
     )
     E022 = (

@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stack": {
         *(
             "spacy",
+            "srsly",
             "thinc",
             "torch",
             ".cache",

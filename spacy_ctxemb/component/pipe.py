@@ -30,6 +30,7 @@ from ..pieces.registered_pieces_loaders import PiecesLoader
 from ..pretrained import AUTO
 from ..stack.initial_weights import (
     Loaders,
+    check_weights,
     choose_loaders,
     initialise,
     use_pretrained,
@@ -134,6 +135,7 @@ class ContextualEmbedder(Tok2Vec):
 
     def predict(self, docs: Iterable[Doc]) -> list[Outputs]:
         """Vectors of each Doc, (n_tokens, width), and what else is to be kept."""
+        check_weights(self.model, self.name, self.pretrained, lang=self.vocab.lang)
         found = embed(self.model, list(docs), self._wanted, is_train=False, cache=self.cache)
         return found[0]
 
@@ -198,6 +200,7 @@ class ContextualEmbedder(Tok2Vec):
         self.flush_gradient()
         if self.cache is not None:
             warnings.warn(Errors.W007.format(name=self.name), stacklevel=2)
+        check_weights(self.model, self.name, self.pretrained, lang=self.vocab.lang)
         docs = [eg.predicted for eg in examples]
         set_dropout_rate(self.model, drop)
         self._send(docs, losses)

@@ -80,7 +80,7 @@ def fit(doc: Doc, known: Encoded) -> None:
     """Change the vectors, layers, pieces and sentences of a Doc."""
     parts = find_parts(doc, known.starts)
     if known.tensor is not None and has_tensor(doc):
-        doc.tensor = average(known.tensor, parts)
+        doc.tensor = cast(Any, average(known.tensor, parts))
     if (layers := doc._.get(LAYERS)) is not None:
         doc._.set(LAYERS, average(layers, parts))
     if (pieces := doc._.get(PIECES)) is not None:
@@ -113,7 +113,7 @@ def find_parts(doc: Doc, before: Starts) -> Parts:
 
 def average(rows: NDArray[np.float32], parts: Parts) -> NDArray[np.float32]:
     """The mean of the parts of each token that have a vector. (..., m, D) to (..., n_tokens, D)"""
-    fitted = rows[..., parts.firsts, :]
+    fitted = cast(NDArray[np.float32], rows[..., parts.firsts, :])
     axes = (*range(rows.ndim - 2), rows.ndim - 1)
     for i in np.flatnonzero(parts.ends - parts.firsts > 1):
         some = rows[..., parts.firsts[i] : parts.ends[i], :]
@@ -130,8 +130,9 @@ def list_starts(doc: Doc) -> Starts:
 def read_tokens(doc: Doc) -> dict[int, dict[str, Any]]:
     """What `store_tokens` has written, by the character at which each Doc begins that this one was
     joined from."""
-    keys = [key for key in doc.user_data if isinstance(key, tuple) and key[:2] == TOKENS_KEY[:2]]
-    return {key[2]: doc.user_data[key] for key in sorted(keys, key=lambda key: key[2])}
+    found: dict[Any, Any] = doc.user_data
+    keys = [key for key in found if isinstance(key, tuple) and key[:2] == TOKENS_KEY[:2]]
+    return {key[2]: found[key] for key in sorted(keys, key=lambda key: cast(int, key[2]))}
 
 
 def join_starts(doc: Doc, stored: dict[int, dict[str, Any]]) -> Starts | None:
@@ -139,13 +140,15 @@ def join_starts(doc: Doc, stored: dict[int, dict[str, Any]]) -> Starts | None:
     if not stored:
         return None
     starts = np.concatenate([offset + one["starts"] for offset, one in stored.items()])
-    return starts[(starts >= 0) & (starts < len(doc.text))]  # those of a Doc made of a span
+    # Of a Doc that was made of a span of another, those of the span alone.
+    return cast(Starts, starts[(starts >= 0) & (starts < len(doc.text))])
 
 
 def drop_tokens(doc: Doc) -> None:
     """Take away what `store_tokens` has written."""
     for offset in read_tokens(doc):
-        doc.user_data.pop((*TOKENS_KEY[:2], offset, None), None)
+        key: Any = (*TOKENS_KEY[:2], offset, None)
+        del doc.user_data[key]
 
 
 def is_pooled(doc: Doc) -> bool:

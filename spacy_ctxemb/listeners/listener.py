@@ -200,7 +200,8 @@ def needs_outputs(known: Guard, doc: Doc) -> bool:
 
 def missing(message: str, known: Guard, doc: Doc) -> ValueError:
     """The error for a Doc that does not carry what its reader needs."""
-    names = {"component": known.component, "upstream": known.upstream}
+    # A listener that was never linked does not know its component.
+    names = {"component": known.component or "a component", "upstream": known.upstream}
     return ValueError(message.format(**names, n_tokens=len(doc)))
 
 
