@@ -15,7 +15,6 @@ from thinc.api import Adam, fix_random_seed
 
 from ..pipelines import (
     BILM,
-    NER_DATA,
     TEXTCAT_DATA,
     blank,
     examples,
