@@ -139,6 +139,10 @@ class Errors(metaclass=_Coded):
         "of {expected}, or of other words. Update both with the same examples, and put "
         "components that split or merge tokens before '{upstream}'."
     )
+    E036 = (
+        "{path} is not JSON: {reason}. It holds the former names of the component. Save the "
+        "pipeline again, or delete the file and set `upstream` of its listeners in config.cfg."
+    )
 
     # several encoders at once
     E040 = "There is no way '{combine}' to combine the members of a Stack. Use one of {options}."

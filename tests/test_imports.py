@@ -44,7 +44,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stack": {
         *(
             "spacy",
-            "srsly",
             "thinc",
             "torch",
             ".cache",

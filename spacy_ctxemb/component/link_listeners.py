@@ -40,8 +40,8 @@ def list_own_listeners(
         known = guard(listener)
         if later_writers:
             if known.wanted != "*" and listener.upstream_name == name:
-                names = {"other": later_writers[-1], "name": name, "reader": reader}
-                raise ValueError(Errors.E022.format(**names))
+                other = later_writers[-1]
+                raise ValueError(Errors.E022.format(other=other, name=name, reader=reader))
             continue
         is_meant = known.wanted in ("*", name, *former_names.get(reader, ()))
         if not (is_meant or known.is_linked):

@@ -30,7 +30,6 @@ from ..pieces.registered_pieces_loaders import PiecesLoader
 from ..pretrained import AUTO
 from ..stack.initial_weights import (
     Loaders,
-    check_weights,
     choose_loaders,
     initialise,
     use_pretrained,
@@ -42,6 +41,7 @@ from ..stack.stack import embed, get_members
 from ..stack.to_disk import from_disk, to_disk
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Outputs
+from .check_weights import check_weights
 from .link_listeners import check_links, choose_last_readers, link_listener, list_own_listeners
 from .settings import Setting, Settings, warn_of_useless_cache
 
@@ -356,8 +356,18 @@ class ContextualEmbedder(Tok2Vec):
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
         self._forget_batch()
         files = {
-            "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
+            "cfg": lambda p: self.cfg.update(read_settings(p)),
             "model": lambda p: from_disk(self.model, p),
         }
         util.from_disk(path, files, exclude)
         return self
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a component has saved besides its model. Raises E036 for a file that is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        return cast(dict[str, Any], srsly.read_json(path))
+    except ValueError as reason:
+        raise ValueError(Errors.E036.format(path=path, reason=reason)) from reason

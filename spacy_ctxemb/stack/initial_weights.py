@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-import srsly
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import logger
@@ -45,17 +44,6 @@ def use_pretrained(
     require_single(model, component, f"pretrained = '{wanted}'", "Set it to null.")
     check_fit(wanted, shims[component].embedder.encoder, component)
     shims[component].use_pretrained(wanted)
-
-
-def check_weights(
-    model: ContextualModel, component: str, pretrained: str | None, *, lang: str
-) -> None:
-    """Raise E008, with what `use_pretrained` was given, where an encoder has no weights."""
-    for shim in name_encoders(model, component).values():
-        if not (shim.is_materialised or shim.awaits_pretrained):
-            given = {"pretrained": srsly.json_dumps(pretrained), "lang": lang, "name": component}
-            reason = Errors.E013.format(**given, language=get_language(DEFAULT), default=DEFAULT)
-            raise RuntimeError(f"{Errors.E008} {reason}")
 
 
 def choose_loaders(

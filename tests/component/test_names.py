@@ -148,6 +148,16 @@ def test_sourced_by_a_config_with_replaced_listeners(kind: str, tmp_path: Path) 
     np.testing.assert_array_equal(scores(nlp), scores(source))
 
 
+def test_a_damaged_file_of_names(tmp_path: Path) -> None:
+    with_reader(KINDS[0], "*").to_disk(tmp_path)
+    path = tmp_path / "ctxemb" / "cfg"
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"\[E036\] .*ctxemb.cfg is not JSON: .*config\.cfg"):
+        spacy.load(tmp_path)
+    path.unlink()
+    assert spacy.load(tmp_path)("two words").has_vector
+
+
 def test_two_encoders_that_swap_their_names(tmp_path: Path) -> None:
     nlp = with_reader(KINDS[0], "ctxemb")
     nlp.add_pipe("ctxemb", name="second", config={"model": BILM, "pretrained": None})
