@@ -337,12 +337,10 @@ class ContextualEmbedder(Tok2Vec):
 
     def member_weights(self) -> dict[str, float]:
         """The share of each member in a Stack that mixes them; nothing of other models."""
-        names = get_members(self.model)
-        return {
-            name: share
-            for shim in find_mix(self.model)
-            for name, share in zip(names, shim.get_shares(), strict=True)
-        }
+        shim = find_mix(self.model)
+        if shim is None:
+            return {}
+        return dict(zip(get_members(self.model), shim.get_shares(), strict=True))
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write pieces and `encoder.safetensors`, so that weights have no limit of size; for a

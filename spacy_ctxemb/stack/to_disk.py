@@ -22,7 +22,8 @@ def to_disk(model: ContextualModel, path: Path) -> None:
             get_shim(member).to_disk(path / name)
         else:
             write(path / f"{name}.bin", member.to_bytes())
-    for shim in find_mix(model):
+    shim = find_mix(model)
+    if shim is not None:
         write(path / MIX, shim.to_bytes())
 
 
@@ -30,7 +31,8 @@ def from_disk(model: ContextualModel, path: Path) -> None:
     """Read what `to_disk` has written. Raises E046 where a member of a Stack has no files."""
     members = get_members(model)
     expected = [name if is_encoder(member) else f"{name}.bin" for name, member in members.items()]
-    expected += [MIX for _ in find_mix(model)]
+    shim = find_mix(model)
+    expected += [MIX] if shim is not None else []
     if list(members) != [ALONE] and not all((path / file).exists() for file in expected):
         raise ValueError(Errors.E046.format(members=list(members)))
     for name, member in members.items():
@@ -38,7 +40,7 @@ def from_disk(model: ContextualModel, path: Path) -> None:
             get_shim(member).from_disk(path / name)
         else:
             member.from_bytes((path / f"{name}.bin").read_bytes())
-    for shim in find_mix(model):
+    if shim is not None:
         shim.from_bytes((path / MIX).read_bytes())
 
 
