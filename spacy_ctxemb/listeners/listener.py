@@ -25,6 +25,9 @@ Backprop = Callable[[list[Any]], Any]
 #: stored: who reads from whom is found out anew when a pipeline is loaded.
 GUARD = "ctxemb_guard"
 
+#: Docs of a batch whose lengths an error shows.
+N_SHOWN = 8
+
 
 @dataclass
 class Guard:
@@ -145,10 +148,9 @@ def receive_batch(listener: Tok2VecListener, docs: list[Doc]) -> tuple[list[Any]
     backprop_upstream = cast(Backprop, listener._backprop)
     lengths, expected = [len(doc) for doc in docs], [x.shape[-2] for x in outputs]
     if listener._batch_id != listener.get_batch_id(docs) or lengths != expected:
-        message = Errors.E035.format(
-            component=known.component, upstream=known.upstream, found=lengths, expected=expected
-        )
-        raise ValueError(message)
+        names = {"component": known.component, "upstream": known.upstream}
+        some = {"found": lengths[:N_SHOWN], "expected": expected[:N_SHOWN]}
+        raise ValueError(Errors.E035.format(**names, **some))
 
     def backprop(d_outputs: list[Any]) -> Any:
         # Used up: a later batch of frozen vectors must not find it.
