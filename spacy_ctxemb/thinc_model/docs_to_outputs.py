@@ -34,7 +34,7 @@ class Outputs:
 
     vectors: (n_tokens, width), mixed and projected. layers: (L, n_tokens, D).
     boundaries: (L, S, 2, D), of each of the Doc's S sentences.
-    pooled, pieces, attention: as doc_vectors.py has them. All but vectors, and layers in training,
+    pooled, pieces, attention: as doc_vectors/names.py has them. All but vectors, and layers in training,
     are on the CPU.
     """
 
