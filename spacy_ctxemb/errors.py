@@ -54,21 +54,27 @@ class Errors(metaclass=_Coded):
         "The weights '{name}' are not for the encoder of '{component}'. Set pretrained = null, or "
         "take the encoder they are for: {model}"
     )
+    E013 = (
+        "pretrained of '{name}' is {pretrained}, and the language of this pipeline '{lang}'. "
+        "\"auto\" has weights for '{language}' and the default model alone; '{default}' takes "
+        "these for the default model in any language."
+    )
 
     # who listens to whom
     E020 = (
         "The listener of '{component}' has width {found}, '{name}' makes vectors of width "
-        "{width}. Set its width to {width}."
+        "{width}. Set its width to {width}. If it was added just now, remove it first: "
+        "nlp.remove_pipe('{component}')."
     )
     E021 = (
         "'{component}' listens to '{upstream}', but a Doc of {n_tokens} tokens came without "
-        "vectors: '{upstream}' is missing, disabled or comes later. Enable it, or put it "
+        "vectors: '{upstream}' is missing, disabled, excluded or comes later. Enable it, or put it "
         "before '{component}'. In training, add it to training.annotating_components as well."
     )
     E022 = (
         "'{other}' and '{name}' both write doc.tensor, and '{reader}' would read the wrong "
-        "one. Remove one of the two, move '{name}' behind '{reader}', or give '{reader}' its "
-        "own copy with nlp.replace_listeners."
+        "one. Remove one of the three (nlp.remove_pipe), move '{name}' behind '{reader}', or "
+        "give '{reader}' its own copy with nlp.replace_listeners."
     )
     E023 = (
         "A width of {found} was found in doc.tensor where '{component}' expects {width}: "
@@ -80,12 +86,14 @@ class Errors(metaclass=_Coded):
     )
     E025 = (
         "'{component}' is trained on the vectors of '{upstream}', but a Doc of {n_tokens} tokens "
-        "has none: '{upstream}' is frozen and does not annotate. Add it to "
-        "training.annotating_components. (nlp.rehearse does not work with shared encoders.)"
+        "has none: '{upstream}' is disabled or excluded, or frozen and does not annotate. Enable "
+        "it too: nlp.select_pipes(enable=['{upstream}', '{component}']). If it is frozen, add it "
+        "to training.annotating_components. (nlp.rehearse does not work with shared encoders.)"
     )
     E026 = (
         "'{other}' comes after '{name}' and writes doc.tensor too, so the contextual vectors "
-        "would be lost. Remove one of them (nlp.remove_pipe), or put '{name}' behind '{other}' "
+        "would be lost. Both are in the pipeline now: remove one of them, say with "
+        "nlp.remove_pipe('{other}'), or put '{name}' behind '{other}' "
         "and the components that listen to it."
     )
     E027 = "grad_factor of a listener is {factor}, but must be 0 or above. 1.0 changes nothing."
@@ -99,7 +107,8 @@ class Errors(metaclass=_Coded):
     E029 = (
         "The mix of '{component}' has learned weights for {found} layers, the encoder of '{name}' "
         "has {n_layers}. Put '{component}' on top of the encoder it was trained with, or give it "
-        "its own copy with nlp.replace_listeners."
+        "its own copy with nlp.replace_listeners. If it was added just now, remove it first: "
+        "nlp.remove_pipe('{component}')."
     )
     E030 = (
         "Layers of shape {found} were found in doc._.ctxemb where '{component}' expects "
@@ -113,11 +122,27 @@ class Errors(metaclass=_Coded):
     )
     E032 = (
         "The LayerMixListener of '{component}' has width {found}, the layers of '{name}' have "
-        "width {width}. Set its width to {width}, the encoder's."
+        "width {width}. Set its width to {width}, the encoder's. If it was added just now, remove "
+        "it first: nlp.remove_pipe('{component}')."
     )
     E033 = (
         "The listeners of one Stack can be replaced where all are of one kind, with one "
         "layer_norm; these are {kinds}. Train the pipeline without replace_listeners."
+    )
+    E034 = (
+        "'{reader}' has a listener with upstream = '{upstream}', but the component before it that "
+        "writes vectors is '{name}'. Set upstream to '{name}' or \"*\" (remove '{reader}' with "
+        "nlp.remove_pipe before you add it again). If '{upstream}' is an earlier component, put "
+        "'{name}' behind '{reader}'."
+    )
+    E035 = (
+        "'{component}' was to learn from Docs of {found} tokens, '{upstream}' has encoded a batch "
+        "of {expected}, or of other words. Update both with the same examples, and put "
+        "components that split or merge tokens before '{upstream}'."
+    )
+    E036 = (
+        "{path} is not JSON: {reason}. It holds the former names of the component. Save the "
+        "pipeline again, or delete the file and set `upstream` of its listeners in config.cfg."
     )
 
     # several encoders at once
@@ -160,8 +185,8 @@ class Errors(metaclass=_Coded):
     # vectors of Docs
     E060 = (
         "This Doc of {n_tokens} tokens has a tensor of shape {shape}, so it has no contextual "
-        "vectors. DocBin does not store doc.tensor: use Doc.to_bytes, or run the "
-        "pipeline again."
+        "vectors. DocBin does not store doc.tensor, and doc_cleaner may remove it: use "
+        "Doc.to_bytes, or run the pipeline again."
     )
     E061 = (
         "Vectors of widths {width} and {other} cannot be compared. Compare objects that the "
@@ -176,8 +201,14 @@ class Errors(metaclass=_Coded):
         "from doc._.ctxemb."
     )
     E064 = (
-        "doc._.ctxemb_pieces tells of {found} tokens, the Doc has {n_tokens}: it was retokenised. "
-        "Run the component on it again."
+        "This Doc had {before} tokens when it was encoded, and has {after} others now: its "
+        "vectors, layers and pieces do not fit any more. Run the component on it again, "
+        "nlp.get_pipe('ctxemb')(doc), or split and merge tokens before it."
+    )
+    E065 = (
+        "The component pools pieces for the vectors of Docs and sentences (doc_pooling), and this "
+        "Doc, made by as_doc or from_docs, has none. Run the component on it: "
+        "nlp.get_pipe('ctxemb')(doc). Its tokens have vectors."
     )
 
     # encoders
@@ -849,6 +880,11 @@ class Errors(metaclass=_Coded):
     W012 = (
         "precision is 'bf16', but PyTorch has no fast products in bf16 on this CPU, so that it is "
         "slower than 'fp32'. Begin again with --pretrain.precision fp32."
+    )
+    W013 = (
+        "'{reader}' has upstream = '{upstream}', and reads from '{name}' now, which comes before "
+        "it and writes vectors. If it was trained on other vectors, train it again, or take the "
+        "component that makes them along."
     )
 
 

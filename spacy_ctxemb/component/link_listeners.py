@@ -1,10 +1,15 @@
-"""Which components read from `ctxemb`, and when what they read may be dropped."""
+"""Which components read from `ctxemb`, and when what they read may be dropped.
+
+A listener reads doc.tensor, which is what the last component before it has written. So it can
+belong to that one alone, whatever name it has in the config; names only say what was meant.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
+from spacy.util import logger
 
 from ..errors import Errors
 from ..listeners.layer_mix_listener import (
@@ -12,30 +17,48 @@ from ..listeners.layer_mix_listener import (
     replace_listener,
     replace_listener_config,
 )
-from ..listeners.listener import get_guard, guard, list_listeners
+from ..listeners.listener import Guard, get_guard, guard, list_listeners
 from ..stack.name_encoders import require_single
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
 
+#: Names in the config of listeners that read from a component of another name, by their component.
+FormerNames = dict[str, list[str]]
+
 
 def list_own_listeners(
-    component: Any, name: str, later_writers: Sequence[str]
+    component: Any, name: str, former_names: FormerNames, later_writers: Sequence[str]
 ) -> Iterator[Tok2VecListener]:
     """The listeners in a later component that read from the component of this name.
 
-    later_writers: components `ctxemb` between the two. Raises E022 for a listener to something
-    else, or whose vectors one of these would overwrite.
+    former_names: brought up to date. later_writers: components `ctxemb` between the two.
+    Raises E022 for a listener that means this one, but would read what a later one writes. What
+    means none of them has an obstacle from then on, E034.
     """
     reader = getattr(component, "name", "")
     for listener in list_listeners(component):
-        upstream = listener.upstream_name
-        if upstream in later_writers:
+        known = guard(listener)
+        if later_writers:
+            if known.wanted != "*" and listener.upstream_name == name:
+                other = later_writers[-1]
+                raise ValueError(Errors.E022.format(other=other, name=name, reader=reader))
             continue
-        is_own = upstream in ("*", name)
-        if not is_own or later_writers:
-            other = upstream if not is_own else later_writers[-1]
-            raise ValueError(Errors.E022.format(other=other, name=name, reader=reader))
+        is_meant = known.wanted in ("*", name, *former_names.get(reader, ()))
+        if not (is_meant or known.is_linked):
+            names = {"reader": reader, "upstream": known.wanted, "name": name}
+            known.component, known.obstacle = reader, Errors.E034.format(**names)
+            continue
+        if known.wanted not in ("*", name):
+            follow(known, name, former_names.setdefault(reader, []), reader)
         yield listener
+
+
+def follow(known: Guard, name: str, former_names: list[str], reader: str) -> None:
+    """Let a listener read from a component that has another name than its config says: one of the
+    two was renamed, or comes from another pipeline."""
+    if known.wanted not in former_names:
+        former_names.append(known.wanted)
+        logger.warning(Errors.W013.format(reader=reader, upstream=known.wanted, name=name))
 
 
 def link_listener(
@@ -48,20 +71,21 @@ def link_listener(
     """
     if isinstance(listener, LayerMixListener):
         advice = "Use spacy.Tok2VecListener.v1 or spacy-ctxemb.Listener.v1 there."
+        advice += f" Remove '{component}' before you add it again: nlp.remove_pipe('{component}')."
         require_single(model, upstream, f"The LayerMixListener of '{component}'", advice)
         encoder = get_shim(model).embedder.encoder
-        listener.link(upstream, component, n_layers=encoder.n_layers, width=encoder.width)
+        listener.fit_encoder(upstream, component, n_layers=encoder.n_layers, width=encoder.width)
         # Only now: with these, spaCy wants every listener of a component at model.tok2vec.
         model.attrs["replace_listener"] = replace_listener
         model.attrs["replace_listener_cfg"] = replace_listener_config
     else:
         width, found = model.get_dim("nO"), listener.get_dim("nO")
         if found != width:
-            message = Errors.E020.format(
-                component=component, found=found, name=upstream, width=width
-            )
-            raise ValueError(message)
-        guard(listener, upstream, component)
+            names = {"component": component, "name": upstream}
+            raise ValueError(Errors.E020.format(found=found, width=width, **names))
+    known = get_guard(listener)
+    known.upstream, known.component, known.sample = upstream, component, []
+    known.is_linked, known.obstacle = True, ""
     # An earlier tok2vec takes a listener to "*" for its own whenever spaCy links components, and
     # would wait in vain for its gradient.
     listener.upstream_name = upstream
@@ -76,11 +100,16 @@ def choose_last_readers(listeners: Sequence[Tok2VecListener], *, is_kept: bool) 
         known.last_readers = len(last) if is_last and not is_kept else 0
 
 
-def check_earlier(nlp: Language, upstream: str) -> None:
-    """Raise E024 for a component that listens to a later one."""
+def check_links(nlp: Language, upstream: str) -> None:
+    """Raise E024 for a component that listens to a later one, and what linking has found wrong
+    with the listeners of later ones."""
+    place = nlp.pipe_names.index(upstream)
     listened_to = {upstream, "*"}
-    for name, component in nlp.pipeline[: nlp.pipe_names.index(upstream)]:
+    for name, component in nlp.pipeline[:place]:
         if isinstance(component, Tok2Vec):
             listened_to.discard("*")  # that one is meant
         if any(node.upstream_name in listened_to for node in list_listeners(component)):
             raise ValueError(Errors.E024.format(component=name, upstream=upstream))
+    for _, component in nlp.pipeline[place:]:
+        for node in list_listeners(component):
+            guard(node).check()

@@ -42,7 +42,8 @@ from ..stack.stack import embed, get_members
 from ..stack.to_disk import from_disk, to_disk
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Outputs
-from .link_listeners import check_earlier, choose_last_readers, link_listener, list_own_listeners
+from .check_weights import check_weights
+from .link_listeners import check_links, choose_last_readers, link_listener, list_own_listeners
 from .settings import Setting, Settings, warn_of_useless_cache
 
 #: Docs from which a model infers its shapes.
@@ -135,6 +136,7 @@ class ContextualEmbedder(Tok2Vec):
 
     def predict(self, docs: Iterable[Doc]) -> list[Outputs]:
         """Vectors of each Doc, (n_tokens, width), and what else is to be kept."""
+        check_weights(self.model, self.name, self.pretrained, lang=self.vocab.lang)
         found = embed(self.model, list(docs), self._wanted, is_train=False, cache=self.cache)
         return found[0]
 
@@ -149,14 +151,15 @@ class ContextualEmbedder(Tok2Vec):
             if output.layers is not None:
                 doc.user_data.pop(LAYERS.counter, None)
             doc_vectors.write(doc, vars(output))
-            if not writes_tensor:
-                continue
-            doc.user_data.pop(TENSOR.counter, None)
-            doc.tensor = cast(Any, self._place(output.vectors))
-            if self.keep == "none":
+            if writes_tensor:
+                doc.user_data.pop(TENSOR.counter, None)
+                doc.tensor = cast(Any, self._place(output.vectors))
                 doc_vectors.detach(doc)
-            elif not doc_vectors.in_pipe_worker():
-                doc_vectors.attach(doc)
+            doc_vectors.remember_tokens(doc, encoded=writes_tensor)
+            if self.keep != "none":
+                doc_vectors.store_tokens(doc, is_pooled=self.doc_pooling is not None)
+                if not doc_vectors.in_pipe_worker():
+                    doc_vectors.attach(doc)
 
     def _place(self, vectors: Floats2d) -> Floats2d:
         """On the GPU only where a listener needs it there: Docs outlive batches."""
@@ -198,6 +201,7 @@ class ContextualEmbedder(Tok2Vec):
         self.flush_gradient()
         if self.cache is not None:
             warnings.warn(Errors.W007.format(name=self.name), stacklevel=2)
+        check_weights(self.model, self.name, self.pretrained, lang=self.vocab.lang)
         docs = [eg.predicted for eg in examples]
         set_dropout_rate(self.model, drop)
         self._send(docs, losses)
@@ -259,7 +263,7 @@ class ContextualEmbedder(Tok2Vec):
         member_loaders: the same two for members of a Stack, by their names.
         """
         if nlp is not None:
-            check_earlier(nlp, self.name)
+            check_links(nlp, self.name)
         own = Loaders(encoder_loader, pieces_loader)
         loaders = choose_loaders(self.model, self.name, own, member_loaders)
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
@@ -283,11 +287,13 @@ class ContextualEmbedder(Tok2Vec):
         `link_listener` for listeners that do not fit.
         """
         name = getattr(component, "name", "")
-        if isinstance(component, ContextualEmbedder):
-            self._later_writers.append(name)
-        elif isinstance(component, Tok2Vec):
+        if isinstance(component, Tok2Vec) and not isinstance(component, ContextualEmbedder):
             raise ValueError(Errors.E026.format(other=name, name=self.name))
-        for listener in list_own_listeners(component, self.name, self._later_writers):
+        former_names = self.cfg.setdefault("former_names", {})
+        later_writers = self._later_writers
+        if isinstance(component, ContextualEmbedder):
+            self._later_writers = [*later_writers, name]
+        for listener in list_own_listeners(component, self.name, former_names, later_writers):
             link_listener(self.model, listener, self.name, name)
             self.add_listener(listener, name)
         self._choose_last_readers()
@@ -332,12 +338,10 @@ class ContextualEmbedder(Tok2Vec):
 
     def member_weights(self) -> dict[str, float]:
         """The share of each member in a Stack that mixes them; nothing of other models."""
-        names = get_members(self.model)
-        return {
-            name: share
-            for shim in find_mix(self.model)
-            for name, share in zip(names, shim.get_shares(), strict=True)
-        }
+        shim = find_mix(self.model)
+        if shim is None:
+            return {}
+        return dict(zip(get_members(self.model), shim.get_shares(), strict=True))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
         """Read what `to_bytes` has made. Raises E163 where the model is missing or damaged."""
@@ -351,9 +355,27 @@ class ContextualEmbedder(Tok2Vec):
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write pieces and `encoder.safetensors`, so that weights have no limit of size; for a
         Stack in a folder for each of its encoders."""
-        util.to_disk(path, {"model": lambda p: to_disk(self.model, p)}, exclude)
+        files = {
+            "cfg": lambda p: srsly.write_json(p, self.cfg),
+            "model": lambda p: to_disk(self.model, p),
+        }
+        util.to_disk(path, files, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
         self._forget_batch()
-        util.from_disk(path, {"model": lambda p: from_disk(self.model, p)}, exclude)
+        files = {
+            "cfg": lambda p: self.cfg.update(read_settings(p)),
+            "model": lambda p: from_disk(self.model, p),
+        }
+        util.from_disk(path, files, exclude)
         return self
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a component has saved besides its model. Raises E036 for a file that is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        return cast(dict[str, Any], srsly.read_json(path))
+    except ValueError as reason:
+        raise ValueError(Errors.E036.format(path=path, reason=reason)) from reason

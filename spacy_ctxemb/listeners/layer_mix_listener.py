@@ -16,6 +16,7 @@ from thinc.api import Model, get_torch_default_device, xp2torch
 from thinc.types import Floats2d, Floats3d
 
 from .. import doc_vectors
+from ..doc_vectors import fit_tokens
 from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
 from ..thinc_model.base_shim import TorchShim, backpropagate, to_array
@@ -24,15 +25,16 @@ from ..thinc_model.embedder_shim import get_shim
 from ..thinc_model.split_by_doc import split_docs, split_layers
 from ..torch_state import in_ordinary_torch
 from .listener import (
-    GUARD,
     Backprop,
     Carrier,
-    Guard,
+    check_factor,
     fetch,
     get_guard,
+    guard,
+    missing,
+    needs_outputs,
     no_backprop,
     remember_sample,
-    set_names,
 )
 
 ARCHITECTURE = "spacy-ctxemb.LayerMixListener.v1"
@@ -56,17 +58,17 @@ class LayerMixListener(Tok2VecListener):
         grad_factor: float = 1.0,
     ) -> None:
         super().__init__(upstream_name, width)
+        self.shims.append(MixShim(width, layer_norm))
+        guard(self).grad_factor = check_factor(grad_factor)
         self._func = listen_to_layers
         self.init = init
-        self.shims.append(MixShim(width, layer_norm))
-        self.attrs[GUARD] = Guard(upstream_name, grad_factor=grad_factor)
 
     @property
     def mix(self) -> TokenMix:
         return get_mix_shim(self).mix
 
-    def link(self, upstream: str, component: str, *, n_layers: int, width: int) -> None:
-        """Fit the encoder of an upstream component.
+    def fit_encoder(self, upstream: str, component: str, *, n_layers: int, width: int) -> None:
+        """Take as many layers as the encoder of an upstream component has.
 
         Raises E032 for another width than the encoder's, and E029 for a trained mix of another
         number of layers.
@@ -85,7 +87,6 @@ class LayerMixListener(Tok2VecListener):
                 )
                 raise ValueError(message)
             shim.build_mix(n_layers)
-        set_names(self, upstream, component)
 
 
 class MixShim(TorchShim):
@@ -135,9 +136,10 @@ def listen_to_layers(
     listener: Model[Any, Any], docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Backprop]:
     """The mixed vectors of each Doc, (n_tokens, D)."""
-    mix = get_mix_shim(listener).mix
+    mix, known = get_mix_shim(listener).mix, get_guard(listener)
+    known.check()
     if not mix.n_layers:  # neither linked nor loaded
-        raise RuntimeError(Errors.E031.format(upstream=get_guard(listener).upstream))
+        raise RuntimeError(Errors.E031.format(upstream=known.upstream))
     by_doc, backprop_layers = fetch(listener, docs, is_train, LAYERS)
     if not docs:
         return [], no_backprop
@@ -168,28 +170,18 @@ def listen_to_layers(
 def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d:
     """doc._.ctxemb, or an error where it is missing or of another shape. (L, n_tokens, D)"""
     known = get_guard(listener)
+    fit_tokens(doc)
     expected = (get_mix_shim(listener).mix.n_layers, len(doc), listener.get_dim("nO"))
     layers = doc._.get(doc_vectors.LAYERS)
     if layers is None:
-        if len(doc) and not any(doc is sample for sample in known.sample):
+        if needs_outputs(known, doc):
             if not known.component:
                 raise RuntimeError(Errors.E031.format(upstream=known.upstream))
-            message = Errors.E025 if is_train else Errors.E028
-            raise ValueError(
-                message.format(
-                    component=known.component, upstream=known.upstream, n_tokens=len(doc)
-                )
-            )
+            raise missing(Errors.E025 if is_train else Errors.E028, known, doc)
         return listener.ops.alloc3f(*expected)
     if layers.shape != expected:
-        raise ValueError(
-            Errors.E030.format(
-                found=layers.shape,
-                component=known.component,
-                expected=expected,
-                upstream=known.upstream,
-            )
-        )
+        names = {"component": known.component, "upstream": known.upstream}
+        raise ValueError(Errors.E030.format(found=layers.shape, expected=expected, **names))
     return listener.ops.asarray3f(layers)
 
 

@@ -7,7 +7,7 @@ gives a listener of any pipeline component the functions below in place of its o
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, cast
 
 from spacy.pipeline.tok2vec import Tok2VecListener
@@ -15,6 +15,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, get_array_module
 from thinc.types import Floats2d, FloatsXd
 
+from ..doc_vectors import check_tensor, fit_tokens, has_tensor, remember_tokens
 from ..errors import Errors
 
 Backprop = Callable[[list[Any]], Any]
@@ -24,31 +25,43 @@ Backprop = Callable[[list[Any]], Any]
 #: stored: who reads from whom is found out anew when a pipeline is loaded.
 GUARD = "ctxemb_guard"
 
+#: Docs of a batch whose lengths an error shows.
+N_SHOWN = 8
+
 
 @dataclass
 class Guard:
     """What a guarded listener knows.
 
-    upstream, component: the names of the pipe that writes the vectors and of the one that reads.
+    wanted: the upstream that the config names, or "*". upstream, component: the names of the pipe
+    that writes the vectors and of the one that reads.
     grad_factor: of the gradient that goes upstream.
     last_readers: where this component is the last to read, and is to drop what it has read: how
         many listeners of it read from each Doc first. 0 elsewhere.
+    is_linked: whether it has had an upstream, here or in the pipeline it comes from.
+    obstacle: why it has none here; raised when it is used, since spaCy links components before it
+        has loaded what they need to know each other.
     sample: Docs for which zeros will do, since a model infers its shapes from them.
     """
 
+    wanted: str
     upstream: str
     component: str = ""
     grad_factor: float = 1.0
     last_readers: int = 0
+    is_linked: bool = False
+    obstacle: str = ""
     sample: Sequence[Doc] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.grad_factor < math.inf:
-            raise ValueError(Errors.E027.format(factor=self.grad_factor))
+    def check(self) -> None:
+        """Raise ValueError where the listener could not be linked."""
+        if self.obstacle:
+            raise ValueError(self.obstacle)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy or a pickle has no Docs, which would bring their whole vocabulary along."""
-        return Guard, (self.upstream, self.component, self.grad_factor, self.last_readers)
+        values = [getattr(self, one.name) for one in fields(self) if one.name != "sample"]
+        return Guard, tuple(values)
 
 
 class Listener(Tok2VecListener):
@@ -63,20 +76,23 @@ class Listener(Tok2VecListener):
 
     def __init__(self, upstream_name: str, width: int, *, grad_factor: float) -> None:
         super().__init__(upstream_name, width)
-        self.attrs[GUARD] = Guard(upstream_name, grad_factor=grad_factor)
+        guard(self).grad_factor = check_factor(grad_factor)
 
 
-def guard(listener: Tok2VecListener, upstream: str, component: str) -> None:
-    """Make one of spaCy's listeners check what it gets."""
-    listener._func = listen
-    listener.init = remember_sample
-    set_names(listener, upstream, component)
+def guard(listener: Tok2VecListener) -> Guard:
+    """Make a listener check what it gets, if it does not do so already."""
+    if GUARD not in listener.attrs:
+        listener.attrs[GUARD] = Guard(listener.upstream_name, listener.upstream_name)
+        listener._func = listen
+        listener.init = remember_sample
+    return get_guard(listener)
 
 
-def set_names(listener: Tok2VecListener, upstream: str, component: str) -> None:
-    """Tell a listener whom it reads from, and for whom."""
-    known = listener.attrs.setdefault(GUARD, Guard(upstream))
-    known.upstream, known.component, known.sample = upstream, component, []
+def check_factor(factor: float) -> float:
+    """Raise E027 for a factor below 0 or not finite."""
+    if not 0.0 <= factor < math.inf:
+        raise ValueError(Errors.E027.format(factor=factor))
+    return factor
 
 
 def get_guard(listener: Model[Any, Any]) -> Guard:
@@ -106,23 +122,16 @@ def listen(
 def fetch(
     listener: Model[Any, Any], docs: list[Doc], is_train: bool, carrier: Carrier
 ) -> tuple[list[Any], Backprop]:
-    """What the upstream sent, while training, else what the Docs carry."""
+    """What the upstream sent, while training, else what the Docs carry.
+
+    Raises E034 for a listener that has no upstream, and E035 for other Docs than the upstream has
+    sent something of.
+    """
     known = get_guard(listener)
-    # What another batch has left behind is not meant: these Docs carry vectors, or it is an error.
-    if is_train and isinstance(listener, Tok2VecListener) and has_batch(listener, docs):
-        outputs = cast(list[Any], listener._outputs)
-        backprop_upstream = cast(Backprop, listener._backprop)
-
-        def backprop(d_outputs: list[Any]) -> Any:
-            # Used up: a later batch of frozen vectors must not find it.
-            forget_batch(listener)
-            if known.grad_factor == 0.0:
-                return []
-            if known.grad_factor != 1.0:
-                d_outputs = [known.grad_factor * gradient for gradient in d_outputs]
-            return backprop_upstream(d_outputs)
-
-        return outputs, backprop
+    known.check()
+    # A copy, for which Thinc makes a plain model, gets nothing sent.
+    if is_train and isinstance(listener, Tok2VecListener) and listener._batch_id is not None:
+        return receive_batch(listener, docs)
     if is_train:
         known.sample = []
     outputs = [carrier.read(listener, doc, is_train) for doc in docs]
@@ -132,10 +141,27 @@ def fetch(
     return outputs, no_backprop
 
 
-def has_batch(listener: Tok2VecListener, docs: list[Doc]) -> bool:
-    """Whether the upstream has sent what it made of these Docs."""
-    batch_id = listener._batch_id
-    return batch_id is not None and batch_id == listener.get_batch_id(docs)
+def receive_batch(listener: Tok2VecListener, docs: list[Doc]) -> tuple[list[Any], Backprop]:
+    """What the upstream has made of a batch, and a callback that can be used once."""
+    known = get_guard(listener)
+    outputs = cast(list[Any], listener._outputs)
+    backprop_upstream = cast(Backprop, listener._backprop)
+    lengths, expected = [len(doc) for doc in docs], [x.shape[-2] for x in outputs]
+    if listener._batch_id != listener.get_batch_id(docs) or lengths != expected:
+        names = {"component": known.component, "upstream": known.upstream}
+        some = {"found": lengths[:N_SHOWN], "expected": expected[:N_SHOWN]}
+        raise ValueError(Errors.E035.format(**names, **some))
+
+    def backprop(d_outputs: list[Any]) -> Any:
+        # Used up: a later batch of frozen vectors must not find it.
+        forget_batch(listener)
+        if known.grad_factor == 0.0:
+            return []
+        if known.grad_factor != 1.0:
+            d_outputs = [known.grad_factor * gradient for gradient in d_outputs]
+        return backprop_upstream(d_outputs)
+
+    return outputs, backprop
 
 
 def forget_batch(listener: Tok2VecListener) -> None:
@@ -153,28 +179,38 @@ def release(doc: Doc, carrier: Carrier, n_readers: int) -> None:
 
 
 def read_vectors(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats2d:
-    """doc.tensor, or an error where it is missing or somebody else's."""
+    """doc.tensor, or an error where it is missing or somebody else's. (n_tokens, width)"""
     known = get_guard(listener)
     width = listener.get_dim("nO")
-    if doc.tensor.size == 0:
-        if len(doc) and not any(doc is sample for sample in known.sample):
-            message = Errors.E025 if is_train else Errors.E021
-            raise ValueError(
-                message.format(
-                    component=known.component, upstream=known.upstream, n_tokens=len(doc)
-                )
-            )
+    fit_tokens(doc)
+    if not has_tensor(doc):
+        if needs_outputs(known, doc):
+            raise missing(Errors.E025 if is_train else Errors.E021, known, doc)
         return listener.ops.alloc2f(len(doc), width)
     if doc.tensor.shape[-1] != width:
         raise ValueError(
             Errors.E023.format(found=doc.tensor.shape[-1], component=known.component, width=width)
         )
+    check_tensor(doc)
     return listener.ops.asarray2f(cast(Floats2d, doc.tensor))
+
+
+def needs_outputs(known: Guard, doc: Doc) -> bool:
+    """Whether a Doc has tokens that are not only there to infer shapes from."""
+    return bool(len(doc)) and not any(doc is sample for sample in known.sample)
+
+
+def missing(message: str, known: Guard, doc: Doc) -> ValueError:
+    """The error for a Doc that does not carry what its reader needs."""
+    # A listener that was never linked does not know its component.
+    names = {"component": known.component or "a component", "upstream": known.upstream}
+    return ValueError(message.format(**names, n_tokens=len(doc)))
 
 
 def drop_vectors(doc: Doc) -> None:
     """Leave a Doc without doc.tensor."""
     doc.tensor = get_array_module(doc.tensor).zeros((0,), dtype="float32")
+    remember_tokens(doc)
 
 
 TENSOR = Carrier(read_vectors, drop_vectors, "ctxemb_tensor_readers")
@@ -184,7 +220,9 @@ def remember_sample(
     listener: Model[Any, Any], X: Sequence[Doc] | None = None, Y: object = None
 ) -> None:
     """While a model infers its shapes it sees sample Docs without vectors."""
-    get_guard(listener).sample = list(X or ())
+    known = get_guard(listener)
+    known.check()
+    known.sample = list(X or ())
 
 
 def no_backprop(d_outputs: list[Any]) -> list[Doc]:

@@ -24,9 +24,10 @@ def combine_members(
     is_train: bool,
 ) -> tuple[list[Floats2d], Split]:
     """The vectors of each Doc from those of each member."""
-    for shim in find_mix(model):
-        return mix(shim, model, docs, outputs, is_train)
-    return concatenate(model, outputs)
+    shim = find_mix(model)
+    if shim is None:
+        return concatenate(model, outputs)
+    return mix(shim, model, docs, outputs, is_train)
 
 
 def concatenate(
@@ -67,6 +68,6 @@ def mix(
     return split_docs(to_array(mixed, ops), docs), split
 
 
-def find_mix(model: Model[Any, Any]) -> list[MemberMixShim]:
+def find_mix(model: Model[Any, Any]) -> MemberMixShim | None:
     """The weighted sum of a Stack, if it has one."""
-    return [shim for shim in model.shims if isinstance(shim, MemberMixShim)]
+    return next((shim for shim in model.shims if isinstance(shim, MemberMixShim)), None)

@@ -118,7 +118,8 @@ def init(
     """Initialise all members, and draw a mix."""
     for member in model.layers:
         member.initialize(X=X)
-    for shim in find_mix(model):
+    shim = find_mix(model)
+    if shim is not None:
         shim.initialise()
 
 

@@ -22,7 +22,8 @@ def to_disk(model: ContextualModel, path: Path) -> None:
                 get_shim(member).to_disk(folder / name)
             else:
                 (folder / f"{name}.bin").write_bytes(member.to_bytes())
-        for shim in find_mix(model):
+        shim = find_mix(model)
+        if shim is not None:
             (folder / MIX).write_bytes(shim.to_bytes())
 
 
@@ -35,6 +36,7 @@ def from_disk(model: ContextualModel, path: Path) -> None:
             continue
         with reading(file, f"the member '{name}' of a Stack"):
             member.from_bytes(file.read_bytes())
-    for shim in find_mix(model):
+    shim = find_mix(model)
+    if shim is not None:
         with reading(path / MIX, f"the mix of a Stack of {list(get_members(model))}"):
             shim.from_bytes((path / MIX).read_bytes())

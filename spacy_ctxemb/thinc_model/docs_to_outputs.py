@@ -35,8 +35,8 @@ class Outputs:
 
     vectors: (n_tokens, width), mixed and projected. layers: (L, n_tokens, D).
     boundaries: (L, S, 2, D), of each of the Doc's S sentences.
-    pooled, pieces, attention: as doc_vectors.py has them. All but vectors, and layers in training,
-    are on the CPU.
+    pooled, pieces, attention: as doc_vectors/names.py has them. All but vectors, and layers in
+    training, are on the CPU.
     """
 
     vectors: Floats2d

@@ -76,7 +76,7 @@ def read_texts(docs: Sequence[Doc]) -> Texts:
 
 
 def list_pieces(encoded: DocPieces, pieces: Pieces) -> list[dict[str, Any]]:
-    """The pieces of each document, as doc._.ctxemb_pieces has them; see doc_vectors.py."""
+    """The pieces of each document, as doc._.ctxemb_pieces has them; see doc_vectors/names.py."""
     texts, found = encoded.texts, encoded.pieces
     spelt = pieces.spell(found.ids)
     piece_ends, token_ends = np.cumsum(found.document_lengths), np.cumsum(texts.n_tokens)

@@ -54,8 +54,10 @@ def test_a_second_writer_of_the_tensor():
     nlp.add_pipe("tok2vec")
     nlp.add_pipe("ctxemb", config={"model": BILM})
     config = ner_config(listener(width=96, upstream="tok2vec"))
-    with pytest.raises(ValueError, match=r"\[E022\] 'tok2vec' and 'ctxemb'.*'ner' would read"):
-        nlp.add_pipe("ner", config=config)
+    nlp.add_pipe("ner", config=config)
+    message = r"\[E034\] 'ner' .*upstream = 'tok2vec'.*is 'ctxemb'.*put 'ctxemb' behind 'ner'"
+    with pytest.raises(ValueError, match=message):
+        nlp.initialize(lambda: examples(nlp, NER_DATA))
 
 
 def test_a_writer_whose_readers_come_first_is_no_conflict():

@@ -42,9 +42,10 @@ def test_widths() -> None:
     }
     assert find(components) == [
         "[E020] The listener of 'textcat' has width 16, 'ctxemb' makes vectors of width 10. Set "
-        "its width to 10.",
+        "its width to 10. If it was added just now, remove it first: nlp.remove_pipe('textcat').",
         "[E032] The LayerMixListener of 'other' has width 10, the layers of 'ctxemb' have width "
-        "16. Set its width to 16, the encoder's.",
+        "16. Set its width to 16, the encoder's. If it was added just now, remove it first: "
+        "nlp.remove_pipe('other').",
     ]
 
 

@@ -98,7 +98,8 @@ def test_the_order_of_the_config_does_not_matter() -> None:
 def test_a_mix_is_a_weighted_sum_of_projections() -> None:
     nlp = stacked(stack(combine="mix", width=20))
     pipe = nlp.get_pipe("ctxemb")
-    (shim,) = find_mix(pipe.model)
+    shim = find_mix(pipe.model)
+    assert shim is not None
     randomise(shim.mix)
     shares = list(pipe.member_weights().values())
     assert sum(shares) == pytest.approx(1)
@@ -341,7 +342,8 @@ def test_before_it_has_weights(combine: str, tmp_path: Any) -> None:
 
 def test_a_mix_without_values() -> None:
     nlp = stacked(stack(combine="mix", width=20))
-    (shim,) = find_mix(nlp.get_pipe("ctxemb").model)
+    shim = find_mix(nlp.get_pipe("ctxemb").model)
+    assert shim is not None
     shim.from_bytes(NOTHING)
     with pytest.raises(RuntimeError, match=r"\[E008\]"):
         nlp("two words")

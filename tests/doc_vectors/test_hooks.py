@@ -5,7 +5,7 @@ from spacy.tokens import Doc
 
 import spacy_ctxemb
 
-from .pipelines import BILM, WIDTH, initialised
+from ..pipelines import BILM, WIDTH, initialised
 
 
 @pytest.fixture(scope="module")

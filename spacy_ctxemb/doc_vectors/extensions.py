@@ -1,0 +1,54 @@
+"""What the package writes to a Doc besides doc.tensor: spaCy's extensions, doc._.NAME."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spacy.tokens import Doc, Token
+
+from ..errors import Errors
+from .names import ATTENTION, BOUNDARIES, LAYERS, PIECES, POOLED
+from .tokens import drop_tokens, fit_tokens
+
+
+def token_pieces(token: Token) -> list[str] | None:
+    """The text of a token's pieces. Raises E064 where the pieces are those of other tokens."""
+    fit_tokens(token.doc)
+    of_doc = token.doc._.get(PIECES)
+    if of_doc is None:
+        return None
+    n_tokens = len(of_doc["starts"])
+    if n_tokens != len(token.doc):  # made of a span of another Doc
+        raise ValueError(Errors.E064.format(before=n_tokens, after=len(token.doc)))
+    start, length = int(of_doc["starts"][token.i]), int(of_doc["lengths"][token.i])
+    return list(of_doc["pieces"][start : start + length])
+
+
+#: The extension for each field of what an encoder makes of a Doc.
+FIELDS = {
+    "layers": LAYERS,
+    "boundaries": BOUNDARIES,
+    "pooled": POOLED,
+    "pieces": PIECES,
+    "attention": ATTENTION,
+}
+
+for extension in FIELDS.values():
+    if not Doc.has_extension(extension):
+        Doc.set_extension(extension, default=None)
+if not Token.has_extension(PIECES):
+    Token.set_extension(PIECES, getter=token_pieces)
+
+
+def write(doc: Doc, found: Mapping[str, Any]) -> None:
+    """Write what there is, by the names of FIELDS; None is left out."""
+    for field, extension in FIELDS.items():
+        if found[field] is not None:
+            doc._.set(extension, found[field])
+
+
+def clear(doc: Doc) -> None:
+    """Take away what this package has written besides doc.tensor."""
+    for name in FIELDS.values():
+        key: Any = ("._.", name, None, None)
+        doc.user_data.pop(key, None)
+    drop_tokens(doc)
