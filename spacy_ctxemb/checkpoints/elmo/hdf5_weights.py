@@ -14,10 +14,17 @@ from ...errors import Errors
 from ..check_finite import check_finite
 from .dataset_names import Dataset, cell_name, find_datasets
 from .find_files import Source
+from .hdf5_storage import check_storage
 from .options_json import find_projections
 
 if TYPE_CHECKING:
     import h5py
+
+#: A file with more groups and datasets is not searched.
+MOST_OBJECTS = 10_000
+
+#: Trained weights are below 100. Beyond this, products of a few of them have no end.
+LARGEST = 10_000.0
 
 
 def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -36,48 +43,81 @@ def read_weights(
     """Which projections there are, as settings of a BiLM, and the values of its parameters.
 
     settings: of the BiLM, from the file `options`.
+    Raises E305 to E309, E312 and E315 to E318. All but the values is checked before any is read.
     """
     with open_hdf5(source) as file:
         found = list_datasets(file)
         if "char_embed" not in found and "embedding" in found:
             raise ValueError(Errors.E312.format(path=source.name, found="a dataset `embedding`"))
+        check_sizes(found, settings, source, options)
         projections = find_projections(settings | look_for_projections(found))
         with torch.device("meta"):
-            encoder = BiLM(**settings | projections)
-        tensors = {name: torch.zeros(t.shape) for name, t in encoder.state_dict().items()}
-        datasets = list(find_datasets(tensors))
+            shapes = BiLM(**settings | projections).state_dict()
+        datasets = list(find_datasets(shapes))
         check_names(found, datasets, settings, source, options)
+        check_presence(file, found, datasets, source, options)
         for dataset in datasets:
             check_shape(found[dataset.name], dataset, source, options)
-        for dataset in datasets:
+        check_storage({dataset.name: found[dataset.name] for dataset in datasets}, source)
+        tensors = {name: torch.zeros(t.shape) for name, t in shapes.items()}
+        for dataset in find_datasets(tensors):
             copy_values(found[dataset.name], dataset, source)
     return projections, tensors
 
 
 @contextmanager
 def open_hdf5(source: Source) -> "Iterator[h5py.File]":
-    """An HDF5 file; what is wrong with it may only show when it is read."""
+    """An HDF5 file. Raises E305 for what h5py raises inside, which may be of any kind."""
     import h5py
 
     try:
         with h5py.File(source.path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError) as error:
+    except Exception as error:
+        if re.match(r"\[E\d", str(error)):
+            raise
         raise ValueError(Errors.E305.format(path=source.name, reason=error)) from error
 
 
 def list_datasets(file: "h5py.File") -> "dict[str, h5py.Dataset]":
-    """All datasets by their paths."""
+    """All datasets by their paths; none to which only a soft or external link leads."""
     import h5py
 
-    found: dict[str, h5py.Dataset] = {}
+    names: list[str] = []
 
-    def collect(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = item
+    def collect(name: str) -> bool | None:
+        names.append(name)
+        return len(names) > MOST_OBJECTS or None
 
-    file.visititems(collect)
-    return found
+    if file.visit(collect):
+        raise RuntimeError(f"it has more than {MOST_OBJECTS:,} groups and datasets")
+    items = {name: file[name] for name in names}
+    return {name: item for name, item in items.items() if isinstance(item, h5py.Dataset)}
+
+
+def check_sizes(
+    found: "dict[str, h5py.Dataset]", settings: dict[str, Any], source: Source, options: Source
+) -> None:
+    """Raise E316 for layers and widths beyond anything in the file, before they are built."""
+    n_most = len(found)
+    widest = max((max(dataset.shape or (0,)) for dataset in found.values()), default=0)
+    has_datasets, has_width = f"{n_most} datasets", f"no dataset with more than {widest} rows"
+    filters = settings["filters"]
+    for key, value, most, reason in (
+        ("char_cnn.n_highway", settings["n_highways"], n_most, has_datasets),
+        ("lstm.n_layers", settings["n_lstm_layers"], n_most, has_datasets),
+        ("char_cnn.filters", len(filters), n_most, has_datasets),
+        ("char_cnn.filters", max(map(max, filters)), widest, has_width),
+        ("char_cnn.embedding.dim", settings["character_width"], widest, has_width),
+        ("lstm.dim", settings["hidden_width"], widest, has_width),
+        ("lstm.projection_dim", settings["width"] // 2, widest, has_width),
+    ):
+        if value > most:
+            raise ValueError(
+                Errors.E316.format(
+                    path=source.name, options=options.name, key=key, value=value, reason=reason
+                )
+            )
 
 
 def look_for_projections(found: Mapping[str, Any]) -> dict[str, bool]:
@@ -106,10 +146,7 @@ def check_names(
     source: Source,
     options: Source,
 ) -> None:
-    """Raise E308 for a dataset that the options do not ask for, E306 for one that is missing.
-
-    Datasets with names of another kind are ignored.
-    """
+    """Raise E308 for a dataset that the options do not ask for; others are ignored."""
     names = {dataset.name for dataset in datasets}
     for name in sorted(found.keys() - names):
         for pattern, reason in LIMITS:
@@ -119,13 +156,40 @@ def check_names(
                     path=source.name, name=name, options=options.name, reason=said
                 )
                 raise ValueError(message)
+
+
+def check_presence(
+    file: "h5py.File",
+    found: Mapping[str, Any],
+    datasets: list[Dataset],
+    source: Source,
+    options: Source,
+) -> None:
+    """Raise E306 for a dataset that is missing, E315 if a link stands in its place."""
     missing = [dataset for dataset in datasets if dataset.name not in found]
+    for dataset in missing:
+        if link := find_link(file, dataset.name):
+            message = Errors.E315.format(path=source.name, name=dataset.name, reason=link)
+            raise ValueError(message)
     if missing:
         name, shape, _ = missing[0]
         message = Errors.E306.format(
             path=source.name, name=name, shape=shape, n=len(missing), options=options.name
         )
         raise ValueError(message)
+
+
+def find_link(file: "h5py.File", name: str) -> str | None:
+    """The soft or external link on the way to a dataset. It is not followed."""
+    import h5py
+
+    parts = name.split("/")
+    for i in range(1, len(parts) + 1):
+        prefix = "/".join(parts[:i])
+        link = file.get(prefix, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            return None if link is None else f"{prefix} is a link, {link}"
+    return None
 
 
 def check_shape(found: "h5py.Dataset", dataset: Dataset, source: Source, options: Source) -> None:
@@ -149,9 +213,21 @@ def check_shape(found: "h5py.Dataset", dataset: Dataset, source: Source, options
 
 
 def copy_values(found: "h5py.Dataset", dataset: Dataset, source: Source) -> None:
-    """Copy a dataset into its tensors."""
+    """Copy a dataset into its tensors.
+
+    Raises E309, E315 and E318 for values that no training leaves.
+    """
     data = torch.from_numpy(found.astype("f4")[...])
     check_finite(data, name=dataset.name, path=source.name)
+    largest = float(data.abs().max())
+    if largest > LARGEST:
+        message = Errors.E318.format(
+            path=source.name, name=dataset.name, largest=largest, most=LARGEST
+        )
+        raise ValueError(message)
+    if largest == 0.0 and data.dim() > 1:
+        reason = "all of them are 0, as if they had never been written"
+        raise ValueError(Errors.E315.format(path=source.name, name=dataset.name, reason=reason))
     parts = data.split([len(value) for value in dataset.values])
     for value, part in zip(dataset.values, parts, strict=True):
         value.copy_(part)
