@@ -44,6 +44,7 @@ def import_elmo(
     tokens_to_add: str | None = typer.Option(
         None, help="JSON object of words that are one raw character id each, as in AllenNLP"
     ),
+    unpack_limit: float = typer.Option(1.0, min=0.0, help="GB that a ZIP file may unpack to"),
 ) -> None:
     """Write a pipeline with a published ELMo model, from AllenNLP's or bilm-tf's files.
 
@@ -60,7 +61,7 @@ def import_elmo(
     with showing_errors():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model = read_elmo(*sources)
+            model = read_elmo(*sources, unpack_limit=int(unpack_limit * 1e9))
         for warning in caught:
             msg.warn(str(warning.message))
         check_output(output)
