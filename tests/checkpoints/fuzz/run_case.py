@@ -65,7 +65,7 @@ def call_command(kind: str, folder: Path, output: Path) -> None:
         paths = [packed] if packed.exists() else [folder / "options.json", folder / "weights.hdf5"]
         import_elmo(
             paths=[*paths, output],
-            lang="en",
+            lang="xx",
             width=None,
             layers=ElmoLayers.top,
             tokens_to_add=None,
@@ -75,7 +75,7 @@ def call_command(kind: str, folder: Path, output: Path) -> None:
         import_bert(
             checkpoint=folder,
             output=output,
-            lang="en",
+            lang="xx",
             width=None,
             layers=BertLayers.top,
             wrap=kind == "wrap",

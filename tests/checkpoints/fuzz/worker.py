@@ -130,9 +130,13 @@ def release_limits() -> None:
 
 def warm_up(kinds: list[str], place: Path) -> None:
     """Import whatever cases import, in the process from which they are forked."""
+    import transformers
+
     from ...bert_models import WRITTEN, copy_family
     from ...elmo_models import write_model
 
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     for kind in kinds:
         names = ["elmo"] if kind == "elmo" else sorted(WRITTEN)
         for name in names:
