@@ -106,8 +106,8 @@ def check_sizes(
     for key, value, most, reason in (
         ("char_cnn.n_highway", settings["n_highways"], n_most, has_datasets),
         ("lstm.n_layers", settings["n_lstm_layers"], n_most, has_datasets),
-        ("char_cnn.filters", len(filters), n_most, has_datasets),
-        ("char_cnn.filters", max(map(max, filters)), widest, has_width),
+        ("the length of char_cnn.filters", len(filters), n_most, has_datasets),
+        ("the largest of char_cnn.filters", max(map(max, filters)), widest, has_width),
         ("char_cnn.embedding.dim", settings["character_width"], widest, has_width),
         ("lstm.dim", settings["hidden_width"], widest, has_width),
         ("lstm.projection_dim", settings["width"] // 2, widest, has_width),
