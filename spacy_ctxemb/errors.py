@@ -1,5 +1,6 @@
 """Every message a user can meet: what went wrong, the values seen, the next step."""
 
+import re
 from typing import Any
 
 
@@ -324,6 +325,8 @@ class Errors(metaclass=_Coded):
         "Stored weights do not fit the encoder's config: {differences}. Load them with the "
         "config they were saved with."
     )
+    E163 = "{path} cannot be read as {expected}: {reason}. {advice}"
+    E164 = "{path} cannot be written: {reason}. {advice}"
 
     # training
     E200 = (
@@ -799,3 +802,8 @@ class Errors(metaclass=_Coded):
         "precision is 'bf16', but PyTorch has no fast products in bf16 on this CPU, so that it is "
         "slower than 'fp32'. Begin again with --pretrain.precision fp32."
     )
+
+
+def is_coded(error: BaseException) -> bool:
+    """Whether the message of an error is one of these."""
+    return re.match(r"\[[EW]\d{3}\] ", str(error)) is not None

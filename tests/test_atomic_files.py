@@ -1,21 +1,88 @@
-"""Files appear when they are whole, with the permissions of any other file."""
+"""Files and folders appear when they are whole, whatever else happens at the same time."""
 
+import errno
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
+from spacy_ctxemb import atomic_files
 from spacy_ctxemb.atomic_files import replacing, replacing_folder
 
+OLD, NEW = b"old" * 1000, b"new" * 2000
 
-def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
+
+def write(path: Path, data: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_folder(path: Path, text: str, *, may_exist: bool = True) -> None:
+    """A folder of two files of the same text."""
+    with replacing_folder(path, may_exist=may_exist) as temporary:
+        for name in ("one", "two"):
+            (temporary / name).write_text(text)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def find_modes(folder: Path) -> set[int]:
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077], indirect=True)
+def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int) -> None:
     (tmp_path / "ordinary").touch()
     with replacing(tmp_path / "tensors") as temporary:
         safetensors.torch.save_file({"x": torch.ones(3)}, temporary)
-    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
-    assert len(modes) == 1
+    with replacing_folder(tmp_path / "folder") as folder:
+        safetensors.torch.save_file({"x": torch.ones(3)}, folder / "tensors")
+        (folder / "inner").mkdir()
+        (folder / "inner" / "file").touch(mode=0o600)
+    assert find_modes(tmp_path) == {0o666 & ~umask}
+    for path in (tmp_path / "folder", tmp_path / "folder" / "inner"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o777 & ~umask
     assert safetensors.torch.load_file(tmp_path / "tensors")["x"].tolist() == [1, 1, 1]
+
+
+def test_nobody_else_may_enter_what_is_not_finished(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a") as first, replacing(tmp_path / "a") as second:
+        assert first.parent != second.parent
+        assert first.name == second.name == "a"
+        assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
+        first.touch()
+        second.touch()
+
+
+def test_names_differ_where_processes_have_the_same_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    (tmp_path / "out.tmp1").mkdir()
+    (tmp_path / "file.tmp1").symlink_to(tmp_path / "precious")
+    (tmp_path / "precious").write_bytes(OLD)
+    write_folder(tmp_path / "out", "new")
+    write(tmp_path / "file", NEW)
+    assert (tmp_path / "precious").read_bytes() == OLD
 
 
 def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -24,7 +91,7 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(KeyError), replacing(path) as temporary:
         temporary.write_text("half of the n")
         raise KeyError
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert names(tmp_path) == ["file"]
     assert path.read_text() == "old"
 
 
@@ -32,4 +99,199 @@ def test_an_error_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(KeyError), replacing_folder(tmp_path / "a" / "b") as temporary:
         (temporary / "file").touch()
         raise KeyError
-    assert list((tmp_path / "a").iterdir()) == []
+    assert names(tmp_path / "a") == []
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    write_folder(path, "old")
+    (path / "three").touch()
+    write_folder(path, "new")
+    assert names(path) == ["one", "two"]
+    assert (path / "one").read_text() == "new"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_where_the_system_cannot_swap_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic_files, "_swap", lambda one, other: False)
+    test_a_folder_takes_the_place_of_another(tmp_path)
+
+
+def test_a_folder_that_was_set_aside_comes_back(tmp_path: Path) -> None:
+    """As a kill leaves it between two renames, on a system that cannot swap folders."""
+    aside = tmp_path / f"{atomic_files.PREFIX}x" / atomic_files.OLD / "folder"
+    aside.mkdir(parents=True)
+    (aside / "one").write_text("old")
+    (aside.parent.parent / atomic_files.LOCK).touch()
+    write(tmp_path / "other", NEW)
+    assert (tmp_path / "folder" / "one").read_text() == "old"
+    assert names(tmp_path) == ["folder", "other"]
+
+
+def test_a_folder_that_may_not_be_replaced(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder", "old")
+    with pytest.raises(ValueError, match=r"\[E362\].*folder exists already"):
+        write_folder(tmp_path / "folder", "new", may_exist=False)
+    assert (tmp_path / "folder" / "one").read_text() == "old"
+    assert names(tmp_path) == ["folder"]
+    (tmp_path / "empty").mkdir()
+    write_folder(tmp_path / "empty", "new", may_exist=False)
+    assert names(tmp_path / "empty") == ["one", "two"]
+
+
+def test_links(tmp_path: Path) -> None:
+    """A link to a folder is followed; one to a file is replaced, since anybody may put it there."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "folder").symlink_to("disk/folder")
+    for text in ("old", "new"):
+        write_folder(tmp_path / "folder", text)
+    assert (tmp_path / "folder").is_symlink()
+    assert (tmp_path / "disk" / "folder" / "one").read_text() == "new"
+    (tmp_path / "precious").write_bytes(OLD)
+    (tmp_path / "file").symlink_to("precious")
+    write(tmp_path / "file", NEW)
+    assert (tmp_path / "file").read_bytes() == NEW
+    assert (tmp_path / "precious").read_bytes() == OLD
+
+
+def test_what_is_no_ordinary_file_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(OSError, match=rf"\[E164\] .*{name} cannot be written: it is there alr"):
+            write(tmp_path / name, NEW)
+    assert names(tmp_path) == ["folder", "pipe"]
+
+
+class TestErrors:
+    def test_a_full_disk(self, tmp_path: Path) -> None:
+        message = r"^\[E164\] .*file cannot be written: No space left on device. Make room there"
+        with pytest.raises(OSError, match=message) as caught, replacing(tmp_path / "file"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        assert caught.value.errno == errno.ENOSPC
+
+    def test_a_full_disk_as_another_library_says_it(self, tmp_path: Path) -> None:
+        error = safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+        with (
+            pytest.raises(OSError, match=r"^\[E164\] .*folder cannot be written: I/O error: No sp"),
+            replacing_folder(tmp_path / "folder"),
+        ):
+            raise error
+
+    def test_no_permission(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(path: Path, **settings: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        (tmp_path / "file").write_bytes(OLD)
+        monkeypatch.setattr(Path, "mkdir", fail)
+        message = r"\[E164\] .*file cannot be written: Permission denied. Check its folder"
+        with pytest.raises(PermissionError, match=message):
+            write(tmp_path / "file", NEW)
+
+
+class TestLeftovers:
+    def test_of_the_dead_go(self, tmp_path: Path) -> None:
+        die_while_writing(tmp_path / "file")
+        die_while_writing(tmp_path / "other")  # removes what the first one has left
+        assert len(names(tmp_path)) == 1
+        write(tmp_path / "third", NEW)
+        assert names(tmp_path) == ["third"]
+
+    def test_of_the_living_stay(self, tmp_path: Path) -> None:
+        with replacing(tmp_path / "file") as temporary:
+            temporary.write_bytes(NEW)
+            code = (
+                "import sys; from pathlib import Path;"
+                "from spacy_ctxemb.atomic_files import replacing\n"
+                "with replacing(Path(sys.argv[1])) as path: path.touch()"
+            )
+            subprocess.run([sys.executable, "-c", code, tmp_path / "other"], check=True)
+            write(tmp_path / "third", NEW)
+        assert names(tmp_path) == ["file", "other", "third"]
+
+    def test_what_others_have_named_so_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "precious").mkdir()
+        (tmp_path / "precious" / atomic_files.LOCK).touch()
+        (tmp_path / f"{atomic_files.PREFIX}link").symlink_to("precious")
+        (tmp_path / f"{atomic_files.PREFIX}file").touch()
+        (tmp_path / f"{atomic_files.PREFIX}folder" / "file").mkdir(parents=True)
+        before = names(tmp_path)
+        write(tmp_path / "third", NEW)
+        assert names(tmp_path) == [*before, "third"]
+        assert names(tmp_path / "precious") == [atomic_files.LOCK]
+
+
+def die_while_writing(path: Path) -> None:
+    """Let a process be killed while it writes."""
+
+    def work() -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(NEW)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    worker = multiprocessing.get_context("fork").Process(target=work)
+    worker.start()
+    worker.join()
+
+
+class TestAtTheSameTime:
+    @pytest.mark.parametrize("can_swap", [True, False])
+    def test_threads_and_processes(
+        self, can_swap: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """None fails, and what is there is always the work of one of them."""
+        if not can_swap:
+            monkeypatch.setattr(atomic_files, "_swap", lambda one, other: False)
+        errors: list[Exception] = []
+        results = multiprocessing.get_context("fork").Queue()
+
+        def work(name: str) -> None:
+            try:
+                for i in range(15):
+                    write(tmp_path / "file", f"{name}{i}".encode() * 1000)
+                    write_folder(tmp_path / "folder", f"{name}{i}")
+            except Exception as error:
+                errors.append(error)
+
+        def work_alone(name: str) -> None:
+            work(name)
+            results.put(repr(errors))
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+        context = multiprocessing.get_context("fork")
+        processes = [context.Process(target=work_alone, args=(name,)) for name in "cd"]
+        for worker in [*processes, *threads]:
+            worker.start()
+        for worker in [*threads, *processes]:
+            worker.join()
+        assert errors == []
+        assert [results.get() for _ in processes] == ["[]", "[]"]
+        assert names(tmp_path) == ["file", "folder"]
+        assert len({(tmp_path / "folder" / name).read_text() for name in ("one", "two")}) == 1
+        text = (tmp_path / "file").read_text()
+        assert text == text[:3] * 1000 or text == text[:2] * 1000
+
+    @pytest.mark.parametrize("n", [3, pytest.param(20, marks=pytest.mark.slow)])
+    def test_kills(self, n: int, tmp_path: Path) -> None:
+        """Whenever a writer is killed, file and folder are whole, and the next one works."""
+        write(tmp_path / "file", OLD)
+        write_folder(tmp_path / "folder", "x" * 100_000)
+
+        def work() -> None:
+            for i in range(10_000):
+                write(tmp_path / "file", NEW if i % 2 else OLD)
+                write_folder(tmp_path / "folder", "xy"[i % 2] * 100_000)
+
+        for i in range(n):
+            worker = multiprocessing.get_context("fork").Process(target=work)
+            worker.start()
+            time.sleep(0.02 + 0.0073 * i)
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.join()
+            assert (tmp_path / "file").read_bytes() in (OLD, NEW)
+            one, two = ((tmp_path / "folder" / name).read_text() for name in ("one", "two"))
+            assert one == two and len(one) == 100_000
+        write(tmp_path / "file", NEW)
+        assert names(tmp_path) == ["file", "folder"]

@@ -16,10 +16,14 @@ PACKAGE = Path(spacy_ctxemb.__file__).parent
 
 OWN = "."  # before the name of a module of this package
 
+#: What says what is wrong, with values and with files.
+FOR_ALL = (".errors", ".read_files")
+
 #: The folders of the package, from the ground up, and the files of its root that are not named
-#: here as one more: each may import those of its line, besides the standard library and errors.
+#: here as one more: each may import those of its line, besides the standard library and FOR_ALL.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "read_files": {"safetensors", "torch"},
     "atomic_files": set(),
     "pieces": {"numpy", "tokenizers", ".atomic_files"},
     "encoders": {"torch", "transformers", "typing_extensions", ".pieces"},
@@ -43,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "stack": {
         *(
+            "safetensors",
             "spacy",
             "thinc",
             "torch",
@@ -59,8 +64,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("safetensors", "spacy", "thinc", "torch", ".doc_vectors", ".embedder", ".thinc_model"),
     },
     "component": {
-        *("spacy", "thinc", ".cache", ".checkpoints", ".doc_vectors", ".embedder", ".listeners"),
-        *(".pieces", ".pretrained", ".stack", ".thinc_model"),
+        *("spacy", "srsly", "thinc", ".cache", ".checkpoints", ".doc_vectors", ".embedder"),
+        *(".listeners", ".pieces", ".pretrained", ".stack", ".thinc_model"),
     },
     "initialize_callbacks": {"spacy", "thinc", ".cache", ".component", ".pieces", ".thinc_model"},
     "factory": {"spacy", ".component"},
@@ -180,7 +185,7 @@ def find_folder(module: str) -> str:
 
 
 def is_allowed(name: str, folder: str, allowed: set[str]) -> bool:
-    if name.split(".")[0] in sys.stdlib_module_names or name == ".errors":
+    if name.split(".")[0] in sys.stdlib_module_names or name in FOR_ALL:
         return True
     own = {f".{folder}"} if folder != "__init__" else set()
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in allowed | own)

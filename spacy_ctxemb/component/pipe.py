@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+import srsly
 from spacy import util
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
@@ -27,6 +28,7 @@ from ..listeners.layer_mix_listener import LAYERS, LayerMixListener
 from ..listeners.listener import TENSOR, forget_batch, get_guard
 from ..pieces.registered_pieces_loaders import PiecesLoader
 from ..pretrained import AUTO
+from ..read_files import reading
 from ..stack.initial_weights import (
     Loaders,
     choose_loaders,
@@ -336,6 +338,15 @@ class ContextualEmbedder(Tok2Vec):
             for shim in find_mix(self.model)
             for name, share in zip(names, shim.get_shares(), strict=True)
         }
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
+        """Read what `to_bytes` has made. Raises E163 where the model is missing or damaged."""
+        self._forget_batch()
+        with reading("What was stored", f"the component '{self.name}'"):
+            if "model" not in exclude:
+                self.model.from_bytes(srsly.msgpack_loads(bytes_data)["model"])
+            super().from_bytes(bytes_data, exclude=[*exclude, "model"])
+        return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write pieces and `encoder.safetensors`, so that weights have no limit of size; for a

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import cast
 
+import safetensors.torch
 import torch
 from thinc.api import get_torch_default_device
 from torch import Tensor, nn
 
 from ..errors import Errors
 from ..thinc_model.base_shim import TorchShim, backpropagate
+
+#: What is stored of a mix without values: a file without tensors, since an empty one was cut.
+NOTHING = safetensors.torch.save({})
 
 
 class MemberMix(nn.Module):
@@ -101,10 +105,10 @@ class MemberMixShim(TorchShim):
             super().to_device(device_type, device_id)
 
     def to_bytes(self) -> bytes:
-        return super().to_bytes() if self.is_materialised else b""
+        return super().to_bytes() if self.is_materialised else NOTHING
 
     def from_bytes(self, data: bytes) -> "MemberMixShim":
-        if not data:
+        if data == NOTHING:
             self.mix.to(device="meta")
             return self
         return super().from_bytes(data)

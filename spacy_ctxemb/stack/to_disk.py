@@ -3,46 +3,38 @@ folder for each encoder of a Stack."""
 
 from pathlib import Path
 
-from ..atomic_files import replacing
-from ..errors import Errors
+from ..atomic_files import replacing_folder
+from ..read_files import reading
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
 from .join_members import find_mix
-from .stack import ALONE, get_members, is_encoder
+from .stack import get_members, is_encoder
 
 #: The weighted sum of a Stack.
 MIX = "mix.safetensors"
 
 
 def to_disk(model: ContextualModel, path: Path) -> None:
-    """Write the encoders of a component. An encoder has no limit of size."""
-    path.mkdir(parents=True, exist_ok=True)
-    for name, member in get_members(model).items():
-        if is_encoder(member):
-            get_shim(member).to_disk(path / name)
-        else:
-            write(path / f"{name}.bin", member.to_bytes())
-    for shim in find_mix(model):
-        write(path / MIX, shim.to_bytes())
+    """Write the encoders of a component, which have no limit of size: all of them, or nothing."""
+    with replacing_folder(path, may_exist=True) as folder:
+        for name, member in get_members(model).items():
+            if is_encoder(member):
+                get_shim(member).to_disk(folder / name)
+            else:
+                (folder / f"{name}.bin").write_bytes(member.to_bytes())
+        for shim in find_mix(model):
+            (folder / MIX).write_bytes(shim.to_bytes())
 
 
 def from_disk(model: ContextualModel, path: Path) -> None:
-    """Read what `to_disk` has written. Raises E046 where a member of a Stack has no files."""
-    members = get_members(model)
-    expected = [name if is_encoder(member) else f"{name}.bin" for name, member in members.items()]
-    expected += [MIX for _ in find_mix(model)]
-    if list(members) != [ALONE] and not all((path / file).exists() for file in expected):
-        raise ValueError(Errors.E046.format(members=list(members)))
-    for name, member in members.items():
+    """Read what `to_disk` has written. Raises E163 for a file that is lost or damaged."""
+    for name, member in get_members(model).items():
+        file = path / f"{name}.bin"
         if is_encoder(member):
             get_shim(member).from_disk(path / name)
-        else:
-            member.from_bytes((path / f"{name}.bin").read_bytes())
+            continue
+        with reading(file, f"the member '{name}' of a Stack"):
+            member.from_bytes(file.read_bytes())
     for shim in find_mix(model):
-        shim.from_bytes((path / MIX).read_bytes())
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file that is whole or not there."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+        with reading(path / MIX, f"the mix of a Stack of {list(get_members(model))}"):
+            shim.from_bytes((path / MIX).read_bytes())

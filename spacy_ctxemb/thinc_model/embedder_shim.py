@@ -12,7 +12,6 @@ import torch
 from thinc.api import Model, Optimizer, get_torch_default_device
 from torch import Tensor, nn
 
-from ..atomic_files import replacing
 from ..embedder.embedder import Embedder
 from ..embedder.output_types import VECTORS, Embedded, Wanted
 from ..embedder.training_precision import LossScale
@@ -23,6 +22,7 @@ from ..objectives import OBJECTIVES, Objective
 from ..pieces.base import Pieces
 from ..pieces.pieces_from_json import pieces_from_json
 from ..pretrained import load_weights as load_pretrained
+from ..read_files import read_tensors, reading
 from ..windows.docs_to_pieces import DocWindowing
 from ..windows.pieces_to_windows import Windows
 from .base_shim import (
@@ -34,6 +34,9 @@ from .base_shim import (
     load_part,
     save_module,
 )
+
+#: The files of an encoder.
+PIECES, WEIGHTS = "pieces", "encoder.safetensors"
 
 #: Held while weights of the package are read.
 LOADING = Lock()
@@ -225,7 +228,12 @@ class EmbedderShim(TorchShim):
         return data
 
     def from_bytes(self, data: bytes) -> "EmbedderShim":
-        message = srsly.msgpack_loads(data)
+        with reading("What was stored", "an encoder"):
+            self._load(srsly.msgpack_loads(data))
+        return self
+
+    def _load(self, message: dict[str, Any]) -> None:
+        """Take what `to_bytes` has stored."""
         self.load_pieces(message["pieces"])
         is_pretrained = "objective" in message
         if message["weights"] is None:
@@ -243,29 +251,28 @@ class EmbedderShim(TorchShim):
             objective = OBJECTIVES[stored["kind"]]
             self.objective = objective.from_json(stored["settings"], self.embedder.encoder).eval()
             load_module(self.objective, safetensors.torch.load(stored["weights"]))
-        return self
 
     def to_disk(self, path: str | Path) -> None:
-        """Write `pieces` and `encoder.safetensors` into a directory."""
+        """Write PIECES and WEIGHTS into a directory, which is made for it.
+
+        Without weights a file without tensors: one that is not there was lost.
+        """
         if self.awaits_pretrained:  # what is stored does not depend on the package's version
             self._materialise_once()
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
-        with replacing(path / "pieces") as temporary:
-            temporary.write_bytes(srsly.msgpack_dumps(self.pieces.to_json()))
-        weights = path / "encoder.safetensors"
-        if self.is_materialised:
-            with replacing(weights) as temporary:
-                safetensors.torch.save_file(get_tensors(self.embedder), temporary)
-        else:
-            weights.unlink(missing_ok=True)
+        (path / PIECES).write_bytes(srsly.msgpack_dumps(self.pieces.to_json()))
+        tensors = get_tensors(self.embedder) if self.is_materialised else {}
+        safetensors.torch.save_file(tensors, path / WEIGHTS)
 
     def from_disk(self, path: str | Path) -> "EmbedderShim":
+        """Read what `to_disk` has written. Raises E163 for a file that is lost or damaged."""
         path = Path(path)
-        self.load_pieces(srsly.msgpack_loads((path / "pieces").read_bytes()))
-        weights = path / "encoder.safetensors"
-        if weights.exists():
-            load_module(self.embedder, safetensors.torch.load_file(weights))
+        tensors = read_tensors(path / WEIGHTS, "the weights of an encoder, in safetensors' format")
+        with reading(path / PIECES, "the pieces of an encoder"):
+            self.load_pieces(srsly.msgpack_loads((path / PIECES).read_bytes()))
+        if tensors:
+            load_module(self.embedder, tensors)
             self.weights_replaced()
             self.has_loaded, self.awaits_pretrained = True, False
         else:

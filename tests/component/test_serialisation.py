@@ -1,10 +1,17 @@
 """A pipeline as bytes, on disk and as a pickle."""
 
+import multiprocessing
+import os
 import pickle
+import re
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
 import spacy
+import srsly
 import torch
 from spacy.language import Language
 
@@ -118,14 +125,14 @@ def test_an_interrupted_save_leaves_the_old_files(tmp_path, monkeypatch):
 
     def fail(tensors, path):
         path.write_bytes(b"half")
-        raise OSError("disk full")
+        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(safetensors.torch, "save_file", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=r"\[E164\] .*model cannot be written: .*No space left"):
         initialised(seed=1).to_disk(tmp_path)
     for a, b in zip(vectors(spacy.load(tmp_path)), expected, strict=True):
         assert np.array_equal(a, b)
-    assert not list((tmp_path / "ctxemb" / "model").glob("*.tmp*"))
+    assert [path.name for path in (tmp_path / "ctxemb").iterdir()] == ["model"]
 
 
 def test_initialize_warns_where_it_replaces_loaded_weights(model, tmp_path):
@@ -148,3 +155,153 @@ def test_other_components_are_initialised_alone(model, tmp_path):
     for _ in range(2):  # the encoder learns of a batch with the next one
         nlp.update(examples(nlp, NER_DATA), sgd=optimizer)
     assert any((a != b).any() for a, b in zip(before, vectors(nlp), strict=True))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The default model, fine-tuned; and its vectors."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ctxemb")
+    nlp.initialize()
+    with torch.no_grad():
+        next(get_shim(nlp.get_pipe("ctxemb").model).embedder.parameters()).add_(0.1)
+    path = tmp_path_factory.mktemp("saved")
+    nlp.to_disk(path)
+    return path
+
+
+class TestLostAndDamagedFiles:
+    """A pipeline has what it was saved with, or an error says which file is not as it was."""
+
+    @pytest.fixture
+    def folder(self, saved):
+        """The folder of its encoder, as it was before after each test."""
+        folder = saved / "ctxemb" / "model"
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        yield folder
+        for path, content in before.items():
+            path.write_bytes(content)
+
+    @pytest.mark.parametrize("name", ["encoder.safetensors", "pieces"])
+    @pytest.mark.parametrize(
+        "content, reason",
+        [
+            (None, "it is not there. Put a whole copy in its place"),
+            (b"", "it is empty"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer .* `git lfs pull`"),
+            (b"half", "."),
+            (b"PK\3\4 another file", "."),
+        ],
+        ids=["lost", "empty", "pointer", "cut", "foreign"],
+    )
+    def test_on_disk(self, name, content, reason, saved, folder):
+        path = folder / name
+        if content == b"half":
+            content = path.read_bytes()[: path.stat().st_size // 2]
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        message = rf"^\[E163\] {re.escape(str(path))} cannot be read as the .*: {reason}"
+        with pytest.raises(ValueError, match=message):
+            spacy.load(saved)
+
+    def test_pieces_of_another_kind_of_data(self, saved, folder):
+        for data in ([1], {"kind": "words"}, {"kind": "characters"}):
+            (folder / "pieces").write_bytes(srsly.msgpack_dumps(data))
+            with pytest.raises(ValueError, match=r"\[E163\] .*pieces cannot be read as"):
+                spacy.load(saved)
+
+    @pytest.mark.parametrize("key", ["pieces", "weights"])
+    def test_in_bytes(self, key):
+        nlp = initialised()
+        shim = get_shim(nlp.get_pipe("ctxemb").model)
+        message = srsly.msgpack_loads(shim.to_bytes())
+        del message[key]
+        match = rf"\[E163\] What was stored cannot be read as an encoder: it has no '{key}'"
+        with pytest.raises(ValueError, match=match):
+            shim.from_bytes(srsly.msgpack_dumps(message))
+        with pytest.raises(ValueError, match=r"\[E163\] .* as an encoder: "):
+            shim.from_bytes(shim.to_bytes()[:1000])
+
+    def test_in_bytes_of_the_component(self):
+        pipe = initialised().get_pipe("ctxemb")
+        data = pipe.to_bytes(exclude=["model", "vocab"])
+        with pytest.raises(ValueError, match=r"\[E163\] .*component 'ctxemb': it has no 'model'"):
+            pipe.from_bytes(data, exclude=["vocab"])
+        assert pipe.from_bytes(data, exclude=["model", "vocab"]) is pipe
+
+    def test_what_was_left_out_when_it_was_saved(self, tmp_path):
+        nlp = initialised()
+        nlp.to_disk(tmp_path, exclude=["ctxemb"])
+        with pytest.raises(ValueError, match=r"\[E163\] .*encoder.safetensors.* is not there"):
+            spacy.load(tmp_path)
+        expected = vectors(nlp)
+        for a, b in zip(
+            vectors(nlp.from_disk(tmp_path, exclude=["ctxemb"])), expected, strict=True
+        ):
+            assert np.array_equal(a, b)
+
+    def test_a_pipeline_without_weights_is_stored_as_such(self, tmp_path):
+        nlp = spacy.blank("en")
+        nlp.add_pipe("ctxemb", config={"pretrained": None})
+        nlp.to_disk(tmp_path)
+        for other in (spacy.load(tmp_path), initialised().from_bytes(blank().to_bytes())):
+            with pytest.raises(RuntimeError, match=r"\[E008\]"):
+                other("Now.")
+
+
+class TestAtTheSameTime:
+    def test_threads_that_save_to_one_folder(self, tmp_path):
+        """None fails; pieces and weights are of one of them."""
+        pipes = [initialised(seed=seed).get_pipe("ctxemb") for seed in (0, 1)]
+        errors = []
+
+        def save(pipe):
+            try:
+                for _ in range(20):
+                    pipe.to_disk(tmp_path)
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=save, args=(pipe,)) for pipe in pipes * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+        found = blank().get_pipe("ctxemb").from_disk(tmp_path).model.to_bytes()
+        assert found in [pipe.model.to_bytes() for pipe in pipes]
+
+    @pytest.mark.parametrize("n", [3, pytest.param(20, marks=pytest.mark.slow)])
+    def test_kills_while_an_encoder_is_saved(self, n, tmp_path):
+        nlps = [initialised(seed=seed) for seed in (0, 1)]
+        pipes = [nlp.get_pipe("ctxemb") for nlp in nlps]
+        expected = [pipe.model.to_bytes() for pipe in pipes]
+        pipes[0].to_disk(tmp_path)
+
+        def work():
+            for i in range(10_000):
+                pipes[i % 2].to_disk(tmp_path)
+
+        reader = blank().get_pipe("ctxemb")
+        for i in range(n):
+            worker = multiprocessing.get_context("fork").Process(target=work)
+            worker.start()
+            time.sleep(0.02 + 0.0073 * i)
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.join()
+            assert reader.from_disk(tmp_path).model.to_bytes() in expected
+        pipes[1].to_disk(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+    def test_a_planted_link_is_not_followed(self, tmp_path):
+        """Names of temporary files could once be guessed."""
+        nlp = initialised()
+        nlp.to_disk(tmp_path / "out")
+        (tmp_path / "precious").write_text("mine")
+        folder = tmp_path / "out" / "ctxemb" / "model"
+        for name in ("pieces", "encoder.safetensors"):
+            (folder / f"{name}.tmp{os.getpid()}").symlink_to(tmp_path / "precious")
+        nlp.to_disk(tmp_path / "out")
+        assert (tmp_path / "precious").read_text() == "mine"

@@ -1,0 +1,70 @@
+"""Reading files that may be lost, cut short or of another kind, with a message that says so."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import Errors, is_coded
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: How a file begins that Git LFS puts in the place of another.
+LFS_POINTER = b"version https://git-lfs"
+POINTER = "it is a pointer of Git LFS, not the file itself"
+
+
+@contextmanager
+def reading(source: Path | str, expected: str) -> Iterator[None]:
+    """Turn whatever fails inside into a message about a file. Coded errors stay as they are.
+
+    source: the file, or a name for bytes that come from none. expected: what it should be.
+    Raises E163.
+
+        with reading(path, "a vocabulary in JSON"):
+            data = json.loads(path.read_text(encoding="utf8"))
+    """
+    try:
+        yield
+    except Exception as error:  # parsers of damaged files fail in any way
+        if is_coded(error):
+            raise
+        damage = find_damage(source) if isinstance(source, Path) else None
+        advice = "Put a whole copy in its place, or write it again."
+        if damage == POINTER:
+            advice = "Run `git lfs pull` in its repository, or copy the file itself."
+        message = Errors.E163.format(
+            path=source, expected=expected, reason=damage or describe(error), advice=advice
+        )
+        raise ValueError(message) from error
+
+
+def read_tensors(path: Path, expected: str) -> "dict[str, Tensor]":
+    """The tensors of a safetensors file, mapped from it. Raises E163; see `reading`."""
+    from safetensors.torch import load_file
+
+    with reading(path, expected):
+        tensors: dict[str, Tensor] = load_file(path)
+    return tensors
+
+
+def find_damage(path: Path) -> str | None:
+    """What is wrong with a file whatever its kind, if anything: lost, empty or a pointer."""
+    if path.is_dir():
+        return "it is a folder"
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(LFS_POINTER))
+    except OSError as error:
+        return "it is not there" if isinstance(error, FileNotFoundError) else error.strerror
+    if not start:
+        return "it is empty"
+    return POINTER if start == LFS_POINTER else None
+
+
+def describe(error: Exception) -> str:
+    """The first line of an error's message, 200 characters of it; its type where there is none."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return str(error).split("\n")[0][:200] or type(error).__name__
