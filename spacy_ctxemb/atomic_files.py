@@ -22,6 +22,9 @@ from .errors import Errors, is_coded
 #: How the names of working folders begin.
 PREFIX = ".ctxemb-"
 
+#: What a system says of a disk, a quota or a limit that is full.
+FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+
 #: In a working folder: locked as long as its writer lives.
 LOCK = f"{PREFIX}lock"
 
@@ -90,7 +93,7 @@ def _coding_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        is_full = os.strerror(errno.ENOSPC) in str(error)  # as other libraries say it
+        is_full = any(text in str(error) for text in FULL)  # as other libraries say it
         if is_coded(error) or not (is_full or isinstance(error, OSError)):
             raise
         advice = "Make room there" if is_full else "Check its folder and your permissions"

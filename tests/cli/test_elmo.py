@@ -171,9 +171,19 @@ def test_an_interrupted_write_leaves_nothing(
         raise OSError("disk full")
 
     monkeypatch.setattr(Language, "to_disk", fail)
-    with pytest.raises(OSError, match="disk full"):
-        run("import", "elmo", *files, tmp_path / "out")
+    code, output = run("import", "elmo", *files, tmp_path / "out")
+    assert code == 1 and "[E164]" in output and "out cannot be written: disk full" in output
     assert names_in(tmp_path) == {"elmo"}
+
+
+def test_a_zip_file_beyond_the_limit(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "22.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(files.options, "options.json")
+        archive.write(files.weights, "model.hdf5")
+    code, output = run("import", "elmo", path, tmp_path / "out", "--unpack-limit", "0.00001")
+    assert code == 1 and "[E317]" in output and "more than the limit of 0.0 MB" in output
+    run_well("import", "elmo", path, tmp_path / "out", "--unpack-limit", "0.1")
 
 
 def test_published_files_go_in_and_out(tmp_path: Path) -> None:

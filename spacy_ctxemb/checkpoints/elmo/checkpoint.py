@@ -74,14 +74,13 @@ def write_elmo(encoder: BiLM, folder: Path) -> None:
     """Write options.json and weights.hdf5; equal encoders give equal bytes.
 
     Any encoder can be written; `find_obstacles` tells who can read it. Raises E008 for an encoder
-    without weights, E309 for weights that are not finite.
+    without weights, E309 for weights that are not finite, E164 where the folder cannot be written.
     """
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E008)
     tensors = encoder.state_dict()
     for name, _, values in find_datasets(tensors):
         check_finite(torch.cat(values), name=name, path="the encoder")
-    folder.mkdir(parents=True, exist_ok=True)
     with (
         replacing(folder / "options.json") as options,
         replacing(folder / "weights.hdf5") as weights,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...encoders import BiLM
-from ...errors import Errors
+from ...errors import Errors, is_coded
 from ..check_finite import check_finite
 from .dataset_names import Dataset, cell_name, find_datasets
 from .find_files import Source
@@ -28,13 +29,18 @@ LARGEST = 10_000.0
 
 
 def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write all datasets as float32, without times, so that equal values give equal bytes."""
+    """Write all datasets as float32, without times, so that equal values give equal bytes.
+
+    The file is made in memory: on a full disk, HDF5 cannot close a file of its own.
+    """
     import h5py
 
-    with h5py.File(path, "w") as file:
+    content = BytesIO()
+    with h5py.File(content, "w") as file:
         for name, _, values in find_datasets(tensors):
             data = torch.cat([value.detach().float().cpu() for value in values]).numpy()
             file.create_dataset(name, data=data, track_times=False)
+    path.write_bytes(content.getbuffer())
 
 
 def read_weights(
@@ -74,7 +80,7 @@ def open_hdf5(source: Source) -> "Iterator[h5py.File]":
         with h5py.File(source.path, "r") as file:
             yield file
     except Exception as error:
-        if re.match(r"\[E\d", str(error)):
+        if is_coded(error):
             raise
         raise ValueError(Errors.E305.format(path=source.name, reason=error)) from error
 
