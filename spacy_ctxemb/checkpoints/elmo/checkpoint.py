@@ -57,7 +57,7 @@ def read_elmo(
     with open_model(options, weights, unpack_limit) as files:
         settings = read_options(files.options)
         check_characters(settings["max_characters"], files.options)
-        projections, tensors = read_weights(files.weights, settings, options=files.options)
+        projections, tensors = read_weights(files, settings)
     return ElmoModel(settings | projections, tensors)
 
 

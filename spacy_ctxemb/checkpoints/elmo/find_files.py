@@ -3,23 +3,19 @@
 import re
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from ...errors import Errors
+from ...errors import Errors, is_coded
 
 #: Files of another format, ELMoForManyLangs.
 FOREIGN_FILES = {"encoder.pkl", "token_embedder.pkl", "char.dic"}
 
 #: Bytes that a ZIP file may unpack to; ELMo's largest model has 374 MB.
 UNPACK_LIMIT = 10**9
-
-#: What a damaged, encrypted or oddly compressed ZIP file raises.
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
 
 class Source(NamedTuple):
@@ -79,11 +75,17 @@ def check_file(path: Path) -> bytes:
 
 
 def extract(path: Path, folder: Path, limit: int) -> ModelFiles:
-    """Copy both files of a model out of a ZIP file, under names of our own."""
+    """Copy both files of a model out of a ZIP file, under names of our own.
+
+    Raises E317 for more bytes than the limit, E310 for a file that cannot be unpacked.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = find_members([m for m in archive.infolist() if is_visible(m.filename)], path)
-            check_size(sum(member.file_size for member in members.values()), limit, path)
+            size = sum(member.file_size for member in members.values())
+            if size > limit:
+                sizes = {"size": show_size(size), "limit": show_size(limit)}
+                raise ValueError(Errors.E317.format(path=path, **sizes))
             sources = [
                 Source(folder / end, f"{path}/{clean(member.filename)}")
                 for end, member in members.items()
@@ -92,17 +94,12 @@ def extract(path: Path, folder: Path, limit: int) -> ModelFiles:
                 # No more bytes come out than the archive's directory says.
                 with archive.open(member) as packed, source.path.open("wb") as copy:
                     shutil.copyfileobj(packed, copy)
-    except ZIP_ERRORS as error:
+    except Exception as error:  # damaged, encrypted and oddly compressed files raise any kind
+        if is_coded(error):
+            raise
         reason = f"it cannot be unpacked ({error})"
         raise ValueError(Errors.E310.format(path=path, reason=reason)) from error
     return ModelFiles(*sources)
-
-
-def check_size(size: int, limit: int, path: Path) -> None:
-    """Raise E317 for more bytes than the limit."""
-    if size > limit:
-        sizes = {"size": show_size(size), "limit": show_size(limit)}
-        raise ValueError(Errors.E317.format(path=path, **sizes))
 
 
 def show_size(n_bytes: int) -> str:
