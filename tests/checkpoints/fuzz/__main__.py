@@ -6,14 +6,23 @@ import os
 import shutil
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+# Before PyTorch and tokenizers start threads, which a forked child would not have.
 os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+
+if TYPE_CHECKING:
+    from .worker import Case
 
 #: What may become of a damaged model; everything else is a failure.
 GOOD = ("refused", "equal", "unchecked")
+
+#: With fewer cases it is quicker to import libraries in each child that needs them.
+MANY = 200
 
 
 def main() -> int:
@@ -21,64 +30,72 @@ def main() -> int:
     parser.add_argument("--kind", choices=["bert", "wrap", "elmo"], action="append", required=True)
     parser.add_argument("--n", type=int, default=60, help="Cases of each kind")
     parser.add_argument("--seed", type=int, default=0, help="Of the first case")
-    parser.add_argument("--minutes", type=float, default=None, help="Stop after this time")
+    parser.add_argument("--minutes", type=float, default=None, help="Stop each kind then")
     parser.add_argument("--output", type=Path, default=None, help="JSON lines of failed cases")
     parser.add_argument("--keep", type=Path, default=None, help="Folder for failed models")
     arguments = parser.parse_args()
-    n_failed = 0
+    has_failed = False
     for kind in arguments.kind:
-        n_failed += fuzz(kind, arguments)
-    return min(n_failed, 1)
+        begin = time.monotonic()
+        cases = list(run_cases(kind, arguments))
+        print(f"{kind}: {len(cases)} cases from seed {arguments.seed}", end="")
+        print(f" in {time.monotonic() - begin:.0f} s")
+        show(cases)
+        has_failed |= any(is_failed(case) for case in cases)
+    return int(has_failed)
 
 
-def fuzz(kind: str, arguments: argparse.Namespace) -> int:
-    """Run the cases of one kind and print what became of them; returns the number of failures."""
+def run_cases(kind: str, arguments: argparse.Namespace) -> "Iterator[Case]":
+    """The cases of one kind. What has failed is written down, and kept if that is wanted."""
     import torch
 
-    from .worker import Case, run_case, warm_up
+    from .worker import run_case, warm_up
 
     torch.set_num_threads(1)
-    outcomes: Counter[str] = Counter()
-    codes: Counter[str] = Counter()
-    failed: list[Case] = []
-    slowest, largest = 0.0, 0
-    begin = time.monotonic()
-    shared_memory = Path("/dev/shm")
-    with TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as place:
-        warm_up([kind], Path(place))
+    end = time.monotonic() + 60 * arguments.minutes if arguments.minutes else float("inf")
+    memory = Path("/dev/shm")  # a folder in memory, where there is one
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
+        warm_up(kind, Path(place), takes_all=arguments.n >= MANY)
         for seed in range(arguments.seed, arguments.seed + arguments.n):
-            if arguments.minutes and time.monotonic() - begin > 60 * arguments.minutes:
-                break
+            if time.monotonic() > end:
+                return
             folder = Path(place) / f"case-{seed}"
             folder.mkdir()
             case = run_case(kind, seed, folder)
-            outcomes[case.result.what] += 1
-            codes[case.result.why] += case.result.what == "refused"
-            slowest, largest = max(slowest, case.seconds), max(largest, case.bytes)
-            if case.result.what not in GOOD:
-                failed.append(case)
-                keep(case, folder, arguments)
+            if is_failed(case):
+                write_down(case, folder / "model", arguments)
             shutil.rmtree(folder, ignore_errors=True)
-    seconds = time.monotonic() - begin
-    n = sum(outcomes.values())
-    print(f"{kind}: {n} cases from seed {arguments.seed} in {seconds:.0f} s")
-    for what, count in outcomes.most_common():
-        print(f"  {what:13}{count:6}")
-    print(f"  slowest {slowest:.1f} s, largest {largest / 1e6:.0f} MB")
-    print(f"  codes {dict(codes.most_common(12))}")
-    for case in failed[:40]:
-        print(f"  {case.seed}: {case.result.what}: {case.result.why} <- {case.done}"[:400])
-    return len(failed)
+            yield case
 
 
-def keep(case: "Case", folder: Path, arguments: argparse.Namespace) -> None:  # noqa: F821
-    """Write a failed case down, and its model where that is wanted."""
+def is_failed(case: "Case") -> bool:
+    return case.result.what not in GOOD
+
+
+def write_down(case: "Case", model: Path, arguments: argparse.Namespace) -> None:
     if arguments.output:
         with arguments.output.open("a") as lines:
-            lines.write(json.dumps(case._asdict(), default=str) + "\n")
-    if arguments.keep:
+            lines.write(json.dumps(case._asdict()) + "\n")
+    if arguments.keep and model.exists():
         target = arguments.keep / f"{case.kind}-{case.seed}"
-        shutil.copytree(folder / "model", target, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(model, target, symlinks=True, dirs_exist_ok=True)
+
+
+def show(cases: "list[Case]") -> None:
+    """A table of outcomes, then the failures by what has failed."""
+    for what, n in Counter(case.result.what for case in cases).most_common():
+        print(f"  {what:14}{n:6}")
+    slowest, largest = max(c.seconds for c in cases), max(c.bytes for c in cases)
+    print(f"  slowest {slowest:.1f} s, largest {largest / 1e6:.0f} MB")
+    codes = Counter(case.result.why for case in cases if case.result.what == "refused")
+    print(f"  refused with {', '.join(f'{code} {n}' for code, n in codes.most_common(20))}")
+    groups = defaultdict(list)
+    for case in filter(is_failed, cases):
+        groups[f"{case.result.what}: {case.result.why.split(': ')[0][:120]}"].append(case)
+    for group, members in sorted(groups.items(), key=lambda item: -len(item[1])):
+        print(f"  {len(members):4} {group}")
+        for case in members[:3]:
+            print(f"         {case.seed}: {case.result.why[:160]} <- {case.done[:240]}")
 
 
 if __name__ == "__main__":
