@@ -439,8 +439,8 @@ class Errors(metaclass=_Coded):
         "weights of one model."
     )
     E309 = (
-        "In {path}, {name} has {n} values that are not finite: the file is damaged, or training "
-        "has diverged. Take another copy, or an earlier checkpoint."
+        "In {path}, {name} has {n} values that are not finite, or above 1e15: the file is damaged, "
+        "or training has diverged. Take another copy, or an earlier checkpoint."
     )
     E310 = (
         "From the ZIP file {path} no ELMo model can be read: {reason}. It should have one "
@@ -520,12 +520,12 @@ class Errors(metaclass=_Coded):
         "transformers' save_pretrained."
     )
     E342 = (
-        "{path} holds {found} besides tensors. Objects in pickles may run any code, and are not "
-        "loaded. Take model.safetensors, or a file with tensors alone."
+        "{path} was refused: besides tensors it asks for {found}, and what a pickle asks for may "
+        "run any code. None was run. Take model.safetensors, or a file with tensors alone."
     )
     E343 = (
-        "{path} names {names}, which is not there ({n} missing in all). Download all files of the "
-        "model."
+        "{path} names {names}, which is not there, or not where it says ({n} missing in all). "
+        "Download all files of the model."
     )
     E344 = (
         "{path} has no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt.{hint} Load "
@@ -537,12 +537,12 @@ class Errors(metaclass=_Coded):
         "files of the tokenizer from one model."
     )
     E346 = (
-        "In {path} the pooling is {found}; one of {known} can be imported. Import the folder of "
-        "the Transformer for vectors of tokens."
+        "In {path} the pooling is {found}; one of {known} can be imported. Import the vectors of "
+        "tokens alone, with --no-pooling."
     )
     E347 = (
         "{path} has the modules {found}; only a Transformer, then a Pooling, then perhaps a "
-        "Normalize can be imported. Import the folder of the Transformer for vectors of tokens."
+        "Normalize can be imported. Import the vectors of tokens alone, with --no-pooling."
     )
     E348 = (
         "This encoder is no model_type of transformers: {reasons}. Keep it as a pipeline, or "
@@ -551,6 +551,37 @@ class Errors(metaclass=_Coded):
     E349 = (
         "The head is none of transformers' for masked language modelling: {reason}. Export the "
         "encoder alone, from a pipeline."
+    )
+    E350 = (
+        "Beside the model {path} has {name}, an adapter that changes its weights. Merge it with "
+        "the package peft, merge_and_unload, and import what save_pretrained writes; or remove it"
+        " for the model without it."
+    )
+    E351 = (
+        "There are two tensors {name}, in {first} and {second}, and it is not said which one "
+        "counts. Download the files again, or save the model once with transformers."
+    )
+    E352 = (
+        "transformers cannot run the model in {path}: {reason}. If a file was cut short or "
+        "changed, download it again; else take a model that the installed version of transformers"
+        " loads."
+    )
+    E353 = (
+        "The vectors of the model in {path} are not finite, with its weights and the settings of "
+        "its config. Take both from one model, or another copy."
+    )
+    E354 = (
+        "The tensors of {path} would take {claimed} bytes, and the file has {n_bytes}. It is "
+        "damaged, or made to exhaust memory: take another copy."
+    )
+    E355 = (
+        "In {path}, config_sentence_transformers.json cuts the vectors of texts to {found} values"
+        " (truncate_dim), which cannot be imported. Remove it and take doc.vector[:{found}] "
+        "yourself, or import the vectors of tokens alone, with --no-pooling."
+    )
+    E356 = (
+        "In {path}, {key} is {found}, which cannot be: {reason}. Take config.json and weights of "
+        "one model."
     )
 
     # published models: import and export

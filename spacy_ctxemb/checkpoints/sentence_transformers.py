@@ -1,10 +1,22 @@
 """Directories of sentence-transformers: a model, and how its vectors become one of a text."""
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from pathlib import Path, PureWindowsPath
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
 
 from ..errors import Errors
-from .read_json import read_json, read_optional, shorten
+from .read_json import (
+    Size,
+    Switch,
+    Typed,
+    check_types,
+    expect,
+    one_of,
+    read_json,
+    read_optional,
+    read_typed,
+)
 
 #: doc_pooling by the pooling modes of sentence-transformers, and by the switches of old versions.
 POOLINGS = {"cls": "cls", "mean": "mean", "max": "max"}
@@ -23,6 +35,55 @@ SETTINGS = tuple(
 )
 MODULES = ["Transformer", "Pooling", "Normalize"]
 
+Name = Annotated[str, expect("a name")]
+Text = Annotated[str | None, expect("a text, or null")]
+
+
+class Module(Typed):
+    """A line of modules.json."""
+
+    type: Name = ""
+    path: Name = ""
+
+
+class Modules(Typed):
+    modules: list[Module]
+
+
+class TransformerSettings(Typed):
+    """What sentence-transformers does to texts; others of its settings would change vectors."""
+
+    do_lower_case: Annotated[bool | None, expect("true, false or null")] = None
+    max_seq_length: Annotated[int | None, Field(ge=1), expect("a whole number, or null")] = None
+    transformer_task: Annotated[Any, one_of("feature-extraction", None)] = None
+    model_args: Annotated[Any, one_of({}, None)] = None
+    config_args: Annotated[Any, one_of({}, None)] = None
+
+
+class PoolingSettings(Typed):
+    """How a text's vector is made of those of its pieces."""
+
+    pooling_mode: Annotated[Any, expect("a name, or a list of one")] = None
+    pooling_mode_cls_token: Switch = False
+    pooling_mode_max_tokens: Switch = False
+    pooling_mode_mean_tokens: Switch = False
+    pooling_mode_mean_sqrt_len_tokens: Switch = False
+    pooling_mode_weightedmean_tokens: Switch = False
+    pooling_mode_lasttoken: Switch = False
+
+
+class NormalizeSettings(Typed):
+    module_input_name: Annotated[Any, one_of("sentence_embedding", None)] = None
+    module_output_name: Annotated[Any, one_of("sentence_embedding", None)] = None
+
+
+class TextSettings(Typed):
+    """What sentence-transformers does around the modules. prompts: by their names."""
+
+    prompts: Annotated[dict[str, str | None] | None, expect("an object of texts")] = None
+    default_prompt_name: Text = None
+    truncate_dim: Annotated[Size | None, expect("a whole number from 1, or null")] = None
+
 
 class Sentences(NamedTuple):
     """Where the model of a directory lies, and what is done to texts and vectors.
@@ -40,54 +101,70 @@ class Sentences(NamedTuple):
     prompt: str | None = None
 
 
-def read_sentences(folder: Path) -> Sentences:
-    """What the modules of a directory say, if it has any."""
+def read_sentences(folder: Path, *, with_pooling: bool = True) -> Sentences:
+    """What the modules of a directory say, if it has any.
+
+    with_pooling: False to leave out what makes one vector of a text.
+    Raises E331, E333, E346, E347 or E355 for files that say what is not done here.
+    """
     path = folder / "modules.json"
     if not path.is_file():
         return Sentences(folder)
-    modules = read_modules(path)
-    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
-    check_modules(kinds, path)
-    model, pooling = (folder / str(module.get("path", "")) for module in modules[:2])
-    settings = next(filter(None, (read_optional(model / name) for name in SETTINGS)), {})
-    return Sentences(
+    model, *others = read_modules(path, with_pooling=with_pooling)
+    given = next(filter(None, (read_optional(model / name) for name in SETTINGS)), {})
+    settings = check_types(given, TransformerSettings, path=model / SETTINGS[0])
+    texts = read_typed(folder / "config_sentence_transformers.json", TextSettings)
+    sentences = Sentences(
         model,
-        doc_pooling=read_pooling(pooling / "config.json"),
-        normalize=len(kinds) == 3,
-        lowercase=bool(settings.get("do_lower_case")),
-        max_pieces=settings.get("max_seq_length"),
-        prompt=read_prompt(folder / "config_sentence_transformers.json"),
+        lowercase=bool(settings.do_lower_case),
+        max_pieces=settings.max_seq_length,
+        prompt=(texts.prompts or {}).get(texts.default_prompt_name or "") or None,
     )
+    if not with_pooling:
+        return sentences
+    if texts.truncate_dim is not None:
+        raise ValueError(Errors.E355.format(path=folder, found=texts.truncate_dim))
+    pooling, *norms = others
+    for norm in norms:
+        read_typed(norm / "config.json", NormalizeSettings)
+    mode = read_pooling(pooling / "config.json")
+    return sentences._replace(doc_pooling=mode, normalize=bool(norms))
 
 
-def read_modules(path: Path) -> list[dict[str, Any]]:
-    """The modules of a model, in their order. Raises E331 for a file that lists none."""
-    modules: list[dict[str, Any]] = read_json(path, kind=list)
-    if not all(isinstance(module, dict) for module in modules):
-        raise ValueError(Errors.E331.format(path=path, reason=f"it holds {shorten(modules)}"))
-    return modules
+def read_modules(path: Path, *, with_pooling: bool) -> list[Path]:
+    """The folders of a Transformer, its Pooling and perhaps a Normalize.
 
-
-def check_modules(kinds: list[str], path: Path) -> None:
-    """Raise E347 for modules that are unknown, or in another order or number."""
-    if kinds not in (MODULES[:2], MODULES):
+    Raises E347 for modules that are unknown, or in another order or number, E331 for one that
+    lies elsewhere.
+    """
+    data = {"modules": read_json(path, kind=list)}
+    modules = check_types(data, Modules, path=path).modules
+    # A module of the same name in another package may compute anything.
+    kinds = [
+        module.type.rpartition(".")[2]
+        if module.type.startswith("sentence_transformers.")
+        else module.type
+        for module in modules
+    ]
+    if not with_pooling:
+        kinds, modules = kinds[:1], modules[:1]
+    if kinds not in ((MODULES[:2], MODULES) if with_pooling else (MODULES[:1],)):
         raise ValueError(Errors.E347.format(path=path, found=kinds))
+    for module in modules:
+        place = PureWindowsPath(module.path)  # which knows both kinds of separators
+        if place.anchor or ".." in place.parts:
+            reason = f"its module {module.path} lies outside the folder"
+            raise ValueError(Errors.E331.format(path=path, reason=reason))
+    return [path.parent / module.path for module in modules]
 
 
 def read_pooling(path: Path) -> str:
     """How a text's vector is made of those of its pieces. Raises E346 for a way we do not have."""
-    settings = read_optional(path)
-    modes = settings.get("pooling_mode")
+    settings = read_typed(path, PoolingSettings)
+    modes = settings.pooling_mode
     if modes is None:
-        modes = [mode for name, mode in SWITCHES.items() if settings.get(name)] or ["mean"]
-    modes = [modes] if isinstance(modes, str) else list(modes)
-    if len(modes) != 1 or modes[0] not in POOLINGS:
+        modes = [mode for name, mode in SWITCHES.items() if getattr(settings, name)] or ["mean"]
+    modes = modes if isinstance(modes, list) else [modes]
+    if modes not in [[mode] for mode in POOLINGS]:
         raise ValueError(Errors.E346.format(path=path, found=modes, known=list(POOLINGS)))
     return POOLINGS[modes[0]]
-
-
-def read_prompt(path: Path) -> str | None:
-    """What sentence-transformers puts before a text unless told otherwise."""
-    settings = read_optional(path)
-    prompts = settings.get("prompts") or {}
-    return prompts.get(settings.get("default_prompt_name")) or None

@@ -67,10 +67,9 @@ def import_bert(
 
     with showing_errors():
         model: BertModel | WrappedModel
-        model = read_huggingface(checkpoint) if wrap else read_bert(checkpoint)
+        read = read_huggingface if wrap else read_bert
+        model = read(checkpoint, with_pooling=not no_pooling)
         sentences = model.sentences
-        if no_pooling:
-            sentences = sentences._replace(doc_pooling=None, normalize=False)
         check_output(output)
         section = build_model(model.section, MIXES[layers], width=width)
         pooling = {"doc_pooling": sentences.doc_pooling, "normalize": sentences.normalize}

@@ -13,6 +13,12 @@ from .base import Encoder
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+#: Keys of a config that name code to compute with, which may be fetched from the network.
+KERNELS = {
+    *("attn_implementation", "_attn_implementation", "_attn_implementation_internal"),
+    *("experts_implementation", "_experts_implementation", "_experts_implementation_internal"),
+}
+
 
 class HuggingFaceEncoder(Encoder):
     """A model of transformers; its layers are the model's hidden states.
@@ -119,8 +125,8 @@ def build_model(config: Mapping[str, Any]) -> Any:
     from transformers import AutoModel
 
     try:
-        return AutoModel.from_config(sizes)
-    except (ValueError, NotImplementedError) as error:
+        return AutoModel.from_config(sizes, trust_remote_code=False)
+    except Exception as error:  # families check their values in many ways
         raise_unfit(config, str(error), error)
 
 
@@ -133,7 +139,7 @@ def build_sizes(config: Mapping[str, Any]) -> Any:
         from transformers import AutoConfig
     except ImportError as error:
         raise ImportError(Errors.E111.format(name="HuggingFace.v1")) from error
-    settings = dict(config)
+    settings = {name: value for name, value in config.items() if name not in KERNELS}
     model_type = settings.pop("model_type", None)
     try:
         sizes = AutoConfig.for_model(model_type, **settings)

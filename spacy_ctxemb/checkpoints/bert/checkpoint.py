@@ -14,9 +14,10 @@ from torch import Tensor
 from ...atomic_files import replacing, replacing_folder
 from ...encoders import Encoder
 from ...errors import Errors
+from ..check_finite import check_vectors
 from ..sentence_transformers import Sentences, read_sentences
 from .config_json import describe, read_config, to_config
-from .convert_weights import read_weights, to_tensors
+from .convert_weights import build_encoder, read_weights, to_tensors
 from .read_tokenizer import read_tokenizer
 from .read_weight_files import check_folder
 from .supported_families import FAMILIES, Family
@@ -64,16 +65,18 @@ class Head(NamedTuple):
     n_ids: int
 
 
-def read_bert(folder: Path) -> BertModel:
+def read_bert(folder: Path, *, with_pooling: bool = True) -> BertModel:
     """Read a model from the directory that transformers or sentence-transformers saved.
 
-    Raises E330 to E345 and E347 for files that are missing, damaged, or of another kind.
+    with_pooling: False to leave out how a text's vector is made.
+    Raises E330 to E356 for files that are missing, damaged, or of another kind; E124, E125, E128
+    and E309 too.
 
         model = read_bert(Path("all-MiniLM-L6-v2"))
         encoder = build_encoder(model.family, model.settings)
         encoder.load_state_dict(model.tensors, assign=True)
     """
-    sentences = read_sentences(folder)
+    sentences = read_sentences(folder, with_pooling=with_pooling)
     place = sentences.folder
     check_folder(place)
     config = read_config(place / "config.json")
@@ -84,6 +87,9 @@ def read_bert(folder: Path) -> BertModel:
         lowercase=sentences.lowercase,
     )
     tensors = read_weights(place, config)
+    encoder = build_encoder(config.family, config.settings)
+    encoder.load_state_dict(tensors, assign=True)
+    check_vectors(encoder, place)
     return BertModel(
         config.model_type, config.family, config.settings, tensors, tokenizer, sentences
     )
@@ -177,8 +183,7 @@ def find_obstacles(settings: dict[str, Any], family: Family, padding: int | None
     for name, value in family.constants.items():
         if settings[name] != value:
             yield f"{name} is {settings[name]} where it has {value}"
-    needed = family.fixed.get("pad_token_id", padding)
-    if padding != needed:
-        yield f"the id of padding is {padding} where it has {needed}"
+    if padding != family.padding and family.padding is not None:
+        yield f"the id of padding is {padding} where it has {family.padding}"
     if padding is None and family.first_position is None:
         yield "the vocabulary has no piece for padding, from which it counts positions"

@@ -1,15 +1,12 @@
 """config.json of a Hugging Face checkpoint, and the settings of an encoder: both ways."""
 
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn
 
-from ...encoders import Encoder, ModernTransformerEncoder
+from ...encoders import Encoder
 from ...errors import Errors
-from ..read_json import COUNT, POSITIVE, read_json, shorten
-from .supported_families import ACTIVATION, ACTIVATIONS, FAMILIES, Family, Key
-
-#: Keys that newer versions of transformers write in the place of others, in ModernBERT.
-ROPE = (("full_attention", "global_rope_theta"), ("sliding_attention", "local_rope_theta"))
+from ..read_json import check_types, read_json, shorten
+from .supported_families import ACTIVATIONS, FAMILIES, Family, ModernBertConfig
 
 
 class Config(NamedTuple):
@@ -37,41 +34,22 @@ def read_config(path: Path) -> Config:
         known = ", ".join(sorted(FAMILIES))
         raise ValueError(Errors.E332.format(path=path, found=shorten(model_type), known=known))
     family = FAMILIES[model_type]
-    for name, expected in family.fixed.items():
-        if data.get(name) not in (expected, None):
-            raise_wrong(path, name, data[name], shorten(expected))
-    if family.encoder is ModernTransformerEncoder:
-        data = use_old_keys(data, path)
-    settings = {key.setting: look_up(data, key, path) for key in family.keys}
-    n_skipped = find_first_position(data, family, path)
+    config = check_types(data, family.config, path=path)
+    settings = config.model_dump()
+    for key, name in family.synonyms.items():
+        if data.get(key, settings[name]) != settings[name]:
+            raise_wrong(path, key, data[key], str(settings[name]))
+    if isinstance(config, ModernBertConfig):
+        settings |= read_attention(config, path)
+    n_skipped = family.first_position
+    if n_skipped is None:
+        n_skipped = 2 if config.pad_token_id is None else config.pad_token_id + 1
     settings["max_length"] -= n_skipped
     if settings["max_length"] < 1:
-        found = data["max_position_embeddings"]
+        found = settings["max_length"] + n_skipped
         raise_wrong(path, "max_position_embeddings", found, f"more than {n_skipped}")
     check_sizes(settings, path)
     return Config(model_type, family, normalise(settings | family.constants), n_skipped)
-
-
-def look_up(data: dict[str, Any], key: Key, path: Path) -> Any:
-    """The value of a key as our setting has it. Raises E333 for a value that does not fit."""
-    value = data.get(key.name)
-    if value is None:
-        value = key.default
-    if not key.kind.fits(value):
-        raise_wrong(path, key.name, value, key.kind.description)
-    if key.kind is ACTIVATION:
-        return ACTIVATIONS[value]
-    return float(value) if key.kind is POSITIVE else value
-
-
-def find_first_position(data: dict[str, Any], family: Family, path: Path) -> int:
-    """The rows of the position table that no piece uses."""
-    padding = data.get("pad_token_id")
-    if padding is not None and not COUNT.fits(padding):
-        raise_wrong(path, "pad_token_id", padding, f"{COUNT.description}, or null")
-    if family.first_position is not None:
-        return family.first_position
-    return 2 if padding is None else int(padding) + 1
 
 
 def check_sizes(settings: dict[str, Any], path: Path) -> None:
@@ -101,31 +79,31 @@ def normalise(settings: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def use_old_keys(data: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A ModernBERT's config with the keys of transformers 4, also if transformers 5 wrote it."""
-    data = dict(data)
-    if data.get("local_rope_theta", 0) is None:
-        data["local_rope_theta"] = data.get("global_rope_theta")
-    for kind, name in ROPE:
-        rope = (data.get("rope_parameters") or {}).get(kind) or {}
-        if rope.get("rope_type", "default") != "default":
-            raise_wrong(path, f"rope_parameters.{kind}.rope_type", rope["rope_type"], '"default"')
-        if "rope_theta" in rope:
-            data[name] = rope["rope_theta"]
-    if data.get("layer_types") is not None:
-        data["global_attn_every_n_layers"] = find_period(data, path)
-    return data
+def read_attention(config: ModernBertConfig, path: Path) -> dict[str, Any]:
+    """Which blocks of a ModernBERT have global attention, and how they rotate positions."""
+    settings: dict[str, Any] = {}
+    if config.local_theta is None:  # before transformers 5: the same as global
+        settings["local_theta"] = config.global_theta
+    ropes = config.rope_parameters
+    for name, rope in (
+        ("global_theta", ropes and ropes.full_attention),
+        ("local_theta", ropes and ropes.sliding_attention),
+    ):
+        if rope and rope.rope_theta is not None:
+            settings[name] = rope.rope_theta
+    if config.layer_types is not None:
+        settings["global_every"] = find_period(config, config.layer_types, path)
+    return settings
 
 
-def find_period(data: dict[str, Any], path: Path) -> int:
+def find_period(config: ModernBertConfig, types: list[str], path: Path) -> int:
     """Every how many blocks attention is global."""
-    types = data["layer_types"]
     names = {True: "full_attention", False: "sliding_attention"}
-    candidates = [data.get("global_attn_every_n_layers") or 3, *range(1, len(types) + 1)]
-    for period in candidates:
-        if types == [names[i % period == 0] for i in range(len(types))]:
-            return cast(int, period)
-    raise_wrong(path, "layer_types", types, "full_attention first and at equal distances")
+    for period in (config.global_every, *range(1, config.n_blocks + 1)):
+        if types == [names[i % period == 0] for i in range(config.n_blocks)]:
+            return period
+    expected = f"full_attention first and at equal distances, {config.n_blocks} names"
+    raise_wrong(path, "layer_types", types, expected)
 
 
 def raise_wrong(path: Path, key: str, found: object, expected: str) -> NoReturn:
@@ -147,10 +125,11 @@ def to_config(model_type: str, settings: dict[str, Any], n_skipped: int) -> dict
         full["n_segments"] = max(full["n_segments"], 1)
     theirs = {ours: name for name, ours in reversed(ACTIVATIONS.items())}
     full["activation"] = theirs[full["activation"]]
+    config = family.config.model_construct(**full)
     return {
         "model_type": model_type,
         "architectures": [family.architecture],
-        **{key.name: full[key.setting] for key in family.keys},
+        **config.model_dump(by_alias=True),
     }
 
 

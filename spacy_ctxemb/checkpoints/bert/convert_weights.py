@@ -11,7 +11,7 @@ from ...encoders import Encoder
 from ...errors import Errors
 from ..check_finite import check_finite
 from .config_json import Config
-from .read_weight_files import Stored, read_tensors
+from .read_weight_files import Stored, add_once, read_tensors
 from .supported_families import Family
 from .tensor_names import is_ignored, standardise, translate
 
@@ -46,7 +46,9 @@ def find_parts(tensors: Mapping[str, Tensor], family: Family, n_skipped: int) ->
 def read_weights(folder: Path, config: Config) -> dict[str, Tensor]:
     """The values of an encoder's parameters, in fp32."""
     family = config.family
-    found = {standardise(name, family.names): v for name, v in read_tensors(folder).items()}
+    found: dict[str, Stored] = {}
+    for name, stored in read_tensors(folder).items():
+        add_once(found, standardise(name, family.names), stored)
     parameters = build_encoder(family, config.settings).state_dict()
     parts = list(find_parts(parameters, family, config.n_skipped))
     check_names(found, parts, config, folder)
@@ -109,10 +111,10 @@ def find_constants(family: Family, settings: dict[str, Any]) -> Iterator[tuple[s
     They are zeros, or the identity, and change no result.
     """
     E = settings.get("embedding_width") or settings["width"]
-    settings_of_family = {key.setting for key in family.keys}
-    if "n_segments" in settings_of_family and settings["n_segments"] == 0:
+    fields = family.config.model_fields
+    if "n_segments" in fields and settings["n_segments"] == 0:
         yield translate("segment_embedding.weight", family.names)[0], torch.zeros(1, E)
-    if "n_groups" in settings_of_family and settings["embedding_width"] is None:
+    if "n_groups" in fields and settings["embedding_width"] is None:
         yield translate("embedding_projection.weight", family.names)[0], torch.eye(E)
         yield translate("embedding_projection.bias", family.names)[0], torch.zeros(E)
 

@@ -1,16 +1,66 @@
 """Tokenizers of Hugging Face checkpoints, in the JSON format of the `tokenizers` library."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, RootModel
 
 from ...errors import Errors
-from ..read_json import read_json, read_optional
-from .write_tokenizer import BERT, MPNET, ROBERTA, add_special, find_special
+from ...pieces.special_pieces import find_special_pieces
+from ...pieces.special_pieces import read_tokenizer as parse_tokenizer
+from ..library_errors import coding_errors
+from ..read_json import Switch, Typed, check_types, expect, read_json, read_optional, read_text
+from .write_tokenizer import BERT, MPNET, ROBERTA, Special, add_special
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model")
+#: Text that a vocabulary lacks, wherever it may lack some.
+ODD_TEXT = "a\u0378\U0001f9ff 1.\u00e9"
+
+
+def take_content(value: Any) -> Any:
+    """A piece may be an object with the piece and how it is cut out of a text."""
+    return value.get("content") if isinstance(value, dict) else value
+
+
+Piece = Annotated[str | None, BeforeValidator(take_content), expect("a piece, or null")]
+
+Added = Annotated[str, BeforeValidator(take_content), expect("an object with a piece")]
+
+
+class TokenizerSettings(Typed):
+    """tokenizer_config.json. None stands for what is absent."""
+
+    tokenizer_class: Annotated[str | None, expect("a name, or null")] = None
+    do_lower_case: Switch = True
+    tokenize_chinese_chars: Switch = True
+    strip_accents: Annotated[bool | None, expect("true, false or null")] = None
+    add_prefix_space: Switch = False
+    unk_token: Piece = None
+    cls_token: Piece = None
+    sep_token: Piece = None
+    pad_token: Piece = None
+    mask_token: Piece = None
+    added_tokens_decoder: dict[str, Added] = {}
+
+    def special(self, default: Special) -> Special:
+        """The special pieces by their roles."""
+        return {role: getattr(self, role) or piece for role, piece in default.items()}
+
+
+class AddedTokens(RootModel[dict[str, int]], strict=True):
+    """added_tokens.json: ids by pieces."""
+
+
+#: Keys of tokenizer_config.json, and what BERT's normaliser calls them.
+NORMALIZER = {
+    "tokenize_chinese_chars": "handle_chinese_chars",
+    "strip_accents": "strip_accents",
+    "do_lower_case": "lowercase",
+}
 
 
 def read_tokenizer(folder: Path, *, model_type: str, n_ids: int, lowercase: bool) -> str:
@@ -18,53 +68,66 @@ def read_tokenizer(folder: Path, *, model_type: str, n_ids: int, lowercase: bool
 
     n_ids: rows of the model's table of pieces. lowercase: whether text is folded before all else.
     """
-    tokenizer = find_tokenizer(folder, model_type)
+    with coding_errors(Errors.E124, source=folder):
+        tokenizer = find_tokenizer(folder, model_type)
     return fit_to_model(tokenizer, folder, n_ids=n_ids, lowercase=lowercase)
 
 
 def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase: bool) -> str:
     """A tokenizer that pads and cuts nothing, as JSON.
 
-    Raises E338 for a vocabulary that is larger than the model's table of n_ids pieces.
+    Raises E338 for a vocabulary that is larger than the model's table of n_ids pieces, E124, E125
+    or E128 for a tokenizer that cannot be used.
     """
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    if lowercase:
-        put_lowercase_first(tokenizer)
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    size = max(len(vocabulary), max(vocabulary.values(), default=-1) + 1)
-    if size > n_ids:
-        raise ValueError(Errors.E338.format(path=folder, size=size, limit=n_ids))
-    return str(tokenizer.to_str())
+    with coding_errors(Errors.E124, source=folder):
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        if lowercase:
+            put_lowercase_first(tokenizer)
+        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+        size = max(len(vocabulary), max(vocabulary.values(), default=-1) + 1)
+        if size > n_ids:
+            raise ValueError(Errors.E338.format(path=folder, size=size, limit=n_ids))
+        text = str(tokenizer.to_str())
+        whole = parse_tokenizer(text, str(folder))
+        find_special_pieces(whole, str(folder))
+        whole.encode(ODD_TEXT)
+    return text
 
 
 def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
     """The tokenizer of whatever files there are."""
-    settings = read_optional(folder / "tokenizer_config.json")
+    path, added = folder / "tokenizer_config.json", folder / "added_tokens.json"
+    data = read_optional(folder / "special_tokens_map.json") | read_optional(path)
+    settings = check_types(data, TokenizerSettings, path=path)
     if (folder / "tokenizer.json").is_file():
-        return follow_settings(load_tokenizer(folder / "tokenizer.json"), settings)
-    if (folder / "vocab.txt").is_file():
+        tokenizer = follow_settings(load_tokenizer(folder / "tokenizer.json"), settings)
+    elif (folder / "vocab.txt").is_file():
         tokenizer = build_word_pieces(folder / "vocab.txt", settings, model_type)
+        add_tokens(
+            tokenizer, check_types(read_optional(added), AddedTokens, path=added).root, added
+        )
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         tokenizer = build_byte_pairs(folder, settings)
+        add_tokens(
+            tokenizer, check_types(read_optional(added), AddedTokens, path=added).root, added
+        )
     else:
         found = [name for name in SENTENCEPIECE if (folder / name).is_file()]
         hint = f" Its {found[0]} is sentencepiece's." if found else ""
         raise ValueError(Errors.E344.format(path=folder, hint=hint))
-    add_tokens(tokenizer, folder / "added_tokens.json")
+    add_tokens(tokenizer, {piece: i for i, piece in settings.added_tokens_decoder.items()}, path)
     return tokenizer
 
 
 def load_tokenizer(path: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
-    try:
-        return Tokenizer.from_str(path.read_text(encoding="utf8"))
-    except Exception as error:  # the library raises bare Exception
-        raise ValueError(Errors.E124.format(source=path, reason=error)) from error
+    with coding_errors(Errors.E124, source=path):
+        return Tokenizer.from_str(read_text(path))
 
 
-def follow_settings(tokenizer: "Tokenizer", settings: dict[str, Any]) -> "Tokenizer":
+def follow_settings(tokenizer: "Tokenizer", settings: TokenizerSettings) -> "Tokenizer":
     """What tokenizer_config.json says counts more than tokenizer.json, as in transformers.
 
     Where it is silent, transformers takes defaults of the tokenizer's class, which fold case and
@@ -73,69 +136,66 @@ def follow_settings(tokenizer: "Tokenizer", settings: dict[str, Any]) -> "Tokeni
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import ByteLevel
 
-    if settings.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend"):
+    if settings.tokenizer_class in ("PreTrainedTokenizerFast", "TokenizersBackend"):
         return tokenizer
     normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer
+    given = settings.model_fields_set
     if isinstance(normalizer, BertNormalizer):
-        tokenizer.normalizer = BertNormalizer(
-            clean_text=normalizer.clean_text,
-            handle_chinese_chars=settings.get(
-                "tokenize_chinese_chars", normalizer.handle_chinese_chars
-            ),
-            strip_accents=settings.get("strip_accents", normalizer.strip_accents),
-            lowercase=settings.get("do_lower_case", normalizer.lowercase),
-        )
-    if isinstance(splitter, ByteLevel) and "add_prefix_space" in settings:
-        splitter.add_prefix_space = bool(settings["add_prefix_space"])
+        for theirs, ours in NORMALIZER.items():
+            if theirs in given:
+                setattr(normalizer, ours, getattr(settings, theirs))
+        tokenizer.normalizer = normalizer
+    if isinstance(splitter, ByteLevel) and "add_prefix_space" in given:
+        splitter.add_prefix_space = settings.add_prefix_space
         tokenizer.pre_tokenizer = splitter
     return tokenizer
 
 
-def build_word_pieces(path: Path, settings: dict[str, Any], model_type: str) -> "Tokenizer":
+def build_word_pieces(path: Path, settings: TokenizerSettings, model_type: str) -> "Tokenizer":
     """BERT's tokenizer, from a list of pieces, one a line."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    special = find_special(settings, MPNET if model_type == "mpnet" else BERT)
-    lines = path.read_text(encoding="utf8").split("\n")
+    special = settings.special(MPNET if model_type == "mpnet" else BERT)
+    lines = read_text(path).split("\n")
     pieces = [line.rstrip("\r") for line in (lines if lines[-1] else lines[:-1])]
     vocabulary = {piece: i for i, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=special["unk_token"]))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
-        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-        strip_accents=settings.get("strip_accents"),
-        lowercase=settings.get("do_lower_case", True),
+        handle_chinese_chars=settings.tokenize_chinese_chars,
+        strip_accents=settings.strip_accents,
+        lowercase=settings.do_lower_case,
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     return add_special(tokenizer, special, path)
 
 
-def build_byte_pairs(folder: Path, settings: dict[str, Any]) -> "Tokenizer":
+def build_byte_pairs(folder: Path, settings: TokenizerSettings) -> "Tokenizer":
     """RoBERTa's tokenizer, from its pieces and merges."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     path = folder / "vocab.json"
     read_json(path)  # says what is wrong with it
-    special = find_special(settings, ROBERTA)
-    try:
+    special = settings.special(ROBERTA)
+    with coding_errors(Errors.E124, source=path):
         model = models.BPE.from_file(str(path), str(folder / "merges.txt"))
-    except Exception as error:  # the library raises bare Exception
-        raise ValueError(Errors.E124.format(source=path, reason=error)) from error
     tokenizer = Tokenizer(model)
-    add_prefix_space = bool(settings.get("add_prefix_space", False))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=settings.add_prefix_space)
     tokenizer.decoder = decoders.ByteLevel()
     return add_special(tokenizer, special, path)
 
 
-def add_tokens(tokenizer: "Tokenizer", path: Path) -> None:
-    """Pieces that were added to a vocabulary, which have the ids after it."""
-    added = {piece: i for piece, i in read_optional(path).items() if isinstance(i, int)}
-    for piece, i in sorted(added.items(), key=lambda item: item[1]):
-        tokenizer.add_tokens([piece])
-        if tokenizer.token_to_id(piece) != i:
-            found = tokenizer.token_to_id(piece)
+def add_tokens(tokenizer: "Tokenizer", added: Mapping[str, int | str], path: Path) -> None:
+    """Pieces that were added to a vocabulary, which have the ids after it.
+
+    added: ids, as numbers or texts. Raises E345 for a piece that gets another id.
+    """
+    for piece, i in sorted(added.items(), key=lambda item: int(item[1])):
+        if tokenizer.token_to_id(piece) is None:
+            tokenizer.add_tokens([piece])
+        found = tokenizer.token_to_id(piece)
+        if found != int(i):
             raise ValueError(Errors.E345.format(path=path, piece=piece, id=i, found=found))
 
 

@@ -1,17 +1,15 @@
 """The files of a Hugging Face checkpoint: where weights lie, and what is in them."""
 
-import pickle
 import re
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from ...errors import Errors
-from ..read_json import read_json
+from ..library_errors import coding_errors
+from ..read_json import Typed, read_typed
+from .read_pickle import check_pointer, load_pickle
 
 #: In the order in which they are looked for; an index stands for files it names.
 WEIGHTS = (
@@ -20,9 +18,9 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-#: How a file begins that Git LFS puts in the place of another.
-LFS_POINTER = b"version https://git-lfs"
 FOREIGN_WEIGHTS = ("tf_model.h5", "flax_model.msgpack", "model.onnx", "model.gguf")
+#: Files of the package peft, which changes a model's weights by them.
+ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 
 class Stored(NamedTuple):
@@ -32,8 +30,14 @@ class Stored(NamedTuple):
     path: Path
 
 
+class Index(Typed):
+    """What tells in which file each tensor lies."""
+
+    weight_map: dict[str, str] = {}
+
+
 def check_folder(path: Path) -> None:
-    """Raise E330 unless there is a folder with a config.json."""
+    """Raise E330 unless there is a folder with a config.json, E350 if there is an adapter."""
     reason = None
     if re.match("https?:/", str(path)):
         reason = "is an address; download its files"
@@ -46,86 +50,73 @@ def check_folder(path: Path) -> None:
     if reason:
         name = re.sub("^(https?):/+", r"\1://", str(path))  # as it was before it was a Path
         raise ValueError(Errors.E330.format(path=name, reason=reason))
+    for name in ADAPTERS:
+        if (path / name).exists():
+            raise ValueError(Errors.E350.format(path=path, name=name))
 
 
 def read_tensors(folder: Path) -> dict[str, Stored]:
-    """All tensors of a checkpoint by their names, mapped from their files where possible."""
+    """All tensors of a checkpoint by their names, mapped from their files where possible.
+
+    Raises E343 for an index that names a tensor where it is not, E351 for a tensor in two files.
+    """
+    path, index = find_weights(folder)
     found: dict[str, Stored] = {}
-    for path in find_weights(folder):
-        load = load_safetensors if path.suffix == ".safetensors" else load_pickle
-        found.update((name, Stored(value, path)) for name, value in load(path).items())
+    for name in dict.fromkeys(index.values()) or [path.name]:
+        shard = folder / name
+        load = load_safetensors if shard.suffix == ".safetensors" else load_pickle
+        for tensor, value in load(shard).items():
+            add_once(found, tensor, Stored(value, shard))
+    raise_missing(
+        path, [n for n, shard in index.items() if n not in found or found[n].path.name != shard]
+    )
     return found
 
 
-def find_weights(folder: Path) -> list[Path]:
-    """The files of weights. Raises E334 if there are none, E343 if some of them are missing."""
+def find_weights(folder: Path) -> tuple[Path, dict[str, str]]:
+    """The file of weights; or the index, and the file of each tensor.
+
+    Raises E334 if there is neither, E331 for an index that names no file in its own folder, E343
+    for a file that is missing.
+    """
     path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if path is None:
         others = [name for name in FOREIGN_WEIGHTS if (folder / name).is_file()]
         hint = f" Weights in {', '.join(others)} are not read." if others else ""
         raise ValueError(Errors.E334.format(path=folder, names=", ".join(WEIGHTS), hint=hint))
     if path.suffix != ".json":
-        return [path]
-    shards = list(dict.fromkeys(list_shards(path)))
-    missing = [name for name in shards if not (folder / name).is_file()]
-    if missing:
-        listed = ", ".join(missing[:3])
-        raise ValueError(Errors.E343.format(path=path, names=listed, n=len(missing)))
-    return [folder / name for name in shards]
-
-
-def list_shards(path: Path) -> Iterator[str]:
-    """The files that an index names. Raises E331 for what is no name in its own folder."""
-    names = read_json(path).get("weight_map")
-    if not isinstance(names, dict) or not names:
+        return path, {}
+    index = read_typed(path, Index).weight_map
+    if not index:
         raise ValueError(Errors.E331.format(path=path, reason="it has no weight_map"))
-    for name in names.values():
-        if not isinstance(name, str) or Path(name).name != name:
+    names = sorted(set(index.values()))
+    for name in names:
+        if PureWindowsPath(name).name != name or not name.endswith((".safetensors", ".bin")):
             raise ValueError(Errors.E331.format(path=path, reason=f"{name!r} is no file's name"))
-        yield name
+    raise_missing(path, [name for name in names if not (folder / name).is_file()])
+    return path, index
+
+
+def raise_missing(path: Path, names: list[str]) -> None:
+    """Raise E343 if an index names something that is not there."""
+    if names:
+        listed = ", ".join(names[:3])
+        raise ValueError(Errors.E343.format(path=path, names=listed, n=len(names)))
+
+
+def add_once(found: dict[str, Stored], name: str, stored: Stored) -> None:
+    """Put a tensor under its name. Raises E351 if there is one."""
+    if name in found:
+        first, second = found[name].path, stored.path
+        raise ValueError(Errors.E351.format(name=name, first=first, second=second))
+    found[name] = stored
 
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
+    """The tensors of a file. Raises E339 for a damaged one, E340 for a pointer of Git LFS."""
     from safetensors.torch import load_file
 
-    try:
+    with coding_errors(Errors.E339, path=path, kind="safetensors"):
+        check_pointer(path)
         tensors: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise_unreadable(path, "safetensors", error)
     return tensors
-
-
-def load_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of torch.save. Only tensors and containers are unpickled.
-
-    Raises E342 for other objects, E341 for contents of another kind, E339 for a damaged file,
-    E340 for a pointer of Git LFS.
-    """
-    try:
-        data: Any = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
-    except pickle.UnpicklingError as error:
-        refused = re.search(r"Unsupported (?:global|class)\W*(?:GLOBAL )?(.*?) was not", str(error))
-        # The name of an object has a module; where a file was cut or changed, there are others.
-        if refused and re.fullmatch(r"\w+(\.\w+)+", refused[1]):
-            raise ValueError(Errors.E342.format(path=path, found=refused[1])) from error
-        raise_unreadable(path, "PyTorch", ValueError("it is no file of torch.save"))
-    except Exception as error:  # a damaged pickle lets its reader fail in any way
-        raise_unreadable(path, "PyTorch", error)
-    if not isinstance(data, dict) or not all(isinstance(v, Tensor) for v in data.values()):
-        found = f"a {type(data).__name__}"
-        if isinstance(data, dict):
-            found += f" with the keys {', '.join(map(str, list(data)[:5]))}"
-        raise ValueError(Errors.E341.format(path=path, found=found))
-    return {str(name): value for name, value in data.items()}
-
-
-def raise_unreadable(path: Path, kind: str, error: Exception) -> NoReturn:
-    with path.open("rb") as file:
-        is_pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
-    if is_pointer:
-        raise ValueError(Errors.E340.format(path=path)) from error
-    reason = str(error).split("\n")[0][:200] or type(error).__name__
-    raise ValueError(Errors.E339.format(path=path, kind=kind, reason=reason)) from error

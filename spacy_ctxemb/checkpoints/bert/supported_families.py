@@ -1,9 +1,11 @@
 """The families of BERT: what each one's config.json says, and what must not be in it."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, Field
 
 from ...encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
-from ..read_json import POSITIVE, SIZE, Kind, one_of
+from ..read_json import LARGEST, Depth, Epsilon, Size, Typed, expect, one_of
 from . import tensor_names
 from .tensor_names import Names
 
@@ -20,70 +22,161 @@ ACTIVATIONS = {
     "silu": "silu",
     "swish": "silu",
 }
-ACTIVATION = one_of(tuple(ACTIVATIONS))
+Activation = Annotated[str, AfterValidator(ACTIVATIONS.__getitem__), one_of(*ACTIVATIONS)]
+
+#: What stands in a config.json without being a setting of the encoder.
+Guard = Field(exclude=True)
+Off = Annotated[Any, Guard, one_of(False, None)]
+Absent = Annotated[Any, Guard, one_of(None)]
+NoHeads = Annotated[Any, Guard, one_of({}, None)]
+Absolute = Annotated[Any, Guard, one_of("absolute", None)]
+One = Annotated[Any, Guard, one_of(1, None)]
+Buckets = Annotated[Any, Guard, one_of(32, None)]
+Padding = Annotated[
+    int | None, Guard, Field(ge=0, le=LARGEST), expect("a whole number from 0, or null")
+]
 
 
-class Key(NamedTuple):
-    """A key of config.json, and the setting of the encoder it stands for.
+class FamilyConfig(Typed):
+    """config.json of any family, with defaults as transformers has them.
 
-    default: where the key is absent, as transformers takes it.
+    Fields have the names of the encoder's settings, aliases are keys. Guards are keys that would
+    change vectors: custom code may compute anything, pruned heads change shapes.
     """
 
-    name: str
-    setting: str
-    default: Any
-    kind: Kind = SIZE
+    pad_token_id: Padding = None
+    is_decoder: Off = None
+    add_cross_attention: Off = None
+    is_encoder_decoder: Off = None
+    position_embedding_type: Absolute = None
+    pruned_heads: NoHeads = None
+    quantization_config: Absent = None
+    auto_map: Absent = None
+    transformers_weights: Absent = None
+
+
+class PlainConfig(FamilyConfig):
+    """The keys of most families."""
+
+    vocab_size: Size = 30522
+    width: Size = Field(768, alias="hidden_size")
+    n_blocks: Depth = Field(12, alias="num_hidden_layers")
+    n_heads: Size = Field(12, alias="num_attention_heads")
+    feedforward_width: Size = Field(3072, alias="intermediate_size")
+    max_length: Size = Field(512, alias="max_position_embeddings")
+    activation: Activation = Field("gelu", alias="hidden_act")
+    layer_norm_epsilon: Epsilon = Field(1e-12, alias="layer_norm_eps")
+
+
+class BertConfig(PlainConfig):
+    n_segments: Size = Field(2, alias="type_vocab_size")
+
+
+class RobertaConfig(BertConfig):
+    vocab_size: Size = 50265
+
+
+class DistilBertConfig(FamilyConfig):
+    vocab_size: Size = 30522
+    width: Size = Field(768, alias="dim")
+    n_blocks: Depth = Field(6, alias="n_layers")
+    n_heads: Size = 12
+    feedforward_width: Size = Field(3072, alias="hidden_dim")
+    max_length: Size = Field(512, alias="max_position_embeddings")
+    activation: Activation = "gelu"
+
+
+class ElectraConfig(BertConfig):
+    width: Size = Field(256, alias="hidden_size")
+    n_heads: Size = Field(4, alias="num_attention_heads")
+    feedforward_width: Size = Field(1024, alias="intermediate_size")
+    embedding_width: Size = Field(128, alias="embedding_size")
+
+
+class AlbertConfig(BertConfig):
+    vocab_size: Size = 30000
+    width: Size = Field(4096, alias="hidden_size")
+    n_heads: Size = Field(64, alias="num_attention_heads")
+    feedforward_width: Size = Field(16384, alias="intermediate_size")
+    activation: Activation = Field("gelu_tanh", alias="hidden_act")
+    embedding_width: Size = Field(128, alias="embedding_size")
+    n_groups: Size = Field(1, alias="num_hidden_groups")
+    inner_group_num: One = None
+
+
+class MPNetConfig(PlainConfig):
+    """transformers computes with 32 buckets and the padding 1, whatever the file says."""
+
+    vocab_size: Size = 30527
+    relative_attention_num_buckets: Buckets = None
+    pad_token_id: One = None
+
+
+#: Less, and the angles of positions would not be finite.
+Theta = Annotated[float, Field(ge=1e-3, le=1e30), expect("a number from 0.001 to 1e30")]
+
+
+class Rope(Typed, extra="forbid"):
+    """How transformers 5 writes the rotation of positions of one kind of block."""
+
+    rope_type: Annotated[str, one_of("default")] = "default"
+    rope_theta: Annotated[float | None, Theta] = None
+
+
+class Ropes(Typed, extra="forbid"):
+    full_attention: Rope | None = None
+    sliding_attention: Rope | None = None
+
+
+Types = Annotated[list[str] | None, Guard, expect("a list of names, or null")]
+
+
+class ModernBertConfig(FamilyConfig):
+    """rope_parameters and layer_types are what transformers 5 writes in the place of three keys."""
+
+    vocab_size: Size = 50368
+    width: Size = Field(768, alias="hidden_size")
+    n_blocks: Depth = Field(22, alias="num_hidden_layers")
+    n_heads: Size = Field(12, alias="num_attention_heads")
+    feedforward_width: Size = Field(1152, alias="intermediate_size")
+    max_length: Size = Field(8192, alias="max_position_embeddings")
+    activation: Activation = Field("gelu", alias="hidden_activation")
+    layer_norm_epsilon: Epsilon = Field(1e-5, alias="norm_eps")
+    local_window: Size = Field(128, alias="local_attention")
+    global_every: Size = Field(3, alias="global_attn_every_n_layers")
+    global_theta: Theta = Field(160000.0, alias="global_rope_theta")
+    local_theta: Theta | None = Field(10000.0, alias="local_rope_theta")
+    rope_parameters: Annotated[Ropes | None, Guard] = None
+    layer_types: Types = None
+    norm_bias: Off = None
+    attention_bias: Off = None
+    mlp_bias: Off = None
+    rope_scaling: Absent = None
+    sliding_window: Absent = None
 
 
 class Family(NamedTuple):
     """A model_type.
 
     constants: settings of the encoder that hold for every model of the family.
-    fixed: keys that must have this value, or be absent.
+    synonyms: other keys for settings, which transformers reads too.
     first_position: rows of the position table before the first piece's; None for one more than
         the id of padding.
+    padding: the id of padding, where it must have one.
     architecture: written to config.json; None for families that are read only.
     registered_name: of the encoder's builder.
     """
 
     names: Names
-    keys: tuple[Key, ...]
+    config: type[FamilyConfig]
     constants: dict[str, Any]
-    fixed: dict[str, Any]
+    synonyms: dict[str, str] = {}
     first_position: int | None = 0
+    padding: int | None = None
     architecture: str | None = None
     encoder: type[Encoder] = TransformerEncoder
     registered_name: str = "spacy-ctxemb.Transformer.v1"
 
-
-def list_keys(vocab_size: int, sizes: tuple[int, int, int, int], activation: str) -> list[Key]:
-    """The keys of most families. sizes: defaults of width, blocks, heads, feed-forward width."""
-    width, n_blocks, n_heads, feedforward_width = sizes
-    return [
-        Key("vocab_size", "vocab_size", vocab_size),
-        Key("hidden_size", "width", width),
-        Key("num_hidden_layers", "n_blocks", n_blocks),
-        Key("num_attention_heads", "n_heads", n_heads),
-        Key("intermediate_size", "feedforward_width", feedforward_width),
-        Key("max_position_embeddings", "max_length", 512),
-        Key("hidden_act", "activation", activation, ACTIVATION),
-        Key("layer_norm_eps", "layer_norm_epsilon", 1e-12, POSITIVE),
-    ]
-
-
-BASE = (768, 12, 12, 3072)
-SEGMENTS = Key("type_vocab_size", "n_segments", 2)
-
-#: Of every family. Custom code may compute anything; pruned heads change shapes.
-FIXED = {
-    "is_decoder": False,
-    "add_cross_attention": False,
-    "is_encoder_decoder": False,
-    "position_embedding_type": "absolute",
-    "pruned_heads": {},
-    "quantization_config": None,
-    "auto_map": None,
-}
 
 PLAIN: dict[str, Any] = {
     "embedding_width": None,
@@ -91,112 +184,55 @@ PLAIN: dict[str, Any] = {
     "n_position_buckets": None,
     "pre_norm": False,
 }
-
-BERT = Family(
-    names=tensor_names.BERT,
-    keys=(*list_keys(30522, BASE, "gelu"), SEGMENTS),
-    constants=PLAIN,
-    fixed=FIXED,
-    architecture="BertModel",
-)
-
-ROBERTA = BERT._replace(
-    names=tensor_names.ROBERTA,
-    keys=(*list_keys(50265, BASE, "gelu"), SEGMENTS),
-    first_position=None,
-    architecture=None,
-)
-
-ROBERTA_PRELAYERNORM = ROBERTA._replace(
-    names=tensor_names.ROBERTA_PRELAYERNORM,
-    constants=PLAIN | {"pre_norm": True},
-    architecture="RobertaPreLayerNormModel",
-)
-
-DISTILBERT = Family(
-    names=tensor_names.DISTILBERT,
-    keys=(
-        Key("vocab_size", "vocab_size", 30522),
-        Key("dim", "width", 768),
-        Key("n_layers", "n_blocks", 6),
-        Key("n_heads", "n_heads", 12),
-        Key("hidden_dim", "feedforward_width", 3072),
-        Key("max_position_embeddings", "max_length", 512),
-        Key("activation", "activation", "gelu", ACTIVATION),
-    ),
-    constants=PLAIN | {"n_segments": 0, "layer_norm_epsilon": 1e-12},
-    fixed=FIXED,
-    architecture="DistilBertModel",
-)
-
-ELECTRA = Family(
-    names=tensor_names.ELECTRA,
-    keys=(
-        *list_keys(30522, (256, 12, 4, 1024), "gelu"),
-        SEGMENTS,
-        Key("embedding_size", "embedding_width", 128),
-    ),
-    constants={"n_groups": None, "n_position_buckets": None, "pre_norm": False},
-    fixed=FIXED,
-    architecture="ElectraModel",
-)
-
-ALBERT = Family(
-    names=tensor_names.ALBERT,
-    keys=(
-        *list_keys(30000, (4096, 12, 64, 16384), "gelu_new"),
-        SEGMENTS,
-        Key("embedding_size", "embedding_width", 128),
-        Key("num_hidden_groups", "n_groups", 1),
-    ),
-    constants={"n_position_buckets": None, "pre_norm": False},
-    fixed=FIXED | {"inner_group_num": 1},
-    architecture="AlbertModel",
-)
-
-MPNET = Family(
-    names=tensor_names.MPNET,
-    keys=tuple(list_keys(30527, BASE, "gelu")),
-    constants=PLAIN | {"n_segments": 0, "n_position_buckets": 32},
-    # transformers computes with 32 buckets and with the id 1 of padding, whatever the config says.
-    fixed=FIXED | {"relative_attention_num_buckets": 32, "pad_token_id": 1},
-    first_position=2,
-    architecture="MPNetModel",
-)
-
-MODERNBERT = Family(
-    names=tensor_names.MODERNBERT,
-    keys=(
-        Key("vocab_size", "vocab_size", 50368),
-        Key("hidden_size", "width", 768),
-        Key("num_hidden_layers", "n_blocks", 22),
-        Key("num_attention_heads", "n_heads", 12),
-        Key("intermediate_size", "feedforward_width", 1152),
-        Key("max_position_embeddings", "max_length", 8192),
-        Key("hidden_activation", "activation", "gelu", ACTIVATION),
-        Key("norm_eps", "layer_norm_epsilon", 1e-5, POSITIVE),
-        Key("local_attention", "local_window", 128),
-        Key("global_attn_every_n_layers", "global_every", 3),
-        Key("global_rope_theta", "global_theta", 160000.0, POSITIVE),
-        Key("local_rope_theta", "local_theta", 10000.0, POSITIVE),
-    ),
-    constants={},
-    fixed=FIXED
-    | {"norm_bias": False, "attention_bias": False, "mlp_bias": False, "rope_scaling": None},
-    architecture="ModernBertModel",
-    encoder=ModernTransformerEncoder,
-    registered_name="spacy-ctxemb.ModernTransformer.v1",
-)
+ROBERTA = Family(tensor_names.ROBERTA, RobertaConfig, PLAIN, first_position=None)
 
 #: By model_type. What can be written is tried in this order.
 FAMILIES: dict[str, Family] = {
-    "distilbert": DISTILBERT,
-    "bert": BERT,
-    "electra": ELECTRA,
-    "albert": ALBERT,
-    "mpnet": MPNET,
-    "modernbert": MODERNBERT,
-    "roberta-prelayernorm": ROBERTA_PRELAYERNORM,
+    "distilbert": Family(
+        tensor_names.DISTILBERT,
+        DistilBertConfig,
+        PLAIN | {"n_segments": 0, "layer_norm_epsilon": 1e-12},
+        synonyms={
+            "hidden_size": "width",
+            "num_attention_heads": "n_heads",
+            "num_hidden_layers": "n_blocks",
+        },
+        architecture="DistilBertModel",
+    ),
+    "bert": Family(tensor_names.BERT, BertConfig, PLAIN, architecture="BertModel"),
+    "electra": Family(
+        tensor_names.ELECTRA,
+        ElectraConfig,
+        {"n_groups": None, "n_position_buckets": None, "pre_norm": False},
+        architecture="ElectraModel",
+    ),
+    "albert": Family(
+        tensor_names.ALBERT,
+        AlbertConfig,
+        {"n_position_buckets": None, "pre_norm": False},
+        architecture="AlbertModel",
+    ),
+    "mpnet": Family(
+        tensor_names.MPNET,
+        MPNetConfig,
+        PLAIN | {"n_segments": 0, "n_position_buckets": 32},
+        first_position=2,
+        padding=1,
+        architecture="MPNetModel",
+    ),
+    "modernbert": Family(
+        tensor_names.MODERNBERT,
+        ModernBertConfig,
+        {},
+        architecture="ModernBertModel",
+        encoder=ModernTransformerEncoder,
+        registered_name="spacy-ctxemb.ModernTransformer.v1",
+    ),
+    "roberta-prelayernorm": ROBERTA._replace(
+        names=tensor_names.ROBERTA_PRELAYERNORM,
+        constants=PLAIN | {"pre_norm": True},
+        architecture="RobertaPreLayerNormModel",
+    ),
     "roberta": ROBERTA,
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,

@@ -28,13 +28,6 @@ ROBERTA: Special = {
 MPNET = ROBERTA | {"unk_token": "[UNK]"}
 
 
-def find_special(settings: dict[str, Any], default: Special) -> Special:
-    """The special pieces by their roles."""
-    named = {role: settings.get(role) for role in default}
-    named = {role: v["content"] if isinstance(v, dict) else v for role, v in named.items()}
-    return {role: named[role] or piece for role, piece in default.items()}
-
-
 def add_special(tokenizer: "Tokenizer", special: Special, path: Path) -> "Tokenizer":
     """Keep special pieces whole, and put a text between those that begin and end it."""
     from tokenizers import AddedToken, processors

@@ -15,16 +15,14 @@ from torch import Tensor
 from ...atomic_files import replacing
 from ...encoders import BiLM
 from ...errors import Errors
-from ..check_finite import check_finite
+from ..check_finite import check_finite, check_vectors
 from .dataset_names import find_datasets
-from .find_files import UNPACK_LIMIT, Source, open_model
+from .find_files import UNPACK_LIMIT, open_model
 from .hdf5_weights import read_weights, write_weights
 from .options_json import describe, read_options, to_options
 
 #: What AllenNLP cuts every token to, whatever the options say.
 ALLENNLP_CHARACTERS = 50
-#: Each token takes 8 bytes a character, padding included, so more would fill the memory.
-MOST_CHARACTERS = 1000
 #: For how many LSTM layers bilm-tf knows the names of the weights.
 BILM_TF_LAYERS = 8
 
@@ -48,7 +46,7 @@ def read_elmo(
     options: options.json; or a ZIP file that holds it and the weights.
     weights: the HDF5 file; None where `options` is a ZIP file.
     unpack_limit: bytes that a ZIP file may unpack to.
-    Raises E300 to E318 for files that are missing, damaged, or do not fit each other.
+    Raises E300 to E318, or E353, for files that are missing, damaged, or do not fit each other.
 
         model = read_elmo(Path("options.json"), Path("weights.hdf5"))
         encoder = BiLM(**model.settings)
@@ -56,18 +54,13 @@ def read_elmo(
     """
     with open_model(options, weights, unpack_limit) as files:
         settings = read_options(files.options)
-        check_characters(settings["max_characters"], files.options)
         projections, tensors = read_weights(files, settings)
-    return ElmoModel(settings | projections, tensors)
-
-
-def check_characters(n: int, options: Source) -> None:
-    """Raise E303 for more characters a token than can be encoded; the weights do not tell."""
-    if n > MOST_CHARACTERS:
-        key = "char_cnn.max_characters_per_token"
-        expected = f"a whole number from 3 to {MOST_CHARACTERS}"
-        message = Errors.E303.format(path=options.name, key=key, found=n, expected=expected)
-        raise ValueError(message)
+        settings |= projections
+        with torch.device("meta"):
+            encoder = BiLM(**settings)
+        encoder.load_state_dict(tensors, assign=True)
+        check_vectors(encoder, files.weights.name)
+    return ElmoModel(settings, tensors)
 
 
 def write_elmo(encoder: BiLM, folder: Path) -> None:

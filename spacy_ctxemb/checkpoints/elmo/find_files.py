@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from ...errors import Errors, is_coded
+from ...errors import Errors
+from ..library_errors import coding_errors
 
 #: Files of another format, ELMoForManyLangs.
 FOREIGN_FILES = {"encoder.pkl", "token_embedder.pkl", "char.dic"}
@@ -79,26 +80,20 @@ def extract(path: Path, folder: Path, limit: int) -> ModelFiles:
 
     Raises E317 for more bytes than the limit, E310 for a file that cannot be unpacked.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = find_members([m for m in archive.infolist() if is_visible(m.filename)], path)
-            size = sum(member.file_size for member in members.values())
-            if size > limit:
-                sizes = {"size": show_size(size), "limit": show_size(limit)}
-                raise ValueError(Errors.E317.format(path=path, **sizes))
-            sources = [
-                Source(folder / end, f"{path}/{clean(member.filename)}")
-                for end, member in members.items()
-            ]
-            for source, member in zip(sources, members.values(), strict=True):
-                # No more bytes come out than the archive's directory says.
-                with archive.open(member) as packed, source.path.open("wb") as copy:
-                    shutil.copyfileobj(packed, copy)
-    except Exception as error:  # damaged, encrypted and oddly compressed files raise any kind
-        if is_coded(error):
-            raise
-        reason = f"it cannot be unpacked ({error})"
-        raise ValueError(Errors.E310.format(path=path, reason=reason)) from error
+    with coding_errors(Errors.E310, path=path), zipfile.ZipFile(path) as archive:
+        members = find_members([m for m in archive.infolist() if is_visible(m.filename)], path)
+        size = sum(member.file_size for member in members.values())
+        if size > limit:
+            sizes = {"size": show_size(size), "limit": show_size(limit)}
+            raise ValueError(Errors.E317.format(path=path, **sizes))
+        sources = [
+            Source(folder / end, f"{path}/{clean(member.filename)}")
+            for end, member in members.items()
+        ]
+        for source, member in zip(sources, members.values(), strict=True):
+            # No more bytes come out than the archive's directory says.
+            with archive.open(member) as packed, source.path.open("wb") as copy:
+                shutil.copyfileobj(packed, copy)
     return ModelFiles(*sources)
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ...encoders import BiLM
-from ...errors import Errors, is_coded
+from ...errors import Errors
 from ..check_finite import check_finite
+from ..library_errors import coding_errors
 from .check_datasets import check_names, check_shape, check_sizes
 from .dataset_names import Dataset, cell_name, find_datasets
 from .find_files import ModelFiles
@@ -76,14 +77,11 @@ def open_hdf5(files: ModelFiles) -> "Iterator[h5py.File]":
     """The file of weights. Raises E305 for what h5py raises inside, which may be of any kind."""
     import h5py
 
-    try:
-        with h5py.File(files.weights.path, "r") as file:
-            yield file
-    except Exception as error:
-        if is_coded(error):
-            raise
-        message = Errors.E305.format(path=files.weights.name, reason=error)
-        raise ValueError(message) from error
+    with (
+        coding_errors(Errors.E305, path=files.weights.name),
+        h5py.File(files.weights.path, "r") as file,
+    ):
+        yield file
 
 
 def list_datasets(file: "h5py.File") -> "dict[str, h5py.Dataset]":

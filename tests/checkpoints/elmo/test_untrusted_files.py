@@ -238,7 +238,7 @@ def test_a_zip_file_that_holds_more_than_it_says(files: Files, tmp_path: Path) -
         size = archive.getinfo("m.hdf5").file_size
     data = path.read_bytes()
     path.write_bytes(data.replace(size.to_bytes(4, "little"), (99).to_bytes(4, "little")))
-    refuse(r"\[E310\] .*22\.zip no ELMo model can be read: it cannot be unpacked \(", path)
+    refuse(r"\[E310\] .*22\.zip no ELMo model can be read: ", path)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
