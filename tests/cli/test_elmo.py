@@ -182,7 +182,7 @@ def test_a_zip_file_beyond_the_limit(files: Files, tmp_path: Path) -> None:
         archive.write(files.options, "options.json")
         archive.write(files.weights, "model.hdf5")
     code, output = run("import", "elmo", path, tmp_path / "out", "--unpack-limit", "0.00001")
-    assert code == 1 and "[E317]" in output and "more than the limit of 0.0 MB" in output
+    assert code == 1 and "[E315]" in output and "more than the limit of 0.0 MB" in output
     run_well("import", "elmo", path, tmp_path / "out", "--unpack-limit", "0.1")
 
 

@@ -24,7 +24,7 @@ LIMITS = (
 def check_sizes(
     found: "dict[str, h5py.Dataset]", settings: dict[str, Any], files: ModelFiles
 ) -> None:
-    """Raise E316 for layers and widths beyond anything in the file, before they are built."""
+    """Raise E314 for layers and widths beyond anything in the file, before they are built."""
     filters, n = settings["filters"], len(found)
     widest = max((max(dataset.shape or (0,)) for dataset in found.values()), default=0)
     claims = {
@@ -44,7 +44,7 @@ def check_sizes(
         for key, value in values.items():
             if value > most:
                 raise ValueError(
-                    Errors.E316.format(**name_files(files), key=key, value=value, reason=reason)
+                    Errors.E314.format(**name_files(files), key=key, value=value, reason=reason)
                 )
 
 
@@ -57,7 +57,7 @@ def check_names(
 ) -> None:
     """Raise E308 for a dataset that the options do not ask for, E306 for one that is missing.
 
-    Datasets with names of another kind are ignored. Raises E315 for a link in the place of one.
+    Datasets with names of another kind are ignored. Raises E313 for a link in the place of one.
     """
     for extra in sorted(found.keys() - {dataset.name for dataset in datasets}):
         for pattern, reason in LIMITS:
@@ -68,7 +68,7 @@ def check_names(
     for dataset in missing:
         if link := find_link(file, dataset.name):
             raise ValueError(
-                Errors.E315.format(**name_files(files), name=dataset.name, reason=link)
+                Errors.E313.format(**name_files(files), name=dataset.name, reason=link)
             )
     if missing:
         first, shape, _ = missing[0]

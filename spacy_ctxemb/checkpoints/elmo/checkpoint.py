@@ -46,7 +46,7 @@ def read_elmo(
     options: options.json; or a ZIP file that holds it and the weights.
     weights: the HDF5 file; None where `options` is a ZIP file.
     unpack_limit: bytes that a ZIP file may unpack to.
-    Raises E300 to E318, or E353, for files that are missing, damaged, or do not fit each other.
+    Raises E300 to E315, or E353, for files that are missing, damaged, or do not fit each other.
 
         model = read_elmo(Path("options.json"), Path("weights.hdf5"))
         encoder = BiLM(**model.settings)

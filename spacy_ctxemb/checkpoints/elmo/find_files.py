@@ -39,7 +39,7 @@ def open_model(
 
     options: options.json, or a ZIP file. weights: the HDF5 file; None with a ZIP file.
     unpack_limit: bytes that a ZIP file may unpack to.
-    Raises E300, E301, E304, E310, E311 or E317 for files of another kind.
+    Raises E300, E301, E304, E310, E311 or E315 for files of another kind.
     """
     beginnings = [check_file(path) for path in (options, weights) if path is not None]
     is_zip = beginnings[0] == b"PK"
@@ -78,14 +78,14 @@ def check_file(path: Path) -> bytes:
 def extract(path: Path, folder: Path, limit: int) -> ModelFiles:
     """Copy both files of a model out of a ZIP file, under names of our own.
 
-    Raises E317 for more bytes than the limit, E310 for a file that cannot be unpacked.
+    Raises E315 for more bytes than the limit, E310 for a file that cannot be unpacked.
     """
     with coding_errors(Errors.E310, path=path), zipfile.ZipFile(path) as archive:
         members = find_members([m for m in archive.infolist() if is_visible(m.filename)], path)
         size = sum(member.file_size for member in members.values())
         if size > limit:
             sizes = {"size": show_size(size), "limit": show_size(limit)}
-            raise ValueError(Errors.E317.format(path=path, **sizes))
+            raise ValueError(Errors.E315.format(path=path, **sizes))
         sources = [
             Source(folder / end, f"{path}/{clean(member.filename)}")
             for end, member in members.items()

@@ -27,14 +27,14 @@ RATIO = 50
 
 
 def check_storage(datasets: "dict[str, h5py.Dataset]", source: Source) -> None:
-    """Raise E315 for values that are not in the file, not as a whole, or unpack to too much."""
+    """Raise E313 for values that are not in the file, not as a whole, or unpack to too much."""
     refuse(datasets, find_fault, source)
     sizes = {name: count_bytes(dataset) for name, dataset in datasets.items()}
     stored = source.path.stat().st_size
     if sum(sizes.values()) > max(SMALL, RATIO * stored):
         name = max(sizes, key=sizes.__getitem__)
         reason = f"they unpack to {show_size(sizes[name])}, from a file of {show_size(stored)}"
-        raise ValueError(Errors.E315.format(path=source.name, name=name, reason=reason))
+        raise ValueError(Errors.E313.format(path=source.name, name=name, reason=reason))
     refuse(datasets, find_long_chunk, source)
 
 
@@ -43,10 +43,10 @@ def refuse(
     find: "Callable[[h5py.Dataset], str | None]",
     source: Source,
 ) -> None:
-    """Raise E315 for the first dataset in which a fault is found."""
+    """Raise E313 for the first dataset in which a fault is found."""
     for name, dataset in datasets.items():
         if reason := find(dataset):
-            raise ValueError(Errors.E315.format(path=source.name, name=name, reason=reason))
+            raise ValueError(Errors.E313.format(path=source.name, name=name, reason=reason))
 
 
 def find_fault(dataset: "h5py.Dataset") -> str | None:

@@ -1,6 +1,5 @@
 """Files that HDF5 and ZIP allow, and that no model should be: refused before bytes are read."""
 
-import re
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -39,7 +38,7 @@ def test_values_in_another_file(files: Files, tmp_path: Path) -> None:
     secret.write_bytes(bytes(4 * 225))
     place = [(str(secret), 0, 4 * 225)]
     change(files, NAME, lambda f: f.create_dataset(NAME, SHAPE, "f4", external=place))
-    refuse(rf"\[E315\] In .*hdf5, the values of {NAME} .* lie in another file, .*secret", *files)
+    refuse(rf"\[E313\] In .*hdf5, the values of {NAME} .* lie in another file, .*secret", *files)
 
 
 @pytest.mark.parametrize("source", [".", "other.hdf5"])
@@ -47,12 +46,12 @@ def test_a_virtual_dataset(source: str, files: Files) -> None:
     layout = h5py.VirtualLayout(SHAPE, "f4")
     layout[...] = h5py.VirtualSource(source, "CNN_high_0/W_transform", SHAPE)
     change(files, NAME, lambda f: f.create_virtual_dataset(NAME, layout))
-    refuse(rf"\[E315\] .* {NAME} cannot be used: .* by a virtual dataset", *files)
+    refuse(rf"\[E313\] .* {NAME} cannot be used: .* by a virtual dataset", *files)
 
 
 def test_values_that_were_never_written(files: Files) -> None:
     change(files, NAME, lambda f: f.create_dataset(NAME, SHAPE, "f4"))
-    refuse(rf"\[E315\] .* {NAME} cannot be used: they were never written", *files)
+    refuse(rf"\[E313\] .* {NAME} cannot be used: they were never written", *files)
 
 
 def test_values_of_which_a_part_was_written(files: Files) -> None:
@@ -60,13 +59,13 @@ def test_values_of_which_a_part_was_written(files: Files) -> None:
         file.create_dataset(NAME, SHAPE, "f4", chunks=(5, 15), fillvalue=1)[:5] = 1
 
     change(files, NAME, put)
-    refuse(rf"\[E315\] .* {NAME} .* never written, or only a part of them", *files)
+    refuse(rf"\[E313\] .* {NAME} .* never written, or only a part of them", *files)
 
 
 def test_a_matrix_of_zeros(files: Files) -> None:
     """What a file has that was made in its full size, and never filled."""
     change_weights(files.weights, **{NAME: np.zeros(SHAPE, "f4")})
-    refuse(rf"\[E315\] .* {NAME} cannot be used: all of them are 0", *files)
+    refuse(rf"\[E313\] .* {NAME} cannot be used: all of them are 0", *files)
     write_model(files.options.parent)
     change_weights(files.weights, **{"CNN_high_0/b_carry": np.zeros(15, "f4")})
     assert not read_elmo(*files).tensors["token_encoder.highways.0.gate.bias"].any()
@@ -87,7 +86,7 @@ def test_links(link: Any, target: str, place: str, files: Files) -> None:
         file[place] = link
     with h5py.File(files.weights.parent / "b.hdf5", "w") as other:
         other["x"] = np.ones(SHAPE, "f4")
-    refuse(rf"\[E315\] .* {place}.* cannot be used: {place} is a link, <{target}", *files)
+    refuse(rf"\[E313\] .* {place}.* cannot be used: {place} is a link, <{target}", *files)
 
 
 def test_an_unknown_filter(files: Files) -> None:
@@ -100,7 +99,7 @@ def test_an_unknown_filter(files: Files) -> None:
         dataset.write_direct_chunk((0, 0), np.ones(SHAPE, "<f4").tobytes())
 
     change(files, NAME, put)
-    refuse(rf"\[E315\] .* {NAME} cannot be used: they went through the filter 32008", *files)
+    refuse(rf"\[E313\] .* {NAME} cannot be used: they went through the filter 32008", *files)
 
 
 def test_values_that_were_compressed_twice(files: Files) -> None:
@@ -114,7 +113,7 @@ def test_values_that_were_compressed_twice(files: Files) -> None:
         file[NAME][...] = 1
 
     change(files, NAME, put)
-    refuse(rf"\[E315\] .* {NAME} cannot be used: they are compressed more than once", *files)
+    refuse(rf"\[E313\] .* {NAME} cannot be used: they are compressed more than once", *files)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ def test_a_chunk_that_unpacks_to_more_than_it_holds(files: Files) -> None:
         dataset.id.write_direct_chunk((0, 0), zlib.compress(bytes(2**24)))
 
     change(files, NAME, put)
-    refuse(rf"\[E315\] .* {NAME} .*: they unpack to more than their shape says", *files)
+    refuse(rf"\[E313\] .* {NAME} .*: they unpack to more than their shape says", *files)
 
 
 def test_chunks_beyond_all_measure(files: Files) -> None:
@@ -149,7 +148,7 @@ def test_chunks_beyond_all_measure(files: Files) -> None:
         dataset.id.write_direct_chunk((0, 0), zlib.compress(bytes(100)))
 
     change(files, NAME, put)
-    refuse(rf"\[E315\] .* {NAME} .*: they unpack to 1,073\.7 MB, from a file of 0\.0 MB", *files)
+    refuse(rf"\[E313\] .* {NAME} .*: they unpack to 1,073\.7 MB, from a file of 0\.0 MB", *files)
 
 
 @pytest.mark.parametrize(
@@ -160,13 +159,12 @@ def test_values_that_are_no_floats(dtype: Any, files: Files) -> None:
     refuse(rf"\[E307\] In .*hdf5, {NAME} is .* expected floats of shape \(15, 15\)", *files)
 
 
-@pytest.mark.parametrize("value", [3e38, -1e9])
+@pytest.mark.parametrize("value", [3e38, -1e16])
 def test_values_that_no_training_leaves(value: float, files: Files) -> None:
     bias = np.zeros(28, "f4")
     bias[3] = value
     change_weights(files.weights, **{f"{cell_name(1, 0)}/B": bias})
-    largest = re.escape(f"{abs(value):.3g}")
-    refuse(rf"\[E318\] In .*hdf5, .*/B has values up to {largest};.* below 10,000", *files)
+    refuse(r"\[E309\] In .*hdf5, .*/B has 1 values that are not finite, or above 1e15", *files)
 
 
 @pytest.mark.parametrize(
@@ -189,9 +187,9 @@ def test_options_beyond_the_weights(key: str, value: Any, reason: str, files: Fi
         place = place[parent]
     place[name] = value
     write_json(files.options, data)
-    with pytest.raises(ValueError, match=r"\[E3(16|03)\] .*") as caught:
+    with pytest.raises(ValueError, match=r"\[E3(14|03)\] .*") as caught:
         read_elmo(*files)
-    if "E316" in str(caught.value):
+    if "E314" in str(caught.value):
         assert f"{key} is" in str(caught.value) and reason in str(caught.value)
 
 
@@ -226,7 +224,7 @@ def test_a_zip_file_that_unpacks_to_much(files: Files, tmp_path: Path) -> None:
         with archive.open("model.hdf5", "w", force_zip64=True) as member:
             for _ in range(20):
                 member.write(bytes(10**6))
-    message = r"\[E317\] .*22\.zip unpacks to 20\.0 MB, more than the limit of 10\.0 MB\. .*"
+    message = r"\[E315\] .*22\.zip unpacks to 20\.0 MB, more than the limit of 10\.0 MB\. .*"
     with pytest.raises(ValueError, match=message + "--unpack-limit"):
         read_elmo(path, unpack_limit=10**7)
     refuse(r"\[E305\] .*22\.zip/model\.hdf5 cannot be read", path)
