@@ -61,7 +61,7 @@ def import_elmo(
     with showing_errors():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model = read_elmo(*sources, unpack_limit=int(unpack_limit * 1e9))
+            model = read_elmo(*sources, unpack_limit=unpack_limit * 1e9)
         for warning in caught:
             msg.warn(str(warning.message))
         check_output(output)
@@ -82,7 +82,7 @@ def parse_tokens(text: str | None) -> dict[str, int] | None:
     """Words and their ids. Raises BadParameter for JSON of another kind."""
     try:
         tokens = None if text is None else json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise typer.BadParameter(f"--tokens-to-add is not JSON: {error}") from error
     if tokens is not None and not (
         isinstance(tokens, dict) and all(type(i) is int for i in tokens.values())

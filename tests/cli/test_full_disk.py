@@ -1,9 +1,9 @@
 """Imports and exports that cannot be written: a coded message, code 1, and nothing is left."""
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +11,8 @@ from ..bert_models import FAMILIES
 from ..elmo_models import write_model
 from ..encoders.bilm_loop import Options
 from .command import run, run_well
+
+resource: Any = pytest.importorskip("resource", reason="limits are POSIX's")
 
 MOST_BYTES = 8192
 

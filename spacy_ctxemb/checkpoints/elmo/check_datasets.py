@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import Errors
 from .dataset_names import Dataset
-from .find_files import ModelFiles
+from .find_files import ModelFiles, clean
 
 if TYPE_CHECKING:
     import h5py
@@ -63,7 +63,9 @@ def check_names(
         for pattern, reason in LIMITS:
             if re.match(pattern, extra):
                 said = reason.format(n_filters=len(settings["filters"]), **settings)
-                raise ValueError(Errors.E308.format(**name_files(files), name=extra, reason=said))
+                raise ValueError(
+                    Errors.E308.format(**name_files(files), name=clean(extra), reason=said)
+                )
     missing = [dataset for dataset in datasets if dataset.name not in found]
     for dataset in missing:
         if link := find_link(file, dataset.name):
@@ -86,7 +88,7 @@ def find_link(file: "h5py.File", path: str) -> str | None:
         place = "/".join(parts[:i])
         link = file.get(place, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            return None if link is None else f"{place} is a link, {link}"
+            return None if link is None else f"{place} is a link, {clean(str(link))}"
     return None
 
 

@@ -39,7 +39,7 @@ class ElmoModel(NamedTuple):
 
 
 def read_elmo(
-    options: Path, weights: Path | None = None, *, unpack_limit: int = UNPACK_LIMIT
+    options: Path, weights: Path | None = None, *, unpack_limit: float = UNPACK_LIMIT
 ) -> ElmoModel:
     """Read a model.
 

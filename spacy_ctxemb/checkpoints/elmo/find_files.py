@@ -33,7 +33,7 @@ class ModelFiles(NamedTuple):
 
 @contextmanager
 def open_model(
-    options: Path, weights: Path | None, unpack_limit: int = UNPACK_LIMIT
+    options: Path, weights: Path | None, unpack_limit: float = UNPACK_LIMIT
 ) -> Iterator[ModelFiles]:
     """The files of a model, for as long as they are needed.
 
@@ -75,7 +75,7 @@ def check_file(path: Path) -> bytes:
         raise ValueError(Errors.E300.format(path=path, reason=reason)) from error
 
 
-def extract(path: Path, folder: Path, limit: int) -> ModelFiles:
+def extract(path: Path, folder: Path, limit: float) -> ModelFiles:
     """Copy both files of a model out of a ZIP file, under names of our own.
 
     Raises E315 for more bytes than the limit, E310 for a file that cannot be unpacked.
@@ -97,7 +97,7 @@ def extract(path: Path, folder: Path, limit: int) -> ModelFiles:
     return ModelFiles(*sources)
 
 
-def show_size(n_bytes: int) -> str:
+def show_size(n_bytes: float) -> str:
     return f"{n_bytes / 1e6:,.1f} MB"
 
 

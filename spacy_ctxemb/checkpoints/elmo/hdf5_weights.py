@@ -85,15 +85,15 @@ def list_datasets(file: "h5py.File") -> "dict[str, h5py.Dataset]":
     """All datasets by their paths; none to which only a soft or external link leads."""
     import h5py
 
-    names: list[str] = []
+    names: list[str | bytes] = []
 
-    def collect(name: str) -> bool | None:
+    def collect(name: str | bytes) -> bool | None:
         names.append(name)
         return len(names) > MOST_OBJECTS or None  # anything but None ends the visit
 
     if file.visit(collect):
         raise RuntimeError(f"it has more than {MOST_OBJECTS:,} groups and datasets")
-    items = {name: file[name] for name in names}
+    items = {name: file[name] for name in names if isinstance(name, str)}  # bytes: no UTF-8
     return {name: item for name, item in items.items() if isinstance(item, h5py.Dataset)}
 
 

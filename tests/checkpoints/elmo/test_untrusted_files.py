@@ -89,6 +89,15 @@ def test_links(link: Any, target: str, place: str, files: Files) -> None:
     refuse(rf"\[E313\] .* {place}.* cannot be used: {place} is a link, <{target}", *files)
 
 
+def test_names_of_datasets_are_shown_without_control_characters(files: Files) -> None:
+    with h5py.File(files.weights, "r+") as file:
+        file[b"CNN_\xff"] = np.ones(3, "f4")  # no UTF-8, and so no name of a model's
+    read_elmo(*files)
+    with h5py.File(files.weights, "r+") as file:
+        file["CNN_\x1b[31m"] = np.ones(3, "f4")
+    refuse(r"\[E308\] .*hdf5 has a dataset CNN_\\x1b\[31m, but", *files)
+
+
 def test_an_unknown_filter(files: Files) -> None:
     def put(file: h5py.File) -> None:
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
