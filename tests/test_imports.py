@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "embedder": {"torch", ".encoders", ".windows"},
     "objectives": {"numpy", "torch", ".encoders"},
     "checkpoints": {
-        *("h5py", "safetensors", "tokenizers", "torch", "transformers"),
+        *("h5py", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch"),
+        "transformers",
         *(".encoders", ".atomic_files", ".objectives", ".pieces"),
     },
     "schedules": set(),
@@ -121,7 +122,10 @@ MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
     "__init__": set(),
     "factory": {"spacy.language"},
     "pieces": {"numpy", ".atomic_files"},
-    "checkpoints": {"torch", ".encoders", ".atomic_files", ".objectives", ".pieces"},
+    "checkpoints": {
+        *("pydantic", "pydantic_core", "torch", ".encoders", ".atomic_files", ".objectives"),
+        ".pieces",
+    },
     "encoders": {"torch", "typing_extensions", ".pieces"},
     "report": set(),
     "cli": {"spacy.cli._util", "typer", ".config_writer", ".report"},

@@ -108,8 +108,7 @@ def check_claims(config: dict[str, Any], stored: Mapping[str, Stored], path: Pat
     """Raise E356 for a value of config.json that the tensors do not bear out, or no config has."""
     largest = max([LARGEST, *(n for tensor in stored.values() for n in tensor.value.shape)])
     n_layers = max(SHARED_LAYERS, len(stored))
-    for key, value in walk(config):
-        name = key.rpartition(".")[2]
+    for key, name, value in walk(config):
         reason = None
         if not re.fullmatch(r"\w[\w-]*", name) or (isinstance(value, str) and "$" in value):
             reason = "spaCy's configs do not keep it as it is"
@@ -126,13 +125,12 @@ def check_claims(config: dict[str, Any], stored: Mapping[str, Stored], path: Pat
             raise ValueError(Errors.E356.format(path=path, key=key, found=found, reason=reason))
 
 
-def walk(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """All values in an object, by their keys with dots."""
-    children = value.items() if isinstance(value, dict) else enumerate(value)
-    for name, child in children:
-        yield f"{key}.{name}".lstrip("."), child
+def walk(value: Any, place: str = "") -> Iterator[tuple[str, str, Any]]:
+    """All values in an object: their keys with those above them, their keys, and they."""
+    for name, child in value.items() if isinstance(value, dict) else enumerate(value):
+        yield f"{place}{name}", str(name), child
         if isinstance(child, dict | list):
-            yield from walk(child, f"{key}.{name}".lstrip("."))
+            yield from walk(child, f"{place}{name}.")
 
 
 def load_tensors(

@@ -23,7 +23,7 @@ ODD_TEXT = "a\u0378\U0001f9ff 1.\u00e9"
 
 def take_content(value: Any) -> Any:
     """A piece may be an object with the piece and how it is cut out of a text."""
-    return value.get("content") if isinstance(value, dict) else value
+    return value.get("content", value) if isinstance(value, dict) else value
 
 
 Piece = Annotated[str | None, BeforeValidator(take_content), expect("a piece, or null")]
@@ -92,6 +92,8 @@ def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase:
         whole = parse_tokenizer(text, str(folder))
         find_special_pieces(whole, str(folder))
         whole.encode(ODD_TEXT)
+        if whole.get_vocab(with_added_tokens=True) != vocabulary:
+            raise ValueError("some of its pieces have the same id")
     return text
 
 

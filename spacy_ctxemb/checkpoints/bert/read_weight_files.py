@@ -62,7 +62,7 @@ def read_tensors(folder: Path) -> dict[str, Stored]:
     """
     path, index = find_weights(folder)
     found: dict[str, Stored] = {}
-    for name in dict.fromkeys(index.values()) or [path.name]:
+    for name in sorted(set(index.values())) or [path.name]:
         shard = folder / name
         load = load_safetensors if shard.suffix == ".safetensors" else load_pickle
         for tensor, value in load(shard).items():

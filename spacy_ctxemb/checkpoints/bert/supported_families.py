@@ -120,7 +120,7 @@ class Rope(Typed, extra="forbid"):
     """How transformers 5 writes the rotation of positions of one kind of block."""
 
     rope_type: Annotated[str, one_of("default")] = "default"
-    rope_theta: Annotated[float | None, Theta] = None
+    rope_theta: Theta | None = None
 
 
 class Ropes(Typed, extra="forbid"):

@@ -47,10 +47,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refuse(read: Callable[..., Any], message: str, path: Path) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ValueError, match=message):
         read(path)
-    assert time.perf_counter() - begin < 6
+    assert time.process_time() - begin < 6
 
 
 # ---- sizes that no tensor bears out
@@ -139,19 +139,18 @@ def test_a_payload_is_refused_and_does_not_run(
     assert not target.exists()
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        torch.zeros(12).to_sparse(),
-        torch.zeros(12, device="meta"),
-        torch.zeros(12, dtype=torch.complex64),
-        torch.quantize_per_tensor(torch.zeros(12), 0.1, 0, torch.qint8),
-    ],
-    ids=["sparse", "meta", "complex", "quantised"],
-)
-def test_tensors_of_another_kind(value: Tensor, folder: Path) -> None:
+KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sparse": lambda value: value.to_sparse(),
+    "meta": lambda value: value.to("meta"),
+    "complex": lambda value: value.to(torch.complex64),
+    "quantised": lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensors_of_another_kind(kind: str, folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
-    save_pickle(folder, tensors | {BIAS: value})
+    save_pickle(folder, tensors | {BIAS: KINDS[kind](tensors[BIAS])})
     refuse(read_bert, rf"\[E(341|336|342)\] .*({BIAS}|_rebuild_qtensor)", folder)
 
 
@@ -280,6 +279,13 @@ def test_a_tokenizer_without_its_unknown_piece(folder: Path) -> None:
     data["added_tokens"] = [t for t in data["added_tokens"] if t["content"] != "[UNK]"]
     change_json(folder / "tokenizer.json", **data)
     refuse(read_bert, r"\[E12[45]\] .*\[UNK\]", folder)
+
+
+def test_pieces_with_the_same_id(folder: Path) -> None:
+    data = json.loads((folder / "tokenizer.json").read_text(encoding="utf8"))
+    data["model"]["vocab"]["a"] = data["model"]["vocab"]["b"]
+    change_json(folder / "tokenizer.json", **data)
+    refuse(read_bert, r"\[E124\] .*: some of its pieces have the same id", folder)
 
 
 class PanicException(BaseException):

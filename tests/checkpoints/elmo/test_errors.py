@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -67,6 +68,55 @@ def pack(path: Path, **members: Path | str) -> Path:
 def test_options_that_are_wrong(key: str, value: object, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"\[E303\] In .*options\.json, .*{message}"):
         read_changed(tmp_path, {key: value})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "char_cnn.max_characters_per_token",
+        "char_cnn.embedding.dim",
+        "char_cnn.n_characters",
+        "char_cnn.n_highway",
+        "lstm.dim",
+        "lstm.n_layers",
+        "lstm.projection_dim",
+    ],
+)
+@pytest.mark.parametrize("value", [10**9, 10**400])
+def test_sizes_that_no_model_has(key: str, value: int, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"\[E303\] In .*, {key} is 10+(\.{{3}})?; expected"):
+        read_changed(tmp_path, {key: value})
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("char_cnn.filters", 5000 * [[1, 1]]),
+        ("char_cnn.filters", [[1, 10**9]]),
+        ("char_cnn.filters", [[1, True]]),
+        ("lstm.cell_clip", 10**400),
+        ("lstm.proj_clip", True),
+    ],
+)
+def test_numbers_out_of_range(key: str, value: object, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"\[E303\] In .*options\.json, {key} is "):
+        read_changed(tmp_path, {key: value})
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 900 + b"1" + b"}" * 900, b"\xff"])
+def test_options_that_cannot_be_parsed(data: bytes, files: Files) -> None:
+    files.options.write_bytes(data)
+    refuse(r"\[E302\] .*options\.json is not the options", *files)
+
+
+def test_vectors_that_are_not_finite(files: Files) -> None:
+    """No value is infinite, but what is computed from them."""
+    with h5py.File(files.weights, "r") as file:
+        names: list[str] = []
+        file.visititems(lambda name, item: names.append(name) if hasattr(item, "shape") else None)
+        large = {name: np.asarray(file[name]) * 1e13 for name in names}
+    change_weights(files.weights, **large)
+    refuse(r"\[E353\] The vectors of the model in .*weights\.hdf5 are not finite", *files)
 
 
 def test_a_long_value_is_shortened(tmp_path: Path) -> None:
