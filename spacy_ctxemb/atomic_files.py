@@ -1,16 +1,14 @@
-"""Writing files and folders so that nothing is lost, reading lines, checksums.
+"""Writing files and folders so that nothing is lost; reading lines, and checksums.
 
-New content is made in a working folder beside its place, which nobody else may enter and whose
-name nobody can guess. When it is whole and safe on the disk, it is renamed. So a reader finds the
-old content or the new one, whenever the program stops, and two writers never mix. A working folder
-that a killed program has left is removed by the next one that writes there.
+New content is made in a working folder beside its place. When it is whole and safe on the disk, it
+is renamed. So a reader finds the old content or the new one, whenever the program stops, and two
+writers never mix.
 """
 
 import ctypes
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,63 +16,65 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from .errors import Errors, is_coded
-
-#: How the names of working folders begin.
-PREFIX = ".ctxemb-"
+from .read_files import reading
+from .working_folders import LOCK, OLD, is_unfinished, working_beside
 
 #: What a system says of a disk, a quota or a limit that is full.
 FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
-
-#: In a working folder: locked as long as its writer lives.
-LOCK = f"{PREFIX}lock"
-
-#: In a working folder, on systems that cannot swap two folders: what was there before.
-OLD = f"{PREFIX}old"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path of the same name, whose file replaces `path` when all has gone well.
 
-    The file has the permissions of any new file. A link at `path` is replaced, not followed.
-    Raises OSError E164 where the file cannot be written.
+    The file has the permissions of any new file. Raises OSError E164 where it cannot be written.
 
         with replacing(Path("weights.bin")) as temporary:
             temporary.write_bytes(data)
     """
+    if is_unfinished(path):
+        yield path
+        return
     with _coding_errors(path):
-        if path.exists() and not path.is_file():
+        place = _follow(path)
+        if place.exists() and not place.is_file():
             raise OSError("it is there already, and is no ordinary file")
-        with _working_beside(path) as temporary:
+        with working_beside(place) as temporary:
             yield temporary
             _save(temporary)
-            temporary.replace(path)
-            _sync(path.parent)
+            temporary.replace(place)
+            _sync(place.parent)
 
 
 @contextmanager
 def replacing_folder(path: Path, *, may_exist: bool = False) -> Iterator[Path]:
     """A temporary folder that becomes `path` when all has gone well.
 
-    may_exist: whether it replaces a folder with content; else `path` is missing or empty. A link
-    at `path` is followed. Raises E362 for a folder that may not be replaced, OSError E164 where the
-    folder cannot be written.
+    may_exist: whether it replaces a folder with content; else `path` is missing or empty.
+    Raises E362 for a folder that may not be replaced, OSError E164 where it cannot be written.
 
         with replacing_folder(Path("model"), may_exist=True) as temporary:
             (temporary / "weights.bin").write_bytes(data)
     """
-    path = path.resolve()
-    with _coding_errors(path), _working_beside(path) as temporary:
+    if is_unfinished(path):
+        path.mkdir(parents=True, exist_ok=may_exist)
+        yield path
+        return
+    place = _follow(path)
+    with _coding_errors(path), working_beside(place) as temporary:
         temporary.mkdir()
         yield temporary
         _save(temporary)
-        _put_in_place(temporary, path, may_exist=may_exist)
-        _sync(path.parent)
+        _put_in_place(temporary, place, may_exist=may_exist)
+        _sync(place.parent)
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file that are not blank, without white space around them."""
-    with path.open(encoding="utf8") as lines:
+    """The lines of a UTF-8 file that are not blank, without white space around them.
+
+    Raises E163 for another file.
+    """
+    with reading(path, "text in UTF-8"), path.open(encoding="utf8") as lines:
         return [line.strip() for line in lines if not line.isspace()]
 
 
@@ -85,6 +85,13 @@ def compute_checksum(path: Path) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             found.update(block)
     return found.hexdigest()
+
+
+def _follow(path: Path) -> Path:
+    """The place to write to: where a link points, unless another user has made the link."""
+    is_trusted = os.name == "nt" or not path.is_symlink()
+    is_trusted = is_trusted or path.lstat().st_uid in (0, os.getuid())
+    return path.resolve() if is_trusted else path.absolute()
 
 
 @contextmanager
@@ -104,73 +111,6 @@ def _coding_errors(path: Path) -> Iterator[None]:
         coded = type(error)(message) if isinstance(error, OSError) else OSError(message)
         coded.errno = errno.ENOSPC if is_full else getattr(error, "errno", None)
         raise coded from error
-
-
-@contextmanager
-def _working_beside(path: Path) -> Iterator[Path]:
-    """A path of the same name in a new working folder, which is removed at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path.parent)
-    folder, lock = _make_working_folder(path.parent)
-    try:
-        yield folder / path.name
-    finally:
-        with suppress(OSError):
-            _remove(folder)
-        os.close(lock)
-
-
-def _make_working_folder(parent: Path) -> tuple[Path, int]:
-    """A working folder, and its lock, which is held until it is closed."""
-    while True:
-        folder = parent / f"{PREFIX}{secrets.token_hex(8)}"
-        folder.mkdir(mode=0o700)
-        try:
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileNotFoundError:  # another writer has removed the empty folder
-            continue
-        with suppress(OSError):  # a file system without locks: nothing is cleaned up there
-            _lock(lock, waits=True)
-        if os.fstat(lock).st_nlink:
-            return folder, lock
-        os.close(lock)  # another writer has removed it before it was locked
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Remove working folders whose writer has been killed."""
-    for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another user's, a live writer's, or one that has just gone
-            if not (folder / LOCK).exists():
-                folder.rmdir()  # which only an empty one allows
-            lock = os.open(folder / LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-            try:
-                _lock(lock, waits=False)
-                for old in folder.glob(f"{OLD}/*"):
-                    if not (parent / old.name).exists():
-                        old.rename(parent / old.name)
-                _remove(folder)
-            finally:
-                os.close(lock)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a working folder, its lock last, so that whatever is left can be removed later."""
-    for path in folder.iterdir():
-        if path.name != LOCK:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lock(file: int, *, waits: bool) -> None:
-    """Lock an open file until it is closed. Raises OSError if that cannot be.
-
-    waits: until another one has closed it.
-    """
-    try:
-        import fcntl
-    except ImportError as error:  # Windows
-        raise OSError("no locks") from error
-    fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
 
 
 def _save(path: Path) -> None:

@@ -234,7 +234,10 @@ class Errors(metaclass=_Coded):
     )
 
     # pieces
-    E120 = "max_characters of {max_characters} leaves no room for a word. Use 3 or more."
+    E120 = (
+        "max_characters is {max_characters}. Use 3 or more, so that there is room for a word, and "
+        "{most} at most; published models have 50."
+    )
     E121 = (
         "The token '{word}' of tokens_to_add has the character id {id}. Choose one from 0 to 255; "
         "1 to 31 hardly occur in text."
@@ -327,6 +330,10 @@ class Errors(metaclass=_Coded):
     )
     E163 = "{path} cannot be read as {expected}: {reason}. {advice}"
     E164 = "{path} cannot be written: {reason}. {advice}"
+    E165 = (
+        "{path} holds {names}, which are no part of a pipeline and would be lost. Choose another "
+        "folder, move these files away, or use nlp.to_disk, which writes beside them."
+    )
 
     # training
     E200 = (
@@ -402,6 +409,11 @@ class Errors(metaclass=_Coded):
         "`spacy train` in its place."
     )
     E257 = "'{name}' is no component of the factory ctxemb; there are {names}. Choose one of these."
+    E258 = "The cache of '{name}' cannot be filled, since {reason}. Change that, or do without."
+    E259 = (
+        "{n_left_out} of {n} records are not in the cache in {path}: {reason}. Change that and run "
+        "the same command again: it encodes only what is missing."
+    )
 
     # published models of ELMo
     E300 = (

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 LFS_POINTER = b"version https://git-lfs"
 POINTER = "it is a pointer of Git LFS, not the file itself"
 
+#: What to do about a file that is not whole.
+REPLACE = "Put a whole copy in its place, or write it again."
+
 
 @contextmanager
-def reading(source: Path | str, expected: str) -> Iterator[None]:
+def reading(source: Path | str, expected: str, *, advice: str = REPLACE) -> Iterator[None]:
     """Turn whatever fails inside into a message about a file. Coded errors stay as they are.
 
     source: the file, or a name for bytes that come from none. expected: what it should be.
-    Raises E163.
+    advice: what to do next. Raises E163.
 
         with reading(path, "a vocabulary in JSON"):
             data = json.loads(path.read_text(encoding="utf8"))
@@ -31,7 +34,6 @@ def reading(source: Path | str, expected: str) -> Iterator[None]:
         if is_coded(error):
             raise
         damage = find_damage(source) if isinstance(source, Path) else None
-        advice = "Put a whole copy in its place, or write it again."
         if damage == POINTER:
             advice = "Run `git lfs pull` in its repository, or copy the file itself."
         message = Errors.E163.format(
@@ -40,11 +42,11 @@ def reading(source: Path | str, expected: str) -> Iterator[None]:
         raise ValueError(message) from error
 
 
-def read_tensors(path: Path, expected: str) -> "dict[str, Tensor]":
+def read_tensors(path: Path, expected: str, *, advice: str = REPLACE) -> "dict[str, Tensor]":
     """The tensors of a safetensors file, mapped from it. Raises E163; see `reading`."""
     from safetensors.torch import load_file
 
-    with reading(path, expected):
+    with reading(path, expected, advice=advice):
         tensors: dict[str, Tensor] = load_file(path)
     return tensors
 

@@ -18,8 +18,9 @@ import torch
 
 from spacy_ctxemb import atomic_files
 from spacy_ctxemb.atomic_files import replacing, replacing_folder
+from spacy_ctxemb.working_folders import LOCK, OLD, PREFIX
 
-OLD, NEW = b"old" * 1000, b"new" * 2000
+BEFORE, NEW = b"old" * 1000, b"new" * 2000
 
 
 def write(path: Path, data: bytes) -> None:
@@ -79,10 +80,10 @@ def test_names_differ_where_processes_have_the_same_number(
     monkeypatch.setattr(os, "getpid", lambda: 1)
     (tmp_path / "out.tmp1").mkdir()
     (tmp_path / "file.tmp1").symlink_to(tmp_path / "precious")
-    (tmp_path / "precious").write_bytes(OLD)
+    (tmp_path / "precious").write_bytes(BEFORE)
     write_folder(tmp_path / "out", "new")
     write(tmp_path / "file", NEW)
-    assert (tmp_path / "precious").read_bytes() == OLD
+    assert (tmp_path / "precious").read_bytes() == BEFORE
 
 
 def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -121,10 +122,10 @@ def test_where_the_system_cannot_swap_folders(
 
 def test_a_folder_that_was_set_aside_comes_back(tmp_path: Path) -> None:
     """As a kill leaves it between two renames, on a system that cannot swap folders."""
-    aside = tmp_path / f"{atomic_files.PREFIX}x" / atomic_files.OLD / "folder"
+    aside = tmp_path / f"{PREFIX}x" / OLD / "folder"
     aside.mkdir(parents=True)
     (aside / "one").write_text("old")
-    (aside.parent.parent / atomic_files.LOCK).touch()
+    (aside.parent.parent / LOCK).touch()
     write(tmp_path / "other", NEW)
     assert (tmp_path / "folder" / "one").read_text() == "old"
     assert names(tmp_path) == ["folder", "other"]
@@ -141,28 +142,60 @@ def test_a_folder_that_may_not_be_replaced(tmp_path: Path) -> None:
     assert names(tmp_path / "empty") == ["one", "two"]
 
 
-def test_links(tmp_path: Path) -> None:
-    """A link to a folder is followed; one to a file is replaced, since anybody may put it there."""
+def test_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "folder").symlink_to("disk/folder")
+    (tmp_path / "file").symlink_to("disk/file")
     for text in ("old", "new"):
         write_folder(tmp_path / "folder", text)
-    assert (tmp_path / "folder").is_symlink()
+        write(tmp_path / "file", text.encode())
+    assert (tmp_path / "folder").is_symlink() and (tmp_path / "file").is_symlink()
     assert (tmp_path / "disk" / "folder" / "one").read_text() == "new"
-    (tmp_path / "precious").write_bytes(OLD)
+    assert (tmp_path / "disk" / "file").read_text() == "new"
+
+
+def test_links_of_other_users_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They could choose which of our files are overwritten."""
+    write(tmp_path / "precious", BEFORE)
+    write_folder(tmp_path / "dear", "old")
     (tmp_path / "file").symlink_to("precious")
+    (tmp_path / "folder").symlink_to("dear")
+    if os.getuid() == 0:
+        for name in ("file", "folder"):
+            os.lchown(tmp_path / name, 4242, -1)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 4242)
     write(tmp_path / "file", NEW)
     assert (tmp_path / "file").read_bytes() == NEW
-    assert (tmp_path / "precious").read_bytes() == OLD
+    with pytest.raises(OSError, match=r"\[E164\] .*folder cannot be written: Not a directory"):
+        write_folder(tmp_path / "folder", "new")
+    assert (tmp_path / "precious").read_bytes() == BEFORE
+    assert (tmp_path / "dear" / "one").read_text() == "old"
 
 
 def test_what_is_no_ordinary_file_stays(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
-    for name in ("pipe", "folder"):
+    (tmp_path / "link").symlink_to("pipe")  # as /dev/stdout
+    for name in ("pipe", "folder", "link"):
         with pytest.raises(OSError, match=rf"\[E164\] .*{name} cannot be written: it is there alr"):
             write(tmp_path / name, NEW)
-    assert names(tmp_path) == ["folder", "pipe"]
+    assert names(tmp_path) == ["folder", "link", "pipe"]
+
+
+def test_parts_of_a_folder_are_written_with_it(tmp_path: Path) -> None:
+    with replacing_folder(tmp_path / "folder") as folder:
+        with replacing_folder(folder / "inner", may_exist=True) as inner:
+            assert inner == folder / "inner"
+            write(inner / "file", NEW)
+            assert names(inner) == ["file"]
+    assert names(tmp_path / "folder" / "inner") == ["file"]
+    message = r"^\[E164\] [^.]*/other cannot be written: half a"
+    with pytest.raises(OSError, match=message), replacing_folder(tmp_path / "other") as folder:
+        with replacing(folder / "file"):
+            raise OSError("half a file")
 
 
 class TestErrors:
@@ -184,7 +217,7 @@ class TestErrors:
         def fail(path: Path, **settings: object) -> None:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-        (tmp_path / "file").write_bytes(OLD)
+        (tmp_path / "file").write_bytes(BEFORE)
         monkeypatch.setattr(Path, "mkdir", fail)
         message = r"\[E164\] .*file cannot be written: Permission denied. Check its folder"
         with pytest.raises(PermissionError, match=message):
@@ -213,14 +246,18 @@ class TestLeftovers:
 
     def test_what_others_have_named_so_stays(self, tmp_path: Path) -> None:
         (tmp_path / "precious").mkdir()
-        (tmp_path / "precious" / atomic_files.LOCK).touch()
-        (tmp_path / f"{atomic_files.PREFIX}link").symlink_to("precious")
-        (tmp_path / f"{atomic_files.PREFIX}file").touch()
-        (tmp_path / f"{atomic_files.PREFIX}folder" / "file").mkdir(parents=True)
+        (tmp_path / "precious" / LOCK).touch()
+        (tmp_path / f"{PREFIX}link").symlink_to("precious")
+        (tmp_path / f"{PREFIX}file").touch()
+        (tmp_path / f"{PREFIX}folder" / "file").mkdir(parents=True)
+        if os.getuid() == 0:
+            (tmp_path / f"{PREFIX}another's").mkdir()
+            (tmp_path / f"{PREFIX}another's" / LOCK).touch()
+            os.chown(tmp_path / f"{PREFIX}another's", 4242, -1)
         before = names(tmp_path)
         write(tmp_path / "third", NEW)
         assert names(tmp_path) == [*before, "third"]
-        assert names(tmp_path / "precious") == [atomic_files.LOCK]
+        assert names(tmp_path / "precious") == [LOCK]
 
 
 def die_while_writing(path: Path) -> None:
@@ -276,12 +313,12 @@ class TestAtTheSameTime:
     @pytest.mark.parametrize("n", [3, pytest.param(20, marks=pytest.mark.slow)])
     def test_kills(self, n: int, tmp_path: Path) -> None:
         """Whenever a writer is killed, file and folder are whole, and the next one works."""
-        write(tmp_path / "file", OLD)
+        write(tmp_path / "file", BEFORE)
         write_folder(tmp_path / "folder", "x" * 100_000)
 
         def work() -> None:
             for i in range(10_000):
-                write(tmp_path / "file", NEW if i % 2 else OLD)
+                write(tmp_path / "file", NEW if i % 2 else BEFORE)
                 write_folder(tmp_path / "folder", "xy"[i % 2] * 100_000)
 
         for i in range(n):
@@ -290,7 +327,7 @@ class TestAtTheSameTime:
             time.sleep(0.02 + 0.0073 * i)
             os.kill(worker.pid, signal.SIGKILL)
             worker.join()
-            assert (tmp_path / "file").read_bytes() in (OLD, NEW)
+            assert (tmp_path / "file").read_bytes() in (BEFORE, NEW)
             one, two = ((tmp_path / "folder" / name).read_text() for name in ("one", "two"))
             assert one == two and len(one) == 100_000
         write(tmp_path / "file", NEW)

@@ -24,7 +24,8 @@ FOR_ALL = (".errors", ".read_files")
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "read_files": {"safetensors", "torch"},
-    "atomic_files": set(),
+    "working_folders": set(),
+    "atomic_files": {".working_folders"},
     "pieces": {"numpy", "tokenizers", ".atomic_files"},
     "encoders": {"torch", "transformers", "typing_extensions", ".pieces"},
     "windows": {"numpy", "spacy", "torch", ".pieces"},
@@ -102,7 +103,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
-        *(".checkpoints", ".comparison", ".component", ".config_writer", ".doctor", ".encoders"),
+        *(".cache", ".checkpoints", ".comparison", ".component", ".config_writer", ".doctor"),
+        ".encoders",
         *(
             ".atomic_files",
             ".objectives",
@@ -114,7 +116,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
-    "__init__": {".doc_vectors"},
+    "save_pipeline": {"spacy", "srsly", ".atomic_files"},
+    "__init__": {".doc_vectors", ".save_pipeline"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.

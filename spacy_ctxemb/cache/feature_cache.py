@@ -65,7 +65,7 @@ class FeatureCache:
     ) -> list[Outputs]:
         """Look up each Doc, encode those that are missing, and store what was made of them.
 
-        The encoder counts hits, misses, and Docs for which there was no room.
+        The encoder counts hits, misses, and Docs that are not kept.
         model: of one encoder. wanted: nothing that `find_obstacle` objects to.
         """
         shim, ops = get_shim(model), model.ops
@@ -77,9 +77,9 @@ class FeatureCache:
         records = self.store.read(keys)
         missing = [i for i, record in enumerate(records) if record is None]
         made, _ = embed_docs(model, [docs[i] for i in missing], wanted, is_train=False)
-        n_full = self._store([keys[i] for i in missing], made, ops)
+        n_left_out = self._store([keys[i] for i in missing], made, ops)
         shim.counts.update(
-            cache_hits=len(docs) - len(missing), cache_misses=len(missing), cache_full=n_full
+            cache_hits=len(docs) - len(missing), cache_misses=len(missing), cache_full=n_left_out
         )
         found = [(doc, data) for doc, data in zip(docs, records, strict=True) if data is not None]
         known = iter(self._unpack(found, shim, wanted, ops))
@@ -87,9 +87,9 @@ class FeatureCache:
         return [next(new if record is None else known) for record in records]
 
     def _store(self, keys: Sequence[bytes], made: Sequence[Outputs], ops: Ops) -> int:
-        """Keep what was made, vectors first. Returns for how many Docs there was no room.
+        """Keep what was made, vectors first, unless the dtype cannot hold it.
 
-        What the dtype cannot hold is left out.
+        Returns how many Docs are not kept.
         """
         records = []
         for key, one in zip(keys, made, strict=True):
@@ -98,7 +98,7 @@ class FeatureCache:
                 flat = np.concatenate([np.ravel(x) for x in parts]).astype(DTYPES[self.dtype])
             if np.isfinite(flat).all():
                 records.append((key, flat.tobytes()))
-        return self.store.write(records)
+        return len(made) - len(records) + self.store.write(records)
 
     def _unpack(
         self, found: Sequence[tuple[Doc, bytes]], shim: EmbedderShim, wanted: Wanted, ops: Ops

@@ -1,47 +1,38 @@
 """Where a cache keeps its records, bytes by their keys: in memory, or in a directory.
 
-In a directory there are two files, which only grow. `data` has the records end to end. `index`
-has an entry of a fixed size for each: key, place and checksum of the record, and a checksum of
-the entry itself. A record is written before its entry, so that whatever is interrupted leaves
-bytes that no entry speaks of, or half an entry; both are overwritten by the next writer. What
-fails a checksum is as if it were not there.
+In a directory there are two files, which only grow. `data` has the records end to end, `index` an
+entry for each. A record is written before its entry, so that whatever is interrupted leaves bytes
+that no entry speaks of, or half an entry; both are overwritten by the next writer. What fails a
+checksum is as if it were not there.
 
 Files are read by `read`, not through a map: where somebody cuts a mapped file short, the system
 ends the processes that read it.
 """
 
-import hashlib
 import os
-import struct
-import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from ..atomic_files import replacing
 from ..errors import Errors
+from ..read_files import reading
+from .file_lock import locking
+from .index_entries import ENTRY_BYTES, Place, compute_check, pack_entry, unpack_entries
 
 INDEX, DATA, LOCK = "index", "data", "lock"
 
-#: What an index begins with.
-MAGIC = b"ctxemb cache 1\n\0"
-
-#: Key, offset and length of the record, its checksum.
-CONTENT = struct.Struct("<32sQQ16s")
-ENTRY_CHECK_BYTES = 8
-ENTRY_BYTES = CONTENT.size + ENTRY_CHECK_BYTES
-
-#: How long a writer waits for another one.
-LOCK_SECONDS = 5.0
+#: What both files begin with.
+MAGIC = b"ctxemb cache 2\n\0"
 
 
 class Store(ABC):
-    """Records by key. n_bytes: how many they take."""
+    """Records by key. n_bytes: how many they take. failure: why no more can be written, if so."""
 
-    n_bytes: int
+    n_bytes = 0
+    failure: str | None = None
 
     @abstractmethod
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -49,7 +40,7 @@ class Store(ABC):
 
     @abstractmethod
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> int:
-        """Keep records by their keys. Returns how many have found no room."""
+        """Keep records by their keys. Returns how many are not kept."""
 
 
 class MemoryStore(Store):
@@ -57,7 +48,6 @@ class MemoryStore(Store):
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.n_bytes = 0
         self._records: dict[bytes, bytes] = {}
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -76,26 +66,14 @@ class MemoryStore(Store):
         return n_left_out
 
 
-class Place(NamedTuple):
-    """Where a record lies in the file of data."""
-
-    offset: int
-    length: int
-    check: bytes
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.length
-
-
 class DiskStore(Store):
     """Records in a directory, which other processes may read and write at the same time.
 
     Files are open for one call only, so that threads and forked processes share nothing. SQLite
     was measured in its place: it writes and reads records of this size two to four times slower.
 
-    folder: made by the first record. max_bytes: of the file of data.
-    `read` raises E252 for a directory with an index of another kind.
+    folder: made by the first record. max_bytes: of all records.
+    Raises E252 for a directory with files of another kind.
 
         store = DiskStore(Path("cache"), max_bytes=10**9)
         store.write([(key, vectors.tobytes())])
@@ -105,31 +83,29 @@ class DiskStore(Store):
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
-        self.is_writable = True
         self._forget(inode=0)
 
     def _forget(self, *, inode: int) -> None:
         """Begin with another index, or with one that was cut short."""
         self._inode = inode
-        self._position = 0  # in the index, after all that was read
+        self._position = len(MAGIC)  # in the index, after all that was read
         self._places: dict[bytes, Place] = {}
         self.n_bytes = 0
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         self._read_index()
-        data = self.folder / DATA
-        if not data.exists():
+        file = self._open(DATA)
+        if file is None:
             self._places.clear()
-        if not any(key in self._places for key in keys):
             return [None] * len(keys)
-        with data.open("rb") as file:
+        with file:
             return [self._read_record(file, key) for key in keys]
 
     def _read_record(self, file: BinaryIO, key: bytes) -> bytes | None:
         place = self._places.get(key)
         if place is None:
             return None
-        file.seek(place.offset)
+        file.seek(len(MAGIC) + place.offset)
         data = file.read(place.length)
         if compute_check(data) != place.check:
             self._places.pop(key, None)  # to be written anew
@@ -138,52 +114,54 @@ class DiskStore(Store):
 
     def _read_index(self) -> None:
         """Take the entries that have come since the last call."""
-        path = self.folder / INDEX
-        if not path.exists():
+        file = self._open(INDEX)
+        if file is None:
             self._forget(inode=0)
             return
-        with path.open("rb") as file:
+        with file:
             status = os.fstat(file.fileno())
             if status.st_ino != self._inode or status.st_size < self._position:
                 self._forget(inode=status.st_ino)
             position = self._position  # another thread may be as far
-            if position == 0:
-                if not self._check_beginning(file.read(len(MAGIC))):
-                    return
-                position = len(MAGIC)
             file.seek(position)
-            entries = file.read() if status.st_size >= position + ENTRY_BYTES else b""
-        n_bytes = len(entries) // ENTRY_BYTES * ENTRY_BYTES
-        for i in range(0, n_bytes, ENTRY_BYTES):
-            self._take_entry(entries[i : i + ENTRY_BYTES])
-        self._position = position + n_bytes
+            entries = file.read()
+        for key, place in unpack_entries(entries):
+            self._places[key] = place
+            self.n_bytes = max(self.n_bytes, place.end)
+        self._position = position + len(entries) // ENTRY_BYTES * ENTRY_BYTES
 
-    def _check_beginning(self, found: bytes) -> bool:
-        """Whether an index begins as it should; one of other contents is refused."""
+    def _open(self, name: str) -> BinaryIO | None:
+        """Open a file to read; None where it is missing, or too short to have begun.
+
+        Raises E252 for a file of another kind, E163 for one that cannot be read.
+        """
+        path = self.folder / name
+        with reading(path, "a file of a cache"):
+            try:
+                file = path.open("rb")
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            found = file.read(len(MAGIC))
+        if found == MAGIC:
+            return file
+        file.close()
         if not MAGIC.startswith(found):
-            raise ValueError(Errors.E252.format(path=self.folder, file=INDEX))
-        return found == MAGIC
-
-    def _take_entry(self, entry: bytes) -> None:
-        content, check = entry[: CONTENT.size], entry[CONTENT.size :]
-        if compute_check(content)[:ENTRY_CHECK_BYTES] == check:
-            key, *place = CONTENT.unpack(content)
-            self._places[key] = Place(*place)
-            self.n_bytes = max(self.n_bytes, self._places[key].end)
+            raise ValueError(Errors.E252.format(path=self.folder, file=name))
+        return None
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> int:
-        if not self.is_writable:
-            return 0
+        if self.failure is not None:
+            return len(records)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with locking(self.folder / LOCK):
                 return self._append(records)
         except BlockingIOError:  # others are writing: the next records may have more luck
-            return 0
+            return len(records)
         except OSError as error:  # a full disk, a file system without locks, another's directory
-            self.is_writable = False
-            warnings.warn(Errors.W006.format(path=self.folder, reason=error), stacklevel=2)
-            return 0
+            self.failure = str(error.__cause__ or error)  # without the code of another message
+            warnings.warn(Errors.W006.format(path=self.folder, reason=self.failure), stacklevel=2)
+            return len(records)
 
     def _append(self, records: Sequence[tuple[bytes, bytes]]) -> int:
         self._create_files()
@@ -197,29 +175,25 @@ class DiskStore(Store):
             if end + len(record) > self.max_bytes:
                 n_left_out += 1
                 continue
-            content = CONTENT.pack(key, end, len(record), compute_check(record))
-            entries.append(content + compute_check(content)[:ENTRY_CHECK_BYTES])
+            place = Place(end, len(record), compute_check(record))
+            entries.append(pack_entry(key, place))
             data.append(record)
-            end += len(record)
+            end = place.end
         if entries:
-            write_at(self.folder / DATA, start, b"".join(data))
+            write_at(self.folder / DATA, len(MAGIC) + start, b"".join(data))
             write_at(self.folder / INDEX, position, b"".join(entries))
         self._read_index()
         return n_left_out
 
     def _create_files(self) -> None:
-        """Files that are there at all are whole, unless they were cut short later."""
-        index, data = self.folder / INDEX, self.folder / DATA
-        if not index.exists() or index.stat().st_size < len(MAGIC):
-            with replacing(index) as temporary:
+        """Begin files that are missing, or were cut short later."""
+        for name in (DATA, INDEX):
+            file = self._open(name)
+            if file is not None:
+                file.close()
+                continue
+            with replacing(self.folder / name) as temporary:
                 temporary.write_bytes(MAGIC)
-        if not data.exists():
-            with replacing(data) as temporary:
-                temporary.touch()
-
-
-def compute_check(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def write_at(path: Path, position: int, data: bytes) -> None:
@@ -227,29 +201,3 @@ def write_at(path: Path, position: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(position)
         file.write(data)
-
-
-@contextmanager
-def locking(path: Path) -> Iterator[None]:
-    """Inside, this process and thread are the only ones that hold the lock of this path."""
-    try:
-        import fcntl
-    except ImportError as error:
-        raise OSError("this system has no fcntl to lock files with") from error
-
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    deadline = time.monotonic() + LOCK_SECONDS
-    try:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-        yield
-    finally:
-        # Closing is not enough: a process that was forked meanwhile holds the lock as well.
-        fcntl.flock(file, fcntl.LOCK_UN)
-        os.close(file)

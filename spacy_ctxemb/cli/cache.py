@@ -10,10 +10,13 @@ import typer
 from .show_errors import showing_errors
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from spacy.language import Language
     from spacy.tokens import Doc
     from spacy.training import Example
 
+    from ..cache.feature_cache import FeatureCache
     from ..component import ContextualEmbedder
 
 Corpus = Callable[["Language"], Iterable["Example"]]
@@ -38,13 +41,12 @@ def cache(
     """Encode the texts of a corpus ahead of training, into the cache of a frozen encoder.
 
     The settings of the config's readers apply. Texts that the cache has are not encoded again, so
-    an interrupted run goes on where it stopped.
+    an interrupted run goes on where it stopped. Exits with code 1 unless all are in the cache then.
     """
     from spacy import util
     from spacy.cli._util import parse_config_overrides, setup_gpu
     from spacy.training.initialize import init_nlp
     from tqdm import tqdm
-    from wasabi import msg
 
     from ..errors import Errors
 
@@ -68,20 +70,48 @@ def cache(
             progress = tqdm(docs, unit=" documents", disable=None)
             for batch in util.minibatch(progress, nlp.batch_size):
                 pipe.predict(batch)
-    found = pipe.counts - before
-    hits, misses, full = (
-        sum(n for key, n in found.items() if key.endswith(f"cache_{name}"))  # of all encoders
-        for name in ("hits", "misses", "full")
+        show_result(cast("FeatureCache", pipe.cache), pipe.counts - before, component)
+
+
+def show_result(cache: "FeatureCache", counts: "Counter[str]", name: str) -> None:
+    """Say what became of the Docs. Raises E258 where there were none, E259 if some are not kept.
+
+    counts: of all encoders of the component together. name: of the component.
+    """
+    from wasabi import msg
+
+    from ..errors import Errors
+
+    hits, misses, n_left_out = (
+        sum(n for key, n in counts.items() if key.endswith(f"cache_{kind}"))
+        for kind in ("hits", "misses", "full")
     )
-    show = msg.warn if full else msg.good
-    size = f"{pipe.cache.megabytes:.1f} MB" if pipe.cache else ""
-    show(f"{hits} hits, {misses} misses, {full} without room, {size}")
+    if not hits + misses:
+        raise ValueError(Errors.E258.format(name=name, reason="there are no texts to encode"))
+    found = f"{hits} hits, {misses} misses, {n_left_out} not kept, {cache.megabytes:.1f} MB"
+    if not n_left_out:
+        msg.good(found)
+        return
+    msg.warn(found)
+    reason = cache.store.failure or (
+        f"max_megabytes is {cache.max_megabytes}, values are too large for {cache.dtype}, or "
+        "another process was writing all the time"
+    )
+    message = Errors.E259.format(
+        n_left_out=n_left_out, n=hits + misses, path=cache.path, reason=reason
+    )
+    raise ValueError(message)
 
 
 def find_component(nlp: "Language", name: str) -> "ContextualEmbedder":
-    """Find the component. Raises E257 without it, E255 if its cache is not on disk."""
+    """Find the component.
+
+    Raises E257 without it, E255 if its cache is not on disk, E258 if it cannot be used.
+    """
+    from ..cache.feature_cache import find_obstacle
     from ..component import ContextualEmbedder
     from ..errors import Errors
+    from ..stack.name_encoders import name_encoders
 
     names = [n for n, pipe in nlp.components if isinstance(pipe, ContextualEmbedder)]
     if name not in names:
@@ -90,6 +120,10 @@ def find_component(nlp: "Language", name: str) -> "ContextualEmbedder":
     if pipe.cache is None or pipe.cache.path is None:
         found = "null" if pipe.cache is None else "in memory"
         raise ValueError(Errors.E255.format(name=name, found=found))
+    shims = name_encoders(pipe.model, name).values()
+    obstacles = [find_obstacle(shim, pipe._wanted) for shim in shims]
+    if all(obstacles):
+        raise ValueError(Errors.E258.format(name=name, reason="; ".join(map(str, obstacles))))
     return pipe
 
 

@@ -45,7 +45,7 @@ def check_output(output: Path) -> None:
 
 
 def write_pipeline(nlp: "Language", output: Path) -> None:
-    """Write all of a pipeline, or nothing."""
+    """Write all of a pipeline, or nothing. Raises E362 if another one has come meanwhile."""
     from ..atomic_files import replacing_folder
 
     with replacing_folder(output) as temporary:

@@ -120,7 +120,7 @@ class ContextualEmbedder(Tok2Vec):
         or that was cut to max_characters);
         skipped_updates (whose loss or gradients were not finite).
         With a cache also cache_hits and cache_misses, Docs that were met before and others;
-        cache_full, Docs for which there was no room.
+        cache_full, Docs that are not kept: there was no room, or nothing could be written.
         Sums over all encoders of a Stack; `encoder_counts` has each one's.
         """
         total: Counter[str] = Counter()

@@ -12,6 +12,9 @@ from .base import Ids, Pieces, TextPieces, Texts
 #: Words whose pieces are remembered; the table is emptied when it is full.
 CACHE_SIZE = 1 << 17
 
+#: A word takes 4 bytes for each of them.
+MOST_CHARACTERS = 10_000
+
 
 class CharacterPieces(Pieces):
     """A word is one piece: the bytes of its UTF-8 encoding, between word boundaries.
@@ -22,10 +25,10 @@ class CharacterPieces(Pieces):
 
     Source: bilm-tf's `UnicodeCharsVocabulary`.
 
-    max_characters: C. 50 in every published model.
+    max_characters: C. 50 in every published model, and at most MOST_CHARACTERS.
     tokens_to_add: words that are spelt by one raw character id each, 0 to 255; as in AllenNLP's
         indexer. 1 to 31 hardly occur in text.
-    Raises E120 for fewer than 3 characters, E121 for an id that is not a byte.
+    Raises E120 for fewer than 3 characters or too many, E121 for an id that is not a byte.
 
         pieces = CharacterPieces(50)
         ids = pieces.encode_words(["bank", "river"])  # (2, 50)
@@ -40,8 +43,9 @@ class CharacterPieces(Pieces):
     def __init__(
         self, max_characters: int = 50, *, tokens_to_add: Mapping[str, int] | None = None
     ) -> None:
-        if max_characters < 3:
-            raise ValueError(Errors.E120.format(max_characters=max_characters))
+        if not 3 <= max_characters <= MOST_CHARACTERS:
+            message = Errors.E120.format(max_characters=max_characters, most=MOST_CHARACTERS)
+            raise ValueError(message)
         self.n_characters: int = max_characters
         self.tokens_to_add = dict(tokens_to_add or {})
         for word, i in self.tokens_to_add.items():

@@ -1,12 +1,14 @@
 """Loaders for [initialize.components.ctxemb.pieces_loader]: vocabularies of subword pieces."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 from ..atomic_files import read_lines
 from ..errors import Errors
+from ..read_files import reading
 from .base import Pieces
-from .subwords import BytePairPieces, SubwordPieces, WordPieces
+from .subwords import LearnedPieces, SubwordPieces
 
 #: Gives pieces a vocabulary. Arguments: the pieces; the section of the config in which they stand.
 PiecesLoader = Callable[[Pieces, str], None]
@@ -29,10 +31,13 @@ def build_tokenizer_file(*, path: str | None) -> PiecesLoader:
 
 
 def read_vocabulary(path: str | None) -> str:
-    """The text of a tokenizer.json. Raises E132 where there is no such file."""
+    """The text of a tokenizer.json. Raises E132 if it is not there, E163 if it is not JSON."""
     if path is None or not Path(path).is_file():
         raise ValueError(Errors.E132.format(path=path))
-    return Path(path).read_text(encoding="utf8")
+    with reading(Path(path), "a tokenizer.json"):
+        text = Path(path).read_text(encoding="utf8")
+        json.loads(text)
+    return text
 
 
 def build_train_pieces(*, path: str) -> PiecesLoader:
@@ -42,7 +47,7 @@ def build_train_pieces(*, path: str) -> PiecesLoader:
     """
 
     def train(pieces: Pieces, section: str) -> None:
-        if not isinstance(pieces, WordPieces | BytePairPieces):
+        if not isinstance(pieces, LearnedPieces):
             options = "WordPieces or BytePairPieces"
             raise ValueError(describe("TrainPieces", pieces, section, options))
         lines = read_lines(Path(path)) if Path(path).is_file() else []

@@ -2,6 +2,7 @@
 
 import json
 import os
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -147,7 +148,27 @@ class SubwordPieces(Pieces):
         return {**self.__dict__, "_tokenizer": None}
 
 
-class WordPieces(SubwordPieces):
+class LearnedPieces(SubwordPieces):
+    """Pieces from a vocabulary that can be learned. SPECIAL: its special pieces, in order."""
+
+    SPECIAL: ClassVar[tuple[str, ...]]
+
+    def train(self, batches: Iterable[Sequence[str]], *, progress: bool = False) -> None:
+        """Learn a vocabulary of at most n_ids pieces.
+
+        batches: lines of text, any number at a time. progress: show a bar.
+        """
+        texts = (
+            text.encode("utf8", "ignore").decode("utf8") for text in chain.from_iterable(batches)
+        )
+        self.load(self._learn(texts, progress).to_str())
+
+    @abstractmethod
+    def _learn(self, texts: Iterable[str], progress: bool) -> "Tokenizer":
+        """A tokenizer with a vocabulary of these texts, in which lone surrogates are left out."""
+
+
+class WordPieces(LearnedPieces):
     """Words in parts from a vocabulary that can be learned, longest match first.
 
     Source: Devlin et al. 2019, "BERT", section 3; Wu et al. 2016, "Google's Neural Machine
@@ -157,31 +178,26 @@ class WordPieces(SubwordPieces):
     """
 
     kind = "wordpieces"
-    SPECIAL: ClassVar[tuple[str, ...]] = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
     def __init__(self, vocab_size: int, *, lowercase: bool = False) -> None:
         super().__init__(vocab_size)
         self.lowercase = lowercase
 
-    def train(self, batches: Iterable[Sequence[str]], *, progress: bool = False) -> None:
-        """Learn a vocabulary of at most n_ids pieces.
-
-        batches: lines of text, any number at a time. progress: show a bar.
-        """
-        tokenizer = train_word_pieces(
-            map(_encodable, chain.from_iterable(batches)),
+    def _learn(self, texts: Iterable[str], progress: bool) -> "Tokenizer":
+        return train_word_pieces(
+            texts,
             size=self.n_ids,
             special=self.SPECIAL,
             lowercase=self.lowercase,
             progress=progress,
         )
-        self.load(tokenizer.to_str())
 
     def to_json(self) -> dict[str, object]:
         return {**super().to_json(), "lowercase": self.lowercase}
 
 
-class BytePairPieces(SubwordPieces):
+class BytePairPieces(LearnedPieces):
     """Stretches of bytes, white space included, from a vocabulary that can be learned.
 
     No text is unknown to it. The space before a word is part of the word's first piece.
@@ -191,25 +207,10 @@ class BytePairPieces(SubwordPieces):
     """
 
     kind = "bytepairs"
-    SPECIAL: ClassVar[tuple[str, ...]] = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
-    def train(self, batches: Iterable[Sequence[str]], *, progress: bool = False) -> None:
-        """Learn a vocabulary of at most n_ids pieces.
-
-        batches: lines of text, any number at a time. progress: show a bar.
-        """
-        tokenizer = train_byte_pairs(
-            map(_encodable, chain.from_iterable(batches)),
-            size=self.n_ids,
-            special=self.SPECIAL,
-            progress=progress,
-        )
-        self.load(tokenizer.to_str())
-
-
-def _encodable(text: str) -> str:
-    """The text without what UTF-8 cannot encode."""
-    return text.encode("utf8", "ignore").decode("utf8")
+    def _learn(self, texts: Iterable[str], progress: bool) -> "Tokenizer":
+        return train_byte_pairs(texts, size=self.n_ids, special=self.SPECIAL, progress=progress)
 
 
 class _Fork:

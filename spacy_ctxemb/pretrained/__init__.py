@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor
 
 from ..encoders import BiLM, Encoder
 from ..errors import Errors
+from ..read_files import read_tensors, reading
 
 ROOT = Path(__file__).parent
 
 WEIGHTS, MODEL = "weights.safetensors", "model.json"
+
+#: What to do about a file that is lost or damaged.
+INSTALL = "Install spacy-ctxemb again."
 
 #: Taken where a config does not choose.
 DEFAULT = "en_bilm_sm"
@@ -35,7 +39,7 @@ AUTO = "auto"
 
 def list_names() -> list[str]:
     """The names of all weights that ship."""
-    return sorted(path.parent.name for path in ROOT.glob(f"*/{WEIGHTS}"))
+    return sorted({path.parent.name for path in ROOT.glob("[a-z]*/*")})
 
 
 def get_language(name: str) -> str:
@@ -44,7 +48,7 @@ def get_language(name: str) -> str:
 
 
 def find_folder(name: str) -> Path:
-    """The folder of some weights."""
+    """The folder of some weights. Raises E011 for a name that there is not."""
     if name not in list_names():
         raise ValueError(Errors.E011.format(name=name, names=list_names()))
     return ROOT / name
@@ -53,26 +57,31 @@ def find_folder(name: str) -> Path:
 @cache
 def read_model(name: str) -> dict[str, Any]:
     """The model that weights are for, as a section of a config."""
-    model: dict[str, Any] = json.loads((find_folder(name) / MODEL).read_text("utf8"))
+    path = find_folder(name) / MODEL
+    with reading(path, "a model of the package", advice=INSTALL):
+        model: dict[str, Any] = json.loads(path.read_text("utf8"))
     return model
 
 
 @cache
 def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
     """The shapes of weights, from the head of their file."""
-    with (find_folder(name) / WEIGHTS).open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        head = json.loads(file.read(size))
-    return {n: tuple(found["shape"]) for n, found in head.items() if n != "__metadata__"}
+    path = find_folder(name) / WEIGHTS
+    with (
+        reading(path, "weights of the package", advice=INSTALL),
+        safe_open(path, framework="pt") as file,
+    ):
+        return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
 
 
 def fits(name: str, encoder: Encoder) -> bool:
     """Whether weights are for an encoder: of these shapes, and of these settings besides."""
+    if not isinstance(encoder, BiLM):
+        return False
     settings = read_model(name)["encoder"]
-    return (
-        isinstance(encoder, BiLM)
-        and read_shapes(name) == {n: tuple(t.shape) for n, t in encoder.state_dict().items()}
-        and all(encoder.settings[key] == settings[key] for key in WITHOUT_SHAPE)
+    shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
+    return read_shapes(name) == shapes and all(
+        encoder.settings[key] == settings[key] for key in WITHOUT_SHAPE
     )
 
 
@@ -87,6 +96,6 @@ def check_fit(name: str, encoder: Encoder, component: str) -> None:
 
 
 def load_weights(name: str) -> dict[str, Tensor]:
-    """The parameters by name, in fp32."""
-    tensors = load_file(find_folder(name) / WEIGHTS)
+    """The parameters by name, in fp32. Raises E163 where their file is lost or damaged."""
+    tensors = read_tensors(find_folder(name) / WEIGHTS, "weights of the package", advice=INSTALL)
     return {n: tensor.to(torch.float32) for n, tensor in tensors.items()}

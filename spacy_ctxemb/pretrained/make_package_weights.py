@@ -14,6 +14,7 @@ from spacy.util import load_config, load_model_from_config
 
 from ..atomic_files import replacing
 from ..component import ContextualEmbedder
+from ..read_files import reading
 from ..thinc_model.embedder_shim import find_shims
 from . import MODEL, WEIGHTS
 
@@ -28,11 +29,12 @@ def make(run: Path, name: str) -> Path:
     config["components"][component]["pretrained"] = None
     nlp = load_model_from_config(config, auto_fill=True)
     model = cast(ContextualEmbedder, nlp.get_pipe(component)).model
-    model.from_bytes((run / "model-last.bin").read_bytes())
+    weights = run / "model-last.bin"
+    with reading(weights, "the weights of a finished run"):
+        model.from_bytes(weights.read_bytes())
     (shim,) = find_shims(model)
     tensors = shim.embedder.encoder.state_dict()
     folder = Path(__file__).parent / name
-    folder.mkdir(exist_ok=True)
     with replacing(folder / WEIGHTS) as temporary:
         halves = {n: tensor.to(torch.float16).contiguous() for n, tensor in tensors.items()}
         save_file(halves, temporary)

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_ctxemb.cache.stores import DATA, ENTRY_BYTES, INDEX, MAGIC, DiskStore, MemoryStore, Store
+from spacy_ctxemb.cache.index_entries import ENTRY_BYTES
+from spacy_ctxemb.cache.stores import DATA, INDEX, MAGIC, DiskStore, MemoryStore, Store
 
 LIMIT = 1_000_000
 
@@ -65,7 +66,7 @@ class TestDisk:
     def test_files(self, tmp_path: Path) -> None:
         DiskStore(tmp_path, LIMIT).write(RECORDS)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "index", "lock"]
-        assert (tmp_path / DATA).read_bytes() == b"".join(VALUES)
+        assert (tmp_path / DATA).read_bytes() == MAGIC + b"".join(VALUES)
         assert (tmp_path / INDEX).stat().st_size == len(MAGIC) + 8 * ENTRY_BYTES
 
     def test_another_reader_sees_what_comes(self, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ class TestDisk:
         for i in range(8):
             stores[i % 2].write(RECORDS[max(i - 1, 0) : i + 1])
         assert [store.read(KEYS) for store in stores] == [VALUES, VALUES]
-        assert (tmp_path / DATA).stat().st_size == sum(map(len, VALUES))
+        assert (tmp_path / DATA).stat().st_size == len(MAGIC) + sum(map(len, VALUES))
 
     def test_threads_and_processes_write_at_the_same_time(self, tmp_path: Path) -> None:
         shared = DiskStore(tmp_path, LIMIT)
@@ -103,7 +104,8 @@ class TestDisk:
         assert DiskStore(tmp_path, LIMIT).read([key for key, _ in records]) == [
             record for _, record in records
         ]
-        assert shared.n_bytes == (tmp_path / DATA).stat().st_size == 200 * 40
+        assert shared.n_bytes == 200 * 40
+        assert (tmp_path / DATA).stat().st_size == len(MAGIC) + 200 * 40
 
     @given(data=st.data())
     def test_files_cut_short_anywhere(
@@ -116,9 +118,9 @@ class TestDisk:
         for name in data.draw(st.sets(st.sampled_from([DATA, INDEX]), min_size=1)):
             size = (folder / name).stat().st_size
             os.truncate(folder / name, data.draw(st.integers(0, size)))
-        sizes = {name: (folder / name).stat().st_size for name in (DATA, INDEX)}
-        if sizes[INDEX] >= len(MAGIC):  # else it would be a file of another kind
-            with (folder / data.draw(st.sampled_from([DATA, INDEX]))).open("ab") as file:
+        path = folder / data.draw(st.sampled_from([DATA, INDEX]))
+        if path.stat().st_size >= len(MAGIC):  # else it would be a file of another kind
+            with path.open("ab") as file:
                 file.write(data.draw(st.binary(max_size=100)))
         for store in data.draw(st.permutations([open_store, DiskStore(folder, LIMIT)])):
             found = store.read(KEYS)
@@ -127,7 +129,8 @@ class TestDisk:
             assert store.read(KEYS) == VALUES
         assert DiskStore(folder, LIMIT).read(KEYS) == VALUES
 
-    def test_a_writer_that_is_killed(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("n", [6, pytest.param(20, marks=pytest.mark.slow)])
+    def test_a_writer_that_is_killed(self, n: int, tmp_path: Path) -> None:
         records = [make(i, size=3000) for i in range(3000)]
 
         def work() -> None:
@@ -136,7 +139,7 @@ class TestDisk:
                 store.write(records[i : i + 3])
 
         n_found = 0
-        for i in range(6):
+        for i in range(n):
             worker = multiprocessing.get_context("fork").Process(target=work)
             worker.start()
             time.sleep(0.02 + 0.013 * i)
@@ -171,7 +174,7 @@ class TestDisk:
         folder = tmp_path_factory.mktemp("damaged")
         store = DiskStore(folder, LIMIT)
         store.write(RECORDS)
-        change(folder / DATA, place, byte)
+        change(folder / DATA, len(MAGIC) + place, byte)
         found = store.read(KEYS)
         assert found.count(None) == 1
         assert all(a in (None, b) for a, b in zip(found, VALUES, strict=True))
@@ -187,18 +190,46 @@ class TestDisk:
         store.write(RECORDS)
         assert store.read(KEYS) == DiskStore(tmp_path, LIMIT).read(KEYS) == VALUES
 
-    def test_a_file_of_another_kind(self, tmp_path: Path) -> None:
-        (tmp_path / INDEX).write_text("an index of something else")
-        message = rf"\[E252\] {re.escape(str(tmp_path))} is not a cache: its file 'index'"
-        with pytest.raises(ValueError, match=message):
+    @pytest.mark.parametrize("name", [DATA, INDEX])
+    def test_a_file_of_another_kind(self, name: str, tmp_path: Path) -> None:
+        """It is not overwritten: it may be dear to somebody."""
+        for content in (b"something else", b"version https://git-lfs.github.com/spec/v1"):
+            (tmp_path / name).write_bytes(content)
+            message = rf"\[E252\] {re.escape(str(tmp_path))} is not a cache: its file '{name}'"
+            with pytest.raises(ValueError, match=message):
+                DiskStore(tmp_path, LIMIT).read(KEYS)
+            with pytest.raises(ValueError, match=message):
+                DiskStore(tmp_path, LIMIT).write(RECORDS)
+            assert (tmp_path / name).read_bytes() == content
+
+    def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
+        for name in (DATA, INDEX, "lock"):
+            folder = tmp_path / f"cache with {name}"
+            folder.mkdir()
+            (folder / name).symlink_to(tmp_path / "elsewhere")
+            store = DiskStore(folder, LIMIT)
+            if name == "lock":
+                with pytest.warns(UserWarning, match="W006"):
+                    store.write(RECORDS)
+            else:
+                store.write(RECORDS)
+                assert store.read(KEYS) == VALUES
+            assert not (tmp_path / "elsewhere").exists()
+
+    def test_a_file_that_cannot_be_read(self, tmp_path: Path) -> None:
+        (tmp_path / INDEX).mkdir()
+        with pytest.raises(
+            ValueError, match=r"\[E163\] .*index cannot be read as .*: it is a folder"
+        ):
             DiskStore(tmp_path, LIMIT).read(KEYS)
 
     def test_a_path_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         store = DiskStore(tmp_path / "file" / "cache", LIMIT)
         with pytest.warns(UserWarning, match=r"\[W006\] Nothing more is written .*Not a directory"):
-            store.write(RECORDS)
-        store.write(RECORDS)  # warns once
+            assert store.write(RECORDS) == 8
+        assert store.write(RECORDS) == 8  # warns once
+        assert "Not a directory" in store.failure
         assert store.read(KEYS) == [None] * 8
 
     def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +245,7 @@ class TestDisk:
         with monkeypatch.context() as patch:
             patch.setattr("spacy_ctxemb.cache.stores.write_at", fail)
             with pytest.warns(UserWarning, match="W006.*No space left"):
-                store.write(RECORDS)
+                assert store.write(RECORDS) == 8
         assert store.read(KEYS)[:4] == [*VALUES[:3], None]
         other = DiskStore(tmp_path, LIMIT)
         other.write(RECORDS)
@@ -223,12 +254,12 @@ class TestDisk:
     def test_a_lock_that_is_held(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import fcntl
 
-        monkeypatch.setattr("spacy_ctxemb.cache.stores.LOCK_SECONDS", 0.05)
+        monkeypatch.setattr("spacy_ctxemb.cache.file_lock.LOCK_SECONDS", 0.05)
         store = DiskStore(tmp_path, LIMIT)
         store.write(RECORDS[:3])
         with (tmp_path / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            assert store.write(RECORDS) == 0
+            assert store.write(RECORDS) == 8
         assert store.read(KEYS)[:4] == [*VALUES[:3], None]
         store.write(RECORDS)  # its next turn
         assert store.read(KEYS) == VALUES

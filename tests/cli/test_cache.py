@@ -1,7 +1,11 @@
 """`python -m spacy ctxemb cache`"""
 
+import errno
+import multiprocessing
+import os
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,9 @@ from spacy.tokens import Doc, DocBin
 from spacy.util import load_config
 from thinc.api import Config, fix_random_seed
 
+from spacy_ctxemb.cache.index_entries import ENTRY_BYTES
+from spacy_ctxemb.cache.stores import MAGIC
+
 from ..pipelines import BILM, NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from .command import run, run_well
 
@@ -22,8 +29,8 @@ TEXTS = [f"{text} It was {i}. All slept." for i, (text, _) in enumerate(TEXTCAT_
 
 
 def read_counts(output: str) -> list[int]:
-    """Hits, misses and Docs without room."""
-    (found,) = re.findall(r"(\d+) hits, (\d+) misses, (\d+) without room, [\d.]+ MB", output)
+    """Hits, misses and Docs that are not kept."""
+    (found,) = re.findall(r"(\d+) hits, (\d+) misses, (\d+) not kept, [\d.]+ MB", output)
     return [int(n) for n in found]
 
 
@@ -235,8 +242,64 @@ def test_too_small_a_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     nlp = build(cache={**cache_settings(folder), "max_megabytes": 1})
     nlp.to_disk(folder / "small")
     monkeypatch.setattr("spacy_ctxemb.cache.feature_cache.MEGABYTE", 2000)
-    hits, misses, full = read_counts(run_well("cache", folder / "small", folder / "train.spacy"))
-    assert (hits, misses) == (0, 12) and 8 < full < 12
+    code, output = run("cache", folder / "small", folder / "train.spacy")
+    hits, misses, full = read_counts(output)
+    assert code == 1 and (hits, misses) == (0, 12) and 8 < full < 12
+    assert f"[E259] {full} of 12 records are not in the cache in" in output
+    assert "max_megabytes is 1, values" in output
+
+
+def test_a_full_disk(cached: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, position: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="W006"):
+        patch.setattr("spacy_ctxemb.cache.stores.write_at", fail)
+        code, output = run("cache", cached, folder / "train.spacy")
+    assert code == 1
+    assert "[E259] 12 of 12 records are not in the cache" in output
+    assert "No space left on device. Change that and run" in output
+    assert read_counts(run_well("cache", cached, folder / "train.spacy")) == [0, 12, 0]
+
+
+def test_a_cache_that_is_not_used(folder: Path) -> None:
+    with pytest.warns(UserWarning, match="W005"):
+        build(cache=cache_settings(folder), boundaries=True).to_disk(folder / "boundaries")
+        code, output = run("cache", folder / "boundaries", folder / "train.spacy")
+    assert code == 1 and "[E258] The cache of 'ctxemb' cannot be filled, since it does" in output
+
+
+def test_no_texts(cached: Path, folder: Path) -> None:
+    write_docs(folder / "empty.spacy", [])
+    code, output = run("cache", cached, folder / "empty.spacy")
+    assert code == 1 and "[E258] The cache of 'ctxemb' cannot be filled, since there are" in output
+
+
+@pytest.mark.parametrize("n", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills(n: int, folder: Path) -> None:
+    """What was in the cache stays, and the same command goes on."""
+    nlp = build(cache=cache_settings(folder))
+    nlp.batch_size = 4
+    nlp.to_disk(folder / "cached")
+    texts = [f"{text} Number {i}." for i, text in enumerate(TEXTS * 40)]
+    write_docs(folder / "many.spacy", texts)
+    files = [str(folder / "cached"), str(folder / "many.spacy")]
+    index = folder / "cache" / "index"
+    n_before = len(MAGIC)
+    for i in range(n):
+        worker = multiprocessing.get_context("fork").Process(target=run, args=("cache", *files))
+        worker.start()
+        while worker.is_alive() and not (index.exists() and index.stat().st_size > n_before):
+            time.sleep(0.001)
+        time.sleep(0.002 * i)
+        worker.kill()
+        worker.join()
+        n_after = index.stat().st_size
+        assert n_after >= n_before
+        n_before = n_after
+    hits, misses, n_left_out = read_counts(run_well("cache", *files))
+    assert (hits + misses, n_left_out) == (len(texts), 0)
+    assert hits == (n_before - len(MAGIC)) // ENTRY_BYTES > 0
 
 
 def test_a_pipeline_without_texts(cached: Path) -> None:

@@ -89,9 +89,9 @@ def test_character_rows_that_are_full_count_as_lossy() -> None:
     ]
 
 
-@pytest.mark.parametrize("max_characters", [2, 0])
-def test_too_few_characters_are_refused(max_characters: int) -> None:
-    with pytest.raises(ValueError, match=rf"\[E120\] max_characters of {max_characters} leaves"):
+@pytest.mark.parametrize("max_characters", [2, 0, 10**9])
+def test_too_few_or_many_characters_are_refused(max_characters: int) -> None:
+    with pytest.raises(ValueError, match=rf"\[E120\] max_characters is {max_characters}\. Use 3"):
         CharacterPieces(max_characters)
 
 

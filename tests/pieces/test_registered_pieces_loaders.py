@@ -81,6 +81,25 @@ def test_no_file(loader, code, tmp_path):
         initialize(build("WordPieces"), loader, path)
 
 
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
+        (b'{"model": {"type": "WordPie', "Unterminated string"),
+        (b"PK\3\4\xff\xfe", "'utf-8' codec can't decode"),
+    ],
+)
+@pytest.mark.parametrize("loader", ["TokenizerFile", "TrainPieces"])
+def test_a_damaged_file(loader, content, reason, tmp_path):
+    if loader == "TrainPieces":
+        content, reason = b"text\n\xff", "'utf-8' codec can't decode"
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"\[E163\] {re.escape(str(path))} cannot .*: {reason}"):
+        initialize(build("WordPieces"), loader, path)
+
+
 def test_no_text(tmp_path):
     path = write_text(tmp_path / "text.txt", ["", " "])
     with pytest.raises(ValueError, match=r"\[E134\] There is no text at"):

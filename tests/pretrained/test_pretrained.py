@@ -1,5 +1,8 @@
 """The weights that ship with the package."""
 
+import re
+import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from spacy.training import Example
 from spacy_ctxemb import pretrained
 from spacy_ctxemb.factory import DEFAULT_MODEL
 from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, get_shim
+
+from ..pipelines import TRANSFORMER
 
 TEXT = "She sat on the bank of the river. He took his money to the bank."
 SMALL = {**DEFAULT_MODEL, "encoder": {**DEFAULT_MODEL["encoder"], "hidden_width": 64}}
@@ -171,3 +176,56 @@ def test_files_are_small_and_fit_the_default_model() -> None:
     encoder = pretrained.read_model(pretrained.DEFAULT)["encoder"]
     assert DEFAULT_MODEL["encoder"].items() <= encoder.items()
     assert (folder / "README.md").is_file()
+
+
+class TestDamagedInstallation:
+    @pytest.fixture
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+        """A copy of the weights, in the place of those of the package."""
+        shutil.copytree(pretrained.find_folder(pretrained.DEFAULT), tmp_path / pretrained.DEFAULT)
+        monkeypatch.setattr(pretrained, "ROOT", tmp_path)
+        forget()
+        yield tmp_path / pretrained.DEFAULT
+        forget()
+
+    @pytest.mark.parametrize("name", [pretrained.WEIGHTS, pretrained.MODEL])
+    @pytest.mark.parametrize(
+        "content, reason",
+        [
+            (None, "it is not there. Install spacy-ctxemb again"),
+            (
+                b"version https://git-lfs.github.com/spec/v1\n",
+                "it is a pointer of Git LFS, .* pull`",
+            ),
+            (b"{", "."),
+        ],
+        ids=["lost", "pointer", "cut"],
+    )
+    def test_its_file_is_named(
+        self, name: str, content: bytes | None, reason: str, folder: Path
+    ) -> None:
+        (folder / name).unlink()
+        if content is not None:
+            (folder / name).write_bytes(content)
+        message = rf"\[E163\] {re.escape(str(folder / name))} cannot be read as .*: {reason}"
+        with pytest.raises(ValueError, match=message):
+            blank()
+        with pytest.raises(ValueError, match=message):
+            blank(pretrained=pretrained.DEFAULT)
+
+    def test_weights_that_were_cut_are_named_at_the_first_use(self, folder: Path) -> None:
+        nlp = blank()
+        path = folder / pretrained.WEIGHTS
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(ValueError, match=r"\[E163\] .*weights of the package: .* Install"):
+            nlp("Now.")
+
+    def test_other_encoders_do_without(self, folder: Path) -> None:
+        shutil.rmtree(folder)
+        assert not shim_of(blank(model=TRANSFORMER)).pretrained
+
+
+def forget() -> None:
+    """Let what was read of the files be read again."""
+    pretrained.read_model.cache_clear()
+    pretrained.read_shapes.cache_clear()
