@@ -19,6 +19,9 @@ from .errors import Errors, is_coded
 from .read_files import reading
 from .working_folders import LOCK, OLD, is_unfinished, working_beside
 
+#: What a system says of a disk, a quota or a limit that is full.
+FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -97,7 +100,7 @@ def _coding_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        is_full = os.strerror(errno.ENOSPC) in str(error)  # as other libraries say it
+        is_full = any(text in str(error) for text in FULL)  # as other libraries say it
         if is_coded(error) or not (is_full or isinstance(error, OSError)):
             raise
         advice = "Make room there" if is_full else "Check its folder and your permissions"

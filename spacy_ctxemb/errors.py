@@ -498,6 +498,18 @@ class Errors(metaclass=_Coded):
         "{path} has {found}: the model was trained on word ids, not on characters, and knows no "
         "other words. Take one whose options.json has char_cnn."
     )
+    E313 = (
+        "In {path}, the values of {name} cannot be used: {reason}. Take the file that was "
+        "published, or write the values into a new file with h5py."
+    )
+    E314 = (
+        "According to {options}, {key} is {value}, but {path} has {reason}. Pass the options and "
+        "weights of one model."
+    )
+    E315 = (
+        "{path} unpacks to {size}, more than the limit of {limit}. If you trust it, raise the "
+        "limit with --unpack-limit, or unpack it and pass both files."
+    )
 
     # published models of BERT's family
     E330 = (

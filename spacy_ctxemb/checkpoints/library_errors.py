@@ -1,8 +1,9 @@
 """What other libraries raise for foreign files, as errors with a code."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from ..errors import is_coded
 
 
 @contextmanager
@@ -16,8 +17,7 @@ def coding_errors(message: str, **values: object) -> Iterator[None]:
     except BaseException as error:
         # What libraries in Rust raise where they panic is no Exception.
         is_panic = type(error).__module__ == "pyo3_runtime"
-        has_code = re.match(r"\[E\d+\]", str(error))
-        if has_code or not (isinstance(error, Exception) or is_panic):
+        if not (isinstance(error, Exception) or is_panic) or is_coded(error):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(message.format(reason=reason, **values)) from error

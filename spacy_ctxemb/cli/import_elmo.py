@@ -44,6 +44,7 @@ def import_elmo(
     tokens_to_add: str | None = typer.Option(
         None, help="JSON object of words that are one raw character id each, as in AllenNLP"
     ),
+    unpack_limit: float = typer.Option(1.0, min=0.0, help="GB that a ZIP file may unpack to"),
 ) -> None:
     """Write a pipeline with a published ELMo model, from AllenNLP's or bilm-tf's files.
 
@@ -60,7 +61,7 @@ def import_elmo(
     with showing_errors():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model = read_elmo(*sources)
+            model = read_elmo(*sources, unpack_limit=unpack_limit * 1e9)
         for warning in caught:
             msg.warn(str(warning.message))
         check_output(output)
@@ -81,7 +82,7 @@ def parse_tokens(text: str | None) -> dict[str, int] | None:
     """Words and their ids. Raises BadParameter for JSON of another kind."""
     try:
         tokens = None if text is None else json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise typer.BadParameter(f"--tokens-to-add is not JSON: {error}") from error
     if tokens is not None and not (
         isinstance(tokens, dict) and all(type(i) is int for i in tokens.values())

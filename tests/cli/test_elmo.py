@@ -67,7 +67,7 @@ def test_tokens_to_add(files: Files, tmp_path: Path) -> None:
     np.testing.assert_allclose(doc.tensor, raw.tensor, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '{"<num>": "1"}'])
+@pytest.mark.parametrize("text", ["{", 99_999 * "[", "[1]", '{"<num>": "1"}'])
 def test_tokens_to_add_that_are_none(files: Files, tmp_path: Path, text: str) -> None:
     code, output = run("import", "elmo", *files, tmp_path / "out", "--tokens-to-add", text)
     assert code == 2 and "--tokens-to-add" in output
@@ -171,9 +171,19 @@ def test_an_interrupted_write_leaves_nothing(
         raise OSError("disk full")
 
     monkeypatch.setattr(Language, "to_disk", fail)
-    code, shown = run("import", "elmo", *files, tmp_path / "out")
-    assert code == 1 and "[E164]" in shown and "disk full" in shown
+    code, output = run("import", "elmo", *files, tmp_path / "out")
+    assert code == 1 and "[E164]" in output and "out cannot be written: disk full" in output
     assert names_in(tmp_path) == {"elmo"}
+
+
+def test_a_zip_file_beyond_the_limit(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "22.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(files.options, "options.json")
+        archive.write(files.weights, "model.hdf5")
+    code, output = run("import", "elmo", path, tmp_path / "out", "--unpack-limit", "0.00001")
+    assert code == 1 and "[E315]" in output and "more than the limit of 0.0 MB" in output
+    run_well("import", "elmo", path, tmp_path / "out", "--unpack-limit", "0.1")
 
 
 def test_published_files_go_in_and_out(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ...encoders import BiLM
 from ...errors import Errors
 from ..check_finite import check_finite, check_vectors
 from .dataset_names import find_datasets
-from .find_files import open_model
+from .find_files import UNPACK_LIMIT, open_model
 from .hdf5_weights import read_weights, write_weights
 from .options_json import describe, read_options, to_options
 
@@ -38,39 +38,42 @@ class ElmoModel(NamedTuple):
     tensors: dict[str, Tensor]
 
 
-def read_elmo(options: Path, weights: Path | None = None) -> ElmoModel:
+def read_elmo(
+    options: Path, weights: Path | None = None, *, unpack_limit: float = UNPACK_LIMIT
+) -> ElmoModel:
     """Read a model.
 
     options: options.json; or a ZIP file that holds it and the weights.
     weights: the HDF5 file; None where `options` is a ZIP file.
-    Raises E300 to E312 for files that are missing, damaged, or do not fit each other.
+    unpack_limit: bytes that a ZIP file may unpack to.
+    Raises E300 to E315, or E353, for files that are missing, damaged, or do not fit each other.
 
         model = read_elmo(Path("options.json"), Path("weights.hdf5"))
         encoder = BiLM(**model.settings)
         encoder.load_state_dict(model.tensors)
     """
-    with open_model(options, weights) as files:
+    with open_model(options, weights, unpack_limit) as files:
         settings = read_options(files.options)
-        projections, tensors = read_weights(files.weights, settings, options=files.options)
+        projections, tensors = read_weights(files, settings)
+        settings |= projections
         with torch.device("meta"):
-            encoder = BiLM(**settings | projections)
+            encoder = BiLM(**settings)
         encoder.load_state_dict(tensors, assign=True)
         check_vectors(encoder, files.weights.name)
-    return ElmoModel(settings | projections, tensors)
+    return ElmoModel(settings, tensors)
 
 
 def write_elmo(encoder: BiLM, folder: Path) -> None:
     """Write options.json and weights.hdf5; equal encoders give equal bytes.
 
     Any encoder can be written; `find_obstacles` tells who can read it. Raises E008 for an encoder
-    without weights, E309 for weights that are not finite.
+    without weights, E309 for weights that are not finite, E164 where the folder cannot be written.
     """
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E008)
     tensors = encoder.state_dict()
     for name, _, values in find_datasets(tensors):
         check_finite(torch.cat(values), name=name, path="the encoder")
-    folder.mkdir(parents=True, exist_ok=True)
     with (
         replacing(folder / "options.json") as options,
         replacing(folder / "weights.hdf5") as weights,

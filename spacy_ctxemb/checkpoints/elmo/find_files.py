@@ -3,7 +3,6 @@
 import re
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -11,12 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ...errors import Errors
+from ..library_errors import coding_errors
 
 #: Files of another format, ELMoForManyLangs.
 FOREIGN_FILES = {"encoder.pkl", "token_embedder.pkl", "char.dic"}
 
-#: What a damaged, encrypted or oddly compressed ZIP file raises.
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+#: Bytes that a ZIP file may unpack to; ELMo's largest model has 374 MB.
+UNPACK_LIMIT = 10**9
 
 
 class Source(NamedTuple):
@@ -32,15 +32,17 @@ class ModelFiles(NamedTuple):
 
 
 @contextmanager
-def open_model(options: Path, weights: Path | None) -> Iterator[ModelFiles]:
+def open_model(
+    options: Path, weights: Path | None, unpack_limit: float = UNPACK_LIMIT
+) -> Iterator[ModelFiles]:
     """The files of a model, for as long as they are needed.
 
     options: options.json, or a ZIP file. weights: the HDF5 file; None with a ZIP file.
-    Raises E300, E301, E304, E310 or E311 for files of another kind.
+    unpack_limit: bytes that a ZIP file may unpack to.
+    Raises E300, E301, E304, E310, E311 or E315 for files of another kind.
     """
-    for path in (options,) if weights is None else (options, weights):
-        check_file(path)
-    is_zip = begins_like_zip(options)
+    beginnings = [check_file(path) for path in (options, weights) if path is not None]
+    is_zip = beginnings[0] == b"PK"
     if is_zip == (weights is not None):
         template = Errors.E304 if weights is None else Errors.E301
         raise ValueError(template.format(options=options, weights=weights))
@@ -48,42 +50,55 @@ def open_model(options: Path, weights: Path | None) -> Iterator[ModelFiles]:
         yield ModelFiles(Source(options, str(options)), Source(weights, str(weights)))
         return
     with TemporaryDirectory() as folder:
-        yield extract(options, Path(folder))
+        yield extract(options, Path(folder), unpack_limit)
 
 
-def check_file(path: Path) -> None:
-    """Raise E300 for an address, a folder or a missing file; E311 for ELMoForManyLangs."""
+def check_file(path: Path) -> bytes:
+    """The first two bytes of a file.
+
+    Raises E300 for an address, a folder or a file that cannot be read; E311 for ELMoForManyLangs.
+    """
     if re.match("https?:/", str(path)):
         address = re.sub(":/+", "://", str(path), count=1)
         raise ValueError(Errors.E300.format(path=address, reason="is an address; download it"))
-    if path.is_dir():
-        if FOREIGN_FILES & {child.name for child in path.iterdir()}:
-            raise ValueError(Errors.E311.format(path=path))
-        raise ValueError(Errors.E300.format(path=path, reason="is a folder"))
-    if not path.is_file():
-        raise ValueError(Errors.E300.format(path=path, reason="is not there"))
-
-
-def begins_like_zip(path: Path) -> bool:
-    """Also true of a file that has lost its end."""
-    with path.open("rb") as file:
-        return file.read(2) == b"PK"
-
-
-def extract(path: Path, folder: Path) -> ModelFiles:
-    """Copy both files of a model out of a ZIP file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if is_visible(name)]
-            members = find_members(names, path)
-            sources = [Source(folder / end, f"{path}/{name}") for end, name in members.items()]
-            for source, name in zip(sources, members.values(), strict=True):
-                with archive.open(name) as member, source.path.open("wb") as copy:
-                    shutil.copyfileobj(member, copy)
-    except ZIP_ERRORS as error:
-        reason = f"it cannot be unpacked ({error})"
-        raise ValueError(Errors.E310.format(path=path, reason=reason)) from error
+        if path.is_dir():
+            if FOREIGN_FILES & {child.name for child in path.iterdir()}:
+                raise ValueError(Errors.E311.format(path=path))
+            raise ValueError(Errors.E300.format(path=path, reason="is a folder"))
+        if not path.is_file():
+            raise ValueError(Errors.E300.format(path=path, reason="is not there"))
+        with path.open("rb") as file:
+            return file.read(2)
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        raise ValueError(Errors.E300.format(path=path, reason=reason)) from error
+
+
+def extract(path: Path, folder: Path, limit: float) -> ModelFiles:
+    """Copy both files of a model out of a ZIP file, under names of our own.
+
+    Raises E315 for more bytes than the limit, E310 for a file that cannot be unpacked.
+    """
+    with coding_errors(Errors.E310, path=path), zipfile.ZipFile(path) as archive:
+        members = find_members([m for m in archive.infolist() if is_visible(m.filename)], path)
+        size = sum(member.file_size for member in members.values())
+        if size > limit:
+            sizes = {"size": show_size(size), "limit": show_size(limit)}
+            raise ValueError(Errors.E315.format(path=path, **sizes))
+        sources = [
+            Source(folder / end, f"{path}/{clean(member.filename)}")
+            for end, member in members.items()
+        ]
+        for source, member in zip(sources, members.values(), strict=True):
+            # No more bytes come out than the archive's directory says.
+            with archive.open(member) as packed, source.path.open("wb") as copy:
+                shutil.copyfileobj(packed, copy)
     return ModelFiles(*sources)
+
+
+def show_size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB"
 
 
 def is_visible(name: str) -> bool:
@@ -91,16 +106,27 @@ def is_visible(name: str) -> bool:
     return not name.endswith("/") and not PurePosixPath(name).name.startswith("._")
 
 
-def find_members(names: list[str], path: Path) -> dict[str, str]:
-    """The options and the weights among the files of a ZIP file, by how they end."""
-    bases = {name: PurePosixPath(name).name for name in names}
-    if FOREIGN_FILES & set(bases.values()):
+def find_members(members: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The options and the weights among the files of a ZIP file, by how they end.
+
+    Raises E310 unless there is one of each, E311 for ELMoForManyLangs.
+    """
+    bases = [PurePosixPath(member.filename).name for member in members]
+    if FOREIGN_FILES & set(bases):
         raise ValueError(Errors.E311.format(path=path))
+    pairs = list(zip(bases, members, strict=True))
     found = {
-        "options.json": [name for name, base in bases.items() if base == "options.json"],
-        ".hdf5": [name for name, base in bases.items() if base.endswith(".hdf5")],
+        "options.json": [member for base, member in pairs if base == "options.json"],
+        ".hdf5": [member for base, member in pairs if base.endswith(".hdf5")],
     }
-    if any(len(members) != 1 for members in found.values()):
-        listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" * (len(names) > 10))
+    if any(len(matching) != 1 for matching in found.values()):
+        listed = ", ".join(clean(member.filename) for member in members[:10])
+        listed += f" and {len(members) - 10} more" * (len(members) > 10)
         raise ValueError(Errors.E310.format(path=path, reason=f"it holds {listed or 'nothing'}"))
-    return {end: members[0] for end, members in found.items()}
+    return {end: matching[0] for end, matching in found.items()}
+
+
+def clean(name: str) -> str:
+    """A name for a message, without control characters and cut to 60 characters."""
+    text = repr(name)[1:-1]
+    return text if len(text) <= 60 else f"{text[:57]}..."

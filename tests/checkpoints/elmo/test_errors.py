@@ -317,7 +317,7 @@ def test_a_zip_file_with_other_members(names: list[str], listed: str, tmp_path: 
 def test_a_damaged_zip_file(damage: Callable[[bytes], bytes], files: Files, tmp_path: Path) -> None:
     path = pack(tmp_path / "22.zip", **{"model.hdf5": files[1], "options.json": files[0]})
     path.write_bytes(damage(path.read_bytes()))
-    refuse(r"\[E310\] .*22\.zip no ELMo model can be read: it cannot be unpacked \(", path)
+    refuse(r"\[E310\] .*22\.zip no ELMo model can be read: ", path)
 
 
 def test_options_are_utf8(files: Files) -> None:
