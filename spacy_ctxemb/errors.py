@@ -901,5 +901,5 @@ class Errors(metaclass=_Coded):
 
 
 def is_coded(error: BaseException) -> bool:
-    """Whether the message of an error is one of these."""
-    return re.match(r"\[[EW]\d{3}\] ", str(error)) is not None
+    """Whether the message of an error begins with a code: one of these, or of spaCy's."""
+    return re.match(r"\[[EW]\d{3,4}\] ", str(error)) is not None

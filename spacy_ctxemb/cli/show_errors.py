@@ -26,9 +26,9 @@ def describe(error: Exception) -> str | None:
     """The coded message of an error of this package, of spaCy, of a config or of the system."""
     from thinc.api import ConfigValidationError
 
-    from ..errors import Errors
+    from ..errors import Errors, is_coded
 
-    if str(error).startswith("[E"):  # spaCy has such codes as well
+    if is_coded(error):
         return str(error)
     if isinstance(error, ConfigValidationError | configparser.Error):
         return Errors.E520.format(reason=str(error).strip())

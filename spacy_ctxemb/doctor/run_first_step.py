@@ -17,6 +17,7 @@ from spacy.util import load_config, registry, resolve_dot_names
 from thinc.api import require_gpu
 
 from ..component import ContextualEmbedder
+from ..errors import is_coded
 
 CONFIG = "config.cfg"
 
@@ -81,7 +82,7 @@ def main(folder: Path, n_docs: int, gpu_id: int) -> None:
     try:
         result = run_first_step(folder, n_docs, gpu_id)
     except Exception as reason:
-        message = str(reason) if str(reason).startswith("[E") else repr(reason)
+        message = str(reason) if is_coded(reason) else repr(reason)
         result = {"error": message}
         texts = ("out of memory", "not enough memory", "allocate memory")
         if isinstance(reason, MemoryError) or any(text in message.lower() for text in texts):
