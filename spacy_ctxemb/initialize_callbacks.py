@@ -8,7 +8,7 @@ from thinc.api import Model
 from .cache.feature_cache import FeatureCache
 from .component import ContextualEmbedder
 from .errors import Errors
-from .pieces.registered_pieces_loaders import read_vocabulary
+from .pieces.registered_vocabulary_loaders import read_vocabulary
 from .pieces.subwords import SubwordPieces
 from .thinc_model.embedder_shim import find_shims
 

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import BertModel, Tokens, read_bert
-from spacy_ctxemb.checkpoints.bert.convert_weights import build_encoder
+from spacy_ctxemb.checkpoints.bert.weights_to_and_from_encoder import build_encoder
 from spacy_ctxemb.encoders import Encoder
 
 from .tiny import pad

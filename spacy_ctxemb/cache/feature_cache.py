@@ -16,7 +16,7 @@ from ..thinc_model.docs_to_outputs import Outputs, embed_docs
 from ..thinc_model.embedder_shim import EmbedderShim, get_shim
 from ..windows.docs_to_pieces import encode_docs, list_pieces
 from .keys import Fingerprint, make_key
-from .stores import DiskStore, MemoryStore, Store
+from .memory_and_disk_stores import DiskStore, MemoryStore, Store
 
 #: In the order of bytes in which they are stored.
 DTYPES = {"float32": "<f4", "float16": "<f2"}

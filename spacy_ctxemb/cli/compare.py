@@ -43,7 +43,7 @@ def compare(
 
     from ..atomic_files import replacing
     from ..comparison.run_missing_trainings import do_runs, plan_runs, read_result
-    from ..report.tables import comparison_table, print_table, to_markdown
+    from ..report.format_tables import comparison_table, print_table, to_markdown
 
     setup_gpu(gpu_id, silent=True)
     runs = plan_runs(

@@ -11,8 +11,8 @@ from .show_errors import showing_errors
 
 if TYPE_CHECKING:
     from ..checkpoints.bert.checkpoint import BertModel
+    from ..checkpoints.load_any_huggingface import WrappedModel
     from ..checkpoints.sentence_transformers import Sentences
-    from ..checkpoints.wrap_any_huggingface import WrappedModel
     from ..encoders import Encoder
     from ..pieces.subwords import SubwordPieces
 
@@ -63,7 +63,7 @@ def import_bert(
     from wasabi import msg
 
     from ..checkpoints.bert.checkpoint import read_bert
-    from ..checkpoints.wrap_any_huggingface import read_huggingface
+    from ..checkpoints.load_any_huggingface import read_huggingface
 
     with showing_errors():
         model: BertModel | WrappedModel

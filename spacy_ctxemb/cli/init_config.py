@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..config_writer.choices import TASKS, Choices, Optimize
+from ..config_writer.check_options import TASKS, Choices, Optimize
 
 if TYPE_CHECKING:
     from ..config_writer.render import Written

@@ -48,11 +48,7 @@ def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, f
     from ..atomic_files import read_lines
     from ..errors import Errors
     from ..objectives.base import Sums, add_sums, summarise
-    from ..pretraining.objectives_for_spacy_pretrain import (
-        evaluate,
-        load_pretrained,
-        read_pretraining,
-    )
+    from ..pretraining.spacy_pretrain_objectives import evaluate, load_pretrained, read_pretraining
     from ..read_files import reading
 
     nlp, section = read_pretraining(config_path)

@@ -19,24 +19,24 @@ from thinc.types import Floats2d
 
 from .. import doc_vectors
 from ..cache.feature_cache import FeatureCache
-from ..checkpoints.registered_encoder_loaders import EncoderLoader
+from ..checkpoints.registered_checkpoint_loaders import EncoderLoader
 from ..embedder.layer_mix import LayerWeights, ScalarMix
 from ..embedder.output_types import Wanted
 from ..errors import Errors
 from ..listeners.collected_gradients import PendingUpdate
 from ..listeners.layer_mix_listener import LAYERS, LayerMixListener
 from ..listeners.listener import TENSOR, forget_batch, get_guard
-from ..pieces.registered_pieces_loaders import PiecesLoader
+from ..pieces.registered_vocabulary_loaders import PiecesLoader
 from ..pretrained import AUTO
 from ..read_files import reading
-from ..stack.initial_weights import (
+from ..stack.join_members import find_mix
+from ..stack.load_initial_weights import (
     Loaders,
     choose_loaders,
     initialise,
     use_pretrained,
     warn_of_random_weights,
 )
-from ..stack.join_members import find_mix
 from ..stack.name_encoders import check_model, name_encoders
 from ..stack.stack import embed, get_members
 from ..stack.to_disk import from_disk, to_disk
@@ -44,7 +44,7 @@ from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Outputs
 from .check_weights import check_weights
 from .link_listeners import check_links, choose_last_readers, link_listener, list_own_listeners
-from .settings import Setting, Settings, warn_of_useless_cache
+from .what_to_keep import Setting, Settings, warn_of_useless_cache
 
 #: Docs from which a model infers its shapes.
 N_SAMPLE = 10

@@ -13,7 +13,7 @@ from spacy.util import (
 from thinc.api import Config
 
 from ..errors import Errors
-from .choices import Choices
+from .check_options import Choices
 from .encoder_source import HEAD_RATE, Source, find_source
 
 #: The learning rate where only the heads learn, without a network of their own.

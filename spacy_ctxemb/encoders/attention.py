@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..errors import Errors
 from .kernels.linear import Linear, linear
-from .rows_by_window import Steps
+from .pack_rows_for_attention import Steps
 
 #: T -> what is added to the scores of windows of T steps: (n_heads or 1, T, T).
 Bias = Callable[[int], Tensor]

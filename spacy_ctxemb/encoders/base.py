@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .cached_weights import Derived
+from .derived_weights import Derived
 
 
 class Encoder(nn.Module, ABC):

@@ -13,11 +13,11 @@ from ..errors import Errors
 from ..pieces.characters import CharacterPieces
 from .base import Encoder, assign_layers
 from .bilm_hidden_state import BiLMState
-from .cached_weights import Derived
 from .char_cnn import CharacterCNN, needs_projection
+from .derived_weights import Derived
 from .kernels.lstm_inference import State
 from .lstm import LSTM
-from .rows_by_time import Packing, pack
+from .pack_rows_for_lstm import Packing, pack
 from .word_cache import WordCache, find_distinct
 
 FORWARD, BACKWARD = 0, 1

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .cached_weights import Derived
+from .derived_weights import Derived
 from .gradient_checkpointing import Part
 from .kernels.linear import pack, product_with
 from .kernels.lstm_forward_backward import LSTMFunction
@@ -64,7 +64,7 @@ class LSTM(Part):
     ) -> tuple[Tensor, State]:
         """Run over packed sequences.
 
-        x: (N, width), packed by time (see rows_by_time.py).
+        x: (N, width), packed by time (see pack_rows_for_lstm.py).
         sizes: sequences still active at each step, not increasing; they add up to N.
         initial: state of each sequence, the longest first; zeros where there is none.
         continues: (N,), 0 at steps that begin at zero, whatever was before, and 1 at others; None

@@ -8,10 +8,10 @@ import torch
 
 from ..torch_state import ordinary_torch
 from .base import Encoder
+from .bert_transformer import TransformerEncoder
 from .bilm import BiLM
 from .huggingface_wrapper import HuggingFaceEncoder
-from .modern_transformer import ModernTransformerEncoder
-from .transformer import TransformerEncoder
+from .modernbert_transformer import ModernTransformerEncoder
 
 
 def on_meta(encoder: type[Encoder]) -> Callable[..., Encoder]:

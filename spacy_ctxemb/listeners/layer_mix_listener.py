@@ -19,10 +19,10 @@ from .. import doc_vectors
 from ..doc_vectors import fit_tokens
 from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
-from ..thinc_model.base_shim import TorchShim, backpropagate, to_array
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
 from ..thinc_model.split_by_doc import split_docs, split_layers
+from ..thinc_model.torch_module_shim import TorchShim, backpropagate, to_array
 from ..torch_state import in_ordinary_torch
 from .listener import (
     Backprop,

@@ -17,8 +17,8 @@ from ..pretrained import AUTO
 from ..thinc_model.build_model import ContextualModel, needs_vocabulary
 from ..thinc_model.embedder_shim import EmbedderShim
 from .distributed import Processes
-from .objectives_for_spacy_pretrain import attach_objective, get_pretrained_shim
-from .settings import SECTION, PretrainSettings
+from .pretrain_section import SECTION, PretrainSettings
+from .spacy_pretrain_objectives import attach_objective, get_pretrained_shim
 from .tasks.base import Data, Task
 from .text.token_store import TokenStore, build_token_store
 

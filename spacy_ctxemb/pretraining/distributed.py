@@ -15,11 +15,11 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from ..encoders.bert_transformer import Block
 from ..encoders.feedforward import FeedForward
 from ..encoders.lstm import LSTM
-from ..encoders.transformer import Block
 from ..errors import Errors
-from .settings import PretrainSettings
+from .pretrain_section import PretrainSettings
 
 #: How long processes wait for each other: one of them may tokenise the text for all.
 TIMEOUT = timedelta(hours=6)

@@ -11,7 +11,7 @@ from spacy.tokens import Doc, Token
 
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import find_shims
-from .settings import PretrainSettings
+from .pretrain_section import PretrainSettings
 
 #: Held-out texts among which neighbours are looked for, and characters of each.
 N_TEXTS, N_CHARACTERS = 500, 400

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import nn
 from torch.optim import Adagrad, AdamW, Optimizer
 
-from .settings import BuildOptimizer
+from .pretrain_section import BuildOptimizer
 
 Named = Iterable[tuple[str, nn.Parameter]]
 

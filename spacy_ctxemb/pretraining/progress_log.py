@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..atomic_files import replacing
 from ..errors import Errors
 from ..objectives import to_perplexity
-from .settings import PretrainSettings
+from .pretrain_section import PretrainSettings
 from .training_loop import Report
 
 LOG = "log.jsonl"

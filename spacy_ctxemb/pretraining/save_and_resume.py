@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from ..atomic_files import compute_checksum, replacing_folder
 from ..errors import Errors
 from ..read_files import reading
-from .check_same_run import Basis, validate_digests
+from .check_resume_fits import Basis, validate_digests
 from .distributed import Processes, gather_state, load_state
 from .tasks.base import Carried, Stream
 from .write_files import write_json, write_tensors

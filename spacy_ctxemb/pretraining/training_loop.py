@@ -17,8 +17,8 @@ from ..errors import Errors
 from ..objectives.base import Losses, Sums, add_losses, summarise
 from ..read_files import reading
 from .distributed import Processes, distribute, without_synchronisation
+from .pretrain_section import PretrainSettings
 from .save_and_resume import PROGRESS, Progress, RunCheckpoints, Shard
-from .settings import PretrainSettings
 from .tasks.base import Batch, StepOutput, Task, to_device
 
 #: Steps skipped one after the other after which training stops.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .contents import Section
-from .tables import to_markdown
+from .all_sections import Section
+from .format_tables import to_markdown
 
 
 def html_page(title: str, conditions: dict[str, str], sections: Sequence[Section]) -> str:

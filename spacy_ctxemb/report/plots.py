@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from .format_tables import SCORES, group_scores
 from .read_metrics import Curve, Row
-from .tables import SCORES, group_scores
 
 #: Okabe and Ito's colours, which the colour-blind can tell apart, and dashes for print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -7,9 +7,9 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
-from ..thinc_model.base_shim import to_array
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.split_by_doc import join, split_docs
+from ..thinc_model.torch_module_shim import to_array
 from ..torch_state import in_ordinary_torch
 from .learned_sum import MemberMixShim
 

@@ -9,7 +9,7 @@ from thinc.api import get_torch_default_device
 from torch import Tensor, nn
 
 from ..errors import Errors
-from ..thinc_model.base_shim import TorchShim, backpropagate
+from ..thinc_model.torch_module_shim import TorchShim, backpropagate
 from ..torch_state import in_ordinary_torch, ordinary_torch
 
 #: What is stored of a mix without values: a file without tensors, since an empty one was cut.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..embedder.embedder import Embedder
 from ..embedder.output_types import VECTORS, Embedded, Wanted
 from ..embedder.training_precision import LossScale
-from ..encoders.cached_weights import Derived
+from ..encoders.derived_weights import Derived
 from ..errors import Errors
 from ..finetuning.frozen_layers_and_rates import LayerTraining
 from ..fork_lock import LOCK
@@ -26,7 +26,7 @@ from ..read_files import read_tensors, reading
 from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocWindowing
 from ..windows.pieces_to_windows import Windows
-from .base_shim import (
+from .torch_module_shim import (
     TorchShim,
     backpropagate,
     compute_digest,

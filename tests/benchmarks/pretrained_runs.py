@@ -18,8 +18,8 @@ from spacy_ctxemb.encoders import BiLM
 from spacy_ctxemb.objectives import BiLMObjective
 from spacy_ctxemb.objectives.bilm_loss import UNKNOWN
 from spacy_ctxemb.pieces.characters import CharacterPieces
+from spacy_ctxemb.pretraining.pretrain_section import SECTION
 from spacy_ctxemb.pretraining.save_and_resume import expecting_one_process
-from spacy_ctxemb.pretraining.settings import SECTION
 from spacy_ctxemb.pretraining.tasks.bilm.batches import BiLMText, choose_vocabulary
 from spacy_ctxemb.pretraining.tasks.bilm.task import BiLMModule, PretrainBiLM
 from spacy_ctxemb.pretraining.text.raw_text import TextCorpus

@@ -28,11 +28,11 @@ from spacy_ctxemb.encoders import BiLM, TransformerEncoder
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
 from spacy_ctxemb.objectives.masking import Masking
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining.check_same_run import Basis
+from spacy_ctxemb.pretraining.check_resume_fits import Basis
 from spacy_ctxemb.pretraining.distributed import Processes
 from spacy_ctxemb.pretraining.optimizers import build_adamw
+from spacy_ctxemb.pretraining.pretrain_section import SECTION, PretrainSettings
 from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
-from spacy_ctxemb.pretraining.settings import SECTION, PretrainSettings
 from spacy_ctxemb.pretraining.tasks.base import Batch, Data, Task
 from spacy_ctxemb.pretraining.tasks.masked_lm.task import MaskedLMTask, PretrainMaskedLM
 from spacy_ctxemb.pretraining.text.raw_text import TextCorpus

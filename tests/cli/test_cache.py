@@ -19,7 +19,7 @@ from spacy.util import load_config
 from thinc.api import Config, fix_random_seed
 
 from spacy_ctxemb.cache.index_entries import ENTRY_BYTES
-from spacy_ctxemb.cache.stores import MAGIC
+from spacy_ctxemb.cache.memory_and_disk_stores import MAGIC
 
 from ..pipelines import BILM, NER_DATA, TEXTCAT_DATA, examples, listener, textcat_config
 from .command import run, run_well
@@ -254,7 +254,7 @@ def test_a_full_disk(cached: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch, pytest.warns(UserWarning, match="W006"):
-        patch.setattr("spacy_ctxemb.cache.stores.write_at", fail)
+        patch.setattr("spacy_ctxemb.cache.memory_and_disk_stores.write_at", fail)
         code, output = run("cache", cached, folder / "train.spacy")
     assert code == 1
     assert "[E259] 12 of 12 records are not in the cache" in output

@@ -20,9 +20,9 @@ from spacy.util import registry
 from typer.testing import CliRunner, Result
 
 from spacy_ctxemb.comparison.word_senses import place_senses
+from spacy_ctxemb.report.format_tables import mark_best
 from spacy_ctxemb.report.plots import CONTEXT_FREE
 from spacy_ctxemb.report.read_metrics import find_pretraining_losses
-from spacy_ctxemb.report.tables import mark_best
 
 from ..pipelines import WIDTH, initialised, ner_config
 

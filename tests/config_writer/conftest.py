@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spacy_ctxemb.config_writer.choices import TASKS, Choices, Optimize
+from spacy_ctxemb.config_writer.check_options import TASKS, Choices, Optimize
 from spacy_ctxemb.config_writer.encoder_source import find_source
 from spacy_ctxemb.config_writer.render import build_config, render
 

@@ -14,7 +14,7 @@ from spacy.cli.train import train
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config, fix_random_seed
 
-from spacy_ctxemb.config_writer.choices import TASKS, Optimize
+from spacy_ctxemb.config_writer.check_options import TASKS, Optimize
 from spacy_ctxemb.config_writer.encoder_source import NEW_ENCODERS
 from spacy_ctxemb.doctor.build_components import read_plan
 from spacy_ctxemb.doctor.check_learning_rate import check_learning_rate

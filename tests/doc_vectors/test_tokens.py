@@ -11,15 +11,7 @@ from thinc.api import Adam, fix_random_seed
 
 from spacy_ctxemb import attach, elmo_outputs
 
-from ..pipelines import (
-    BILM,
-    TEXTCAT_DATA,
-    blank,
-    examples,
-    initialised,
-    listener,
-    textcat_config,
-)
+from ..pipelines import BILM, TEXTCAT_DATA, blank, examples, initialised, listener, textcat_config
 
 TEXT = "Ada Lovelace  lives in Oslo."
 LAST = {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 3}

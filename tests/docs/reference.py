@@ -15,7 +15,7 @@ import typer
 import spacy_ctxemb
 from spacy_ctxemb.cli import ctxemb_cli
 from spacy_ctxemb.factory import build_ctxemb
-from spacy_ctxemb.pretraining.settings import PretrainSettings
+from spacy_ctxemb.pretraining.pretrain_section import PretrainSettings
 
 from .docstrings import describe, summarise
 from .markdown import begin_sentence, escape, write_table

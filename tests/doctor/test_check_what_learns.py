@@ -122,7 +122,9 @@ def test_names_that_are_not_there() -> None:
 @pytest.fixture
 def shipped(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A component that begins with weights of the package, if only by their name."""
-    monkeypatch.setattr("spacy_ctxemb.stack.initial_weights.check_fit", lambda *arguments: None)
+    monkeypatch.setattr(
+        "spacy_ctxemb.stack.load_initial_weights.check_fit", lambda *arguments: None
+    )
     return {"ctxemb": {**embedder(), "pretrained": "some_weights"}, "textcat": classifier()}
 
 

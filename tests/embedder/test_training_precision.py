@@ -16,7 +16,7 @@ from spacy_ctxemb.embedder.training_precision import (
     cast_products,
     check_precision,
 )
-from spacy_ctxemb.thinc_model.base_shim import MAX_SKIPPED, TorchShim, backpropagate
+from spacy_ctxemb.thinc_model.torch_module_shim import MAX_SKIPPED, TorchShim, backpropagate
 
 from ..pipelines import BILM, blank, initialised
 

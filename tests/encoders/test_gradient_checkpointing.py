@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spacy_ctxemb.encoders import Encoder, ModernTransformerEncoder
+from spacy_ctxemb.encoders.bert_transformer import Block
 from spacy_ctxemb.encoders.gradient_checkpointing import (
     Part,
     compute_again,
@@ -15,7 +16,6 @@ from spacy_ctxemb.encoders.gradient_checkpointing import (
     set_recomputation,
 )
 from spacy_ctxemb.encoders.lstm import LSTM
-from spacy_ctxemb.encoders.transformer import Block
 
 from ..tiny import build_bilm, build_transformer, draw_ids, randomise
 

@@ -14,7 +14,7 @@ from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import Config, Optimizer, fix_random_seed
 
 from spacy_ctxemb.pieces.subwords import WordPieces
-from spacy_ctxemb.pretraining.objectives_for_spacy_pretrain import ObjectiveModel, load_pretrained
+from spacy_ctxemb.pretraining.spacy_pretrain_objectives import ObjectiveModel, load_pretrained
 from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim
 
 CONFIGS = Path(__file__).parents[2] / "configs"

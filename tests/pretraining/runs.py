@@ -15,11 +15,11 @@ from spacy_ctxemb.pretraining.build_from_config import (
     build_task,
     get_shim,
 )
-from spacy_ctxemb.pretraining.check_same_run import describe_run
+from spacy_ctxemb.pretraining.check_resume_fits import describe_run
 from spacy_ctxemb.pretraining.distributed import Processes
-from spacy_ctxemb.pretraining.objectives_for_spacy_pretrain import get_pretrained_shim
+from spacy_ctxemb.pretraining.pretrain_section import read_settings
 from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
-from spacy_ctxemb.pretraining.settings import read_settings
+from spacy_ctxemb.pretraining.spacy_pretrain_objectives import get_pretrained_shim
 from spacy_ctxemb.pretraining.training_loop import Trainer
 
 from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS, VOCAB_SIZE

@@ -18,7 +18,7 @@ from thinc.api import Config
 
 from spacy_ctxemb.atomic_files import compute_checksum
 from spacy_ctxemb.pretraining import progress_log
-from spacy_ctxemb.pretraining.pretrain import pretrain
+from spacy_ctxemb.pretraining.run_from_config import pretrain
 from spacy_ctxemb.pretraining.text import merge_shards, tokenize_in_parallel
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
 
@@ -35,7 +35,7 @@ SHARD, STATE = "shard-00000.safetensors", "state.safetensors"
 def no_plots() -> Iterator[None]:
     """They would take most of the time."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("spacy_ctxemb.pretraining.pretrain.plot_log", lambda output: None)
+        patched.setattr("spacy_ctxemb.pretraining.run_from_config.plot_log", lambda output: None)
         yield
 
 

@@ -17,7 +17,7 @@ import spacy
 import torch
 from spacy.util import load_config
 
-from spacy_ctxemb.pretraining.pretrain import pretrain
+from spacy_ctxemb.pretraining.run_from_config import pretrain
 
 from ..cli.command import run, run_well
 from .runs import read_weights, tiny_masked_lm_run, tiny_run, write_documents

@@ -7,7 +7,7 @@ import torch
 from thinc.api import SGD, Adam, RAdam
 from torch import Tensor, nn
 
-from spacy_ctxemb.thinc_model.base_shim import TorchShim
+from spacy_ctxemb.thinc_model.torch_module_shim import TorchShim
 
 
 class Affine(nn.Module):

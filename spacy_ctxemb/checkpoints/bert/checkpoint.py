@@ -17,10 +17,10 @@ from ...errors import Errors
 from ..check_finite import check_vectors
 from ..sentence_transformers import Sentences, read_sentences
 from .config_json import describe, read_config, to_config
-from .convert_weights import build_encoder, read_weights, to_tensors
 from .read_tokenizer import read_tokenizer
 from .read_weight_files import check_folder
 from .supported_families import FAMILIES, Family
+from .weights_to_and_from_encoder import build_encoder, read_weights, to_tensors
 from .write_tokenizer import find_padding, write_tokenizer
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..cached_weights import Derived
+from ..derived_weights import Derived
 
 #: x, b -> x W^T + b. x: (n, in); b: (out,) or None. Returns (n, out).
 Product = Callable[[Tensor, Tensor | None], Tensor]

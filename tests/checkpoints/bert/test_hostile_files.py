@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
 from spacy_ctxemb.checkpoints.library_errors import coding_errors
-from spacy_ctxemb.checkpoints.wrap_any_huggingface import read_huggingface
+from spacy_ctxemb.checkpoints.load_any_huggingface import read_huggingface
 from spacy_ctxemb.errors import Errors
 
 from ...bert_models import FAMILIES, change_json, change_tensors, copy_family, make_sentences

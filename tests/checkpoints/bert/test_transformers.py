@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import Tokens, read_bert, write_bert
 from spacy_ctxemb.checkpoints.bert.masked_lm_head import build_head
-from spacy_ctxemb.checkpoints.wrap_any_huggingface import read_huggingface, write_huggingface
+from spacy_ctxemb.checkpoints.load_any_huggingface import read_huggingface, write_huggingface
 from spacy_ctxemb.encoders import Encoder
 from spacy_ctxemb.encoders.huggingface_wrapper import HuggingFaceEncoder
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective

@@ -12,7 +12,7 @@ from ....pieces.base import Ints
 from ....pieces.characters import CharacterPieces
 from ...text.token_store import TokenStore
 from ..base import Batch, Stream
-from .streams import DirectionStream, get_boundaries
+from .continuous_streams import DirectionStream, get_boundaries
 
 #: The place of each direction where two of them are stacked.
 DIRECTIONS = {"forward": 0, "backward": 1}

@@ -23,7 +23,7 @@ from ....pieces.characters import CharacterPieces
 from ...text.shuffle import Queue
 from ..base import Batch, Carried, Data, StepOutput, Task, to_device, validate_least
 from .batches import DIRECTIONS, BiLMStream, BiLMText, choose_vocabulary
-from .streams import DirectionStream, lay_rows, make_units
+from .continuous_streams import DirectionStream, lay_rows, make_units
 
 #: Rows in which held-out text is read. Each begins at zero, so few are better than many.
 N_HELD_OUT_ROWS = 32

@@ -12,7 +12,7 @@ from ....pieces.base import Ids, Ints
 from ...text.shuffle import Queue
 from ...text.token_store import TokenStore
 from ..base import Batch, Stream, seed_batch
-from .sequences import Example, Examples
+from .cut_sequences import Example, Examples
 
 
 class MaskedLMText:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....encoders import Encoder, TransformerEncoder
-from ....encoders.transformer import check_segments
+from ....encoders.bert_transformer import check_segments
 from ....errors import Errors
 from ....objectives import MaskedLMObjective
 from ....objectives.base import Losses, Sums, wrong_encoder
@@ -24,8 +24,8 @@ from ....pieces.subwords import SubwordPieces
 from ...text.shuffle import Queue
 from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, to_device, validate_least
 from .batches import MaskedLMStream, MaskedLMText
+from .cut_sequences import Sequences
 from .sentence_pairs import SentencePairs
-from .sequences import Sequences
 
 #: The seed of masks in evaluation, always the same.
 EVALUATION = 0x3A5C

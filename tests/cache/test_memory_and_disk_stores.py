@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_ctxemb.cache.index_entries import ENTRY_BYTES
-from spacy_ctxemb.cache.stores import DATA, INDEX, MAGIC, DiskStore, MemoryStore, Store
+from spacy_ctxemb.cache.memory_and_disk_stores import (
+    DATA,
+    INDEX,
+    MAGIC,
+    DiskStore,
+    MemoryStore,
+    Store,
+)
 
 LIMIT = 1_000_000
 
@@ -243,7 +250,7 @@ class TestDisk:
             raise OSError("No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr("spacy_ctxemb.cache.stores.write_at", fail)
+            patch.setattr("spacy_ctxemb.cache.memory_and_disk_stores.write_at", fail)
             with pytest.warns(UserWarning, match="W006.*No space left"):
                 assert store.write(RECORDS) == 8
         assert store.read(KEYS)[:4] == [*VALUES[:3], None]

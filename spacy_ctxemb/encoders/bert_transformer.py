@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 from .attention import Bias, SelfAttention
-from .attention_positions import RelativeBias
 from .base import Encoder, assign_layers
+from .bert_initial_values import reset_transformer
 from .embedding_table import EmbeddingTable
 from .feedforward import FeedForward
 from .gradient_checkpointing import Part
 from .inference_precision import set_block_precision, to_stream
 from .kernels.linear import Linear
 from .layer_norm import LayerNorm
-from .random_initial_values import reset_transformer
-from .rows_by_window import Steps
+from .pack_rows_for_attention import Steps
+from .relative_and_rotary_positions import RelativeBias
 
 #: The rate after the embeddings, on attention weights and after each sub-layer, until
 #: `set_dropout` sets another one.

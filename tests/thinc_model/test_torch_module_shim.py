@@ -8,7 +8,7 @@ import torch
 from thinc.api import Adam
 from torch import nn
 
-from spacy_ctxemb.thinc_model.base_shim import MAX_SKIPPED, TorchShim
+from spacy_ctxemb.thinc_model.torch_module_shim import MAX_SKIPPED, TorchShim
 
 
 def build() -> TorchShim:

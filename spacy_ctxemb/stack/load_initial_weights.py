@@ -9,9 +9,9 @@ from spacy.training import Example
 from spacy.util import logger
 from torch import Tensor
 
-from ..checkpoints.registered_encoder_loaders import EncoderLoader
+from ..checkpoints.registered_checkpoint_loaders import EncoderLoader
 from ..errors import Errors
-from ..pieces.registered_pieces_loaders import PiecesLoader
+from ..pieces.registered_vocabulary_loaders import PiecesLoader
 from ..pretrained import AUTO, DEFAULT, check_fit, fits, get_language
 from ..thinc_model.build_model import ContextualModel, needs_vocabulary, train_pieces
 from ..thinc_model.embedder_shim import EmbedderShim

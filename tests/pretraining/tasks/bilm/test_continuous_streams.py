@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.tasks.bilm.batches import BiLMText
-from spacy_ctxemb.pretraining.tasks.bilm.streams import (
+from spacy_ctxemb.pretraining.tasks.bilm.continuous_streams import (
     NOTHING,
     DirectionStream,
     get_boundaries,

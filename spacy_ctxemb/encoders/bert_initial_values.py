@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from .attention_positions import RelativeBias
+from .relative_and_rotary_positions import RelativeBias
 
 
 def reset_transformer(encoder: nn.Module) -> None:

@@ -13,7 +13,7 @@ from thinc.api import SGD, Adam
 
 from spacy_ctxemb.embedder.training_precision import LossScale
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
-from spacy_ctxemb.pretraining.objectives_for_spacy_pretrain import evaluate
+from spacy_ctxemb.pretraining.spacy_pretrain_objectives import evaluate
 from spacy_ctxemb.thinc_model.docs_to_outputs import cut_docs
 from spacy_ctxemb.thinc_model.embedder_shim import find_shims
 

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from .plots import Plot, Senses, plot_comparison, plot_curves
-from .read_metrics import (
-    Figures,
-    LearnedMix,
-    Row,
-    Run,
-    find_dev_scores,
-    find_pretraining_losses,
+from .format_tables import (
+    Table,
+    comparison_table,
+    label_table,
+    mix_table,
+    perplexity_table,
+    score_table,
 )
-from .tables import Table, comparison_table, label_table, mix_table, perplexity_table, score_table
+from .plots import Plot, Senses, plot_comparison, plot_curves
+from .read_metrics import Figures, LearnedMix, Row, Run, find_dev_scores, find_pretraining_losses
 
 #: Where `spacy evaluate` puts the F scores of labels, and what these are.
 LABELS = {

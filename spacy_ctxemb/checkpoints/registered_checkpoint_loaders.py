@@ -15,7 +15,7 @@ from .bert.checkpoint import BertModel, read_bert
 from .bert.config_json import describe as describe_bert
 from .elmo.checkpoint import ElmoModel, read_elmo
 from .elmo.options_json import describe as describe_elmo
-from .wrap_any_huggingface import WrappedModel, describe_sizes, read_huggingface
+from .load_any_huggingface import WrappedModel, describe_sizes, read_huggingface
 
 #: Reads weights for an encoder, by the names of its parameters, and checks that they fit.
 #: Arguments: the encoder; its pieces; the section of the config in which both stand.

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Bias, Rotation, SelfAttention
-from .attention_positions import build_local_mask, build_rotation
 from .base import Encoder, assign_layers
+from .bert_initial_values import reset_transformer
 from .embedding_table import EmbeddingTable
 from .feedforward import GatedFeedForward
 from .gradient_checkpointing import Part
 from .inference_precision import set_block_precision, to_stream
 from .layer_norm import LayerNorm
-from .random_initial_values import reset_transformer
-from .rows_by_window import Steps
+from .pack_rows_for_attention import Steps
+from .relative_and_rotary_positions import build_local_mask, build_rotation
 
 #: The rate of every dropout, until `set_dropout` sets another one.
 DROPOUT = 0.0

@@ -9,7 +9,7 @@ from thinc.api import Config
 from ..errors import Errors
 from ..objectives import Objective
 from ..pieces.base import Pieces
-from .settings import SECTION
+from .pretrain_section import SECTION
 from .text.token_store import TokenStore, compute_digest, digest_arrays, read_meta
 
 TEXT = "the text to learn from"

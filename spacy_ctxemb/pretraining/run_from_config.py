@@ -13,13 +13,13 @@ from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
 from ..torch_state import in_ordinary_torch
 from .build_from_config import build_pipeline, build_stores, build_task, get_model, get_shim
-from .check_same_run import describe_run, validate_config, validate_text
+from .check_resume_fits import describe_run, validate_config, validate_text
 from .distributed import find_compiled, gather_state, join_processes
 from .log_nearest_neighbours import Neighbours
 from .plot_log import plot_log
+from .pretrain_section import PretrainSettings, read_settings
 from .progress_log import Monitor
 from .save_and_resume import RunCheckpoints, read_last_basis
-from .settings import PretrainSettings, read_settings
 from .text.token_store import TokenStore
 from .training_loop import Trainer
 

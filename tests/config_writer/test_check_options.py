@@ -2,7 +2,7 @@
 
 import pytest
 
-from spacy_ctxemb.config_writer.choices import Choices, Optimize
+from spacy_ctxemb.config_writer.check_options import Choices, Optimize
 
 
 def test_what_optimize_decides() -> None:
