@@ -113,7 +113,7 @@ def find_parts(doc: Doc, before: Starts) -> Parts:
 
 def average(rows: NDArray[np.float32], parts: Parts) -> NDArray[np.float32]:
     """The mean of the parts of each token that have a vector. (..., m, D) to (..., n_tokens, D)"""
-    fitted = cast(NDArray[np.float32], rows[..., parts.firsts, :])
+    fitted = rows[..., parts.firsts, :]
     axes = (*range(rows.ndim - 2), rows.ndim - 1)
     for i in np.flatnonzero(parts.ends - parts.firsts > 1):
         some = rows[..., parts.firsts[i] : parts.ends[i], :]
@@ -164,7 +164,7 @@ def has_tensor(doc: Doc) -> bool:
 
 def has_rows(doc: Doc) -> bool:
     """Whether a Doc has a row for each token, none if it is empty."""
-    shape = getattr(doc.tensor, "shape", ())
+    shape: tuple[int, ...] = getattr(doc.tensor, "shape", ())
     return len(shape) == 2 and shape[0] == len(doc)
 
 
