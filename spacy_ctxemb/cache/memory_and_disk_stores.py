@@ -192,7 +192,10 @@ class DiskStore(Store):
             if file is not None:
                 file.close()
                 continue
-            with replacing(self.folder / name) as temporary:
+            path = self.folder / name
+            if path.is_symlink():  # never ours
+                path.unlink()
+            with replacing(path) as temporary:
                 temporary.write_bytes(MAGIC)
 
 

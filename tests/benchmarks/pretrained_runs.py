@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch.distributed.checkpoint as dcp
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from spacy.language import Language
 from spacy.training import Example
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
-from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 
 from spacy_ctxemb.encoders import BiLM
 from spacy_ctxemb.objectives import BiLMObjective
 from spacy_ctxemb.objectives.bilm_loss import UNKNOWN
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.pretrain_section import SECTION
-from spacy_ctxemb.pretraining.save_and_resume import expecting_one_process
+from spacy_ctxemb.pretraining.save_and_resume import STATE, list_checkpoints
 from spacy_ctxemb.pretraining.tasks.bilm.batches import BiLMText, choose_vocabulary
 from spacy_ctxemb.pretraining.tasks.bilm.task import BiLMModule, PretrainBiLM
 from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
@@ -64,7 +63,7 @@ class Run:
             component.model.from_bytes(weights.read_bytes())
             return nlp
         nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("A text."), {})])
-        self._load_checkpoint(get_shim(nlp, self.component), weights / "model")
+        self._load_checkpoint(get_shim(nlp, self.component), weights / STATE)
         return nlp
 
     @property
@@ -74,17 +73,19 @@ class Run:
 
     def find_weights(self) -> Path:
         last = self.folder / "model-last.bin"
-        checkpoints = [p for p in self.folder.glob("checkpoints/step-*") if p.suffix != ".tmp"]
+        checkpoints = list_checkpoints(self.folder / "checkpoints")
         return last if last.exists() or not checkpoints else max(checkpoints)
 
     def _load_checkpoint(self, shim: EmbedderShim, path: Path) -> None:
         objective = BiLMObjective(shim.embedder.encoder, self.vocabulary, n_samples=None)
         objective.to_empty(device=shim.device)
         module = BiLMModule(shim.embedder.encoder, objective, carries_state=False)
-        state = get_model_state_dict(module)
-        with expecting_one_process():
-            dcp.load({"model": state}, checkpoint_id=path, no_dist=True)
-        set_model_state_dict(module, state)
+        weights = {
+            name.removeprefix("model."): tensor
+            for name, tensor in load_file(path).items()
+            if name.startswith("model.")
+        }
+        module.load_state_dict(weights)
         shim.objective = objective
         shim.weights_changed()
 

@@ -397,7 +397,7 @@ class TestComponent:
         section = nlp.config["components"]["ctxemb"]["cache"]
         assert section["path"] == str(tmp_path / "cache")
         names = {path.name for path in (tmp_path / "pipeline" / "ctxemb").rglob("*")}
-        assert names == {"model", "encoder.safetensors", "pieces"}
+        assert names == {"cfg", "model", "encoder.safetensors", "pieces"}
         assert str(tmp_path / "cache").encode() not in nlp.get_pipe("ctxemb").to_bytes()
         others = spacy.load(tmp_path / "pipeline"), pickle.loads(pickle.dumps(nlp))
         for other in others:
