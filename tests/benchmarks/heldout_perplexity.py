@@ -22,6 +22,7 @@ from typing import Any
 
 import typer
 
+from spacy_ctxemb.pretraining.tasks.base import Data
 from spacy_ctxemb.pretraining.tasks.bilm.task import BiLMTask, PretrainBiLM
 from spacy_ctxemb.pretraining.training_loop import summarise
 
@@ -69,9 +70,8 @@ def evaluate(bilm: Loaded, *, carries_state: bool, device: str = "cpu") -> Sums:
         bilm.encoder,
         bilm.objective,
         PretrainBiLM(n_rows=1, n_steps=N_STEPS, carries_state=carries_state),
-        text=bilm.text,
-        held_out=bilm.text,
-        seed=0,
+        bilm.pieces,
+        Data(bilm.text.store, bilm.text.store, seed=0),
     )
     task.module.to(device).eval()
     return task.evaluate(0, 1)

@@ -103,6 +103,7 @@ class Loaded(NamedTuple):
 
     encoder: BiLM
     objective: BiLMObjective
+    pieces: CharacterPieces
     text: BiLMText
 
 
@@ -112,7 +113,8 @@ def load_bilm(run: Run, weights: Path | None, store: TokenStore) -> Loaded:
     encoder, objective = shim.embedder.encoder, shim.objective
     assert isinstance(encoder, BiLM) and isinstance(objective, BiLMObjective)
     assert isinstance(shim.pieces, CharacterPieces)
-    return Loaded(encoder, objective, BiLMText(store, shim.pieces, objective.vocabulary))
+    text = BiLMText(store, shim.pieces, objective.vocabulary)
+    return Loaded(encoder, objective, shim.pieces, text)
 
 
 def get_shim(nlp: Language, component: str) -> EmbedderShim:

@@ -107,7 +107,7 @@ def test_a_stream_goes_on_from_its_state(lengths: list[list[int]], n_before: int
     for _ in range(n_before):
         stream.next_steps(4)
     for name, array in resumed.place.items():
-        array[:] = stream.place[name]
+        array[...] = stream.place[name]
     for expected, found in zip(stream.next_steps(9), resumed.next_steps(9), strict=True):
         np.testing.assert_array_equal(found, expected)
 
