@@ -141,7 +141,7 @@ class Errors(metaclass=_Coded):
         "components that split or merge tokens before '{upstream}'."
     )
     E036 = (
-        "{path} is not JSON: {reason}. It holds the former names of the component. Save the "
+        "{path} cannot be read: {reason}. It holds the former names of the component. Save the "
         "pipeline again, or delete the file and set `upstream` of its listeners in config.cfg."
     )
 

@@ -27,30 +27,51 @@ FormerNames = dict[str, list[str]]
 
 
 def list_own_listeners(
-    component: Any, name: str, former_names: FormerNames, later_writers: Sequence[str]
+    component: Any,
+    name: str,
+    former_names: FormerNames,
+    later_writers: Sequence[str],
+    *,
+    is_ready: bool,
 ) -> Iterator[Tok2VecListener]:
     """The listeners in a later component that read from the component of this name.
 
+    is_ready: whether this one has its weights, so that nothing more is to be loaded.
     former_names: brought up to date. later_writers: components `ctxemb` between the two.
-    Raises E022 for a listener that means this one, but would read what a later one writes. What
-    means none of them has an obstacle from then on, E034.
+    Raises E022 for a listener that means this one, but would read what a later one writes. Where
+    former names may still be loaded that say otherwise, that is an obstacle from then on, as E034
+    for what means none of them.
     """
     reader = getattr(component, "name", "")
     for listener in list_listeners(component):
         known = guard(listener)
         if later_writers:
             if known.wanted != "*" and listener.upstream_name == name:
-                other = later_writers[-1]
-                raise ValueError(Errors.E022.format(other=other, name=name, reader=reader))
+                message = describe_conflict(later_writers[-1], name, reader)
+                if known.is_linked or is_ready:
+                    raise ValueError(message)
+                known.component, known.obstacle = reader, message
             continue
         is_meant = known.wanted in ("*", name, *former_names.get(reader, ()))
         if not (is_meant or known.is_linked):
-            names = {"reader": reader, "upstream": known.wanted, "name": name}
-            known.component, known.obstacle = reader, Errors.E034.format(**names)
+            known.component = reader
+            if known.obstacle != describe_conflict(name, known.wanted, reader):
+                names = {"reader": reader, "upstream": known.wanted, "name": name}
+                known.obstacle = Errors.E034.format(**names)
             continue
         if known.wanted not in ("*", name):
             follow(known, name, former_names.setdefault(reader, []), reader)
         yield listener
+
+
+def is_refused(component: Any) -> bool:
+    """Whether a listener of a component has an obstacle."""
+    return any(guard(listener).obstacle for listener in list_listeners(component))
+
+
+def describe_conflict(other: str, name: str, reader: str) -> str:
+    """What is wrong with a reader of one component behind another that writes doc.tensor too."""
+    return Errors.E022.format(other=other, name=name, reader=reader)
 
 
 def follow(known: Guard, name: str, former_names: list[str], reader: str) -> None:

@@ -18,6 +18,7 @@ from thinc.api import Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
 from .. import doc_vectors
+from ..atomic_files import replacing
 from ..cache.feature_cache import FeatureCache
 from ..checkpoints.registered_checkpoint_loaders import EncoderLoader
 from ..embedder.layer_mix import LayerWeights, ScalarMix
@@ -43,8 +44,17 @@ from ..stack.to_disk import from_disk, to_disk
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Outputs
 from .check_weights import check_weights
-from .link_listeners import check_links, choose_last_readers, link_listener, list_own_listeners
+from .link_listeners import (
+    check_links,
+    choose_last_readers,
+    is_refused,
+    link_listener,
+    list_own_listeners,
+)
 from .what_to_keep import Setting, Settings, warn_of_useless_cache
+
+#: Where spaCy's compiled code has the name of a component.
+NAME: Any = cast(Any, Tok2Vec).name
 
 #: Docs from which a model infers its shapes.
 N_SAMPLE = 10
@@ -60,6 +70,8 @@ class ContextualEmbedder(Tok2Vec):
         pipe = nlp.add_pipe("ctxemb")
         doc = nlp("the bank of the river")  # doc.tensor: (n_tokens, width)
     """
+
+    _former_name = ""
 
     keep = Setting[str]()
     boundaries = Setting[bool]()
@@ -111,6 +123,18 @@ class ContextualEmbedder(Tok2Vec):
         """spaCy puts an empty one here, and then links all components anew."""
         self._listener_map = listeners
         self._later_writers: list[str] = []
+        self._refused: list[Any] = []  # components directly behind, with a listener that is unknown
+
+    @property
+    def name(self) -> str:
+        """The name in the pipeline. spaCy gives a component that is there twice each in turn."""
+        return cast(str, NAME.__get__(self))
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if self.name not in (None, name):
+            self._former_name = self.name
+        NAME.__set__(self, name)
 
     @property
     def counts(self) -> Counter[str]:
@@ -289,14 +313,30 @@ class ContextualEmbedder(Tok2Vec):
         name = getattr(component, "name", "")
         if isinstance(component, Tok2Vec) and not isinstance(component, ContextualEmbedder):
             raise ValueError(Errors.E026.format(other=name, name=self.name))
-        former_names = self.cfg.setdefault("former_names", {})
-        later_writers = self._later_writers
+        self._link(component, self._later_writers)
         if isinstance(component, ContextualEmbedder):
-            self._later_writers = [*later_writers, name]
-        for listener in list_own_listeners(component, self.name, former_names, later_writers):
-            link_listener(self.model, listener, self.name, name)
-            self.add_listener(listener, name)
+            other = self._former_name if component is self else name
+            self._later_writers = [*self._later_writers, other]
+        elif not self._later_writers and is_refused(component):
+            self._refused.append(component)
+
+    def _link(self, component: Any, later_writers: Sequence[str]) -> None:
+        reader = getattr(component, "name", "")
+        former_names = self.cfg.setdefault("former_names", {})
+        is_ready = any(s.is_materialised for s in name_encoders(self.model, self.name).values())
+        for listener in list_own_listeners(
+            component, self.name, former_names, later_writers, is_ready=is_ready
+        ):
+            link_listener(self.model, listener, self.name, reader)
+            self.add_listener(listener, reader)
         self._choose_last_readers()
+
+    def _link_refused(self) -> None:
+        """Link what former names tell, once they are loaded: spaCy does so without the components
+        that are disabled, and not when they are enabled."""
+        refused, self._refused = self._refused, []
+        for component in refused:
+            self._link(component, [])
 
     def remove_listener(self, listener: Tok2VecListener, component_name: str) -> bool:
         """Forget a listener, for instance one that was replaced."""
@@ -344,19 +384,25 @@ class ContextualEmbedder(Tok2Vec):
         return dict(zip(get_members(self.model), shim.get_shares(), strict=True))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
-        """Read what `to_bytes` has made. Raises E163 where the model is missing or damaged."""
+        """Read what `to_bytes` has made. Raises E163 where the model is missing or damaged,
+        E036 where the former names are."""
         self._forget_batch()
         with reading("What was stored", f"the component '{self.name}'"):
+            stored = srsly.msgpack_loads(bytes_data)
             if "model" not in exclude:
-                self.model.from_bytes(srsly.msgpack_loads(bytes_data)["model"])
-            super().from_bytes(bytes_data, exclude=[*exclude, "model"])
+                self.model.from_bytes(stored["model"])
+            if "cfg" in stored and "cfg" not in exclude:
+                cfg = srsly.json_loads(stored["cfg"])
+                self.cfg.update(check_settings(cfg, f"What was stored of '{self.name}'"))
+            super().from_bytes(bytes_data, exclude=[*exclude, "model", "cfg"])
+        self._link_refused()
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write pieces and `encoder.safetensors`, so that weights have no limit of size; for a
         Stack in a folder for each of its encoders."""
         files = {
-            "cfg": lambda p: srsly.write_json(p, self.cfg),
+            "cfg": lambda p: write_settings(p, self.cfg),
             "model": lambda p: to_disk(self.model, p),
         }
         util.to_disk(path, files, exclude)
@@ -368,7 +414,14 @@ class ContextualEmbedder(Tok2Vec):
             "model": lambda p: from_disk(self.model, p),
         }
         util.from_disk(path, files, exclude)
+        self._link_refused()
         return self
+
+
+def write_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Write what a component saves besides its model."""
+    with replacing(path) as temporary:
+        srsly.write_json(temporary, settings)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -376,6 +429,22 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return cast(dict[str, Any], srsly.read_json(path))
-    except ValueError as reason:
+        settings = srsly.read_json(path)
+    except (OSError, ValueError) as reason:
         raise ValueError(Errors.E036.format(path=path, reason=reason)) from reason
+    return check_settings(settings, path)
+
+
+def check_settings(settings: Any, path: Path | str) -> dict[str, Any]:
+    """What a component has saved besides its model. Raises E036 where it is something else."""
+    reason = None
+    if not isinstance(settings, dict):
+        reason = f"it holds {settings!r:.80}, not a mapping"
+    else:
+        names = settings.get("former_names", {})
+        is_mapping = isinstance(names, dict) and all(isinstance(x, list) for x in names.values())
+        if not is_mapping or not all(isinstance(x, str) for xs in names.values() for x in xs):
+            reason = f"former_names is {names!r:.80}, not a mapping of lists of names"
+    if reason is not None:
+        raise ValueError(Errors.E036.format(path=path, reason=reason))
+    return cast(dict[str, Any], settings)

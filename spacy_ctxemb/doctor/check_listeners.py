@@ -6,6 +6,7 @@ from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 
 from ..errors import Errors
 from ..listeners.layer_mix_listener import LayerMixListener
+from ..listeners.listener import guard
 from .build_components import Part, Plan
 from .findings import Finding, error, ok
 
@@ -33,6 +34,9 @@ def check_listener(listener: Tok2VecListener, reader: Part) -> Finding:
             what = "layers" if isinstance(listener, LayerMixListener) else "vectors"
             width = listener.get_dim("nO")
             return ok(f"'{reader.name}' reads the {what} of '{upstream.name}', width {width}")
+    obstacle = guard(listener).obstacle
+    if obstacle.startswith(Errors.E022[:6]):  # what comes before has written over it
+        return error(obstacle)
     name = listener.upstream_name
     wanted = "any component" if name == "*" else f"'{name}'"
     return error(

@@ -25,6 +25,8 @@ def to_disk(model: ContextualModel, path: Path) -> None:
         shim = find_mix(model)
         if shim is not None:
             (folder / MIX).write_bytes(shim.to_bytes())
+        if path.is_file() and not path.is_symlink():
+            path.unlink()  # of another component of that name: spaCy's have a file there
 
 
 def from_disk(model: ContextualModel, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import spacy
+import srsly
 from spacy.language import Language
 from spacy.util import load_model_from_config
 from thinc.api import Adam, fix_random_seed
@@ -156,25 +157,140 @@ def test_a_damaged_file_of_names(tmp_path: Path) -> None:
     with_reader(KINDS[0], "*").to_disk(tmp_path)
     path = tmp_path / "ctxemb" / "cfg"
     path.write_text("{")
-    with pytest.raises(ValueError, match=r"\[E036\] .*ctxemb.cfg is not JSON: .*config\.cfg"):
+    with pytest.raises(ValueError, match=r"\[E036\] .*ctxemb.cfg cannot be read: .*config\.cfg"):
         spacy.load(tmp_path)
     path.unlink()
     assert spacy.load(tmp_path)("two words").has_vector
 
 
-def test_two_encoders_that_swap_their_names() -> None:
-    nlp = with_reader(KINDS[0], "ctxemb")
+DAMAGED = ["[1]", "null", "5", '"x"', "{", '{"former_names": [1]}', '{"former_names": null}']
+DAMAGED += ['{"former_names": {"textcat": 5}}', '{"former_names": {"textcat": [1]}}']
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_file_of_names_that_holds_something_else(content: str, tmp_path: Path) -> None:
+    pipe = blank().get_pipe("ctxemb")
+    (tmp_path / "cfg").write_text(content)
+    with pytest.raises(ValueError, match=r"\[E036\] .*cfg cannot be read: .*config\.cfg"):
+        pipe.from_disk(tmp_path, exclude=["model"])
+    assert pipe.cfg.get("former_names", {}) == {}
+
+
+def test_names_of_bytes_that_hold_something_else() -> None:
+    pipe = blank().get_pipe("ctxemb")
+    data = srsly.msgpack_dumps({"cfg": '{"former_names": [1]}'})
+    with pytest.raises(ValueError, match=r"\[E036\] What was stored of 'ctxemb' cannot be read"):
+        pipe.from_bytes(data, exclude=["model", "vocab"])
+
+
+def test_a_file_of_names_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = blank().get_pipe("ctxemb")
+    pipe.to_disk(tmp_path, exclude=["model"])
+    before = (tmp_path / "cfg").read_text()
+
+    def fail(path: Path, data: object) -> None:
+        path.write_text("{")
+        raise OSError("full")
+
+    monkeypatch.setattr(srsly, "write_json", fail)
+    with pytest.raises(OSError, match=r"\[E164\]"):
+        pipe.to_disk(tmp_path, exclude=["model"])
+    assert (tmp_path / "cfg").read_text() == before
+
+
+def with_two_readers(first: str, second: str) -> Language:
+    """Two encoders, each with a classifier directly behind it."""
+    nlp = with_reader(KINDS[0], first)
     nlp.add_pipe("ctxemb", name="second", config={"model": BILM, "pretrained": None})
-    config = reader(KINDS[0], "second")
+    config = reader(KINDS[0], second)
     nlp.add_pipe("textcat_multilabel", config={"model": config["model"]})
     nlp.initialize(lambda: examples(nlp, TEXTCAT_DATA))
     learn(nlp)
+    return nlp
+
+
+SWAP = [("ctxemb", "third"), ("second", "ctxemb"), ("third", "second")]
+SUCCEED = [("second", "third"), ("ctxemb", "second")]
+
+
+@pytest.mark.parametrize(("first", "renamed"), [("ctxemb", SWAP), ("*", SUCCEED)])
+def test_two_encoders_that_take_names_of_each_other(
+    first: str, renamed: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    nlp = with_two_readers(first, "second")
     expected = scores(nlp)
-    for old, new in (("ctxemb", "third"), ("second", "ctxemb"), ("third", "second")):
+    for old, new in renamed:
         nlp.rename_pipe(old, new)
-    np.testing.assert_array_equal(scores(nlp), expected)
-    assert nlp.get_pipe("second").listening_components == ["textcat"]
-    assert nlp.get_pipe("ctxemb").listening_components == ["textcat_multilabel"]
+    loaded = reload(nlp, tmp_path)
+    twin = load_model_from_config(nlp.config)
+    twin.from_bytes(nlp.to_bytes())
+    for one in (nlp, loaded, reload(loaded, tmp_path), twin):
+        np.testing.assert_array_equal(scores(one), expected)
+        encoders = [one.get_pipe(name) for name in (one.pipe_names[0], one.pipe_names[2])]
+        readers = [encoder.listening_components for encoder in encoders]
+        assert readers == [["textcat"], ["textcat_multilabel"]]
+    assert_trains(loaded, "second")
+
+
+def test_a_reader_of_the_first_of_two_encoders() -> None:
+    nlp = with_two_readers("ctxemb", "second")
+    message = r"\[E022\] 'second' and 'ctxemb' both write doc\.tensor, and 'late' would read"
+    with pytest.raises(ValueError, match=message):
+        nlp.add_pipe("textcat", name="late", config=reader(KINDS[0], "ctxemb"))
+    nlp.remove_pipe("late")
+    nlp = load_model_from_config(nlp.config)
+    nlp.add_pipe("textcat", name="late", config=reader(KINDS[0], "ctxemb"))
+    with pytest.raises(ValueError, match=message):
+        nlp.initialize(lambda: examples(nlp, TEXTCAT_DATA))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"disable": ["elmo"]}, {"disable": ["textcat"]}, {"enable": ["textcat"]}, {"enable": "elmo"}],
+)
+def test_a_renamed_encoder_that_is_loaded_in_part(settings: dict[str, Any], tmp_path: Path) -> None:
+    nlp = with_reader(KINDS[0], "ctxemb")
+    expected = scores(nlp)
+    nlp.rename_pipe("ctxemb", "elmo")
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path, **settings)
+    for name in loaded.disabled:
+        loaded.enable_pipe(name)
+    np.testing.assert_array_equal(scores(loaded), expected)
+
+
+@pytest.mark.parametrize(
+    ("disabled", "kind"), [("elmo", KINDS[0]), ("elmo", KINDS[2]), ("textcat", KINDS[1])]
+)
+def test_a_renamed_encoder_that_is_saved_disabled(disabled: str, kind: str, tmp_path: Path) -> None:
+    nlp = with_reader(kind, "ctxemb")
+    expected = scores(nlp)
+    nlp.rename_pipe("ctxemb", "elmo")
+    nlp.disable_pipe(disabled)
+    loaded = reload(nlp, tmp_path)
+    assert loaded.disabled == [disabled]
+    loaded.enable_pipe(disabled)
+    np.testing.assert_array_equal(scores(loaded), expected)
+
+
+def test_one_encoder_under_two_names() -> None:
+    source = with_reader(KINDS[0], "ctxemb")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ctxemb", source=source, name="x")
+    nlp.add_pipe("textcat", source=source, name="one")
+    nlp.add_pipe("ctxemb", source=source, name="y")
+    with pytest.raises(ValueError, match=r"\[E022\] 'x' and 'y' both write.*'two' would read"):
+        nlp.add_pipe("textcat", source=source, name="two")
+
+
+def test_saving_where_a_tok2vec_of_that_name_was(tmp_path: Path) -> None:
+    other = spacy.blank("en")
+    other.add_pipe("tok2vec", name="ctxemb")
+    other.initialize()
+    other.to_disk(tmp_path)
+    assert (tmp_path / "ctxemb" / "model").is_file()
+    nlp = with_reader(KINDS[0], "ctxemb")
+    np.testing.assert_array_equal(scores(reload(nlp, tmp_path)), scores(nlp))
 
 
 def test_any_upstream_is_the_nearest() -> None:
