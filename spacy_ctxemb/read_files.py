@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
 from .errors import Errors, is_coded
@@ -30,8 +31,8 @@ def reading(source: Path | str, expected: str, *, advice: str = REPLACE) -> Iter
     """
     try:
         yield
-    except Exception as error:  # parsers of damaged files fail in any way
-        if is_coded(error):
+    except BaseException as error:  # parsers of damaged files fail in any way
+        if is_coded(error) or not is_failure(error):
             raise
         damage = find_damage(source) if isinstance(source, Path) else None
         if damage == POINTER:
@@ -53,9 +54,10 @@ def read_tensors(path: Path, expected: str, *, advice: str = REPLACE) -> "dict[s
 
 def find_damage(path: Path) -> str | None:
     """What is wrong with a file whatever its kind, if anything: lost, empty or a pointer."""
-    if path.is_dir():
-        return "it is a folder"
     try:
+        mode = path.stat().st_mode
+        if not S_ISREG(mode):  # to open a pipe would wait for who writes to it
+            return "it is a folder" if S_ISDIR(mode) else "it is not a regular file"
         with path.open("rb") as file:
             start = file.read(len(LFS_POINTER))
     except OSError as error:
@@ -65,7 +67,17 @@ def find_damage(path: Path) -> str | None:
     return POINTER if start == LFS_POINTER else None
 
 
-def describe(error: Exception) -> str:
+def is_failure(error: BaseException) -> bool:
+    """Whether a library has failed at what it was given.
+
+    An interrupt is none, nor a lack of memory. What libraries in Rust raise where they panic is
+    one, though no Exception.
+    """
+    is_panic = type(error).__module__ == "pyo3_runtime"
+    return is_panic or isinstance(error, Exception) and not isinstance(error, MemoryError)
+
+
+def describe(error: BaseException) -> str:
     """The first line of an error's message, 200 characters of it; its type where there is none."""
     if isinstance(error, KeyError):
         return f"it has no {error}"

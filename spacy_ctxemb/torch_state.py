@@ -100,19 +100,26 @@ def without_transforms() -> AbstractContextManager[Any]:
 
 class Setting(NamedTuple):
     """A setting of the whole process. ordinary: the values under which vectors are right, the
-    first of them to be set."""
+    first of them to be set. trace: what else changes where somebody sets it."""
 
     ordinary: tuple[Any, ...]
     read: Callable[[], Any]
     write: Callable[[Any], Any]
+    trace: Callable[[], Any] = lambda: None
+
+    def look(self) -> tuple[Any, Any]:
+        """What tells whether somebody has set it meanwhile."""
+        return self.read(), self.trace()
 
 
 class ProcessSettings:
-    """Settings that threads share: the first one inside sets them, the last one restores them."""
+    """Settings that threads share: the first one inside sets them, the last one restores them,
+    but for those that somebody else has set meanwhile."""
 
     def __init__(self, settings: list[Setting]) -> None:
         self.settings = settings
         self.before: dict[int, Any] = {}
+        self.seen: dict[int, tuple[Any, Any]] = {}  # once they were set here
         self.inside: Counter[int] = Counter()
 
     def are_changed(self) -> bool:
@@ -124,11 +131,14 @@ class ProcessSettings:
         """Inside, all have an ordinary value."""
         thread = get_ident()
         with LOCK:
+            self.drop_overwritten()
             for i, setting in enumerate(self.settings):
                 found = setting.read()
                 if found not in setting.ordinary:
                     self.before[i] = found
                     setting.write(setting.ordinary[0])
+            for i in self.before.keys() - self.seen.keys():
+                self.seen[i] = self.settings[i].look()
             self.inside[thread] += 1
         try:
             yield
@@ -140,10 +150,17 @@ class ProcessSettings:
     def leave(self) -> None:
         """Set what was there before, once the last thread has left."""
         if not +self.inside:
+            self.drop_overwritten()
             for i, value in self.before.items():
                 self.settings[i].write(value)
             self.before.clear()
+            self.seen.clear()
             self.inside.clear()
+
+    def drop_overwritten(self) -> None:
+        """Forget what was there before somebody else has set it."""
+        for i in [i for i, seen in self.seen.items() if self.settings[i].look() != seen]:
+            del self.before[i], self.seen[i]
 
     def forget_others(self) -> None:
         """In a forked process there is no thread but the one that forked."""
@@ -160,7 +177,16 @@ def precision_of_products(backend: str) -> Setting:
             torch._C._set_fp32_precision_setter(backend, "matmul", value)
 
     read = partial(torch._C._get_fp32_precision_getter, backend, "matmul")
-    return Setting(("ieee", "none"), read, write)
+    return Setting(("ieee", "none"), read, write, trace_precision)
+
+
+def trace_precision() -> str | None:
+    """What torch.set_float32_matmul_precision has set, together with the precision of each backend:
+    it refuses to tell where that is another one. None where it refuses."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
 
 
 def list_settings() -> list[Setting]:

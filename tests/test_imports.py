@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".fork_lock", ".pieces", ".pretrained", ".schedules", ".torch_state", ".windows"),
     },
     "cache": {
+        ".fork_lock",
         *("numpy", "spacy", "thinc", "torch"),
         *(".", ".embedder", ".encoders", ".atomic_files", ".thinc_model", ".torch_state"),
         ".windows",

@@ -1,6 +1,7 @@
 """Files that are lost, empty, cut or of another kind are named, with what was expected."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from spacy_ctxemb.errors import is_coded
+from spacy_ctxemb.checkpoints.library_errors import coding_errors
+from spacy_ctxemb.errors import Errors, is_coded
+from spacy_ctxemb.pieces.special_pieces import read_tokenizer
 from spacy_ctxemb.read_files import read_tensors, reading
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 3\n"
@@ -50,3 +53,39 @@ def test_other_readers(tmp_path: Path) -> None:
 def test_codes_are_told_from_errors_of_the_system() -> None:
     assert is_coded(ValueError("[E123] text"))
     assert not is_coded(OSError(13, "Permission denied"))  # "[Errno 13] ..."
+
+
+class PanicException(BaseException):
+    """As libraries in Rust raise it."""
+
+
+PanicException.__module__ = "pyo3_runtime"
+
+
+def test_a_panic_is_an_error_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"\[E163\] x cannot be read as a list: it broke"):
+        with reading("x", "a list"):
+            raise PanicException("it broke")
+
+    def panic(text: str) -> None:
+        raise PanicException("it broke")
+
+    monkeypatch.setattr("tokenizers.Tokenizer.from_str", panic)
+    with pytest.raises(ValueError, match=r"\[E124\] x is not a tokenizer .*: it broke"):
+        read_tokenizer("{}", "x")
+
+
+@pytest.mark.parametrize("kind", [MemoryError, KeyboardInterrupt, SystemExit])
+def test_what_is_no_fault_of_the_file_stays_as_it_is(kind: type[BaseException]) -> None:
+    with pytest.raises(kind), reading("x", "a list"):
+        raise kind
+    with pytest.raises(kind), coding_errors(Errors.E124, source="x"):
+        raise kind
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"\[E163\] .*: it is not a regular file"):
+        with reading(tmp_path / "pipe", "a list"):
+            raise ValueError

@@ -1,6 +1,7 @@
 """What is switched on in PyTorch changes neither vectors nor what is kept, loaded or trained."""
 
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from spacy_ctxemb.cache.feature_cache import build_feature_cache
 from spacy_ctxemb.thinc_model.embedder_shim import find_shims
-from spacy_ctxemb.torch_state import in_ordinary_torch, ordinary_torch
+from spacy_ctxemb.torch_state import PROCESS, in_ordinary_torch, ordinary_torch
 
 from .pipelines import BILM, NER_DATA, TRANSFORMER, examples, vectors, with_ner
 
@@ -210,6 +211,15 @@ def test_what_was_loaded_or_copied_inside_can_be_trained(stored: Expected, switc
     assert not any(parameter.is_inference() for parameter in shim.module.parameters())
 
 
+@pytest.mark.parametrize("switch", ["autocast in bf16", "default dtype fp64", "inference mode"])
+def test_what_was_unpickled_inside_can_be_trained(stored: Expected, switch: str) -> None:
+    data = pickle.dumps(stored.load())
+    with SWITCHES[switch]():
+        nlp = pickle.loads(data)
+    stored.check(vectors(nlp, TEXTS))
+    stored.check_training(train(nlp))
+
+
 @each_switch
 def test_what_was_built_and_saved_inside_is_ordinary(
     stored: Expected, switch: str, tmp_path: Path
@@ -268,6 +278,31 @@ def test_a_precision_of_all_backends_stays_one_of_all() -> None:
         finally:
             backends.fp32_precision = "none"
         assert matmul.fp32_precision == "none"
+
+
+@pytest.mark.parametrize("before", ["highest", "high", "medium"])
+@pytest.mark.parametrize("after", ["highest", "high", "medium"])
+def test_a_precision_set_meanwhile_stays(before: str, after: str) -> None:
+    """It never is one of which PyTorch says that two ways to set it were mixed."""
+    n_settings = len(PROCESS.settings)
+    with precision(before):
+        with ordinary_torch():
+            torch.set_float32_matmul_precision(after)
+            with ordinary_torch():
+                if n_settings > 3:
+                    assert backends.mkldnn.matmul.fp32_precision == "ieee"
+        assert torch.get_float32_matmul_precision() == after
+        if n_settings > 3 and after != before:
+            expected = {"highest": "ieee", "high": "tf32", "medium": "bf16"}[after]
+            assert backends.mkldnn.matmul.fp32_precision == expected
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_dtype_set_meanwhile_stays() -> None:
+    with default_dtype(torch.float64):
+        with ordinary_torch():
+            torch.set_default_dtype(torch.bfloat16)
+        assert torch.get_default_dtype() == torch.bfloat16
 
 
 def test_weights_stored_in_another_dtype_are_read_as_fp32(stored: Expected, tmp_path: Path) -> None:

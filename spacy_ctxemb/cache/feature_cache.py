@@ -74,7 +74,11 @@ class FeatureCache:
         kind = f"{'layers' if wanted.layers else 'vectors'} {self.dtype}"
         split, fingerprint = shim.windowing.split_sentences, self._fingerprint.get(shim)
         keys = [make_key(fingerprint, kind, doc, split_sentences=split) for doc in docs]
-        records = self.store.read(keys)
+        sizes = [self._count_bytes(doc, shim, wanted) for doc in docs]
+        records = [
+            record if record is not None and len(record) == size else None
+            for record, size in zip(self.store.read(keys), sizes, strict=True)
+        ]
         missing = [i for i, record in enumerate(records) if record is None]
         made, _ = embed_docs(model, [docs[i] for i in missing], wanted, is_train=False)
         n_left_out = self._store([keys[i] for i in missing], made, ops)
@@ -85,6 +89,13 @@ class FeatureCache:
         known = iter(self._unpack(found, shim, wanted, ops))
         new = iter(made)
         return [next(new if record is None else known) for record in records]
+
+    def _count_bytes(self, doc: Doc, shim: EmbedderShim, wanted: Wanted) -> int:
+        """How many bytes the record of a Doc has."""
+        encoder, width = shim.embedder.encoder, shim.embedder.width
+        if wanted.layers:
+            width += encoder.n_layers * encoder.width
+        return len(doc) * width * np.dtype(DTYPES[self.dtype]).itemsize
 
     def _store(self, keys: Sequence[bytes], made: Sequence[Outputs], ops: Ops) -> int:
         """Keep what was made, vectors first, unless the dtype cannot hold it.

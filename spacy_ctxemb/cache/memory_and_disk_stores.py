@@ -14,8 +14,10 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
+from .. import fork_lock
 from ..atomic_files import replacing
 from ..errors import Errors
 from ..read_files import reading
@@ -99,36 +101,52 @@ class DiskStore(Store):
             self._places.clear()
             return [None] * len(keys)
         with file:
-            return [self._read_record(file, key) for key in keys]
+            size = count_bytes(file)
+            return [self._read_record(file, size, key) for key in keys]
 
-    def _read_record(self, file: BinaryIO, key: bytes) -> bytes | None:
+    def _read_record(self, file: BinaryIO, size: int, key: bytes) -> bytes | None:
+        """A record; None where there is none. size: how many bytes all records take."""
         place = self._places.get(key)
         if place is None:
             return None
-        file.seek(len(MAGIC) + place.offset)
-        data = file.read(place.length)
-        if compute_check(data) != place.check:
+        data = b""
+        if place.end <= size:  # else it was cut off, or its entry is made up
+            file.seek(len(MAGIC) + place.offset)
+            data = file.read(place.length)
+        if len(data) != place.length or compute_check(data) != place.check:
             self._places.pop(key, None)  # to be written anew
             return None
         return data
 
     def _read_index(self) -> None:
-        """Take the entries that have come since the last call."""
-        file = self._open(INDEX)
-        if file is None:
-            self._forget(inode=0)
-            return
-        with file:
-            status = os.fstat(file.fileno())
-            if status.st_ino != self._inode or status.st_size < self._position:
-                self._forget(inode=status.st_ino)
-            position = self._position  # another thread may be as far
-            file.seek(position)
-            entries = file.read()
-        for key, place in unpack_entries(entries):
-            self._places[key] = place
-            self.n_bytes = max(self.n_bytes, place.end)
-        self._position = position + len(entries) // ENTRY_BYTES * ENTRY_BYTES
+        """Take the entries that have come since the last call, of records that are there.
+
+        One thread after another: of the same file, what was read only grows.
+        """
+        with fork_lock.LOCK:
+            file = self._open(INDEX)
+            if file is None:
+                self._forget(inode=0)
+                return
+            with file:
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._inode or status.st_size < self._position:
+                    self._forget(inode=status.st_ino)
+                file.seek(self._position)
+                entries = file.read()
+            if len(entries) < ENTRY_BYTES:
+                return
+            data = self._open(DATA)  # after the index: records come before their entries
+            if data is None:
+                size = 0
+            else:
+                with data:
+                    size = count_bytes(data)
+            for key, place in unpack_entries(entries):
+                if place.end <= size:
+                    self._places[key] = place
+                    self.n_bytes = max(self.n_bytes, place.end)
+            self._position += len(entries) // ENTRY_BYTES * ENTRY_BYTES
 
     def _open(self, name: str) -> BinaryIO | None:
         """Open a file to read; None where it is missing, or too short to have begun.
@@ -138,7 +156,7 @@ class DiskStore(Store):
         path = self.folder / name
         with reading(path, "a file of a cache"):
             try:
-                file = path.open("rb")
+                file = open(path, "rb", opener=open_at_once)
             except (FileNotFoundError, NotADirectoryError):
                 return None
             found = file.read(len(MAGIC))
@@ -165,8 +183,9 @@ class DiskStore(Store):
 
     def _append(self, records: Sequence[tuple[bytes, bytes]]) -> int:
         self._create_files()
-        self._read_index()
-        position, start = self._position, self.n_bytes
+        with fork_lock.LOCK:
+            self._read_index()
+            position, start = self._position, self.n_bytes
         data, entries, end = [], [], start
         n_left_out = 0
         for key, record in dict(records).items():
@@ -197,6 +216,23 @@ class DiskStore(Store):
                 path.unlink()
             with replacing(path) as temporary:
                 temporary.write_bytes(MAGIC)
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """Open a regular file. Of another kind, such as a pipe without a writer, it waits for nothing.
+
+    Raises OSError for those.
+    """
+    file = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError("it is not a regular file")
+    return file
+
+
+def count_bytes(data: BinaryIO) -> int:
+    """How many bytes the records in an open file take."""
+    return os.fstat(data.fileno()).st_size - len(MAGIC)
 
 
 def write_at(path: Path, position: int, data: bytes) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import is_coded
+from ..read_files import is_failure
 
 
 @contextmanager
@@ -15,9 +16,7 @@ def coding_errors(message: str, **values: object) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # What libraries in Rust raise where they panic is no Exception.
-        is_panic = type(error).__module__ == "pyo3_runtime"
-        if not (isinstance(error, Exception) or is_panic) or is_coded(error):
+        if is_coded(error) or not is_failure(error):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(message.format(reason=reason, **values)) from error

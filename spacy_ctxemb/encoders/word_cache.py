@@ -1,6 +1,7 @@
 """Vectors of words that were met before: the token encoder need not see them again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class WordCache:
 
         words: (n, C), all different. keys: of each word.
         """
-        with LOCK:
+        with self._updating():
             places = [self._touch(key) for key in keys]
             known = [i for i, place in enumerate(places) if place is not None]
             found = self.table[[place for place in places if place is not None]]
@@ -35,9 +36,20 @@ class WordCache:
         if unknown:
             encoded = encode(words[unknown])
             vectors[unknown] = encoded
-            with LOCK:
+            with self._updating():
                 self._keep([keys[i] for i in unknown], encoded)
         return vectors
+
+    @contextmanager
+    def _updating(self) -> Iterator[None]:
+        """Keep other threads out. What is interrupted inside, by Ctrl-C for one, forgets all words:
+        some of them might share a row of the table."""
+        with LOCK:
+            try:
+                yield
+            except BaseException:
+                self.places.clear()
+                raise
 
     def _touch(self, key: bytes) -> int | None:
         """A word's place in the table, now the one used last."""

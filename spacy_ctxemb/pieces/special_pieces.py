@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Errors
+from ..read_files import is_failure
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -39,7 +40,9 @@ def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
 
     try:
         tokenizer = Tokenizer.from_str(tokenizer_json)
-    except Exception as error:  # the library raises bare Exception
+    except BaseException as error:  # the library raises bare Exception, and panics
+        if not is_failure(error):
+            raise
         raise ValueError(Errors.E124.format(source=source, reason=error)) from error
     unknown = getattr(tokenizer.model, "unk_token", None)
     if unknown and tokenizer.token_to_id(unknown) is None:

@@ -110,12 +110,27 @@ class EmbedderShim(TorchShim):
             return
         # Read first: if that fails, there is still nothing, rather than random values.
         tensors = None if self.pretrained is None else load_pretrained(self.pretrained)
-        self.embedder.to_empty(device=get_torch_default_device())
-        self.embedder.reset_parameters()
-        if tensors is not None:
-            load_module(self.embedder.encoder, tensors)
-            self.weights_replaced()
-        self.awaits_pretrained = False
+        with self.all_or_none():
+            self.embedder.to_empty(device=get_torch_default_device())
+            self.embedder.reset_parameters()
+            if tensors is not None:
+                load_module(self.embedder.encoder, tensors)
+                self.weights_replaced()
+            self.awaits_pretrained = False
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Parameters that had no values have none if what gives them some is interrupted inside,
+        by Ctrl-C or for want of memory; else they would be random, or allocated in part."""
+        had_values, awaited = self.is_materialised, self.awaits_pretrained
+        try:
+            yield
+        except BaseException:
+            if not had_values:
+                self.embedder.to(device="meta")
+                self.weights_changed()
+                self.awaits_pretrained = awaited
+            raise
 
     @in_ordinary_torch
     def discard_parameters(self) -> None:
@@ -128,9 +143,10 @@ class EmbedderShim(TorchShim):
     @in_ordinary_torch
     def load_encoder(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of the encoder's parameters; others get initial ones."""
-        self.materialise()
-        load_module(self.embedder.encoder, tensors)
-        self.weights_replaced()
+        with self.all_or_none():
+            self.materialise()
+            load_module(self.embedder.encoder, tensors)
+            self.weights_replaced()
         self.has_loaded = True
 
     def predict(
@@ -250,9 +266,10 @@ class EmbedderShim(TorchShim):
         # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
         if is_pretrained and self.keeps_objective:
             stored = message["objective"]
-            objective = OBJECTIVES[stored["kind"]]
-            self.objective = objective.from_json(stored["settings"], self.embedder.encoder).eval()
-            load_module(self.objective, safetensors.torch.load(stored["weights"]))
+            kind = OBJECTIVES[stored["kind"]]
+            objective = kind.from_json(stored["settings"], self.embedder.encoder).eval()
+            load_module(objective, safetensors.torch.load(stored["weights"]))
+            self.objective = objective
 
     @in_ordinary_torch
     def to_disk(self, path: str | Path) -> None:

@@ -70,9 +70,9 @@ def measure(trained: Iterable[Trained]) -> float:
 def settings(optimizer: Optimizer, **values: float) -> Iterator[None]:
     """Other settings inside."""
     before = {name: getattr(optimizer, name) for name in values}
-    for name, value in values.items():
-        setattr(optimizer, name, value)
     try:
+        for name, value in values.items():
+            setattr(optimizer, name, value)
         yield
     finally:
         for name, value in before.items():

@@ -75,11 +75,13 @@ class TorchShim(Shim):
         if self.is_spoiled or not math.isfinite(norm):
             self.skip_update()
         elif trained:
-            take_step(optimizer, trained, norm)
+            try:
+                take_step(optimizer, trained, norm)
+            finally:  # a step that is interrupted has changed some of them
+                self.weights_changed()
             self.n_skipped = 0
             if self.loss_scale is not None:
                 self.loss_scale.grow()
-            self.weights_changed()
 
     def spoil_update(self) -> None:
         """Let the next update be skipped, as for a loss that is not finite."""
@@ -112,14 +114,14 @@ class TorchShim(Shim):
     def use_params(self, params: dict[tuple[int, str], Any] | None) -> Iterator[None]:
         """Use averaged parameters inside. params: arrays by (id, name)."""
         replaced: list[tuple[nn.Parameter, Tensor]] = []
-        with ordinary_torch():
-            for name, parameter in self.named_parameters():
-                if params and (self.id, name) in params:
-                    replaced.append((parameter, parameter.data))
-                    parameter.data = xp2torch(params[self.id, name], device=parameter.device)
-        if replaced:
-            self.weights_changed()
         try:
+            with ordinary_torch():
+                for name, parameter in self.named_parameters():
+                    if params and (self.id, name) in params:
+                        replaced.append((parameter, parameter.data))
+                        parameter.data = xp2torch(params[self.id, name], device=parameter.device)
+            if replaced:
+                self.weights_changed()
             yield
         finally:
             for parameter, data in replaced:
@@ -133,13 +135,20 @@ class TorchShim(Shim):
 
     @in_ordinary_torch
     def __deepcopy__(self, memo: dict[int, Any]) -> "Self":
-        twin = copy.copy(self)
+        twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__ = copy.deepcopy(self.__dict__, memo)
         with Shim.global_id_lock:
             Shim.global_id += 1
             twin.id = Shim.global_id
         return twin
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what a pickle holds, which in torch.inference_mode() nobody could train."""
+        self.__dict__.update(state)
+        if any(value.is_inference() for value in self.module.state_dict().values()):
+            with ordinary_torch():
+                self.__dict__ = copy.deepcopy(self.__dict__)
 
     def to_device(self, device_type: str, device_id: int) -> None:
         self.module.to(f"cuda:{device_id}" if device_type == "gpu" else "cpu")
@@ -201,7 +210,10 @@ def load_part(data: bytes, prefix: str) -> dict[str, Tensor]:
 
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Take the values of all parameters, after a check of names and shapes."""
+    """Take the values of all parameters, after a check of names and shapes.
+
+    Where that is interrupted, all parameters are as before.
+    """
     own = module.state_dict()
     expected = {name: tuple(value.shape) for name, value in own.items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -210,7 +222,11 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     device = get_torch_default_device()
     # Copies: a tensor from a file is mapped to it, and would change with it.
     values = {n: tensor.to(device, own[n].dtype, copy=True) for n, tensor in tensors.items()}
-    module.load_state_dict(values, assign=True)
+    try:
+        module.load_state_dict(values, assign=True)
+    except BaseException:
+        module.load_state_dict(own, assign=True)
+        raise
 
 
 def describe_differences(

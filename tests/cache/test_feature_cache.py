@@ -153,6 +153,16 @@ class TestEquality:
             assert np.isfinite(vectors(nlp)[0]).all()
         assert count(nlp) == [1, 9, 8]  # the empty Doc fits
 
+    def test_a_record_of_another_size_is_missing(self) -> None:
+        nlp = initialised(keep="layers", cache=settings())
+        expected = vectors(nlp)
+        records = nlp.get_pipe("ctxemb").cache.store._records
+        for i, key in enumerate(records):
+            records[key] = (records[key] + b"more", records[key][:-4], b"")[i % 3]
+        found = vectors(nlp)
+        for a, b in zip(found, expected, strict=True):
+            assert_allclose(a, b, atol=1e-5)
+
     def test_equal_docs_in_a_batch(self) -> None:
         nlp = initialised(cache=settings())
         a, b = nlp.pipe([TEXTS[0]] * 2)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_ctxemb.cache.index_entries import ENTRY_BYTES
+from spacy_ctxemb.cache.index_entries import ENTRY_BYTES, Place, pack_entry, unpack_entries
 from spacy_ctxemb.cache.memory_and_disk_stores import (
     DATA,
     INDEX,
@@ -229,6 +229,58 @@ class TestDisk:
             ValueError, match=r"\[E163\] .*index cannot be read as .*: it is a folder"
         ):
             DiskStore(tmp_path, LIMIT).read(KEYS)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+    @pytest.mark.parametrize("name", [DATA, INDEX])
+    def test_a_pipe_is_not_waited_for(self, name: str, tmp_path: Path) -> None:
+        DiskStore(tmp_path, LIMIT).write(RECORDS)
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(ValueError, match=r"\[E163\] .*: it is not a regular file"):
+            DiskStore(tmp_path, LIMIT).read(KEYS)
+
+    @pytest.mark.parametrize("place", [(0, 2**62), (2**62, 17), (2**63, 2**63), (100, 10**6)])
+    def test_an_entry_of_what_is_not_there(self, place: tuple[int, int], tmp_path: Path) -> None:
+        DiskStore(tmp_path, LIMIT).write(RECORDS[1:])
+        with (tmp_path / INDEX).open("ab") as file:
+            file.write(pack_entry(KEYS[0], Place(*place, bytes(16))))
+        store = DiskStore(tmp_path, LIMIT)
+        assert store.read(KEYS) == [None, *VALUES[1:]]
+        assert store.write(RECORDS) == 0
+        assert store.read(KEYS) == DiskStore(tmp_path, LIMIT).read(KEYS) == VALUES
+
+    def test_a_slow_thread_does_not_turn_the_index_back(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else a writer would write over entries."""
+        store = DiskStore(tmp_path, LIMIT)
+        store.write(RECORDS[:2])
+        slow, go = DiskStore(tmp_path, LIMIT), threading.Event()
+        slow.write([])
+        started = threading.Event()
+        DiskStore(tmp_path, LIMIT).write(RECORDS[2:3])
+        ident: list[int] = []
+
+        def unpack(data: bytes) -> list[tuple[bytes, Place]]:
+            if threading.get_ident() in ident:
+                started.set()
+                go.wait(0.5)
+            return list(unpack_entries(data))
+
+        monkeypatch.setattr("spacy_ctxemb.cache.memory_and_disk_stores.unpack_entries", unpack)
+
+        def read() -> None:
+            ident.append(threading.get_ident())
+            slow.read(KEYS)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        started.wait()
+        slow.write(RECORDS[3:])
+        position = slow._position
+        go.set()
+        thread.join()
+        assert slow._position == position == len(MAGIC) + 8 * ENTRY_BYTES
 
     def test_a_path_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

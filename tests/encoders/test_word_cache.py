@@ -109,3 +109,36 @@ def test_threads_share_it() -> None:
         found = list(pool.map(lambda ids: run(encoder, ids), batches))
     for ids, vectors in zip(batches, found, strict=True):
         torch.testing.assert_close(vectors, run(plain, ids), rtol=1e-5, atol=1e-6)
+
+
+class Interrupted(dict[bytes, int]):
+    """Interrupted where it is told something, for the n-th time."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __setitem__(self, key: bytes, value: int) -> None:
+        super().__setitem__(key, value)
+        self.n -= 1
+        if self.n == 0:
+            raise KeyboardInterrupt
+
+    def pop(self, key: bytes, *default: object) -> object:
+        value = super().pop(key, *default)
+        if self.n == 0:
+            raise KeyboardInterrupt
+        return value
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_an_interrupted_update_leaves_nothing_wrong(n: int) -> None:
+    """5 times: three words are kept, two of them used again."""
+    cache = WordCache(torch.zeros(10, 2))
+    cache.places = Interrupted(n)
+    with pytest.raises(KeyboardInterrupt):
+        look_up(cache, [1, 2, 3])
+        look_up(cache, [1, 2])
+    cache.places = dict(cache.places)
+    for words in ([1, 2, 3], [4, 5], [1, 2, 3, 4, 5]):
+        look_up(cache, words)
+    assert len(set(cache.places.values())) == len(cache.places)

@@ -229,3 +229,50 @@ def forget() -> None:
     """Let what was read of the files be read again."""
     pretrained.read_model.cache_clear()
     pretrained.read_shapes.cache_clear()
+
+
+@pytest.mark.parametrize("function", ["reset_parameters", "load_state_dict", "to_empty"])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, MemoryError])
+def test_loading_that_is_interrupted_begins_anew(
+    function: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp = blank()
+    shim = shim_of(nlp)
+    module = shim.embedder.encoder if function == "load_state_dict" else shim.embedder
+    call, n_calls = getattr(module, function), 0
+
+    def interrupt(*args: Any, **kwargs: Any) -> Any:
+        nonlocal n_calls
+        n_calls += 1
+        result = call(*args, **kwargs)
+        if n_calls == 1:
+            raise kind
+        return result
+
+    monkeypatch.setattr(module, function, interrupt)
+    with pytest.raises(kind):
+        nlp(TEXT)
+    assert all(parameter.is_meta for parameter in shim.embedder.parameters())
+    np.testing.assert_allclose(nlp(TEXT).tensor, blank()(TEXT).tensor, atol=1e-5)
+
+
+def test_loading_over_weights_that_is_interrupted_leaves_those(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nlp = blank()
+    before, shim = nlp(TEXT).tensor, shim_of(nlp)
+    data = {name: value * 2 for name, value in shipped().items()}
+    layer = shim.embedder.encoder.directions[0][0]
+    load, n_calls = layer._load_from_state_dict, 0
+
+    def interrupt(*args: Any) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        load(*args)
+        if n_calls == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(layer, "_load_from_state_dict", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        shim.load_encoder(data)
+    np.testing.assert_allclose(nlp(TEXT).tensor, before, atol=1e-6)

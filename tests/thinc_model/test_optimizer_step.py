@@ -107,3 +107,29 @@ def test_a_function_that_collects_gradients_is_no_optimizer() -> None:
     assert {(shim.id, "matrix"), (shim.id, "bias")} == set(collected)
     assert (collected[shim.id, "matrix"] == 3.0).all()
     assert all(map(torch.equal, before, module.parameters()))
+
+
+def test_an_interrupted_step_tells_that_weights_have_changed() -> None:
+    shim, module = build()
+    before, told = copy_values(module), []
+    shim.weights_changed = lambda: told.append(copy_values(module))
+
+    def change(key: tuple[int, str], data: Any, gradient: Any) -> Any:
+        if key[1] == "bias":
+            raise KeyboardInterrupt
+        return data - gradient, gradient
+
+    with pytest.raises(KeyboardInterrupt):
+        step(shim, change, matrix=1.0, bias=1.0)
+    assert not torch.equal(module.matrix, before[0])
+    (seen,) = told
+    assert torch.equal(seen[0], module.matrix)
+
+
+def test_averages_leave_again_where_they_are_interrupted() -> None:
+    shim, module = build()
+    before = copy_values(module)
+    averages = {(shim.id, "matrix"): torch.zeros(2, 2).numpy(), (shim.id, "bias"): None}
+    with pytest.raises(Exception), shim.use_params(averages):  # noqa: B017, PT011 - of Thinc
+        pass
+    assert torch.equal(module.matrix, before[0])
