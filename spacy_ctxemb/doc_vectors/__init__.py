@@ -3,7 +3,15 @@
 from .extensions import FIELDS, clear, write
 from .hooks import attach, detach, elmo_outputs, in_pipe_worker
 from .names import ATTENTION, BOUNDARIES, LAYERS, LAYERS_KEY, PIECES, POOLED, TOKENS_KEY
-from .tokens import check_tensor, fit_tokens, has_tensor, remember_tokens, store_tokens
+from .tokens import (
+    TENSOR,
+    check_tensor,
+    fit_tokens,
+    forget,
+    has_tensor,
+    remember_tokens,
+    store_tokens,
+)
 
 __all__ = [
     "ATTENTION",
@@ -13,6 +21,7 @@ __all__ = [
     "LAYERS_KEY",
     "PIECES",
     "POOLED",
+    "TENSOR",
     "TOKENS_KEY",
     "attach",
     "check_tensor",
@@ -20,6 +29,7 @@ __all__ = [
     "detach",
     "elmo_outputs",
     "fit_tokens",
+    "forget",
     "has_tensor",
     "in_pipe_worker",
     "remember_tokens",

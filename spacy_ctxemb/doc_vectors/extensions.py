@@ -1,6 +1,7 @@
 """What the package writes to a Doc besides doc.tensor: spaCy's extensions, doc._.NAME."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from spacy.tokens import Doc, Token
@@ -23,6 +24,21 @@ def token_pieces(token: Token) -> list[str] | None:
     return list(of_doc["pieces"][start : start + length])
 
 
+def read(doc: Doc, name: str) -> Any:
+    """What a Doc carries under a name, for the tokens it has now; None without."""
+    key: Any = ("._.", name, None, None)
+    if doc.user_data.get(key) is None:
+        return None
+    fit_tokens(doc)
+    return doc.user_data[key]
+
+
+def put(doc: Doc, value: Any, name: str) -> None:
+    """What doc._ does on an assignment."""
+    key: Any = ("._.", name, None, None)
+    doc.user_data[key] = value
+
+
 #: The extension for each field of what an encoder makes of a Doc.
 FIELDS = {
     "layers": LAYERS,
@@ -34,7 +50,8 @@ FIELDS = {
 
 for extension in FIELDS.values():
     if not Doc.has_extension(extension):
-        Doc.set_extension(extension, default=None)
+        read_one, put_one = partial(read, name=extension), partial(put, name=extension)
+        Doc.set_extension(extension, getter=read_one, setter=put_one)
 if not Token.has_extension(PIECES):
     Token.set_extension(PIECES, getter=token_pieces)
 

@@ -14,7 +14,7 @@ from spacy.tokens import Doc, Span, Token
 
 from ..errors import Errors
 from .names import LAYERS, POOLED
-from .tokens import check_tensor, fit_tokens, has_rows, is_pooled
+from .tokens import check_tensor, fit_tokens, is_pooled, lacks_tensor
 
 Vector = NDArray[np.float32]
 
@@ -103,9 +103,10 @@ def pooled_vector(tokens: Doc | Span) -> Vector:
     Raises E065 for a Doc that was made of others, which has no such vectors.
     """
     doc = tokens.doc
-    if not has_rows(doc):
+    if lacks_tensor(doc):
         return mean_vector(tokens)
     fit_tokens(doc)
+    check_tensor(doc)
     pooled, is_whole = doc._.get(POOLED), len(tokens) == len(doc)
     if pooled is not None and pooled["n_tokens"] == len(doc):
         if isinstance(tokens, Doc):
@@ -142,7 +143,7 @@ def mean_vector(tokens: Doc | Span) -> Vector:
 def read_rows(doc: Doc) -> Vector:
     """doc.tensor, for the tokens that the Doc has now; zeros where it was taken away, of the
     vocabulary's width, as spaCy gives them. (n_tokens, width)"""
-    if not getattr(doc.tensor, "ndim", 0) == 2:
+    if lacks_tensor(doc):
         return np.zeros((len(doc), doc.vocab.vectors_length), dtype="f")
     fit_tokens(doc)
     check_tensor(doc)

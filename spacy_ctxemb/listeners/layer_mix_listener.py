@@ -188,6 +188,7 @@ def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d
 def drop_layers(doc: Doc) -> None:
     """Leave a Doc without doc._.ctxemb."""
     doc.user_data.pop(doc_vectors.LAYERS_KEY, None)
+    doc_vectors.forget(doc, doc_vectors.LAYERS)
 
 
 LAYERS = Carrier(read_layers, drop_layers, "ctxemb_layers_readers")

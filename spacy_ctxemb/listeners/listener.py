@@ -15,7 +15,8 @@ from spacy.tokens import Doc
 from thinc.api import Model, get_array_module
 from thinc.types import Floats2d, FloatsXd
 
-from ..doc_vectors import check_tensor, fit_tokens, has_tensor, remember_tokens
+from .. import doc_vectors
+from ..doc_vectors import check_tensor, fit_tokens, forget, has_tensor
 from ..errors import Errors
 
 Backprop = Callable[[list[Any]], Any]
@@ -210,7 +211,7 @@ def missing(message: str, known: Guard, doc: Doc) -> ValueError:
 def drop_vectors(doc: Doc) -> None:
     """Leave a Doc without doc.tensor."""
     doc.tensor = get_array_module(doc.tensor).zeros((0,), dtype="float32")
-    remember_tokens(doc)
+    forget(doc, doc_vectors.TENSOR)
 
 
 TENSOR = Carrier(read_vectors, drop_vectors, "ctxemb_tensor_readers")
