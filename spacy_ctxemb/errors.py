@@ -365,6 +365,10 @@ class Errors(metaclass=_Coded):
         "{path} holds {names}, which are no part of a pipeline and would be lost. Choose another "
         "folder, move these files away, or use nlp.to_disk, which writes beside them."
     )
+    E166 = (
+        "{path} would be replaced, and this program works in it: {directory}. Change to another "
+        "directory, or choose another folder."
+    )
 
     # training
     E200 = (
