@@ -84,6 +84,11 @@ def refuse_working_directory(path: Path) -> None:
             raise ValueError(Errors.E166.format(path=path, directory=directory))
 
 
+def is_working_folder(path: Path) -> bool:
+    """Whether a path has the name of a folder for what is not finished, as a kill leaves one."""
+    return NAME.fullmatch(path.name) is not None
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 file that are not blank, without white space around them.
 
