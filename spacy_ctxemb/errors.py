@@ -365,6 +365,10 @@ class Errors(metaclass=_Coded):
         "{path} holds {names}, which are no part of a pipeline and would be lost. Choose another "
         "folder, move these files away, or use nlp.to_disk, which writes beside them."
     )
+    E166 = (
+        "{path} would be replaced, and this program works in it: {directory}. Change to another "
+        "directory, or choose another folder."
+    )
 
     # training
     E200 = (
@@ -672,6 +676,10 @@ class Errors(metaclass=_Coded):
         "min_count in [pretrain.objective], or pretrain on more text."
     )
     E415 = "{path} has no text: every line is empty. Pass a file with one document a line."
+    E416 = (
+        "{path} is no folder for a token store alone: it holds {names}, which would be lost. "
+        "Choose another folder, or move these files away."
+    )
 
     # `spacy pretrain`
     E430 = (
@@ -723,8 +731,8 @@ class Errors(metaclass=_Coded):
         "the feed-forward layers of Transformer.v1. Set compile to false."
     )
     E456 = (
-        "The output {output} lies in {path}, all files of which are text to learn from, and so "
-        "would be what a run writes. Choose another folder for the output."
+        "A run in {output} would write into {path} or over it, and that is text to read. Choose "
+        "another folder for the output."
     )
     E457 = (
         "[pretrain] asks for {name}, which is not installed. Run `pip install {name}`, or take "
@@ -736,8 +744,8 @@ class Errors(metaclass=_Coded):
         "[initialize.components.{component}]."
     )
     E459 = (
-        "{path} holds the checkpoints of a run. Add --resume to go on with it, or choose another "
-        "folder."
+        "{path} holds {names} of a run, which would be written over. Add --resume to go on with "
+        "it, or choose another folder."
     )
     E460 = (
         "The run in {path} was begun with other values of {names}. Put them back to go on, or "
@@ -814,8 +822,9 @@ class Errors(metaclass=_Coded):
         "write them."
     )
     E514 = (
-        "'{text}' is not NAME=PATH with a name of its own, which has no slash. Name the config or "
-        "the corpus, for instance ner=corpus/ner."
+        "'{text}' is not NAME=PATH with a name of its own, which has no slash, and with results "
+        "CORPUS-NUMBER-CONFIG-SEED.json of their own. Name the config or the corpus, for instance "
+        "ner=corpus/ner."
     )
     E515 = "'{text}' is not a list of whole numbers. Write them with commas between, as in 100,0."
     E516 = (
@@ -841,6 +850,10 @@ class Errors(metaclass=_Coded):
         "--workers, and run the same command again: finished trainings are kept."
     )
     E523 = "{package} draws the plots, and is not installed: pip install 'spacy-ctxemb[project]'."
+    E524 = (
+        "{paths} would be written to the same file, {target}. Rename one of them, or convert them "
+        "into different folders."
+    )
 
     # warnings
     W001 = (

@@ -20,8 +20,8 @@ def to_disk(nlp: Language, path: str | Path) -> None:
     that cannot be loaded.
 
     path: a folder that is missing, empty or holds a pipeline, which is replaced. The disk needs
-        room for both. Raises E165 where other files would be lost, OSError E164 where nothing can
-        be written.
+        room for both. Raises E165 where other files would be lost, E166 for the working
+        directory, OSError E164 where nothing can be written.
 
         spacy_ctxemb.to_disk(nlp, "pipeline")
     """

@@ -5,7 +5,9 @@ followed or overwritten. A lock tells whether its writer lives. What a killed wr
 removed by the next one that writes there.
 """
 
+import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -15,6 +17,9 @@ from pathlib import Path
 
 #: How the names of working folders begin.
 PREFIX = ".ctxemb-"
+
+#: The whole name of one; other names are the user's.
+NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")
 
 #: In a working folder: locked as long as its writer lives; with the mode of any new file.
 LOCK = f"{PREFIX}lock"
@@ -32,9 +37,11 @@ def working_beside(path: Path) -> Iterator[Path]:
     try:
         yield folder / path.name
     finally:
-        with suppress(OSError):
-            remove(folder)
-        os.close(lock)
+        try:
+            with suppress(OSError):
+                remove(folder)
+        finally:
+            os.close(lock)
 
 
 def make_folder(parent: Path) -> tuple[Path, int]:
@@ -57,16 +64,13 @@ def remove_leftovers(parent: Path) -> None:
     """Remove working folders whose writer has been killed."""
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # a live writer's, or one that has just gone
-            if not is_own(folder):
+            if not NAME.fullmatch(folder.name) or not is_own(folder):
                 continue
             if not (folder / LOCK).exists():
                 folder.rmdir()  # which only an empty one allows
             lock = os.open(folder / LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
             try:
                 lock_file(lock, waits=False)
-                for old in folder.glob(f"{OLD}/*"):
-                    if not (parent / old.name).exists():
-                        old.rename(parent / old.name)
                 remove(folder)
             finally:
                 os.close(lock)
@@ -79,11 +83,26 @@ def is_own(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """Remove a working folder, its lock last, so that whatever is left can be removed later."""
+    """Remove a working folder, its lock last, so that whatever is left can be removed later.
+
+    What was set aside goes back first, unless another one has taken its place. Where it cannot go
+    back, all stays, and OSError is raised.
+    """
+    for old in folder.glob(f"{OLD}/*"):
+        put_back(old, folder.parent / old.name)
     for path in folder.iterdir():
         if path.name != LOCK:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_back(old: Path, place: Path) -> None:
+    """Rename what was set aside to its place, unless something is there that has content."""
+    try:
+        old.rename(place)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not any(place.iterdir()):
+            raise
 
 
 def lock_file(file: int, *, waits: bool) -> None:
@@ -100,4 +119,7 @@ def lock_file(file: int, *, waits: bool) -> None:
 
 def is_unfinished(path: Path) -> bool:
     """Whether a path is part of a folder that is being written itself, and so needs no more."""
-    return any(part.startswith(PREFIX) for part in path.parts)
+    return any(
+        NAME.fullmatch(folder.name) and (folder / LOCK).is_file()
+        for folder in (path, *path.parents)
+    )

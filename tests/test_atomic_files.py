@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -21,6 +22,9 @@ from spacy_ctxemb.atomic_files import replacing, replacing_folder
 from spacy_ctxemb.working_folders import LOCK, OLD, PREFIX
 
 BEFORE, NEW = b"old" * 1000, b"new" * 2000
+
+#: As a working folder is called.
+WORKING = f"{PREFIX}0123456789abcdef"
 
 
 def write(path: Path, data: bytes) -> None:
@@ -63,6 +67,30 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int) -> No
     for path in (tmp_path / "folder", tmp_path / "folder" / "inner"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o777 & ~umask
     assert safetensors.torch.load_file(tmp_path / "tensors")["x"].tolist() == [1, 1, 1]
+
+
+def test_permissions_stay(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    for text in ("old", "new"):
+        write(tmp_path / "secret", text.encode())
+        with replacing_folder(path, may_exist=True) as folder:
+            (folder / "inner").mkdir()
+            for name in ("one", f"inner/{text}"):
+                (folder / name).write_text(text)
+        if text == "old":
+            (tmp_path / "secret").chmod(0o640)
+            path.chmod(0o700)
+            (path / "one").chmod(0o600)
+            (path / "inner").chmod(0o750)
+    assert (path / "one").read_text() == "new"
+    modes = {p.relative_to(tmp_path).as_posix(): p.stat().st_mode for p in tmp_path.rglob("*")}
+    assert {name: stat.S_IMODE(mode) for name, mode in modes.items()} == {
+        "secret": 0o640,
+        "folder": 0o700,
+        "folder/one": 0o600,
+        "folder/inner": 0o700,
+        "folder/inner/new": 0o600,
+    }
 
 
 def test_nobody_else_may_enter_what_is_not_finished(tmp_path: Path) -> None:
@@ -122,13 +150,57 @@ def test_where_the_system_cannot_swap_folders(
 
 def test_a_folder_that_was_set_aside_comes_back(tmp_path: Path) -> None:
     """As a kill leaves it between two renames, on a system that cannot swap folders."""
-    aside = tmp_path / f"{PREFIX}x" / OLD / "folder"
+    aside = tmp_path / WORKING / OLD / "folder"
     aside.mkdir(parents=True)
     (aside / "one").write_text("old")
     (aside.parent.parent / LOCK).touch()
     write(tmp_path / "other", NEW)
     assert (tmp_path / "folder" / "one").read_text() == "old"
     assert names(tmp_path) == ["folder", "other"]
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "in use"), KeyboardInterrupt()])
+@pytest.mark.parametrize("goes_back", [True, False])
+def test_a_folder_that_is_not_replaced_is_not_lost(
+    error: BaseException, goes_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system cannot swap folders, and the second of two renames fails."""
+    path = tmp_path / "folder"
+    write_folder(path, "old")
+    monkeypatch.setattr(atomic_files, "_swap", lambda one, other: False)
+    rename, n = Path.rename, 0
+
+    def fail(self: Path, target: Path) -> Path:
+        nonlocal n
+        n += target == path
+        if target == path and (n == 2 or (n > 2 and not goes_back)):
+            raise error
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fail)
+        with pytest.raises(type(error)):
+            write_folder(path, "new")
+    if not goes_back:
+        (kept,) = tmp_path.glob(f"{PREFIX}*/{OLD}/folder")
+        assert (kept / "one").read_text() == "old"
+        write(tmp_path / "other", NEW)  # brings it back
+        (tmp_path / "other").unlink()
+    assert (path / "one").read_text() == "old"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_folder_in_which_the_program_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "folder" / "inner")
+    for path in (Path(), Path(".."), tmp_path / "folder"):
+        with pytest.raises(ValueError, match=r"^\[E166\] .* would be replaced"):
+            write_folder(path, "new")
+    assert Path.cwd().is_dir() and names(tmp_path) == ["folder"]
+    write_folder(Path("other"), "new")
+    assert names(tmp_path / "folder" / "inner") == ["other"]
 
 
 def test_a_folder_that_may_not_be_replaced(tmp_path: Path) -> None:
@@ -223,6 +295,29 @@ class TestErrors:
         with pytest.raises(PermissionError, match=message):
             write(tmp_path / "file", NEW)
 
+    def test_of_a_class_that_takes_other_arguments(self, tmp_path: Path) -> None:
+        class OfALibrary(OSError):
+            def __init__(self, code: int, text: str) -> None:
+                super().__init__(code, text)
+
+        with (
+            pytest.raises(OSError, match=r"^\[E164\] .*file cannot be written: no route"),
+            replacing(tmp_path / "file"),
+        ):
+            raise OfALibrary(errno.EHOSTUNREACH, "no route")
+
+    @pytest.mark.parametrize("writing", [replacing, replacing_folder])
+    def test_about_another_file(self, writing: Any, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError) as caught, writing(tmp_path / "out"):
+            (tmp_path / "input").read_bytes()
+        assert caught.value.filename == str(tmp_path / "input") and "E164" not in str(caught.value)
+
+    def test_about_an_unfinished_file(self, tmp_path: Path) -> None:
+        message = r"^\[E164\] .*out cannot be written: No such file"
+        with pytest.raises(FileNotFoundError, match=message):
+            with replacing_folder(tmp_path / "out") as folder:
+                (folder / "missing" / "file").touch()
+
 
 class TestLeftovers:
     def test_of_the_dead_go(self, tmp_path: Path) -> None:
@@ -254,10 +349,24 @@ class TestLeftovers:
             (tmp_path / f"{PREFIX}another's").mkdir()
             (tmp_path / f"{PREFIX}another's" / LOCK).touch()
             os.chown(tmp_path / f"{PREFIX}another's", 4242, -1)
+        (tmp_path / f"{PREFIX}mine" / OLD / "file").mkdir(parents=True)
+        (tmp_path / f"{PREFIX}mine" / LOCK).touch()
+        (tmp_path / WORKING).mkdir()
+        (tmp_path / WORKING / "file").touch()
         before = names(tmp_path)
         write(tmp_path / "third", NEW)
         assert names(tmp_path) == [*before, "third"]
         assert names(tmp_path / "precious") == [LOCK]
+        assert names(tmp_path / f"{PREFIX}mine") == [LOCK, OLD]
+
+    @pytest.mark.parametrize("name", [f"{PREFIX}runs", WORKING])
+    def test_folders_of_users_are_written_to_as_others(self, name: str, tmp_path: Path) -> None:
+        """By their names alone they would count as unfinished."""
+        write(tmp_path / name / "file", BEFORE)
+        with pytest.raises(KeyError), replacing(tmp_path / name / "file") as temporary:
+            temporary.write_bytes(b"half")
+            raise KeyError
+        assert (tmp_path / name / "file").read_bytes() == BEFORE
 
 
 def die_while_writing(path: Path) -> None:

@@ -19,8 +19,8 @@ PACKAGES = ("spacy", "thinc", "torch", "numpy", "matplotlib", "pydantic", "typer
 
 def collect_text(
     output_dir: Path = typer.Argument(..., help="Directory for train.txt and dev.txt"),
-    words: int = typer.Option(200_000, help="Words of train.txt"),
-    dev_words: int = typer.Option(10_000, help="Words of dev.txt"),
+    words: int = typer.Option(200_000, min=1, help="Words of train.txt"),
+    dev_words: int = typer.Option(10_000, min=1, help="Words of dev.txt"),
 ) -> None:
     """Collect the English text that this Python installation carries: the documentation of the
     language, and the docstrings of the standard library and of installed packages.

@@ -27,7 +27,10 @@ def convert_textcat(
 
     from ..atomic_files import replacing
 
-    files = {path: read_rows(path) for path in find_files(input_path)}
+    paths = find_files(input_path)
+    is_one_file = output.suffix == ".spacy" and not input_path.is_dir()
+    targets = {input_path: output} if is_one_file else name_targets(paths, output)
+    files = {path: read_rows(path) for path in paths}
     # A file may lack a label that others have; the Docs of all have the same labels.
     labels = sorted({row["label"] for rows in files.values() for row in rows})
     nlp = spacy.blank(lang)
@@ -37,12 +40,9 @@ def convert_textcat(
             doc = nlp.make_doc(row["text"])
             doc.cats = {label: float(label == row["label"]) for label in labels}
             docs.add(doc)
-        target = output / f"{path.name.removesuffix('.gz').removesuffix('.jsonl')}.spacy"
-        if output.suffix == ".spacy" and not input_path.is_dir():
-            target = output
-        with replacing(target) as temporary:
+        with replacing(targets[path]) as temporary:
             temporary.write_bytes(docs.to_bytes())
-        msg.good(f"{len(rows)} texts with {len(labels)} labels", str(target))
+        msg.good(f"{len(rows)} texts with {len(labels)} labels", str(targets[path]))
 
 
 def find_files(path: Path) -> list[Path]:
@@ -53,6 +53,18 @@ def find_files(path: Path) -> list[Path]:
     if not paths:
         raise ValueError(Errors.E512.format(path=path, suffixes=list(SUFFIXES)))
     return paths
+
+
+def name_targets(paths: list[Path], output: Path) -> dict[Path, Path]:
+    """Where the Docs of each file go. Raises E524 for two that would go to the same file."""
+    targets = dict[Path, Path]()
+    for path in paths:
+        target = output / f"{path.name.removesuffix('.gz').removesuffix('.jsonl')}.spacy"
+        same = [str(other) for other, found in targets.items() if found == target]
+        if same:
+            raise ValueError(Errors.E524.format(paths=[*same, str(path)], target=target))
+        targets[path] = target
+    return targets
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

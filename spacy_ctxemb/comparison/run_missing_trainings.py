@@ -29,18 +29,25 @@ def plan_runs(
     """Every config on every corpus, with every number of labelled examples and every seed.
 
     Configs in their order: where the slowest is the first, several workers end at about the same
-    time. seeds_of_all: for the size 0, which is all examples. Raises E513 for a missing file.
+    time. seeds_of_all: for the size 0, which is all examples. Raises E513 for a missing file, E514
+    for names by which two trainings would have the same result.
     """
     parts = (folder / f"{part}.spacy" for folder in corpora.values() for part in PARTS)
     paths = itertools.chain(*configs.values(), parts)
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise ValueError(Errors.E513.format(paths=missing))
-    return [
+    runs = [
         Run(config, configs[config], corpus, corpora[corpus], n_labelled, seed, overrides)
         for config, corpus, n_labelled in itertools.product(configs, corpora, sizes)
         for seed in (seeds if n_labelled else seeds_of_all)
     ]
+    names = set[str]()
+    for run in runs:  # say "a-10" and "b", "a" and "10-b"
+        if run.name in names:
+            raise ValueError(Errors.E514.format(text=f"{run.corpus}={run.corpus_path}"))
+        names.add(run.name)
+    return runs
 
 
 def do_runs(

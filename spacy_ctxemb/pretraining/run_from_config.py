@@ -18,7 +18,7 @@ from .distributed import find_compiled, gather_state, join_processes
 from .log_nearest_neighbours import Neighbours
 from .plot_log import plot_log
 from .pretrain_section import PretrainSettings, read_settings
-from .progress_log import Monitor
+from .progress_log import LOG, Monitor
 from .save_and_resume import RunCheckpoints, read_last_basis
 from .text.token_store import TokenStore
 from .training_loop import Trainer
@@ -45,6 +45,8 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
         folder, n_shards = output / "checkpoints", processes.n * settings.accumulate
         before = read_last_basis(folder, n_shards=n_shards)
         validate = None
+        if before is None and not resume:
+            validate_new(output)
         if before is not None:
             validate_config(config, before, output, resume=resume)
             validate = partial(validate_text, before=before, output=output)
@@ -74,10 +76,20 @@ def validate_loggers(settings: PretrainSettings) -> None:
 
 
 def validate_output(output: Path, settings: PretrainSettings) -> None:
-    """Raise E456 if a run would write where text is read."""
+    """Raise E456 if a run would write where text is read, or replace it by what it stores."""
+    place = output.resolve()
     for path in [Path(path).resolve() for path in settings.train.paths + settings.held_out.paths]:
-        if path.is_dir() and output.resolve().is_relative_to(path):
+        is_inside = path.is_dir() and place.is_relative_to(path)
+        if is_inside or path.is_relative_to((place / "text").resolve()):
             raise ValueError(Errors.E456.format(output=output, path=path))
+
+
+def validate_new(output: Path) -> None:
+    """Raise E459 for a folder without checkpoints that has the results of a run."""
+    files = [path for path in (output / "model-last.bin", output / LOG) if path.is_file()]
+    names = [path.name for path in files if path.stat().st_size]
+    if names:
+        raise ValueError(Errors.E459.format(path=output, names=" and ".join(names)))
 
 
 def validate_encoder(nlp: Language, settings: PretrainSettings) -> None:

@@ -7,6 +7,7 @@ it. Checksums guard against such damage alone: who means harm can change them to
 read here is numbers and text; no file can run code.
 """
 
+import errno
 import json
 import re
 import shutil
@@ -29,6 +30,10 @@ from .tasks.base import Carried, Stream
 from .write_files import write_json, write_tensors
 
 CHECKSUMS, PROGRESS, STATE = "checksums.json", "progress.json", "state.safetensors"
+
+#: What a system says of files that are lost, or are something else. ENAMETOOLONG: of a name that
+#: damaged checksums have.
+DAMAGE = {errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
 class Shard(NamedTuple):
@@ -188,7 +193,8 @@ def read_progress(path: Path, *, n_shards: int) -> tuple[Progress, Basis]:
 def is_whole(path: Path, names: Collection[str] = ()) -> bool:
     """Tell whether files of a checkpoint are as they were written, whatever else is there.
 
-    names: of these files; all that were written if there are none.
+    names: of these files; all that were written if there are none. Raises OSError for files that
+        are there and cannot be read.
     """
     try:
         checksums = json.loads((path / CHECKSUMS).read_text(encoding="utf8"))
@@ -198,7 +204,11 @@ def is_whole(path: Path, names: Collection[str] = ()) -> bool:
             and compute_checksum(path / name) == checksums[name]
             for name in names or {*checksums, PROGRESS, STATE}
         )
-    except (OSError, LookupError, TypeError, ValueError, RecursionError):
+    except OSError as error:
+        if error.errno not in DAMAGE:  # of the disk or the system: the checkpoint may be whole
+            raise
+        return False
+    except (LookupError, TypeError, ValueError, RecursionError):
         return False
 
 

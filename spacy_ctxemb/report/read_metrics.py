@@ -22,6 +22,9 @@ Curve = list[tuple[float, float]]
 #: What a result of `ctxemb compare` has.
 RESULT = "config corpus n_labelled n_examples seed metric score scores log mixes".split()
 
+#: The numbers that a row of a log of `spacy train` has, and of `spacy pretrain`.
+TRAINED, PRETRAINED = ("step", "score"), ("epoch", "nr_word", "loss")
+
 
 @dataclass(frozen=True)
 class LearnedMix:
@@ -62,7 +65,7 @@ class Figures:
 def read_figures(metrics_dir: Path, training_dir: Path, pretraining_dir: Path) -> Figures:
     """Read what there is. A folder that does not exist counts as empty.
 
-    Raises E163 for a file that is damaged, or a result that lacks something.
+    Raises E163 for a file that is damaged, or a result or a row that lacks something.
     """
     metrics = {path.stem: path for path in sorted(metrics_dir.glob("*_*.json"))}
     perplexities = {
@@ -72,17 +75,14 @@ def read_figures(metrics_dir: Path, training_dir: Path, pretraining_dir: Path) -
     }
     trained = {path.name for path in training_dir.glob("*_*") if path.is_dir()}
     return Figures(
-        results=[
-            read_object(path, RESULT)
-            for path in sorted((metrics_dir / "comparison").glob("*.json"))
-        ],
+        results=[read_result(path) for path in sorted((metrics_dir / "comparison").glob("*.json"))],
         runs=[
             read_run(name, metrics.get(name), training_dir / name)
             for name in sorted(trained | metrics.keys())
         ],
         perplexities=perplexities,
         pretraining={
-            path.parent.name: read_rows(path)
+            path.parent.name: read_rows(path, PRETRAINED)
             for path in sorted(pretraining_dir.glob("*/log.jsonl"))
         },
     )
@@ -96,7 +96,7 @@ def read_run(run: str, scores_path: Path | None, directory: Path) -> Run:
         task=task,
         name=name,
         scores=read_object(scores_path) if scores_path else {},
-        log=read_rows(log_path) if log_path.exists() else [],
+        log=read_rows(log_path, TRAINED) if log_path.exists() else [],
         mixes=list(read_mixes(run, directory / "model-best")),
     )
 
@@ -115,15 +115,37 @@ def read_object(path: Path, keys: Sequence[str] = ()) -> Row:
     return found
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a log, without any that an interrupted run has cut off."""
-    rows = []
+def read_result(path: Path) -> Row:
+    """A result of `ctxemb compare`. Raises E163 for one that lacks something."""
+    result = read_object(path, RESULT)
+    with reading(path, "a result of a comparison"):
+        check_rows(result["log"], TRAINED)
+    return result
+
+
+def read_rows(path: Path, keys: Sequence[str]) -> list[Row]:
+    """The rows of a log, without any that an interrupted run has cut off.
+
+    Raises E163 for rows without numbers of these keys.
+    """
+    rows: list[Row] = []
     for line in path.read_text(encoding="utf8", errors="replace").splitlines():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
             continue
+    with reading(path, "a log of training"):
+        check_rows(rows, keys)
     return rows
+
+
+def check_rows(rows: Any, keys: Sequence[str]) -> None:
+    """Raise ValueError for what is no list of rows with numbers of these keys."""
+    for i, row in enumerate(rows, start=1):
+        values = row if isinstance(row, dict) else {}
+        lacking = [key for key in keys if not isinstance(values.get(key), int | float)]
+        if lacking:
+            raise ValueError(f"row {i} has no number as {lacking[0]}")
 
 
 def read_mixes(run: str, pipeline: Path) -> Iterator[LearnedMix]:
@@ -141,10 +163,12 @@ def read_mixes(run: str, pipeline: Path) -> Iterator[LearnedMix]:
 def read_own_mixes(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
     """The component, weights and gamma of every ScalarMix: only these tensors are read."""
     for path in sorted(pipeline.glob("*/model/encoder.safetensors")):
-        with safe_open(path, framework="numpy") as tensors:
+        found = []
+        with reading(path, "weights of an encoder"), safe_open(path, "numpy") as tensors:
             if {"mix.weights", "mix.gamma"} <= set(tensors.keys()):
-                component = path.parent.parent.name
-                yield component, tensors.get_tensor("mix.weights"), tensors.get_tensor("mix.gamma")
+                found = [tensors.get_tensor(f"mix.{name}") for name in ("weights", "gamma")]
+        if found:
+            yield path.parent.parent.name, found[0], found[1]
 
 
 def read_listeners(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
@@ -152,15 +176,20 @@ def read_listeners(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
     config_path = pipeline / "config.cfg"
     if not config_path.exists():
         return
-    components = Config().from_disk(config_path, interpolate=False)["components"]
+    with reading(config_path, "the config of a pipeline"):
+        components = Config().from_disk(config_path, interpolate=False)["components"]
     names = [name for name, config in components.items() if "LayerMixListener" in str(config)]
     for name in names:
-        model = srsly.read_msgpack(pipeline / name / "model")
-        for node, shims in zip(model["nodes"], model["shims"], strict=True):
-            if node["name"] == "layer-mix-listener":
-                tensors = load(shims[0])
-                if len(tensors["weights"]):
-                    yield name, tensors["weights"], tensors["gamma"]
+        path = pipeline / name / "model"
+        found = []
+        with reading(path, "a model of thinc"):
+            model = srsly.read_msgpack(path)
+            for node, shims in zip(model["nodes"], model["shims"], strict=True):
+                if node["name"] == "layer-mix-listener":
+                    tensors = load(shims[0])
+                    if len(tensors["weights"]):
+                        found.append((tensors["weights"], tensors["gamma"]))
+        yield from ((name, weights, gamma) for weights, gamma in found)
 
 
 def find_dev_scores(run: Run) -> Curve:

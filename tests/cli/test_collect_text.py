@@ -30,6 +30,13 @@ def test_as_many_words_as_asked_for(tmp_path):
     assert all(is_prose(line) for line in train + dev)
 
 
+@pytest.mark.parametrize("option", ["--words", "--dev-words"])
+@pytest.mark.parametrize("number", ["0", "-5"])
+def test_numbers_of_words_below_one(option, number, tmp_path):
+    code, _ = run("collect-text", tmp_path / "out", option, number)
+    assert code == 2 and not (tmp_path / "out").exists()
+
+
 def test_held_out_sentences_are_not_trained_on(tmp_path):
     train, dev = collect(tmp_path, "--words", "5000")
     assert len({*train, *dev}) == len(train) + len(dev)

@@ -63,6 +63,13 @@ def test_names_with_dots_stay_apart(tmp_path):
     assert sizes == {"news.train.spacy": 3, "news.dev.spacy": 2}
 
 
+def test_two_files_of_one_name(tmp_path):
+    write_rows(tmp_path / "train.jsonl")
+    write_rows(tmp_path / "train.jsonl.gz", ROWS[:2])
+    code, output = run("convert-textcat", tmp_path, tmp_path / "out")
+    assert code == 1 and "[E524]" in output and not (tmp_path / "out").exists()
+
+
 def test_the_language_is_that_of_the_tokenizer(tmp_path):
     path = write_rows(tmp_path / "train.jsonl", [{"text": "l'acqua dell'Arno", "label": "nature"}])
     lengths = {}

@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from spacy_ctxemb.comparison.word_senses import place_senses
 from spacy_ctxemb.report.format_tables import mark_best
 from spacy_ctxemb.report.plots import CONTEXT_FREE
-from spacy_ctxemb.report.read_metrics import find_pretraining_losses
+from spacy_ctxemb.report.read_metrics import RESULT, find_pretraining_losses
 
 from ..pipelines import WIDTH, initialised, ner_config
 
@@ -232,6 +232,30 @@ def test_a_result_that_is_damaged(content: str, reason: str, project: Path) -> N
     assert result.exit_code == 1
     assert "[E163]" in message and "a.json cannot be read as JSON: " in message
     assert reason in message and not (project / "metrics" / "report.md").exists()
+
+
+@pytest.mark.parametrize(
+    "name, content, reason",
+    [
+        ("training/ner_x/model-best/ctxemb/model/encoder.safetensors", "cut", "an encoder"),
+        ("training/ner_x/log.jsonl", '{"step": 1}', "row 1 has no number as score"),
+        ("training/ner_x/log.jsonl", '{"step": 1, "score": null}', "no number as score"),
+        ("training/ner_x/log.jsonl", "1", "row 1 has no number as step"),
+        ("pretraining/x/log.jsonl", '{"step": 1, "losses": {}}', "no number as epoch"),
+        (
+            "metrics/comparison/a.json",
+            json.dumps({**dict.fromkeys(RESULT, 0), "log": [{"step": 1}]}),
+            "row 1 has no number as score",
+        ),
+    ],
+)
+def test_files_that_are_damaged(name: str, content: str, reason: str, project: Path) -> None:
+    (project / name).parent.mkdir(parents=True)
+    (project / name).write_text(content)
+    result = invoke(project)
+    message = " ".join(result.output.split())
+    assert result.exit_code == 1 and "[E163]" in message and reason in message
+    assert Path(name).name in message and not (project / "metrics" / "report.md").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"text": "a bank", "word": "bank"}', "[]", "1"])

@@ -60,6 +60,13 @@ def test_a_missing_file_is_named(files: dict[str, Any]) -> None:
         plan(files)
 
 
+def test_two_trainings_have_two_results(files: dict[str, Any]) -> None:
+    config, corpus = files["configs"]["one"], files["corpora"]["news"]
+    files = {"configs": {"b": config, "10-b": config}, "corpora": {"a-10": corpus, "a": corpus}}
+    with pytest.raises(ValueError, match=r"\[E514\] 'a=.*' is not NAME=PATH.*of their own"):
+        plan(files)
+
+
 def test_what_is_there_is_not_trained_again(
     files: dict[str, Any], done: list[Run], tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Runs whose files are damaged, foreign or hostile, and disks that are full."""
 
+import errno
 import json
 import os
 import pickle
@@ -17,10 +18,12 @@ from safetensors.torch import load_file, save_file
 from thinc.api import Config
 
 from spacy_ctxemb.atomic_files import compute_checksum
-from spacy_ctxemb.pretraining import progress_log
+from spacy_ctxemb.pretraining import progress_log, save_and_resume
 from spacy_ctxemb.pretraining.run_from_config import pretrain
+from spacy_ctxemb.pretraining.save_and_resume import is_whole
 from spacy_ctxemb.pretraining.text import merge_shards, tokenize_in_parallel
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
+from spacy_ctxemb.pretraining.write_files import write_json
 
 from ..cli.command import run
 from .runs import read_weights, tiny_run, write_documents
@@ -215,6 +218,26 @@ def test_checksums_point_nowhere_else(text: Path, output: Path) -> None:
     (output / STEP / "checksums.json").write_text(json.dumps({"/dev/zero": "x", "../..": "y"}))
     with pytest.raises(ValueError, match="E463"):
         go_on(text, output)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE, errno.EACCES])
+def test_what_cannot_be_read_now_is_not_damaged(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be set aside, and the run would go on from an earlier step."""
+
+    def fail(path: Path) -> str:
+        raise OSError(code, os.strerror(code), str(path))
+
+    write_json(dict.fromkeys(("progress.json", STATE), "x"), tmp_path / "checksums.json")
+    (tmp_path / "progress.json").touch()
+    assert not is_whole(tmp_path)
+    (tmp_path / STATE).touch()
+    assert not is_whole(tmp_path)
+    monkeypatch.setattr(save_and_resume, "compute_checksum", fail)
+    with pytest.raises(OSError) as caught:
+        is_whole(tmp_path)
+    assert caught.value.errno == code
 
 
 @pytest.mark.parametrize("name", ["ids.npy", "types.json", "type_characters.npy"])

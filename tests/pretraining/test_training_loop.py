@@ -485,6 +485,30 @@ def test_text_is_not_read_from_where_a_run_writes(text: Path) -> None:
     assert not (text.parent / "run").exists()
 
 
+@pytest.mark.parametrize("folder", ["text", "text/train"])
+def test_text_is_not_read_from_where_a_run_stores_its_own(
+    folder: str, text: Path, tmp_path: Path
+) -> None:
+    """A run would replace the raw text by what it makes of it."""
+    (tmp_path / folder).mkdir(parents=True)
+    copy = Path(shutil.copy(text, tmp_path / folder))
+    for path in (copy, copy.parent):
+        with pytest.raises(ValueError, match="E456.*Choose another folder"):
+            pretrain(tiny_run(path), tmp_path, resume=False)
+    assert copy.read_bytes() == text.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["model-last.bin", "log.jsonl"])
+def test_results_of_another_program_are_not_written_over(
+    name: str, text: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("of another program")
+    with pytest.raises(ValueError, match=f"E459.*{name} of a run"):
+        pretrain(tiny_run(text), tmp_path, resume=False)
+    assert (tmp_path / name).read_text() == "of another program"
+    assert not (tmp_path / "config.cfg").exists() and not (tmp_path / "checkpoints").exists()
+
+
 def test_another_number_of_shards_is_refused(finished: Run) -> None:
     text, output = finished
     shutil.rmtree(output / "text")

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from spacy import about
 from spacy.language import Language
 
-from ...atomic_files import compute_checksum, replacing_folder
+from ...atomic_files import compute_checksum, is_working_folder, replacing_folder
 from ...errors import Errors
 from ...pieces.base import Ids, Ints, Pieces
 from ...read_files import reading
@@ -29,6 +30,9 @@ from .tokenize_worker import Recipe, make_recipe
 FORMAT = 2
 
 META = "meta.json"
+
+#: The names of folders of shards, and of shards.
+SHARDS, SHARD = re.compile("shards-[0-9a-f]{16}"), re.compile(r"[0-9]{6,}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ def build_token_store(
         `if __name__ == "__main__":`.
     validate: is given the folder of a new store before it replaces another one, and may raise.
 
-    Raises E411 if the text has no pieces, E164 if the disk is full.
+    Raises E416 for a folder with other files, E411 if the text has no pieces, E164 if the disk is
+    full.
 
     Example:
         store = build_token_store(TextCorpus("text.txt"), nlp, pieces, "store")
@@ -118,7 +123,10 @@ def build_token_store(
     if read_meta(folder).get("key") == key and is_whole(folder):
         return TokenStore.open(folder)
     shards = folder / f"shards-{key[:16]}"
-    for other in folder.glob("shards*"):
+    others = sorted(path.name for path in list_foreign(folder))
+    if others:
+        raise ValueError(Errors.E416.format(path=folder, names=others[:5]))
+    for other in folder.glob("shards-*"):
         if other != shards:
             shutil.rmtree(other, ignore_errors=True)
     paths = list(make_shards(corpus, recipe, shards, n_workers=n_workers))
@@ -129,6 +137,19 @@ def build_token_store(
             validate(new)
         write_json({"key": key, "digest": digest_arrays(new)}, new / META)
     return TokenStore.open(folder)
+
+
+def list_foreign(folder: Path) -> Iterator[Path]:
+    """List what is in a folder, and in its folders of shards, that no store has written."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.is_dir() and SHARDS.fullmatch(path.name):
+            for file in path.iterdir():
+                if not SHARD.fullmatch(file.name) and not is_working_folder(file):
+                    yield file
+        elif path.name not in {META, *FILES} and not is_working_folder(path):
+            yield path
 
 
 def compute_key(corpus: TextCorpus, recipe: Recipe) -> str:

@@ -226,6 +226,16 @@ token_store.build_token_store(corpus, spacy.blank("en"), CharacterPieces(12), fo
 """
 
 
+@pytest.mark.parametrize("name", ["a.txt", "shards/a.txt", f"shards-{'0' * 16}/a.txt"])
+def test_files_of_others_are_not_lost(name: str, nlp: Language, tmp_path: Path) -> None:
+    corpus = write_sentences(tmp_path / "text.txt")
+    (tmp_path / "store" / name).parent.mkdir(parents=True)
+    (tmp_path / "store" / name).write_text("the only copy")
+    with pytest.raises(ValueError, match=r"\[E416\] .*store is no folder for a token store"):
+        build_token_store(corpus, nlp, CharacterPieces(), tmp_path / "store")
+    assert (tmp_path / "store" / name).read_text() == "the only copy"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 def test_what_was_done_before_a_kill_is_used(
     nlp: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_encoded: list[int]
