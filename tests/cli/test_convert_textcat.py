@@ -116,7 +116,11 @@ def test_a_row_that_is_no_example(line, found, tmp_path):
     [
         ("train.jsonl", b"", "has no rows, so there is nothing to convert"),
         ("train.jsonl", b'{"text": "caf\xe9", "label": "a"}', "UTF-8: 'utf-8' codec can't decode"),
-        ("train.jsonl.gz", gzip.compress(b"x" * 99)[:-9], "in UTF-8: Compressed file ended before"),
+        (
+            "train.jsonl.gz",
+            gzip.compress(b"x" * 99, mtime=0)[:-9],
+            "in UTF-8: Compressed file ended before",
+        ),
         ("train.jsonl.gz", b"{}", "in UTF-8: Not a gzipped file"),
     ],
 )
