@@ -73,8 +73,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         ".torch_state",
     },
     "component": {
-        *("spacy", "srsly", "thinc", ".cache", ".checkpoints", ".doc_vectors", ".embedder"),
-        *(".listeners", ".pieces", ".pretrained", ".stack", ".thinc_model"),
+        *("spacy", "srsly", "thinc", ".atomic_files", ".cache", ".checkpoints", ".doc_vectors"),
+        *(".embedder", ".listeners", ".pieces", ".pretrained", ".stack", ".thinc_model"),
     },
     "initialize_callbacks": {"spacy", "thinc", ".cache", ".component", ".pieces", ".thinc_model"},
     "factory": {"spacy", ".component"},
