@@ -18,7 +18,6 @@ from thinc.api import Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
 from .. import doc_vectors
-from ..atomic_files import replacing
 from ..cache.feature_cache import FeatureCache
 from ..checkpoints.registered_checkpoint_loaders import EncoderLoader
 from ..embedder.layer_mix import LayerWeights, ScalarMix
@@ -43,6 +42,7 @@ from ..stack.stack import embed, get_members
 from ..stack.to_disk import from_disk, to_disk
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Outputs
+from .cfg_file import check_cfg, read_cfg, write_cfg
 from .check_weights import check_weights
 from .link_listeners import (
     check_links,
@@ -393,7 +393,7 @@ class ContextualEmbedder(Tok2Vec):
                 self.model.from_bytes(stored["model"])
             if "cfg" in stored and "cfg" not in exclude:
                 cfg = srsly.json_loads(stored["cfg"])
-                self.cfg.update(check_settings(cfg, f"What was stored of '{self.name}'"))
+                self.cfg.update(check_cfg(cfg, f"What was stored of '{self.name}'"))
             super().from_bytes(bytes_data, exclude=[*exclude, "model", "cfg"])
         self._link_refused()
         return self
@@ -402,7 +402,7 @@ class ContextualEmbedder(Tok2Vec):
         """Write pieces and `encoder.safetensors`, so that weights have no limit of size; for a
         Stack in a folder for each of its encoders."""
         files = {
-            "cfg": lambda p: write_settings(p, self.cfg),
+            "cfg": lambda p: write_cfg(p, self.cfg),
             "model": lambda p: to_disk(self.model, p),
         }
         util.to_disk(path, files, exclude)
@@ -410,41 +410,9 @@ class ContextualEmbedder(Tok2Vec):
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
         self._forget_batch()
         files = {
-            "cfg": lambda p: self.cfg.update(read_settings(p)),
+            "cfg": lambda p: self.cfg.update(read_cfg(p)),
             "model": lambda p: from_disk(self.model, p),
         }
         util.from_disk(path, files, exclude)
         self._link_refused()
         return self
-
-
-def write_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Write what a component saves besides its model."""
-    with replacing(path) as temporary:
-        srsly.write_json(temporary, settings)
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """What a component has saved besides its model. Raises E036 for a file that is damaged."""
-    if not path.exists():
-        return {}
-    try:
-        settings = srsly.read_json(path)
-    except (OSError, ValueError) as reason:
-        raise ValueError(Errors.E036.format(path=path, reason=reason)) from reason
-    return check_settings(settings, path)
-
-
-def check_settings(settings: Any, path: Path | str) -> dict[str, Any]:
-    """What a component has saved besides its model. Raises E036 where it is something else."""
-    reason = None
-    if not isinstance(settings, dict):
-        reason = f"it holds {settings!r:.80}, not a mapping"
-    else:
-        names = settings.get("former_names", {})
-        is_mapping = isinstance(names, dict) and all(isinstance(x, list) for x in names.values())
-        if not is_mapping or not all(isinstance(x, str) for xs in names.values() for x in xs):
-            reason = f"former_names is {names!r:.80}, not a mapping of lists of names"
-    if reason is not None:
-        raise ValueError(Errors.E036.format(path=path, reason=reason))
-    return cast(dict[str, Any], settings)
