@@ -854,6 +854,11 @@ class Errors(metaclass=_Coded):
         "{paths} would be written to the same file, {target}. Rename one of them, or convert them "
         "into different folders."
     )
+    E530 = (
+        "None of the components {names} tells how sure it is of a label, so min_score can leave "
+        "nothing out. Use a pipeline with ner, textcat, textcat_multilabel or spancat, or no "
+        "min_score."
+    )
 
     # warnings
     W001 = (

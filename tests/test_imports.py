@@ -109,6 +109,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ".windows",
     },
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
+    "silver_labels": {"spacy"},
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
         *(".cache", ".checkpoints", ".comparison", ".component", ".config_writer", ".doctor"),
@@ -120,6 +121,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".pretraining",
             ".report",
             ".save_pipeline",
+            ".silver_labels",
             ".stack",
             ".thinc_model",
         ),

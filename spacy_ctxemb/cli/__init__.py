@@ -6,6 +6,7 @@ from collections.abc import Callable
 import typer
 from spacy.cli._util import app
 
+from .annotate import annotate
 from .cache import cache
 from .collect_text import collect_text
 from .compare import compare
@@ -38,6 +39,7 @@ def build_app(help: str, commands: dict[str, Callable[..., None]]) -> typer.Type
 ctxemb_cli = build_app(
     "Contextual word vectors for spaCy.",
     {
+        "annotate": annotate,
         "cache": cache,
         "init-config": init_config,
         "doctor": doctor,

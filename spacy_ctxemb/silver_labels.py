@@ -1,0 +1,120 @@
+"""Labels that a trained pipeline gives to raw text, and how sure it is of them.
+
+With them a smaller pipeline learns from a larger one, by text that nobody has labelled. Source:
+Hinton et al. 2015, "Distilling the Knowledge in a Neural Network"; spaCy takes whole labels only,
+so a text that the pipeline doubts is left out instead.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from spacy.language import Language
+from spacy.pipeline import EntityRecognizer, SpanCategorizer, TextCategorizer
+from spacy.pipeline.textcat_multilabel import MultiLabel_TextCategorizer
+from spacy.tokens import Doc
+
+from .errors import Errors
+
+#: Components that tell how sure they are of a label.
+SCORED = (EntityRecognizer, TextCategorizer, SpanCategorizer)
+
+#: Parses that an entity recogniser weighs against one another, and the share of the best one's
+#: score under which it drops one. As `spacy.pipeline.ner.beam_ner` has them.
+BEAM_WIDTH, BEAM_DENSITY = 32, 0.001
+
+#: Texts of which scores are computed at a time.
+BATCH_SIZE = 64
+
+
+def label_texts(
+    nlp: Language, texts: Iterable[str], *, min_score: float = 0.0
+) -> Iterator[Doc | None]:
+    """Label each text; None for one of whose labels the pipeline is not sure.
+
+    min_score: the least probability, from 0 to 1, of the least certain decision in a text: of the
+        class that is chosen; of each class that may be or not; of each entity that is there, and
+        that no other one is; of each span.
+
+    Raises E530 if min_score is above 0 and no component tells how sure it is.
+
+        docs = [doc for doc in label_texts(nlp, texts, min_score=0.9) if doc]
+    """
+    pipes = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, SCORED)]
+    if min_score > 0.0 and not pipes:
+        raise ValueError(Errors.E530.format(names=nlp.pipe_names))
+    for docs in in_batches(nlp.pipe(texts)):
+        scores = [score(pipe, docs) for pipe in pipes] if min_score > 0.0 else []
+        for i, doc in enumerate(docs):
+            if any(found[i] < min_score for found in scores):
+                yield None
+            else:
+                choose_classes(nlp, doc)
+                yield doc
+
+
+def score(pipe: object, docs: list[Doc]) -> list[float]:
+    """The probability of a component's least certain decision in each Doc."""
+    if isinstance(pipe, EntityRecognizer):
+        return score_entities(pipe, docs)
+    if isinstance(pipe, MultiLabel_TextCategorizer):
+        return [score_each(pipe, doc) for doc in docs]
+    if isinstance(pipe, TextCategorizer):
+        return [score_best(pipe, doc) for doc in docs]
+    return [score_spans(cast(SpanCategorizer, pipe), doc) for doc in docs]
+
+
+def score_entities(ner: EntityRecognizer, docs: list[Doc]) -> list[float]:
+    """The least certain of all entities that are there or might be, by a beam of parses.
+
+    The beam reads Docs without entities, since it keeps those that are there.
+    """
+    bare = [doc.copy() for doc in docs]
+    for doc in bare:
+        doc.set_ents([], default="missing")
+    beams = ner.beam_parse(bare, beam_width=BEAM_WIDTH, beam_density=BEAM_DENSITY)
+    found = []
+    for doc, likely in zip(docs, ner.scored_ents(beams), strict=True):
+        chosen = {(ent.start, ent.end, ent.label_) for ent in doc.ents}
+        sure = [likely.get(entity, 0.0) for entity in chosen]
+        sure += [1.0 - score for entity, score in likely.items() if entity not in chosen]
+        found.append(min(sure, default=1.0))
+    return found
+
+
+def score_best(textcat: TextCategorizer, doc: Doc) -> float:
+    """The probability of the class that is chosen."""
+    return max((doc.cats[label] for label in textcat.labels), default=1.0)
+
+
+def score_each(textcat: MultiLabel_TextCategorizer, doc: Doc) -> float:
+    """The least certain of all classes, each of which may be or not."""
+    chances = [doc.cats[label] for label in textcat.labels]
+    return min((max(chance, 1.0 - chance) for chance in chances), default=1.0)
+
+
+def score_spans(spancat: SpanCategorizer, doc: Doc) -> float:
+    """The least certain of the spans that are there."""
+    spans = doc.spans.get(spancat.key)
+    return min(spans.attrs["scores"], default=1.0) if spans else 1.0
+
+
+def choose_classes(nlp: Language, doc: Doc) -> None:
+    """Turn probabilities into whole labels, which is what spaCy learns from."""
+    for _, pipe in nlp.pipeline:
+        if isinstance(pipe, MultiLabel_TextCategorizer):
+            threshold = pipe.cfg["threshold"]
+            doc.cats.update({n: float(doc.cats[n] >= threshold) for n in pipe.labels})
+        elif isinstance(pipe, TextCategorizer):
+            best = max(pipe.labels, key=doc.cats.__getitem__, default=None)
+            doc.cats.update({n: float(n == best) for n in pipe.labels})
+
+
+def in_batches(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
+    batch: list[Doc] = []
+    for doc in docs:
+        batch.append(doc)
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
