@@ -8,8 +8,10 @@ from thinc.api import Model
 from .cache.feature_cache import FeatureCache
 from .component import ContextualEmbedder
 from .errors import Errors
+from .finetuning.frozen_layers_and_rates import LayerTraining
 from .pieces.registered_vocabulary_loaders import read_vocabulary
 from .pieces.subwords import SubwordPieces
+from .schedules import Schedule, as_function
 from .thinc_model.embedder_shim import find_shims
 
 
@@ -25,14 +27,46 @@ def build_use_cache(
     """
 
     def use_cache(nlp: Language) -> Language:
-        pipe = nlp.get_pipe(component) if component in nlp.component_names else None
-        if not isinstance(pipe, ContextualEmbedder):
-            names = [n for n, p in nlp.components if isinstance(p, ContextualEmbedder)]
-            raise ValueError(Errors.E257.format(name=component, names=names))
-        pipe.cache = cache
+        get_embedder(nlp, component).cache = cache
         return nlp
 
     return use_cache
+
+
+def build_use_rates(
+    *,
+    component: str = "ctxemb",
+    learn_rate_factor: float = 1.0,
+    layer_decay: float = 1.0,
+    freeze_layers: int | Schedule = 0,
+) -> Callable[[Language], Language]:
+    """`spacy-ctxemb.UseRates.v1`: let an encoder learn at rates of its own in this training alone.
+
+    For a component that is taken by `source`, whose settings stand in its own pipeline: new
+    components on top want a much larger rate than weights that have learned already.
+
+    component: the name of the component. Raises E257 if it is no `ctxemb`.
+    learn_rate_factor, layer_decay, freeze_layers: as of ContextualTok2Vec.v1; of each encoder.
+    """
+
+    def use_rates(nlp: Language) -> Language:
+        frozen = freeze_layers if isinstance(freeze_layers, int) else as_function(freeze_layers)
+        training = LayerTraining(frozen, layer_decay, learn_rate_factor)
+        for shim in find_shims(get_embedder(nlp, component).model):
+            training.check(shim.embedder.encoder)
+            shim.layer_training = training
+        return nlp
+
+    return use_rates
+
+
+def get_embedder(nlp: Language, name: str) -> ContextualEmbedder:
+    """The component of this name. Raises E257 if it is no `ctxemb`."""
+    pipe = nlp.get_pipe(name) if name in nlp.component_names else None
+    if not isinstance(pipe, ContextualEmbedder):
+        names = [n for n, p in nlp.components if isinstance(p, ContextualEmbedder)]
+        raise ValueError(Errors.E257.format(name=name, names=names))
+    return pipe
 
 
 def build_load_pieces(*, path: str | None) -> Callable[[Language], Language]:

@@ -76,7 +76,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("spacy", "srsly", "thinc", ".atomic_files", ".cache", ".checkpoints", ".doc_vectors"),
         *(".embedder", ".listeners", ".pieces", ".pretrained", ".stack", ".thinc_model"),
     },
-    "initialize_callbacks": {"spacy", "thinc", ".cache", ".component", ".pieces", ".thinc_model"},
+    "initialize_callbacks": {
+        *("spacy", "thinc", ".cache", ".component", ".finetuning", ".pieces", ".schedules"),
+        ".thinc_model",
+    },
     "factory": {"spacy", ".component"},
     "pretrained": {
         *("safetensors", "spacy", "torch", "typer"),
