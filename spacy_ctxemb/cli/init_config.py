@@ -19,8 +19,9 @@ def init_config(
     task: str = typer.Option("ner", help=f"One or several, with commas: {', '.join(TASKS)}"),
     encoder: str = typer.Option(
         "english",
-        help="english (the weights of the package), bilm or transformer (new, without weights), or "
-        "the directory of a pipeline with a component ctxemb",
+        help="english (the weights of the package), minilm (all-MiniLM-L6-v2, with the extra of "
+        "this name), bilm or transformer (new, without weights), or the directory of a pipeline "
+        "with a component ctxemb",
     ),
     optimize: Optimize = typer.Option(
         Optimize.efficiency,
@@ -39,7 +40,8 @@ def init_config(
     listener_mix: bool | None = typer.Option(
         None,
         "--listener-mix/--no-listener-mix",
-        help="Let each task learn its own mix of the encoder's layers; by default for accuracy",
+        help="Let each task learn its own mix of the encoder's layers; by default for accuracy, "
+        "and for tasks that label tokens on a Transformer with weights",
     ),
     cache: bool | None = typer.Option(
         None,
@@ -91,6 +93,8 @@ def show(output: Path, choices: Choices, written: "Written") -> None:
     source = written.source
     way = "frozen" if choices.freeze else "fine-tuned"
     msg.good(f"Wrote a config for {', '.join(choices.tasks)} on {choices.encoder}, {way}")
+    if source.path is None and Path(choices.encoder).is_dir():
+        msg.info(f"For the pipeline in the folder of this name pass --encoder ./{choices.encoder}")
     options = ["--paths.train train.spacy", "--paths.dev dev.spacy"]
     if choices.wants_cache and source.cache_obstacle:
         msg.warn(Errors.W008.format(reason=source.cache_obstacle))

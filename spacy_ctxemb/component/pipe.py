@@ -44,6 +44,7 @@ from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Outputs
 from .cfg_file import check_cfg, read_cfg, write_cfg
 from .check_weights import check_weights
+from .follow_pretrained import ConfigChange
 from .link_listeners import (
     check_links,
     choose_last_readers,
@@ -72,6 +73,9 @@ class ContextualEmbedder(Tok2Vec):
     """
 
     _former_name = ""
+
+    #: What the config is to say too, as soon as the component is in a pipeline.
+    config_change: ConfigChange | None = None
 
     keep = Setting[str]()
     boundaries = Setting[bool]()
@@ -124,6 +128,8 @@ class ContextualEmbedder(Tok2Vec):
         self._listener_map = listeners
         self._later_writers: list[str] = []
         self._refused: list[Any] = []  # components directly behind, with a listener that is unknown
+        if self.config_change is not None and self.config_change.write(self):
+            self.config_change = None
 
     @property
     def name(self) -> str:

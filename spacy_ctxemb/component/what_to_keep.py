@@ -69,7 +69,9 @@ class Settings:
                 require_single(model, name, f"{setting} = {getattr(self, setting)}", advice)
         for shim in name_encoders(model, name).values():
             mix, encoder = shim.embedder.mix, shim.embedder.encoder
-            if self.doc_pooling is not None and mix.whole_documents and not mix.whole_batch:
+            has_no_boundaries = mix.whole_documents and not mix.whole_batch
+            lacking = {None: False, "cls": mix.of_tokens or has_no_boundaries}
+            if lacking.get(self.doc_pooling, mix.of_tokens):
                 raise ValueError(Errors.E005.format(name=name, doc_pooling=self.doc_pooling))
             if self.keep_attention and not encoder.has_attention:
                 raise ValueError(Errors.E006.format(name=name, encoder=type(encoder).__name__))

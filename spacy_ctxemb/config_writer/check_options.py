@@ -35,7 +35,7 @@ class Choices:
     """The choices for one config.
 
     tasks: names from TASKS.
-    encoder: "english", "bilm", "transformer", or the path of a pipeline.
+    encoder: "english", "minilm", "bilm", "transformer", or the path of a pipeline.
     freeze: whether only the tasks learn, and not the encoder.
     lang: of the tokenizer; None for that of the pipeline, or English.
     gpu: whether to train on a GPU.
@@ -44,7 +44,8 @@ class Choices:
     cache: whether a frozen encoder runs in the first epoch only.
     cnn: whether each task has a small network of its own beside a frozen encoder.
 
-    Where listener_mix, cache or cnn is None, `optimize` decides.
+    Where listener_mix, cache or cnn is None, `optimize` decides; on a Transformer with weights, the
+    tasks that label tokens mix its layers in any case.
 
     Raises E500 for an unknown task, E501 for tasks that cannot share a pipeline, E503 for a cache
     and E502 for a network beside an encoder that is not frozen.
@@ -76,8 +77,9 @@ class Choices:
         return self.optimize is Optimize.efficiency
 
     @property
-    def wants_mix(self) -> bool:
-        return not self.is_small if self.listener_mix is None else self.listener_mix
+    def wants_mix(self) -> bool | None:
+        """None leaves it to the encoder."""
+        return True if self.listener_mix is None and not self.is_small else self.listener_mix
 
     @property
     def wants_cache(self) -> bool:

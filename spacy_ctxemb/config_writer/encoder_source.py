@@ -1,6 +1,6 @@
 """Where the encoder of a config comes from: new, from the package's weights, or from a pipeline."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,14 +10,14 @@ from thinc.api import Config
 from ..cache.feature_cache import find_obstacle
 from ..component import ContextualEmbedder
 from ..errors import Errors
-from ..pretrained import read_model
+from ..pretrained import MINILM, read_model
 from ..thinc_model.embedder_shim import find_shims
 
 #: Encoders that begin with random weights, or with those that `init_tok2vec` reads.
 NEW_ENCODERS = ("bilm", "transformer")
 
 #: Encoders that begin with weights of the package, and the names of these weights.
-SHIPPED = {"english": "en_bilm_sm"}
+SHIPPED = {"english": "en_bilm_sm", MINILM: MINILM}
 
 #: The largest learning rate of an encoder that has weights.
 BILM_RATE, TRANSFORMER_RATE, LARGE_RATE = 5e-4, 1e-4, 5e-5
@@ -36,11 +36,13 @@ class Source:
     component: the name of the encoder's component.
     path: of the pipeline that has the encoder; else None.
     pretrained: the name of the package's weights; else None.
-    encoder: the section of the encoder that these weights are for.
+    model: the section of the model that these weights are for.
     width, layer_width: of the vectors and of the layers of a pipeline; layer_width is None where
         there are several encoders.
     vectors: the path of the pipeline if it has static vectors.
     peak_rate: the largest learning rate; None for random weights.
+    learn_rate_factor: the share of it at which the encoder of `model` learns.
+    is_transformer: whether it is a Transformer with weights.
     cache_obstacle: why the encoder cannot have a cache.
     """
 
@@ -48,11 +50,13 @@ class Source:
     lang: str = "en"
     path: str | None = None
     pretrained: str | None = None
-    encoder: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
     width: int | None = None
     layer_width: int | None = None
     vectors: str | None = None
     peak_rate: float | None = None
+    learn_rate_factor: float = 1.0
+    is_transformer: bool = False
     cache_obstacle: str | None = None
 
     @property
@@ -82,10 +86,18 @@ def find_source(encoder: str) -> Source:
     if encoder in NEW_ENCODERS:
         return Source()
     if encoder in SHIPPED:
-        name = SHIPPED[encoder]
-        return Source(pretrained=name, encoder=read_model(name)["encoder"], peak_rate=BILM_RATE)
+        return find_shipped(SHIPPED[encoder])
     check_pipeline(Path(encoder))
-    return read_pipeline(encoder)
+    return read_pipeline(str(Path(encoder).resolve()))  # the config may be used elsewhere
+
+
+def find_shipped(name: str) -> Source:
+    """The source of weights that `pretrained` names."""
+    source = Source(pretrained=name, model=read_model(name), peak_rate=BILM_RATE)
+    if name != MINILM:
+        return source
+    factor = LARGE_RATE / HEAD_RATE  # new heads learn faster than it
+    return replace(source, peak_rate=HEAD_RATE, learn_rate_factor=factor, is_transformer=True)
 
 
 def read_pipeline(path: str) -> Source:
@@ -96,6 +108,7 @@ def read_pipeline(path: str) -> Source:
     pipe = cast(ContextualEmbedder, nlp.get_pipe(name))
     shims = find_shims(pipe.model)
     single = shims[0] if len(shims) == 1 else None
+    has_attention = any(shim.embedder.encoder.has_attention for shim in shims)
     return Source(
         component=name,
         lang=str(nlp.lang),
@@ -105,9 +118,10 @@ def read_pipeline(path: str) -> Source:
         vectors=path if 0 not in nlp.vocab.vectors.shape else None,
         peak_rate=find_peak_rate(
             sum(p.numel() for shim in shims for p in shim.embedder.parameters()),
-            has_attention=any(shim.embedder.encoder.has_attention for shim in shims),
+            has_attention=has_attention,
             learn_rate_factor=max((s.layer_training.learn_rate_factor for s in shims), default=1.0),
         ),
+        is_transformer=has_attention,
         cache_obstacle=find_obstacle(single, pipe._wanted) if single else None,
     )
 

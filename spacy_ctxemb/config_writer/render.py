@@ -13,7 +13,7 @@ from spacy.util import (
 from thinc.api import Config
 
 from ..errors import Errors
-from .check_options import Choices
+from .check_options import WRITE_CATS, Choices
 from .encoder_source import HEAD_RATE, Source, find_source
 
 #: The learning rate where only the heads learn, without a network of their own.
@@ -59,11 +59,24 @@ def render(choices: Choices, source: Source) -> Config:
     text = TEMPLATES.get_template("config.cfg.jinja").render(
         choices=choices,
         source=source,
-        mixes_layers=choices.wants_mix and source.has_layers,
+        mixing=list_mixing(choices, source),
         has_cache=choices.wants_cache and not source.cache_obstacle,
         peak_rate=choose_peak_rate(choices, source),
     )
     return load_config_from_str(text)
+
+
+def list_mixing(choices: Choices, source: Source) -> list[str]:
+    """The tasks that learn a mix of the encoder's layers.
+
+    Tasks that label tokens need it most on a Transformer, whose last layer knows less of words
+    than those below; by default they have it there.
+    """
+    if not source.has_layers:
+        return []
+    if choices.wants_mix is not None:
+        return list(choices.tasks) if choices.wants_mix else []
+    return [task for task in choices.tasks if source.is_transformer and task not in WRITE_CATS]
 
 
 def choose_peak_rate(choices: Choices, source: Source) -> float:

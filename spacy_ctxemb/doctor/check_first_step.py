@@ -52,6 +52,8 @@ def start_training(folder: Path) -> tuple[dict[str, EmbedderShim], list[Finding]
         warnings.simplefilter("always", UserWarning)
         try:
             nlp = init_nlp(load_config(folder / CONFIG))
+            for shim in name_encoders(nlp).values():
+                shim.take_pretrained()  # what is frozen was not initialised
         except Exception as reason:  # loaders and callbacks may be anybody's
             advice = "Correct this first: without it pieces and memory cannot be examined."
             return {}, [error(f"Training would fail before its first step: {reason}", advice)]

@@ -6,12 +6,17 @@ from typing import Any
 
 from spacy.tokens import Doc
 
+from ..stack.stack import is_stack
 from .build_components import Part
 from .findings import Finding, error, ok, warning
+from .initial_weights import list_trained
 from .read_samples import Sample
 
 #: Fewer examples of a label than these teach little.
 FEW = 10
+
+#: More labels of texts than these are many.
+MANY = 10
 
 
 def find_positive(pipe: Any, doc: Doc) -> Iterable[str]:
@@ -41,8 +46,27 @@ def check_labels(parts: Sequence[Part], samples: dict[str, Sample]) -> Iterator[
         if part.factory in FINDERS and not part.is_frozen and "train" in samples:
             counts = {name: count_labels(part, sample) for name, sample in samples.items()}
             yield check_train(part.name, counts["train"], samples["train"])
+            yield from check_many_classes(part, len(counts["train"]))
             if counts["train"] and "dev" in counts:
                 yield from check_dev(part.name, counts["train"], counts["dev"])
+
+
+def check_many_classes(part: Part, n_labels: int) -> Iterator[Finding]:
+    """Find texts of many classes that only a frozen biLM tells apart."""
+    if n_labels <= MANY or not part.factory.startswith("textcat"):
+        return
+    if any(is_stack(node) for node in part.pipe.model.walk()):
+        return  # a network of the task stands beside the listener
+    for upstream in part.plan.embedders:
+        encoders = [shim.embedder.encoder for shim in upstream.encoders.values()]
+        is_bilm = not any(encoder.has_attention for encoder in encoders)
+        if part in upstream.readers and is_bilm and not list_trained(upstream):
+            yield warning(
+                f"'{part.name}' has {n_labels} labels, and '{upstream.name}', the biLM it reads, "
+                "does not learn: its vectors tell few kinds of text apart.",
+                "Put a network of the task beside it (init-config --cnn), train it too, or take a "
+                "Transformer (init-config --encoder minilm).",
+            )
 
 
 def count_labels(part: Part, sample: Sample) -> Counter[str]:

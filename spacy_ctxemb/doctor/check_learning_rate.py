@@ -6,7 +6,7 @@ from typing import Any
 
 from spacy.util import registry
 
-from .build_components import Plan
+from .build_components import Part, Plan
 from .findings import Finding, error, ok, warning
 from .initial_weights import find_weights, list_trained
 
@@ -17,8 +17,12 @@ N_STEPS = 20000
 #: appendix A.3, has 5e-5.
 LARGEST_RATE = 1e-4
 
-#: The smallest rate at which a head learns in reasonable time, where nothing else learns.
-LEAST_HEAD_RATE = 1e-4
+#: The smallest rate at which a new head learns in reasonable time, and the largest that it bears.
+LEAST_HEAD_RATE, LARGEST_HEAD_RATE = 1e-4, 0.02
+
+
+#: A share of the largest rate. A schedule that ends above it may be cut short.
+LATE_SHARE = 0.2
 
 
 def check_learning_rate(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
@@ -35,16 +39,21 @@ def check_learning_rate(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
             "warm-up is longer than the training.",
             "Lower warmup_steps to a tenth of the steps, or train longer.",
         )
+    elif n_steps:
+        yield from check_end(optimizer, rates, n_steps)
     trained = [
         (name, shim, part) for part in plan.embedders for name, shim in list_trained(part).items()
     ]
     for name, shim, part in trained:
         if shim.embedder.encoder.has_attention and find_weights(name, part):
             yield from check_fine_tuning(name, rates, shim.layer_training.learn_rate_factor)
-    if plan.embedders and not trained and 0.0 < max(rates) < LEAST_HEAD_RATE:
+            yield from check_new_heads(part, max(rates))
+    peak = max(rates)
+    if plan.embedders and not trained and peak and not LEAST_HEAD_RATE <= peak <= LARGEST_HEAD_RATE:
+        verb = "raise" if peak < LEAST_HEAD_RATE else "lower"
         yield warning(
-            f"No encoder learns, and the learning rate is {max(rates):g} at most.",
-            "Only what stands on top learns: raise it to 0.001 to 0.005.",
+            f"No encoder learns, and the learning rate is {peak:g} at most.",
+            f"Only what stands on top learns: {verb} it to 0.001 to 0.005.",
         )
     yield from check_regularisation(optimizer, has_trained=bool(trained))
 
@@ -83,6 +92,33 @@ def check_fine_tuning(name: str, rates: list[float], factor: float) -> Iterator[
         yield warning(
             f"The learning rate of '{name}' has no warm-up: it begins at {factor * rates[0]:g}.",
             "Use warmup_linear.v1 with warmup_steps of a twentieth of the steps.",
+        )
+
+
+def check_end(optimizer: dict[str, Any], rates: list[float], n_steps: int) -> Iterator[Finding]:
+    """Find a schedule that would lower the rate further after the last step of training."""
+    if rates[-1] <= LATE_SHARE * max(rates):
+        return
+    later = read_rates(optimizer, 10 * n_steps)
+    if len(later) > n_steps and min(later[n_steps:]) < 0.5 * rates[-1]:
+        yield warning(
+            f"The learning rate is still {rates[-1]:g} when training ends after {n_steps:,} steps, "
+            f"{rates[-1] / max(rates):.0%} of its maximum: the schedule is longer than the "
+            "training.",
+            "Set total_steps of the schedule to the steps of training: ${training.max_steps}, with "
+            "spacy-ctxemb.warmup_linear.v1.",
+        )
+
+
+def check_new_heads(part: Part, peak: float) -> Iterator[Finding]:
+    """Find components that begin anew at the small rate of the encoder that they are on."""
+    new = [one.name for one in part.readers if not (one.is_sourced or one.is_frozen)]
+    if new and 0.0 < peak < LEAST_HEAD_RATE:
+        yield warning(
+            f"{new} are new, and learn at the same small rate as '{part.name}', {peak:g} at most: "
+            "they learn slowly.",
+            "Raise learn_rate to 0.001, and set learn_rate_factor of the encoder's model so that "
+            "it learns as before; or train them on the frozen encoder first.",
         )
 
 

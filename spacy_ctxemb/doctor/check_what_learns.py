@@ -4,11 +4,16 @@ from collections.abc import Iterator
 
 import torch
 
+from ..embedder.layer_mix import ChosenLayer
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
+from ..listeners.layer_mix_listener import LayerMixListener
 from .build_components import Part, Plan
 from .findings import Finding, error, ok, warning
 from .initial_weights import find_weights, keeps_all_layers, list_trained
+
+#: Factories of components that label tokens or spans, to which lower layers tell much.
+LABEL_TOKENS = {"ner", "tagger", "morphologizer", "parser", "senter", "spancat"}
 
 
 def check_learning(plan: Plan) -> Iterator[Finding]:
@@ -23,6 +28,7 @@ def check_learning(plan: Plan) -> Iterator[Finding]:
         if part.is_embedder and not part.is_frozen:
             yield check_trained(part)
             yield from check_cache(part)
+        yield from check_mix(part)
         yield from check_training_precision(part)
 
 
@@ -65,6 +71,28 @@ def check_cache(part: Part) -> Iterator[Finding]:
     has_callback = callback.get("component") == part.name and "cache" in callback
     if has_callback or part.pipe.cache is not None:
         yield warning(Errors.W007.format(name=part.name))
+
+
+def check_mix(part: Part) -> Iterator[Finding]:
+    """The last layer of a Transformer knows less of words than those below, and a frozen one does
+    not learn to know more."""
+    if not part.is_embedder or list_trained(part):
+        return
+    is_single = {
+        isinstance(shim.embedder.mix, ChosenLayer) and shim.embedder.encoder.has_attention
+        for shim in part.encoders.values()
+    }
+    names = {
+        reader.name: None
+        for reader, node in part.linked
+        if not isinstance(node, LayerMixListener) and reader.factory in LABEL_TOKENS
+    }
+    if is_single == {True} and names:
+        yield warning(
+            f"{list(names)} read one layer of the Transformer '{part.name}', which does not learn.",
+            "Let them mix its layers: spacy-ctxemb.LayerMixListener.v1, or init-config "
+            "--listener-mix.",
+        )
 
 
 def check_training_precision(part: Part) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ def find_weights(name: str, part: Part) -> str | None:
     if not part.is_frozen and find_loader("encoder_loader", name, part):
         return "begins with the weights that its encoder_loader reads"
     if shim.pretrained is not None:
-        return f"begins with the weights {shim.pretrained} of the package"
+        return f"begins with the weights that pretrained = '{shim.pretrained}' names"
     return None
 
 

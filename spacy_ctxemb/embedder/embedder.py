@@ -211,6 +211,8 @@ class Embedder(nn.Module):
         n_pieces = count_pieces(windows)
         pieces, ends = mixed[:n_pieces], mixed[n_pieces:].unflatten(0, (-1, 2))
         n_windows = windows.edges[:, 1] - windows.edges[:, 0] + 1  # (S,)
+        if not len(ends):  # the mix has left boundaries out
+            n_windows = torch.zeros_like(n_windows)
         sizes = torch.tensor(n_sequences)
         owners = torch.repeat_interleave(torch.arange(len(sizes)), sizes)  # (S,)
         n_in_documents = n_windows.new_zeros(len(sizes)).index_add(0, owners, n_windows)
@@ -221,6 +223,8 @@ class Embedder(nn.Module):
             pooled = pool_groups(pieces, ends, *lengths, wanted.doc_pooling)
             if self.projection is not None:
                 pooled = self.projection(pooled)
+                if not len(ends):  # the bias would give a vector to texts that have no pieces
+                    pooled = pooled * (lengths[0] > 0)[:, None]
             found.append(F.normalize(pooled) if wanted.normalize else pooled)
         return found[0], found[1]
 

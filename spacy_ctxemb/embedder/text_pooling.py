@@ -27,7 +27,7 @@ def pool_groups(
     """One vector for each of G groups of neighbouring windows: sentences, or documents.
 
     pieces: (P, D). boundaries: (N, 2, D), of each window. n_pieces, n_windows: (G,), of each
-    group; at least one window each.
+    group. A group without rows has zeros.
     how: "mean" or "max" of pieces and boundaries; "cls", the begin of a window, or the mean of
         them where there are several.
     Returns (G, D).
@@ -37,9 +37,9 @@ def pool_groups(
     ends, n_ends = boundaries.flatten(0, 1), 2 * n_windows
     if how == "mean":
         total = sum_groups(pieces, n_pieces) + sum_groups(ends, n_ends)
-        return total / (n_pieces + n_ends)[:, None]
+        return total / (n_pieces + n_ends).clamp(min=1)[:, None]
     rows, owners = torch.cat([pieces, ends]), torch.cat([own(n_pieces), own(n_ends)])
-    out = rows.new_empty(len(n_pieces), rows.size(1))
+    out = rows.new_zeros(len(n_pieces), rows.size(1))
     owners = owners[:, None].expand_as(rows)
     return out.scatter_reduce(0, owners, rows, "amax", include_self=False)
 

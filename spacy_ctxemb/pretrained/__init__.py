@@ -1,7 +1,8 @@
-"""The weights that ship with the package, one folder each.
+"""The weights that `pretrained` names, one folder each.
 
 weights.safetensors: the encoder's parameters, 16 bits each. model.json: the model of the component
 they are for, as in a config. README.md: the model card: data, licence, recipe, results, limits.
+The folder of MINILM has no weights: these come from another package, see minilm_from_pip.py.
 """
 
 import json
@@ -14,9 +15,13 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..encoders import BiLM, Encoder
+from ..encoders.bert_transformer import TransformerEncoder
 from ..errors import Errors
+from ..pieces.base import Pieces
+from ..pieces.subwords import SubwordPieces
 from ..read_files import read_tensors, reading
 from ..torch_state import in_ordinary_torch
+from . import minilm_from_pip
 
 ROOT = Path(__file__).parent
 
@@ -27,6 +32,12 @@ INSTALL = "Install spacy-ctxemb again."
 
 #: Taken where a config does not choose.
 DEFAULT = "en_bilm_sm"
+
+#: Those of a package that the extra of this name installs. They bring their model along.
+MINILM = "minilm"
+
+#: How they make a vector of a text: doc_pooling and normalize.
+TEXT_VECTORS: dict[str | None, tuple[str, bool]] = {MINILM: ("mean", True)}
 
 #: Settings of a BiLM that decide its vectors, and that no shape of its weights tells.
 WITHOUT_SHAPE = (
@@ -78,9 +89,14 @@ def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
 @in_ordinary_torch
 def fits(name: str, encoder: Encoder) -> bool:
     """Whether weights are for an encoder: of these shapes, and of these settings besides."""
+    settings = read_model(name)["encoder"]
+    if name == MINILM:
+        from ..checkpoints.bert.config_json import describe
+
+        own = describe(encoder) if type(encoder) is TransformerEncoder else {}
+        return own == {key: value for key, value in settings.items() if key[0] != "@"}
     if not isinstance(encoder, BiLM):
         return False
-    settings = read_model(name)["encoder"]
     shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
     return read_shapes(name) == shapes and all(
         encoder.settings[key] == settings[key] for key in WITHOUT_SHAPE
@@ -99,6 +115,22 @@ def check_fit(name: str, encoder: Encoder, component: str) -> None:
 
 @in_ordinary_torch
 def load_weights(name: str) -> dict[str, Tensor]:
-    """The parameters by name, in fp32. Raises E163 where their file is lost or damaged."""
+    """The parameters by name, in fp32.
+
+    Raises E163 where their file is lost or damaged; for MINILM E014 or E015 too.
+    """
+    if name == MINILM:
+        return minilm_from_pip.load_weights(read_model(name)["encoder"])
     tensors = read_tensors(find_folder(name) / WEIGHTS, "weights of the package", advice=INSTALL)
     return {n: tensor.to(torch.float32) for n, tensor in tensors.items()}
+
+
+def load_vocabulary(name: str, pieces: Pieces) -> None:
+    """Give pieces the vocabulary that weights are for, where these are for subwords.
+
+    Raises E135 if the pieces have another one, and as `load_weights` does.
+    """
+    if name == MINILM and isinstance(pieces, SubwordPieces):
+        from ..checkpoints.registered_checkpoint_loaders import load_vocabulary as load
+
+        load(pieces, minilm_from_pip.load_tokenizer(pieces.n_ids), name, "model")

@@ -92,8 +92,9 @@ def initialise(
         key: load(shim, name, find_section(name, key), get_examples, loaders[key])
         for key, shim in shims.items()
     }
-    for shim in shims.values():
+    for key, shim in shims.items():
         shim.discard_parameters()
+        shim.awaits_pretrained = shim.pretrained is not None and loaded[key] is None
     model.initialize(X=sample)
     for key, shim in shims.items():
         tensors = loaded[key]

@@ -134,6 +134,7 @@ def cut_docs(shim: EmbedderShim, docs: Sequence[Doc], *, keep_empty: bool = Fals
 
     keep_empty: whether sequences without pieces get windows in any case.
     """
+    shim.take_pretrained()  # before the pieces are used
     windowing = shim.windowing.windowing
     if keep_empty:
         windowing = replace(windowing, keep_empty=True)

@@ -21,6 +21,7 @@ from ..fork_lock import LOCK
 from ..objectives import OBJECTIVES, Objective
 from ..pieces.base import Pieces
 from ..pieces.pieces_from_json import pieces_from_json
+from ..pretrained import load_vocabulary
 from ..pretrained import load_weights as load_pretrained
 from ..read_files import read_tensors, reading
 from ..torch_state import in_ordinary_torch
@@ -109,7 +110,10 @@ class EmbedderShim(TorchShim):
         if self.is_materialised:
             return
         # Read first: if that fails, there is still nothing, rather than random values.
-        tensors = None if self.pretrained is None else load_pretrained(self.pretrained)
+        tensors = None
+        if self.pretrained is not None and self.awaits_pretrained:
+            tensors = load_pretrained(self.pretrained)
+            load_vocabulary(self.pretrained, self.pieces)
         with self.all_or_none():
             self.embedder.to_empty(device=get_torch_default_device())
             self.embedder.reset_parameters()
@@ -229,8 +233,7 @@ class EmbedderShim(TorchShim):
 
     @in_ordinary_torch
     def to_bytes(self) -> bytes:
-        if self.awaits_pretrained:
-            self._materialise_once()
+        self.take_pretrained()
         message = {
             "pieces": self.pieces.to_json(),
             "weights": save_module(self.embedder) if self.is_materialised else None,
@@ -277,8 +280,7 @@ class EmbedderShim(TorchShim):
 
         Without weights a file without tensors: one that is not there was lost.
         """
-        if self.awaits_pretrained:  # what is stored does not depend on the package's version
-            self._materialise_once()
+        self.take_pretrained()  # what is stored does not depend on the package's version
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         (path / PIECES).write_bytes(srsly.msgpack_dumps(self.pieces.to_json()))
@@ -311,10 +313,14 @@ class EmbedderShim(TorchShim):
             self.pieces = pieces
             self.pieces_from_sample = False
 
-    def check_materialised(self) -> None:
-        """Load the weights of the package if they are wanted; refuse to go on without any."""
+    def take_pretrained(self) -> None:
+        """Load the weights that `pretrained` names, and their vocabulary, if they are awaited."""
         if self.awaits_pretrained:
             self._materialise_once()
+
+    def check_materialised(self) -> None:
+        """Load the weights that are awaited; refuse to go on without any."""
+        self.take_pretrained()
         if not self.is_materialised:
             raise RuntimeError(Errors.E008)
 

@@ -1,5 +1,8 @@
 """`spacy-ctxemb.ContextualTok2Vec.v1`."""
 
+from typing import Any
+from weakref import WeakKeyDictionary
+
 import torch
 
 from ..embedder.embedder import Embedder
@@ -20,6 +23,9 @@ DEFAULT_WINDOW = 512
 #: Pieces that windows share where the config does not say, if they are a quarter of a window at
 #: most: so a piece has 32 others at least on either side, where there are so many.
 DEFAULT_OVERLAP = 64
+
+#: What each model was built of, as long as it is there.
+ARGUMENTS: WeakKeyDictionary[ContextualModel, dict[str, Any]] = WeakKeyDictionary()
 
 
 def build_contextual_tok2vec(
@@ -77,6 +83,7 @@ def build_contextual_tok2vec(
     checkpoint_gradients: whether the backward pass computes inner values of the encoder again,
         block by block, in place of keeping them: less memory, a third more time.
     """
+    arguments = dict(locals())
     if window is None:
         longest = encoder.max_length
         window = min(DEFAULT_WINDOW, longest - N_BOUNDARIES) if longest else DEFAULT_WINDOW
@@ -99,10 +106,17 @@ def build_contextual_tok2vec(
         keep_empty=embedder.wants_whole_calls,
         whole_sequences=encoder.stateful,
     )
-    return build_tok2vec(
+    model = build_tok2vec(
         embedder,
         pieces,
         DocWindowing(windowing, split_sentences),
         layer_training=LayerTraining(frozen, layer_decay, learn_rate_factor),
         dropout=dropout,
     )
+    ARGUMENTS[model] = arguments
+    return model
+
+
+def build_again(model: ContextualModel, **changes: Any) -> ContextualModel:
+    """A model of the same settings but for some. model: as the builder above returned it."""
+    return build_contextual_tok2vec(**{**ARGUMENTS[model], **changes})

@@ -465,15 +465,24 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "model, others, reason",
         [
-            (TRANSFORMER, {"boundaries": True}, "boundaries, doc_pooling and keep_attention"),
-            (TRANSFORMER, {"keep_attention": True}, "boundaries, doc_pooling and keep_attention"),
+            (
+                TRANSFORMER,
+                {"boundaries": True},
+                "it does not hold what boundaries = true asks",
+            ),
+            (TRANSFORMER, {"keep_attention": True}, "what keep_attention = true asks for."),
+            (
+                {**BILM, "mix": {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 3}},
+                {"doc_pooling": "max"},
+                "what doc_pooling = 'max' asks for; `import bert --no-pooling` sets none",
+            ),
             (
                 {**BILM, "encoder": {**BILM["encoder"], "stateful": True}},
                 {},
                 "vectors depend on what is encoded together",
             ),
         ],
-        ids=["boundaries", "attention", "stateful"],
+        ids=["boundaries", "attention", "pooling", "stateful"],
     )
     def test_what_it_does_not_hold(
         self, model: dict[str, Any], others: dict[str, Any], reason: str

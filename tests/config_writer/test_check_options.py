@@ -6,12 +6,12 @@ from spacy_ctxemb.config_writer.check_options import Choices, Optimize
 
 
 def test_what_optimize_decides() -> None:
-    def decide(optimize: Optimize, freeze: bool) -> tuple[bool, bool, bool]:
+    def decide(optimize: Optimize, freeze: bool) -> tuple[bool | None, bool, bool]:
         choices = Choices(["ner"], optimize=optimize, freeze=freeze)
         return choices.wants_mix, choices.wants_cache, choices.wants_cnn
 
-    assert decide(Optimize.efficiency, False) == (False, False, False)
-    assert decide(Optimize.efficiency, True) == (False, True, False)
+    assert decide(Optimize.efficiency, False) == (None, False, False)
+    assert decide(Optimize.efficiency, True) == (None, True, False)
     assert decide(Optimize.accuracy, False) == (True, False, False)
     assert decide(Optimize.accuracy, True) == (True, False, True)
 

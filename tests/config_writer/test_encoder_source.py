@@ -25,7 +25,24 @@ def test_the_weights_that_ship() -> None:
     assert (source.pretrained, source.component, source.lang) == ("en_bilm_sm", "ctxemb", "en")
     assert not source.is_new and source.has_layers
     settings = DEFAULT_MODEL["encoder"]
-    assert {key: source.encoder[key] for key in settings} == settings
+    assert {key: source.model["encoder"][key] for key in settings} == settings
+
+
+def test_minilm() -> None:
+    """New heads learn faster than the encoder, which learns as an imported one does."""
+    source = find_source("minilm")
+    assert (source.pretrained, source.peak_rate, source.is_transformer) == ("minilm", 1e-3, True)
+    assert source.peak_rate * source.learn_rate_factor == pytest.approx(5e-5)
+    assert not source.is_new and not source.is_slow and source.has_layers
+
+
+def test_a_path_holds_wherever_the_config_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initialised(BILM).to_disk(tmp_path / "own")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert find_source("../own").path == str(tmp_path / "own")
 
 
 def test_a_pipeline(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from spacy.cli.train import train
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config, fix_random_seed
 
-from spacy_ctxemb.config_writer.check_options import TASKS, Optimize
+from spacy_ctxemb.config_writer.check_options import TASKS, WRITE_CATS, Optimize
 from spacy_ctxemb.config_writer.encoder_source import NEW_ENCODERS
 from spacy_ctxemb.doctor.build_components import read_plan
-from spacy_ctxemb.doctor.check_learning_rate import check_learning_rate
+from spacy_ctxemb.doctor.check_learning_rate import check_learning_rate, read_rates
 from spacy_ctxemb.pretrained import load_weights
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
+from ..bert_models import find_minilm
 from ..pipelines import BILM, NER_DATA, examples
 from ..stacks import MEMBERS, stack, stacked
 from .conftest import ALL, Build
@@ -60,7 +61,8 @@ def test_what_is_chosen(encoder: str, freeze: bool, optimize: Optimize, build: B
             members = listener["members"]
             assert members["cnn"]["@architectures"] == "spacy.HashEmbedCNN.v2"
             listener = members["context"]
-        assert ("LayerMixListener" in listener["@architectures"]) == mixes
+        labels_tokens = encoder == "transformer pipeline" and task not in WRITE_CATS
+        assert ("LayerMixListener" in listener["@architectures"]) == (mixes or labels_tokens)
         assert listener["upstream"] == "ctxemb"
         sourced = "pipeline" in encoder
         width = 16 if sourced else components["ctxemb"]["model"]["encoder"]["width"]
@@ -71,7 +73,7 @@ def test_what_is_chosen(encoder: str, freeze: bool, optimize: Optimize, build: B
     if freeze:
         assert rate == (0.001 if has_cnn else 0.005)
     else:
-        assert rate["total_steps"] == training["max_steps"] == 20 * rate["warmup_steps"]
+        assert (rate["total_steps"], rate["warmup_share"]) == (training["max_steps"], 0.05)
 
 
 def test_english_begins_with_the_weights_that_ship(build: Build) -> None:
@@ -220,8 +222,36 @@ def test_rates_of_encoders_that_learn(draft: Build) -> None:
     assert find_peak("transformer pipeline") == 1e-4
 
 
+def test_steps_on_the_command_line_carry_the_schedule_along(build: Build, tmp_path: Path) -> None:
+    path = tmp_path / "config.cfg"
+    build("english", tasks=("ner",)).to_disk(path)
+    config = load_config(path, overrides={"training.max_steps": 100}).interpolate()
+    rates = read_rates(config["training"]["optimizer"], 101)
+    assert rates.index(max(rates)) == 5 and rates[100] == 0.0 < rates[99]
+    nlp = load_model_from_config(load_config(path))
+    assert nlp.create_optimizer().learn_rate == 0.0  # nothing fills in variables there
+
+
+def test_minilm_trains_at_once(
+    folder: Path, tmp_path: Path, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tokens are labelled by a mix of its layers, and texts by its last one."""
+    find_minilm()
+    config = build("minilm", tasks=("ner", "textcat"), freeze=True)
+    model = config["components"]["ner"]["model"]["tok2vec"]
+    assert model["@architectures"] == "spacy-ctxemb.LayerMixListener.v1"
+    model = config["components"]["textcat"]["model"]["tok2vec"]
+    assert model["@architectures"] == "spacy.Tok2VecListener.v1"
+    assert config["components"]["ctxemb"]["doc_pooling"] is None  # which the cache cannot hold
+    check_valid(config, folder, tmp_path, capsys)
+    settings = {**overrides(folder), "training.max_steps": 2, "training.eval_frequency": 2}
+    settings["corpora.dev.limit"] = settings["corpora.train.limit"] = 10
+    train(tmp_path / "config.cfg", tmp_path / "out", overrides=settings)
+    assert spacy.load(tmp_path / "out" / "model-last")("Ada lives.").tensor.shape == (3, 384)
+
+
 def test_doctor_agrees_with_the_rates(build: Build) -> None:
-    for encoder in ("english", "bilm pipeline", "transformer pipeline"):
+    for encoder in ("english", "minilm", "bilm pipeline", "transformer pipeline"):
         plan = read_plan(build(encoder))
         found = list(check_learning_rate(plan, plan.training["max_steps"]))
         assert {one.level.value for one in found} == {"ok"}, found

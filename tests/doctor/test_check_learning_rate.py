@@ -45,7 +45,16 @@ def test_a_warmup_that_is_longer_than_training() -> None:
         "The learning rate still rises when training ends after 8 steps: the warm-up is longer "
         "than the training."
     ]
-    assert find({**WARMUP, "initial_rate": 0.001}, 11 + 1) == []
+    assert "warm-up" not in " ".join(find({**WARMUP, "initial_rate": 0.001}, 11 + 1))
+
+
+def test_a_schedule_that_is_longer_than_training() -> None:
+    assert find({**WARMUP, "initial_rate": 0.001}, 30) == [
+        "The learning rate is still 0.000788889 when training ends after 30 steps, 79% of its "
+        "maximum: the schedule is longer than the training."
+    ]
+    assert find({**WARMUP, "initial_rate": 0.001}, 90) == []
+    assert find({"@schedules": "constant.v1", "rate": 0.001}, 30) == []
 
 
 def test_an_optimizer_of_ones_own() -> None:
@@ -91,13 +100,17 @@ def test_a_transformer_with_weights(pretrained: dict[str, Any]) -> None:
         plan = build_plan(pretrained, training=optimizer(rate))
         return warnings(check_learning_rate(plan, 100))
 
-    assert find({**WARMUP, "initial_rate": 5e-5}) == []
+    assert find({**WARMUP, "initial_rate": 1e-4}) == []
+    assert find({**WARMUP, "initial_rate": 5e-5}) == [
+        "['textcat'] are new, and learn at the same small rate as 'ctxemb', 5e-05 at most: they "
+        "learn slowly."
+    ]
     (found,) = find({**WARMUP, "initial_rate": 0.001})
     assert "fine-tuned at a rate of up to 0.001: it may forget" in found
     constant, warmup = find(0.001)
     assert "at a rate of up to 0.001" in constant
     assert warmup == "The learning rate of 'ctxemb' has no warm-up: it begins at 0.001."
-    assert len(find(5e-5)) == 1
+    assert len(find(5e-5)) == 2
 
 
 def test_a_new_transformer_may_learn_fast() -> None:
@@ -114,6 +127,10 @@ def test_a_head_on_a_frozen_encoder_learns_fast(pretrained: dict[str, Any]) -> N
     ]
     plan = build_plan(pretrained, training={**optimizer(0.005), **frozen})
     assert warnings(check_learning_rate(plan, 100)) == []
+    plan = build_plan(pretrained, training={**optimizer(0.1), **frozen})
+    assert warnings(check_learning_rate(plan, 100)) == [
+        "No encoder learns, and the learning rate is 0.1 at most."
+    ]
 
 
 def test_an_encoder_inside_a_component_learns() -> None:

@@ -6,13 +6,23 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb.doctor.build_components import Plan
+from spacy_ctxemb.doctor.check_labels import check_many_classes
 from spacy_ctxemb.doctor.check_what_learns import check_learning, check_weights
 from spacy_ctxemb.doctor.findings import Finding, Level
 from spacy_ctxemb.doctor.initial_weights import find_weights, list_trained
 
-from ..pipelines import BILM, inline_model
+from ..pipelines import BILM, TRANSFORMER, inline_model, listener, textcat_config
 from ..stacks import stack
-from .configs import build_plan, classifier, embedder, errors, messages, warnings, write_pipeline
+from .configs import (
+    build_plan,
+    classifier,
+    embedder,
+    errors,
+    messages,
+    tok2vec,
+    warnings,
+    write_pipeline,
+)
 
 
 def check(plan: Plan) -> list[Finding]:
@@ -129,7 +139,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_weights_of_the_package(shipped: dict[str, Any]) -> None:
-    expected = "'ctxemb' begins with the weights some_weights of the package"
+    expected = "'ctxemb' begins with the weights that pretrained = 'some_weights' names"
     for training in ({}, FROZEN):
         found = check(build_plan(shipped, training=training))
         assert expected in messages(found, Level.ok)
@@ -215,3 +225,40 @@ def test_each_member_of_a_stack() -> None:
     assert warnings(found) == [
         f"'ctxemb.{name}' begins with random weights." for name in ("mine", "other")
     ]
+
+
+def test_a_frozen_transformer_without_a_mix(tmp_path: Path) -> None:
+    layer = {**TRANSFORMER, "mix": {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1}}
+    source = write_pipeline(tmp_path / "top", layer)
+    plain = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "ctxemb"}
+    tagger = {"factory": "tagger", "model": {"tok2vec": plain}}
+    expected = "['tagger'] read one layer of the Transformer 'ctxemb', which does not learn."
+
+    def find(tagger: dict[str, Any], source: dict[str, Any], **training: Any) -> list[str]:
+        return warnings(check(build_plan({"ctxemb": source, "tagger": tagger}, training=training)))
+
+    assert find(tagger, source, **FROZEN) == [expected]
+    assert find(tagger, source) == []
+    assert find(tagger, write_pipeline(tmp_path / "mixed", TRANSFORMER), **FROZEN) == []
+    mixing = {**plain, "@architectures": "spacy-ctxemb.LayerMixListener.v1"}
+    assert find({"factory": "tagger", "model": {"tok2vec": mixing}}, source, **FROZEN) == []
+    textcat = classifier(upstream="ctxemb")
+    plan = build_plan({"ctxemb": source, "textcat": textcat}, training=FROZEN)
+    assert warnings(check(plan)) == []
+
+
+def test_a_frozen_bilm_under_many_classes(sourced: dict[str, Any], tmp_path: Path) -> None:
+    def find(plan: Plan, n_labels: int) -> list[str]:
+        (part,) = (part for part in plan.parts if part.name == "textcat")
+        return warnings(check_many_classes(part, n_labels))
+
+    (found,) = find(build_plan(sourced, training=FROZEN), 20)
+    assert found.startswith("'textcat' has 20 labels, and 'ctxemb', the biLM it reads, does not")
+    assert find(build_plan(sourced, training=FROZEN), 4) == find(build_plan(sourced), 20) == []
+    source = write_pipeline(tmp_path / "transformer", TRANSFORMER)
+    assert find(build_plan({**sourced, "ctxemb": source}, training=FROZEN), 20) == []
+    cnn = tok2vec()["model"]
+    members = {"cnn": cnn, "context": listener(upstream="ctxemb")}
+    beside = {"@architectures": "spacy-ctxemb.Stack.v1", "members": members}
+    textcat = {"factory": "textcat", **textcat_config(beside)}
+    assert find(build_plan({**sourced, "textcat": textcat}, training=FROZEN), 20) == []

@@ -61,6 +61,7 @@ def test_texts_in_both_corpora(tmp_path: Path) -> None:
     assert find([TEXTS[3], "New."]) == [
         f"1 of 2 texts of dev are in train too, say {TEXTS[3][:40]!r}."
     ]
+    assert find([*[f"This text is new, number {i}." for i in range(30)], "3 ."]) == []
     assert find(["New.", "New.", " "]) == [
         "dev: 1 documents are empty.",
         "dev: 1 of 3 texts repeat earlier ones.",

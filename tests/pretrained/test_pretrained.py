@@ -80,7 +80,7 @@ def test_settings_that_shapes_do_not_tell_must_fit_too() -> None:
 
 
 def test_unknown_weights_are_named() -> None:
-    with pytest.raises(ValueError, match=r"E011.*'de_bilm' in the package, but \['en_bilm_sm'\]"):
+    with pytest.raises(ValueError, match=r"E011.*'de_bilm' .*, but \['en_bilm_sm', 'minilm'\]"):
         blank(pretrained="de_bilm")
 
 

@@ -135,12 +135,24 @@ class TestDocPooling:
         with pytest.raises(ValueError, match=message):
             build(doc_pooling="sum")
 
-    @pytest.mark.parametrize("mix", ["ScalarMix", "TokenMix"])
-    def test_a_mix_without_boundaries_is_refused(self, mix: str) -> None:
+    @pytest.mark.parametrize("mix, how", [("ScalarMix", "cls"), ("TokenMix", "mean")])
+    def test_what_a_mix_leaves_out_is_refused(self, mix: str, how: str) -> None:
         settings = {"@architectures": f"spacy-ctxemb.{mix}.v1", "layer_norm": "document"}
-        message = r"\[E005\] doc_pooling = 'mean' of 'ctxemb' needs boundary pieces mixed"
+        message = rf"\[E005\] doc_pooling = '{how}' of 'ctxemb' needs what the mix leaves out"
         with pytest.raises(ValueError, match=message):
-            build({**TOP, "mix": settings}, doc_pooling="mean")
+            build({**TOP, "mix": settings}, doc_pooling=how)
+
+    @pytest.mark.parametrize("how", ["mean", "max"])
+    def test_a_mix_without_boundaries_pools_pieces_alone(self, how: str) -> None:
+        """As the default model has it. Each word is a piece of its own there."""
+        mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": "document"}
+        nlp = initialised({**BILM, "mix": mix}, doc_pooling=how)
+        doc, empty, space = nlp.pipe([TEXTS[0], "", " "])
+        expected = doc.tensor.mean(axis=0) if how == "mean" else doc.tensor.max(axis=0)
+        assert_allclose(doc.vector, expected, rtol=1e-5, atol=1e-6)
+        assert not empty.vector.any() and not space.vector.any()
+        alone = nlp(TEXTS[0]).vector
+        assert_allclose(alone, expected, rtol=1e-5, atol=1e-6)
 
 
 class TestAttention:
