@@ -106,12 +106,6 @@ def show(output: Path, choices: Choices, written: "Written") -> None:
             "This encoder begins with random weights, and needs much text to learn. For English "
             "pass --encoder english, which begins with the weights of the package."
         )
-    elif source.is_slow and not choices.freeze:
-        msg.info(
-            "This encoder needs a small learning rate, at which the tasks learn slowly. They learn "
-            "faster on the frozen encoder first: pass --freeze, train, and train the result "
-            'further, as docs/training.md says under "First frozen, then fine-tuned".'
-        )
     msg.text("Check it against your data, and train:")
     config = shlex.quote(str(output))
     print(f"python -m spacy ctxemb doctor {config} {' '.join(options)}")

@@ -1,6 +1,6 @@
 """Where the encoder of a config comes from: new, from the package's weights, or from a pipeline."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +25,6 @@ BILM_RATE, TRANSFORMER_RATE, LARGE_RATE = 5e-4, 1e-4, 5e-5
 #: A Transformer with more parameters needs LARGE_RATE.
 LARGE = 10_000_000
 
-#: The largest learning rate of a head that learns along with an encoder.
-HEAD_RATE = 1e-3
-
 
 @dataclass(frozen=True)
 class Source:
@@ -40,8 +37,8 @@ class Source:
     width, layer_width: of the vectors and of the layers of a pipeline; layer_width is None where
         there are several encoders.
     vectors: the path of the pipeline if it has static vectors.
-    peak_rate: the largest learning rate; None for random weights.
-    learn_rate_factor: the share of it at which the encoder of `model` learns.
+    rate: the largest learning rate of the encoder; None for random weights.
+    freeze_layers: its lowest layers that are better left as they are.
     is_transformer: whether it is a Transformer with weights.
     cache_obstacle: why the encoder cannot have a cache.
     """
@@ -54,8 +51,8 @@ class Source:
     width: int | None = None
     layer_width: int | None = None
     vectors: str | None = None
-    peak_rate: float | None = None
-    learn_rate_factor: float = 1.0
+    rate: float | None = None
+    freeze_layers: int = 0
     is_transformer: bool = False
     cache_obstacle: str | None = None
 
@@ -63,11 +60,6 @@ class Source:
     def is_new(self) -> bool:
         """Whether the encoder has no weights yet."""
         return self.path is None and self.pretrained is None
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether the rate is so small that heads hardly learn at it."""
-        return self.peak_rate is not None and self.peak_rate <= LARGE_RATE
 
     @property
     def has_layers(self) -> bool:
@@ -93,11 +85,11 @@ def find_source(encoder: str) -> Source:
 
 def find_shipped(name: str) -> Source:
     """The source of weights that `pretrained` names."""
-    source = Source(pretrained=name, model=read_model(name), peak_rate=BILM_RATE)
-    if name != MINILM:
-        return source
-    factor = LARGE_RATE / HEAD_RATE  # new heads learn faster than it
-    return replace(source, peak_rate=HEAD_RATE, learn_rate_factor=factor, is_transformer=True)
+    model = read_model(name)
+    if name == MINILM:
+        return Source(pretrained=name, model=model, rate=LARGE_RATE, is_transformer=True)
+    # Few labels cannot teach characters anew: their layer and the one above it stay as they are.
+    return Source(pretrained=name, model=model, rate=BILM_RATE, freeze_layers=2)
 
 
 def read_pipeline(path: str) -> Source:
@@ -116,10 +108,9 @@ def read_pipeline(path: str) -> Source:
         width=pipe.model.get_dim("nO"),
         layer_width=single.embedder.encoder.width if single else None,
         vectors=path if 0 not in nlp.vocab.vectors.shape else None,
-        peak_rate=find_peak_rate(
+        rate=find_rate(
             sum(p.numel() for shim in shims for p in shim.embedder.parameters()),
             has_attention=has_attention,
-            learn_rate_factor=max((s.layer_training.learn_rate_factor for s in shims), default=1.0),
         ),
         is_transformer=has_attention,
         cache_obstacle=find_obstacle(single, pipe._wanted) if single else None,
@@ -136,18 +127,11 @@ def find_component(config: Config, path: str) -> str:
     return str(found[0])
 
 
-def find_peak_rate(
-    n_parameters: int, *, has_attention: bool, learn_rate_factor: float = 1.0
-) -> float:
-    """The largest learning rate with an encoder that has weights.
-
-    learn_rate_factor: the encoder's share of the rate. What the encoder learns at stays the same,
-    and the heads learn faster.
-    """
-    rate = BILM_RATE
-    if has_attention:
-        rate = LARGE_RATE if n_parameters > LARGE else TRANSFORMER_RATE
-    return min(rate / learn_rate_factor, HEAD_RATE)
+def find_rate(n_parameters: int, *, has_attention: bool) -> float:
+    """The largest learning rate of an encoder that has weights."""
+    if not has_attention:
+        return BILM_RATE
+    return LARGE_RATE if n_parameters > LARGE else TRANSFORMER_RATE
 
 
 def check_pipeline(path: Path) -> None:

@@ -14,10 +14,11 @@ from thinc.api import Config
 
 from ..errors import Errors
 from .check_options import WRITE_CATS, Choices
-from .encoder_source import HEAD_RATE, Source, find_source
+from .encoder_source import Source, find_source
 
-#: The learning rate where only the heads learn, without a network of their own.
-FROZEN_RATE = 0.005
+#: The largest learning rate of heads: on a frozen encoder, on one with weights that learns along at
+#: a rate of its own, and of all on a new encoder or with a network of their own.
+FROZEN_RATE, FINE_TUNED_RATE, HEAD_RATE = 0.005, 0.005, 0.001
 
 #: The largest learning rate of a new encoder that is not small.
 NEW_LARGE_RATE = 5e-4
@@ -62,6 +63,7 @@ def render(choices: Choices, source: Source) -> Config:
         mixing=list_mixing(choices, source),
         has_cache=choices.wants_cache and not source.cache_obstacle,
         peak_rate=choose_peak_rate(choices, source),
+        learn_rate_factor=source.rate / FINE_TUNED_RATE if source.rate else 1.0,
     )
     return load_config_from_str(text)
 
@@ -80,12 +82,12 @@ def list_mixing(choices: Choices, source: Source) -> list[str]:
 
 
 def choose_peak_rate(choices: Choices, source: Source) -> float:
-    """The learning rate of a frozen encoder's heads, or the largest one of the schedule."""
+    """The largest learning rate of the optimizer, which is that of the heads."""
     if choices.freeze:
         return HEAD_RATE if choices.wants_cnn else FROZEN_RATE
-    if source.peak_rate is None:
+    if source.rate is None:
         return HEAD_RATE if choices.is_small else NEW_LARGE_RATE
-    return source.peak_rate
+    return FINE_TUNED_RATE
 
 
 def fill(config: Config) -> Config:

@@ -28,6 +28,10 @@ SCHEMAS = {
 }
 
 
+#: A callback of [initialize.before_init].
+USE_RATES = "spacy-ctxemb.UseRates.v1"
+
+
 @dataclass
 class Part:
     """A component of a plan.
@@ -114,6 +118,7 @@ def read_plan(config: Config) -> Plan:
         except (ValueError, OSError, ImportError, RuntimeError) as reason:
             advice = f"Correct [components.{name}]; `python -m spacy debug config` says more."
             plan.errors.append(error(f"'{name}' cannot be built: {reason}", advice))
+    use_rates(plan)
     link_parts(plan)
     return plan
 
@@ -124,6 +129,20 @@ def build_pipeline(config: Config, names: list[str]) -> Language:
     changed["nlp"]["pipeline"] = names
     changed["nlp"]["disabled"] = []
     return load_model_from_config(changed, auto_fill=True)
+
+
+def use_rates(plan: Plan) -> None:
+    """Let encoders have the rates that a callback gives them before training."""
+    callback = plan.initialize.get("before_init") or {}
+    if callback.get("@callbacks") != USE_RATES:
+        return
+    use = registry.resolve({"callback": callback})["callback"]
+    for part in plan.parts:
+        if part.name == callback.get("component", "ctxemb"):
+            try:
+                use(part.nlp)
+            except ValueError as reason:
+                plan.errors.append(error(str(reason), "Correct [initialize.before_init]."))
 
 
 def link_parts(plan: Plan) -> None:

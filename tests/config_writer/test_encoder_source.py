@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import spacy
 
-from spacy_ctxemb.config_writer.encoder_source import Source, find_peak_rate, find_source
+from spacy_ctxemb.config_writer.encoder_source import Source, find_source
 from spacy_ctxemb.factory import DEFAULT_MODEL
 
 from ..pipelines import BILM, TRANSFORMER, initialised
@@ -17,7 +17,7 @@ TRANSFORMER_LAYER = {**TRANSFORMER, "mix": {"@architectures": "spacy-ctxemb.Laye
 def test_a_new_encoder() -> None:
     source = find_source("bilm")
     assert source == find_source("transformer") == Source()
-    assert source.is_new and source.has_layers and not source.is_slow
+    assert source.is_new and source.has_layers
 
 
 def test_the_weights_that_ship() -> None:
@@ -29,11 +29,9 @@ def test_the_weights_that_ship() -> None:
 
 
 def test_minilm() -> None:
-    """New heads learn faster than the encoder, which learns as an imported one does."""
     source = find_source("minilm")
-    assert (source.pretrained, source.peak_rate, source.is_transformer) == ("minilm", 1e-3, True)
-    assert source.peak_rate * source.learn_rate_factor == pytest.approx(5e-5)
-    assert not source.is_new and not source.is_slow and source.has_layers
+    assert (source.pretrained, source.rate, source.is_transformer) == ("minilm", 5e-5, True)
+    assert not source.is_new and source.has_layers
 
 
 def test_a_path_holds_wherever_the_config_is_used(
@@ -52,7 +50,7 @@ def test_a_pipeline(tmp_path: Path) -> None:
     nlp.initialize()
     nlp.to_disk(tmp_path / "own pipeline")
     path = str(tmp_path / "own pipeline")
-    expected = Source("words", "pt", path, width=10, layer_width=16, peak_rate=5e-4)
+    expected = Source("words", "pt", path, width=10, layer_width=16, rate=5e-4)
     assert find_source(path) == expected
     assert not expected.is_new and expected.has_layers
 
@@ -70,21 +68,11 @@ def test_what_a_cache_cannot_hold(tmp_path: Path) -> None:
 
 
 def test_rates_depend_on_the_encoder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(encoder: str) -> tuple[float | None, bool]:
-        source = find_source(str(folder / encoder) if "pipeline" in encoder else encoder)
-        return source.peak_rate, source.is_slow
+    def find(encoder: str) -> float | None:
+        return find_source(str(folder / encoder) if "pipeline" in encoder else encoder).rate
 
-    assert find("english") == find("bilm pipeline") == (5e-4, False)
-    assert find("transformer pipeline") == (1e-4, False)
+    assert find("english") == find("bilm pipeline") == 5e-4
+    assert find("transformer pipeline") == 1e-4
     monkeypatch.setattr("spacy_ctxemb.config_writer.encoder_source.LARGE", 100)
-    assert find("transformer pipeline") == (5e-5, True)
-    assert find("bilm pipeline") == (5e-4, False)
-
-
-def test_an_encoder_with_a_rate_of_its_own(tmp_path: Path) -> None:
-    """What it learns at is the same, and the heads learn faster."""
-    initialised({**TRANSFORMER, "learn_rate_factor": 0.2}).to_disk(tmp_path / "pipeline")
-    assert find_source(str(tmp_path / "pipeline")).peak_rate == pytest.approx(5e-4)
-    rate = find_peak_rate(10**8, has_attention=True, learn_rate_factor=0.01)
-    assert rate == 1e-3 and not Source(peak_rate=rate).is_slow
-    assert Source(peak_rate=find_peak_rate(10**8, has_attention=True)).is_slow
+    assert find("transformer pipeline") == 5e-5
+    assert find("bilm pipeline") == 5e-4

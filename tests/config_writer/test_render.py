@@ -77,10 +77,13 @@ def test_what_is_chosen(encoder: str, freeze: bool, optimize: Optimize, build: B
 
 
 def test_english_begins_with_the_weights_that_ship(build: Build) -> None:
-    """However it is trained: the component is the same."""
+    """However it is trained: the component is the same, but for how its encoder learns."""
     ways = product([False, True], Optimize)
     configs = [build("english", freeze=freeze, optimize=optimize) for freeze, optimize in ways]
-    assert all(c["components"]["ctxemb"] == configs[0]["components"]["ctxemb"] for c in configs)
+    learning = {"learn_rate_factor": 1.0, "freeze_layers": 0}
+    components = [config["components"]["ctxemb"] for config in configs]
+    alike = [{**one, "model": {**one["model"], **learning}} for one in components]
+    assert all(one == alike[0] for one in alike)
     nlp = load_model_from_config(configs[0])
     with nlp.select_pipes(enable="ctxemb"):
         nlp.initialize(lambda: examples(nlp, NER_DATA))
@@ -212,14 +215,21 @@ def test_a_gpu_and_vectors(build: Build) -> None:
 
 
 def test_rates_of_encoders_that_learn(draft: Build) -> None:
-    def find_peak(encoder: str, optimize: str = "efficiency") -> Any:
-        config = draft(encoder, optimize=optimize)
-        return config["training"]["optimizer"]["learn_rate"]["initial_rate"]
+    """New heads learn at one rate, and an encoder with weights at its own."""
 
-    assert find_peak("bilm") == find_peak("transformer") == 1e-3
-    assert find_peak("bilm", "accuracy") == find_peak("transformer", "accuracy") == 5e-4
-    assert find_peak("english") == find_peak("bilm pipeline") == 5e-4
-    assert find_peak("transformer pipeline") == 1e-4
+    def find(encoder: str, optimize: str = "efficiency") -> tuple[float, float]:
+        config = draft(encoder, optimize=optimize)
+        rate = config["training"]["optimizer"]["learn_rate"]["initial_rate"]
+        callback = config.get("initialize", {}).get("before_init", {})
+        model = config["components"]["ctxemb"].get("model", {})
+        factor = callback.get("learn_rate_factor", model.get("learn_rate_factor", 1.0))
+        return rate, pytest.approx(rate * factor)
+
+    assert find("bilm") == find("transformer") == (1e-3, 1e-3)
+    assert find("bilm", "accuracy") == find("transformer", "accuracy") == (5e-4, 5e-4)
+    assert find("english") == find("bilm pipeline") == (5e-3, 5e-4)
+    assert find("transformer pipeline") == (5e-3, 1e-4)
+    assert find("minilm") == (5e-3, 5e-5)
 
 
 def test_steps_on_the_command_line_carry_the_schedule_along(build: Build, tmp_path: Path) -> None:
