@@ -20,6 +20,7 @@ import spacy_ctxemb.cli  # noqa: F401 (adds its commands to spaCy's)
 from spacy_ctxemb.pretrained import make_package_weights as make
 
 from .benchmarks import accuracy
+from .small_corpus import copy_corpus
 
 ROOT = Path(__file__).parents[1]
 
@@ -140,13 +141,8 @@ def copy_project(directory):
     project = project.replace('settings: ""', f'settings: "{SETTINGS}"', 1)
     (directory / "project.yml").write_text(project, encoding="utf8")
     shutil.copytree(ROOT / "configs", directory / "configs")
-    for path in (ROOT / "tests/corpus").rglob("*.*"):
-        text = path.read_text(encoding="utf8")
-        separator = "\n\n" if path.suffix == ".conll" else "\n"
-        examples = text.split(separator)[:N_EXAMPLES]
-        target = directory / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(separator.join(examples) + "\n", encoding="utf8")
+    copy_corpus(directory / "tests" / "corpus", N_EXAMPLES)
+    shutil.copy(ROOT / "tests/corpus/senses.jsonl", directory / "tests/corpus")
 
 
 def run_workflow(name, directory):
