@@ -36,13 +36,15 @@ catalogue.Registry._get_entry_points = lambda registry: find_entry_points(
 )
 
 
+# Tiny tensors gain nothing from threads, which wait for each other on a busy machine.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tiny tensors gain nothing from threads, which wait for each other on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """A test may have set another number."""
     yield
-    torch.set_num_threads(n_threads)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(params=MODELS)
