@@ -37,10 +37,25 @@ def reading(source: Path | str, expected: str, *, advice: str = REPLACE) -> Iter
         damage = find_damage(source) if isinstance(source, Path) else None
         if damage == POINTER:
             advice = "Run `git lfs pull` in its repository, or copy the file itself."
+        found = f"it has no {error}" if isinstance(error, KeyError) else describe(error)
         message = Errors.E163.format(
-            path=source, expected=expected, reason=damage or describe(error), advice=advice
+            path=source, expected=expected, reason=damage or found, advice=advice
         )
         raise ValueError(message) from error
+
+
+@contextmanager
+def coding_errors(message: str, **values: object) -> Iterator[None]:
+    """Raise a ValueError with `message` for whatever a library raises inside.
+
+    message: takes `values`, and the reason. Errors that have a code stay as they are.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if is_coded(error) or not is_failure(error):
+            raise
+        raise ValueError(message.format(reason=describe(error), **values)) from error
 
 
 def read_tensors(path: Path, expected: str, *, advice: str = REPLACE) -> "dict[str, Tensor]":
@@ -78,7 +93,5 @@ def is_failure(error: BaseException) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """The first line of an error's message, 200 characters of it; its type where there is none."""
-    if isinstance(error, KeyError):
-        return f"it has no {error}"
-    return str(error).split("\n")[0][:200] or type(error).__name__
+    """An error's message on one line, 200 characters of it; its type where there is none."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

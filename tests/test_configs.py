@@ -1,7 +1,5 @@
 """Every config of the project is complete once filled, and trains."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import spacy
@@ -32,8 +30,11 @@ from .pipelines import (
     textcat_config,
 )
 from .pretraining import CONFIGS, TRAINING_CONFIGS, write_text
+from .small_corpus import CORPUS, copy_corpus
 
-CORPUS = Path(__file__).parent / "corpus"
+#: Examples of each part of a corpus.
+N_EXAMPLES = 60
+
 #: For `ctxemb pretrain`; tests/pretraining has their tests.
 AT_SCALE = {"pretrain_bert", "pretrain_elmo", "pretrain_english"}
 PATHS = {
@@ -69,13 +70,14 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """The corpora in spaCy's format, plain text, and a vocabulary."""
+    """Small corpora in spaCy's format, plain text, and a vocabulary."""
     directory = tmp_path_factory.mktemp("corpus")
-    for task in ("ner", "textcat"):
+    copy_corpus(directory / "corpus", N_EXAMPLES)
+    for task in TASKS:
         (directory / task).mkdir()
     for part in ("train", "dev"):
         convert(
-            CORPUS / "ner" / f"{part}.conll",
+            directory / "corpus" / "ner" / f"{part}.conll",
             directory / "ner",
             converter="ner",
             n_sents=1,
@@ -83,7 +85,7 @@ def data(tmp_path_factory):
             lang="en",
             silent=True,
         )
-    run_well("convert-textcat", CORPUS / "textcat", directory / "textcat")
+    run_well("convert-textcat", directory / "corpus" / "textcat", directory / "textcat")
     lines = [row["text"] for row in srsly.read_jsonl(CORPUS / "textcat" / "train.jsonl")]
     write_text(directory / "text.txt", lines[:40])
     pieces = WordPieces(1000)

@@ -3,11 +3,14 @@
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import srsly
 import typer
+import weasel.cli.run
 from spacy.cli._util import app
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -17,6 +20,7 @@ import spacy_ctxemb.cli  # noqa: F401 (adds its commands to spaCy's)
 from spacy_ctxemb.pretrained import make_package_weights as make
 
 from .benchmarks import accuracy
+from .small_corpus import copy_corpus
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,7 +30,7 @@ SHORT = {
     "seeds": "0",
     "seeds_of_all": "0",
     "workers": "1",
-    "text_words": "3000",
+    "text_words": "1000",
     "pretrain_epochs": "1",
 }
 SETTINGS = "--training.max_steps 2 --training.eval_frequency 1"
@@ -137,22 +141,33 @@ def copy_project(directory):
     project = project.replace('settings: ""', f'settings: "{SETTINGS}"', 1)
     (directory / "project.yml").write_text(project, encoding="utf8")
     shutil.copytree(ROOT / "configs", directory / "configs")
-    for path in (ROOT / "tests/corpus").rglob("*.*"):
-        text = path.read_text(encoding="utf8")
-        separator = "\n\n" if path.suffix == ".conll" else "\n"
-        examples = text.split(separator)[:N_EXAMPLES]
-        target = directory / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(separator.join(examples) + "\n", encoding="utf8")
+    copy_corpus(directory / "tests" / "corpus", N_EXAMPLES)
+    shutil.copy(ROOT / "tests/corpus/senses.jsonl", directory / "tests/corpus")
 
 
-def run_all(directory):
-    """`spacy project run all`, here; its commands are processes. Returns what it prints itself."""
-    options = [f"--vars.{name}={value}" for name, value in SHORT.items()]
-    arguments = ["project", "run", "all", str(directory), *options]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+def run_workflow(name, directory):
+    """`spacy project run NAME`, with its commands in this process. Returns what it prints itself.
+
+    One command is a process: it stands for all, since the start of each takes seconds.
+    """
+    options = [f"--vars.{key}={value}" for key, value in SHORT.items()]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(weasel.cli.run, "run_command", run_command)
+        arguments = ["project", "run", name, str(directory), *options]
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output[-5000:]
     return result.output
+
+
+def run_command(words, **settings):
+    words = ["python", *words[1:]]
+    if "convert-textcat" in words:
+        subprocess.run([sys.executable, *words[1:]], check=True)
+    elif words[1] == "-c":
+        exec(words[2], {})
+    else:
+        command, rest = find_command(words)
+        command.main(rest, standalone_mode=False)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +175,7 @@ def finished(tmp_path_factory):
     """A copy of the project after `run all`."""
     directory = tmp_path_factory.mktemp("project")
     copy_project(directory)
-    run_all(directory)
+    run_workflow("all", directory)
     return directory
 
 
@@ -185,25 +200,16 @@ def test_every_training_has_a_result(finished):
 
 
 def test_a_second_run_skips_every_command(finished):
-    output = run_all(finished)
+    output = run_workflow("all", finished)
     skipped = re.findall(r"Skipping '([\w-]+)'", output)
     assert skipped == WORKFLOWS["all"]
 
 
-def test_the_workflow_pretrain(tmp_path, monkeypatch):
-    """Its commands one after the other, in this process, which saves minutes."""
+def test_the_workflow_pretrain(tmp_path):
     copy_project(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    project = load_project_config(tmp_path, overrides={f"vars.{k}": v for k, v in SHORT.items()})
-    commands = {command["name"]: command for command in project["commands"]}
-    for name in project["workflows"]["pretrain"]:
-        for words in scripts(commands[name]):
-            if words[:2] == ["python", "-c"]:
-                exec(words[2], {})
-            else:
-                command, rest = find_command(words)
-                command.main(rest, standalone_mode=False)
-        assert all((tmp_path / path).exists() for path in commands[name]["outputs"]), name
+    run_workflow("pretrain", tmp_path)
+    for name in WORKFLOWS["pretrain"]:
+        assert all((tmp_path / path).exists() for path in COMMANDS[name]["outputs"]), name
     markdown = (tmp_path / "metrics/pretrained/report.md").read_text(encoding="utf8")
     for title in ("Comparison", "ner: dev score", "Perplexity", "Pretraining loss"):
         assert f"\n## {title}\n" in markdown

@@ -9,10 +9,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from spacy_ctxemb.checkpoints.library_errors import coding_errors
 from spacy_ctxemb.errors import Errors, is_coded
 from spacy_ctxemb.pieces.special_pieces import read_tokenizer
-from spacy_ctxemb.read_files import read_tensors, reading
+from spacy_ctxemb.read_files import coding_errors, read_tensors, reading
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 3\n"
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ..encoders.huggingface_wrapper import EmptyOnMeta, HuggingFaceEncoder, build_model, build_sizes
 from ..errors import Errors
+from ..read_files import coding_errors
 from .bert.checkpoint import Tokens, write_folder
 from .bert.read_tokenizer import fit_to_model
-from .bert.read_weight_files import Stored, check_folder, read_tensors
+from .bert.read_weight_files import Stored, check_folder, read_tensors, refuse_names
 from .check_finite import check_finite, check_vectors
-from .library_errors import coding_errors
 from .read_json import LARGEST, read_json, shorten
 from .sentence_transformers import Sentences, read_sentences
 
@@ -162,10 +162,7 @@ def load_tensors(
         )
     # A pooler is no part of the layers; what has no values of its own gets zeros.
     missing = sorted(report["missing_keys"])
-    others = [name for name in missing if "pooler" not in name]
-    if others:
-        listed = ", ".join(others[:3])
-        raise ValueError(Errors.E335.format(path=folder, names=listed, n=len(others)))
+    refuse_names(Errors.E335, [name for name in missing if "pooler" not in name], path=folder)
     for name, parameter in model.named_parameters():
         check_finite(parameter.detach(), name=name, path=folder)
     tensors = {name: value.float() for name, value in model.state_dict().items()}

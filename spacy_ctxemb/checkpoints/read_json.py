@@ -9,10 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidato
 from pydantic_core import PydanticCustomError
 
 from ..errors import Errors
-from .library_errors import coding_errors
-
-#: How a file begins that Git LFS puts in the place of another.
-LFS_POINTER = b"version https://git-lfs"
+from ..read_files import LFS_POINTER, coding_errors
 
 #: No file of a model's settings or vocabulary is longer, and no object in one is deeper.
 MOST_BYTES = 200_000_000

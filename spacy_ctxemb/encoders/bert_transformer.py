@@ -5,24 +5,19 @@ section 3; pre-norm after Xiong et al. 2020, "On Layer Normalization in the Tran
 Architecture", section 3.1.
 """
 
-from collections.abc import Iterator
-from typing import ClassVar, cast
+from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .attention import Bias, SelfAttention
-from .base import Encoder, assign_layers
-from .bert_initial_values import reset_transformer
+from .attention import Bias, Rotation, SelfAttention
 from .embedding_table import EmbeddingTable
 from .feedforward import FeedForward
-from .gradient_checkpointing import Part
-from .inference_precision import set_block_precision, to_stream
 from .kernels.linear import Linear
 from .layer_norm import LayerNorm
 from .pack_rows_for_attention import Steps
 from .relative_and_rotary_positions import RelativeBias
+from .transformer_blocks import Block, BlockEncoder
 
 #: The rate after the embeddings, on attention weights and after each sub-layer, until
 #: `set_dropout` sets another one.
@@ -32,7 +27,7 @@ DROPOUT = 0.1
 N_SEGMENTS = 2
 
 
-class TransformerEncoder(Encoder):
+class TransformerEncoder(BlockEncoder):
     """Embeddings of pieces, positions and segments, then blocks of self-attention.
 
     Layer 0 is the normalised sum of the embeddings. With pre_norm, the last layer is normalised
@@ -60,10 +55,6 @@ class TransformerEncoder(Encoder):
         layers = encoder(ids, mask)  # ids, mask: (B, T)
     """
 
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16", "int8")
-    max_padding: ClassVar[float] = 1.0
-    has_attention: ClassVar[bool] = True
-
     def __init__(
         self,
         *,
@@ -87,9 +78,7 @@ class TransformerEncoder(Encoder):
             raise ValueError(Errors.E107.format(n_groups=n_groups, n_blocks=n_blocks))
         E = embedding_width or width
         self.n_ids = vocab_size
-        self.n_characters = None
         self.width = width
-        self.n_blocks = n_blocks
         self.activation = activation
         self.n_layers = n_blocks + 1
         self.max_length: int = max_length
@@ -102,20 +91,19 @@ class TransformerEncoder(Encoder):
             RelativeBias(n_position_buckets, n_heads) if n_position_buckets else None
         )
         self.dropout = nn.Dropout(DROPOUT)
+        norm = partial(LayerNorm, width, eps=layer_norm_epsilon)
         self.blocks = nn.ModuleList(
             Block(
-                width=width,
-                n_heads=n_heads,
-                feedforward_width=feedforward_width,
-                activation=activation,
+                attention=SelfAttention(width, n_heads, DROPOUT),
+                attention_norm=norm(),
+                feedforward=FeedForward(width, feedforward_width, activation),
+                feedforward_norm=norm(),
                 pre_norm=pre_norm,
                 dropout=DROPOUT,
-                layer_norm_epsilon=layer_norm_epsilon,
             )
             for _ in range(n_groups)
         )
-        self.final_norm = LayerNorm(width, eps=layer_norm_epsilon) if pre_norm else None
-        self.stream_dtype: torch.dtype | None = None
+        self.final_norm = norm() if pre_norm else None
 
     def forward(
         self,
@@ -127,20 +115,7 @@ class TransformerEncoder(Encoder):
     ) -> tuple[Tensor, ...]:
         """ids, mask, segments: (B, T); no segments means segment 0. Returns L of (N, D)."""
         steps = Steps(mask)
-        layers = [self.embed(ids, steps, segments)]
-        maps: list[list[Tensor]] = []
-        if self.position_bias is not None:
-            for run in steps.runs:
-                steps.prepare(self.position_bias, run.length)
-        for block in self.each_block():
-            if attention is not None:
-                maps.append(block.attention_weights(layers[-1], steps, self.position_bias))
-            layers.append(block(layers[-1], steps, self.position_bias))
-        if self.final_norm is not None:
-            layers[-1] = self.final_norm(layers[-1])
-        if attention is not None:
-            attention.extend(torch.stack(window) for window in zip(*maps, strict=True))
-        return tuple(layers)
+        return self.run_blocks(self.embed(ids, steps, segments), steps, attention)
 
     def embed(self, ids: Tensor, steps: Steps, segments: Tensor | None) -> Tensor:
         """Layer 0: context-free vectors. (N, D)"""
@@ -153,65 +128,19 @@ class TransformerEncoder(Encoder):
         x = self.dropout(self.norm(x))  # (N, E)
         if self.embedding_projection is not None:
             x = self.embedding_projection(x).to(x.dtype)  # (N, D)
-        return to_stream(x, self.stream_dtype)
+        return x
 
-    def each_block(self) -> Iterator["Block"]:
-        """The blocks in the order in which they run."""
-        for i in range(self.n_blocks):
-            yield cast(Block, self.blocks[i * len(self.blocks) // self.n_blocks])
+    def prepare_positions(self, steps: Steps) -> list[tuple[Bias | None, Rotation | None]]:
+        """The same bias in all blocks."""
+        if self.position_bias is not None:
+            for run in steps.runs:
+                steps.prepare(self.position_bias, run.length)
+        return [(self.position_bias, None)] * self.n_blocks
 
     def parameter_layers(self) -> dict[str, int]:
         """The bias of positions, which all blocks use, is of layer 1."""
-        embeddings = [self.piece_embedding, self.position_embedding, self.segment_embedding]
-        layers: list[list[nn.Module | None]] = [[*embeddings, self.norm, self.embedding_projection]]
-        layers += [[block] for block in self.each_block()]
-        layers[1].append(self.position_bias)
-        layers[-1].append(self.final_norm)
-        return assign_layers(self, layers)
-
-    def set_precision(self, precision: str) -> None:
-        super().set_precision(precision)
-        self.stream_dtype = set_block_precision(self.blocks, precision)
-
-    def reset_parameters(self) -> None:
-        """BERT's initial values: normal with deviation 0.02, norms 1, biases 0."""
-        reset_transformer(self)
-
-
-class Block(Part):
-    """Self-attention and a feed-forward layer, each with a residual connection and a norm."""
-
-    def __init__(
-        self,
-        *,
-        width: int,
-        n_heads: int,
-        feedforward_width: int,
-        activation: str,
-        pre_norm: bool,
-        dropout: float,
-        layer_norm_epsilon: float,
-    ) -> None:
-        super().__init__()
-        self.pre_norm = pre_norm
-        self.attention = SelfAttention(width, n_heads, dropout)
-        self.attention_norm = LayerNorm(width, eps=layer_norm_epsilon)
-        self.feedforward = FeedForward(width, feedforward_width, activation)
-        self.feedforward_norm = LayerNorm(width, eps=layer_norm_epsilon)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, steps: Steps, bias: Bias | None) -> Tensor:
-        """x: (N, D), the rows of `steps`. (N, D)"""
-        if self.pre_norm:
-            x = x + self.dropout(self.attention(self.attention_norm(x), steps, bias))
-            return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
-        x = self.attention_norm(x + self.dropout(self.attention(x, steps, bias)))
-        return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
-
-    def attention_weights(self, x: Tensor, steps: Steps, bias: Bias | None) -> list[Tensor]:
-        """The attention weights of each window. (n_heads, T, T) each"""
-        x = self.attention_norm(x) if self.pre_norm else x
-        return self.attention.weights(x, steps, bias, None)
+        layers = super().parameter_layers()
+        return layers | {name: 1 for name in layers if name.startswith("position_bias.")}
 
 
 def check_segments(embedding: nn.Embedding | None) -> nn.Embedding:

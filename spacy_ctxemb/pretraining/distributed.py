@@ -15,9 +15,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from ..encoders.bert_transformer import Block
 from ..encoders.feedforward import FeedForward
 from ..encoders.lstm import LSTM
+from ..encoders.transformer_blocks import Block
 from ..errors import Errors
 from .pretrain_section import PretrainSettings
 

@@ -16,6 +16,7 @@ from spacy.util import load_config
 from typer.testing import CliRunner
 
 from ..pipelines import BILM, WIDTH, initialised
+from ..small_corpus import copy_corpus
 from . import accuracy, accuracy_encoders, step_log
 from .accuracy_cells import STEP_LOG, Cell, list_cells
 from .accuracy_data import DATA_SETS
@@ -41,10 +42,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     initialised(BILM).to_disk(folder / "encoder")
     corpus = folder / DATA_SETS["wnut17"].corpus
     corpus.mkdir(parents=True)
-    for part in ("train", "dev", "test"):
-        text = (ROOT / "tests" / "corpus" / "ner" / f"{part}.conll").read_text(encoding="utf8")
-        path = folder / f"{part}.conll"
-        path.write_text("\n\n".join(text.split("\n\n")[:N_EXAMPLES]) + "\n", encoding="utf8")
+    copy_corpus(folder, N_EXAMPLES, tasks=("ner",))
+    for path in (folder / "ner").iterdir():
         convert(path, corpus, converter="ner", n_sents=1, file_type="spacy", silent=True)
     return folder
 

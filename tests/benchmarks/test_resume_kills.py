@@ -1,6 +1,10 @@
 """The comparison of two runs finds whatever differs."""
 
+import os
+import subprocess
 import sys
+import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,9 @@ import torch
 
 from spacy_ctxemb.pretraining.save_and_resume import list_checkpoints
 
+from ..cli.command import run_well
 from ..pretraining.runs import build_trainer, tiny_run, write_documents
+from . import resume_kills
 from .resume_kills import compare_values, describe, main, read_rows, read_state
 
 
@@ -62,8 +68,42 @@ def kill(kills: int, steps: int) -> None:
     main(kills=kills, steps=steps, checkpoint_every=5, seed=0, output=None)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
-def test_two_kills_lose_nothing() -> None:
+class Forked:
+    """A run in a process that has imported everything, with what is used of `Popen`."""
+
+    def __init__(self, config: Path, output: Path) -> None:
+        self.process = get_context("fork").Process(target=self.work, args=(config, output))
+        self.process.start()
+        assert self.process.pid
+        self.pid = self.process.pid
+        while self.process.is_alive() and os.getpgid(self.pid) != self.pid:
+            time.sleep(0.001)
+
+    def work(self, config: Path, output: Path) -> None:
+        os.setsid()
+        run_well("pretrain", config, output, "--resume")
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, seconds: float) -> None:
+        self.process.join(seconds)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired("pretrain", seconds)
+
+    def communicate(self) -> tuple[str, str]:
+        self.process.join()
+        return "", ""
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bear a fork")
+def test_two_kills_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume_kills, "start", Forked)
     kill(2, steps=20)
 
 

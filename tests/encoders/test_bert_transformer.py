@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from spacy_ctxemb.encoders import TransformerEncoder
-from spacy_ctxemb.encoders.bert_transformer import Block
+from spacy_ctxemb.encoders.transformer_blocks import Block
 
 from ..tiny import build_transformer, check_gradient, draw_ids, pad, unpack
 

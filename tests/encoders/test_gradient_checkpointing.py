@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from spacy_ctxemb.encoders import Encoder, ModernTransformerEncoder
-from spacy_ctxemb.encoders.bert_transformer import Block
 from spacy_ctxemb.encoders.gradient_checkpointing import (
     Part,
     compute_again,
@@ -16,6 +15,7 @@ from spacy_ctxemb.encoders.gradient_checkpointing import (
     set_recomputation,
 )
 from spacy_ctxemb.encoders.lstm import LSTM
+from spacy_ctxemb.encoders.transformer_blocks import Block
 
 from ..tiny import build_bilm, build_transformer, draw_ids, randomise
 

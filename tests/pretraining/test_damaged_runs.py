@@ -7,7 +7,7 @@ import pickle
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,6 @@ resource = pytest.importorskip("resource")  # there is none on Windows
 
 STEP = "checkpoints/step-00000002"
 SHARD, STATE = "shard-00000.safetensors", "state.safetensors"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_plots() -> Iterator[None]:
-    """They would take most of the time."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("spacy_ctxemb.pretraining.run_from_config.plot_log", lambda output: None)
-        yield
 
 
 @pytest.fixture(scope="module")

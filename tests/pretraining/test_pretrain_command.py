@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,19 +16,12 @@ import spacy
 import torch
 from spacy.util import load_config
 
+from spacy_ctxemb.pretraining import run_from_config
+from spacy_ctxemb.pretraining.plot_log import plot_log
 from spacy_ctxemb.pretraining.run_from_config import pretrain
 
 from ..cli.command import run, run_well
 from .runs import read_weights, tiny_masked_lm_run, tiny_run, write_documents
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As processes of their own have it here, so that sums have the same order."""
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +35,14 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("config")
     path = folder / "pretrain.cfg"
-    tiny_run(write_documents(folder, n_documents=40)).to_disk(path)
+    tiny_run(write_documents(folder, n_documents=40), **hold_out(folder)).to_disk(path)
     return path
+
+
+def hold_out(folder: Path) -> dict[str, str]:
+    """A setting: to score few documents, after each step, takes little of a run's time."""
+    (folder / "held_out").mkdir()
+    return {"paths__held_out": str(write_documents(folder / "held_out", n_documents=6))}
 
 
 def command(config: Path, output: Path, *arguments: str, n_processes: int = 1) -> list[str]:
@@ -121,7 +119,8 @@ def test_two_processes_learn_as_one_that_accumulates(config: Path, tmp_path: Pat
 def test_processes_may_divide_the_parameters(config: Path, tmp_path: Path, objective: str) -> None:
     if objective == "masked_lm":
         config = tmp_path / "pretrain.cfg"
-        tiny_masked_lm_run(write_documents(tmp_path, n_documents=40)).to_disk(config)
+        text = write_documents(tmp_path, n_documents=40)
+        tiny_masked_lm_run(text, **hold_out(tmp_path)).to_disk(config)
     one, two = tmp_path / "one", tmp_path / "two"
     pretrain_here(config, one, eval_every=1, max_steps=4, accumulate=2)
     pretrain_in_two(config, two, eval_every=1, max_steps=4, parallel="fsdp")
@@ -171,6 +170,7 @@ def finished(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     settings = ["--to-pipeline", output / "pipeline", "--pretrain.neighbours", '["bank"]']
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("THP_MEM_ALLOC_ENABLE", "1")
+        patched.setattr(run_from_config, "plot_log", plot_log)
         return output, run_well("pretrain", config, output, *settings)
 
 
@@ -184,6 +184,7 @@ def test_weights_reach_pipelines(finished: tuple[Path, str]) -> None:
     for name, value in read_weights(output).items():
         assert torch.equal(loaded[name], value)
     assert load_config(output / "config.cfg")["pretrain"]["max_steps"] == 6
+    assert (output / "curves.png").stat().st_size > 1000
 
 
 def test_its_weights_are_scored(finished: tuple[Path, str], config: Path, tmp_path: Path) -> None:

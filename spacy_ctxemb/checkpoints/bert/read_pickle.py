@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import Errors
-from ..library_errors import coding_errors
+from ...read_files import coding_errors
 from ..read_json import check_pointer
 
 #: How many times as large as its file the tensors of a pickle may be: some share their numbers.

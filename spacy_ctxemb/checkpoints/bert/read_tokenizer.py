@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, RootModel
 from ...errors import Errors
 from ...pieces.special_pieces import find_special_pieces
 from ...pieces.special_pieces import read_tokenizer as parse_tokenizer
-from ..library_errors import coding_errors
+from ...read_files import coding_errors
 from ..read_json import Switch, Typed, check_types, expect, read_json, read_optional, read_text
 from .write_tokenizer import BERT, MPNET, ROBERTA, Special, add_special
 
@@ -102,21 +102,17 @@ def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase:
 
 def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
     """The tokenizer of whatever files there are."""
-    path, added = folder / "tokenizer_config.json", folder / "added_tokens.json"
+    path = folder / "tokenizer_config.json"
     data = read_optional(folder / "special_tokens_map.json") | read_optional(path)
     settings = check_types(data, TokenizerSettings, path=path)
     if (folder / "tokenizer.json").is_file():
         tokenizer = follow_settings(load_tokenizer(folder / "tokenizer.json"), settings)
     elif (folder / "vocab.txt").is_file():
         tokenizer = build_word_pieces(folder / "vocab.txt", settings, model_type)
-        add_tokens(
-            tokenizer, check_types(read_optional(added), AddedTokens, path=added).root, added
-        )
+        add_stored_tokens(tokenizer, folder / "added_tokens.json")
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         tokenizer = build_byte_pairs(folder, settings)
-        add_tokens(
-            tokenizer, check_types(read_optional(added), AddedTokens, path=added).root, added
-        )
+        add_stored_tokens(tokenizer, folder / "added_tokens.json")
     else:
         found = [name for name in SENTENCEPIECE if (folder / name).is_file()]
         hint = f" Its {found[0]} is sentencepiece's." if found else ""
@@ -190,6 +186,11 @@ def build_byte_pairs(folder: Path, settings: TokenizerSettings) -> "Tokenizer":
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     tokenizer.decoder = decoders.ByteLevel()
     return add_special(tokenizer, special, path)
+
+
+def add_stored_tokens(tokenizer: "Tokenizer", path: Path) -> None:
+    """The pieces of added_tokens.json, if there is one."""
+    add_tokens(tokenizer, check_types(read_optional(path), AddedTokens, path=path).root, path)
 
 
 def add_tokens(tokenizer: "Tokenizer", added: Mapping[str, int | str], path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ...errors import Errors
-from ..library_errors import coding_errors
+from ...read_files import coding_errors
 from ..read_json import Typed, check_pointer, read_typed
 from .read_pickle import load_pickle
 
@@ -67,9 +67,8 @@ def read_tensors(folder: Path) -> dict[str, Stored]:
         load = load_safetensors if shard.suffix == ".safetensors" else load_pickle
         for tensor, value in load(shard).items():
             add_once(found, tensor, Stored(value, shard))
-    raise_missing(
-        path, [n for n, shard in index.items() if n not in found or found[n].path.name != shard]
-    )
+    lost = [n for n, shard in index.items() if n not in found or found[n].path.name != shard]
+    refuse_names(Errors.E343, lost, path=path)
     return found
 
 
@@ -93,15 +92,15 @@ def find_weights(folder: Path) -> tuple[Path, dict[str, str]]:
     for name in names:
         if PureWindowsPath(name).name != name or not name.endswith((".safetensors", ".bin")):
             raise ValueError(Errors.E331.format(path=path, reason=f"{name!r} is no file's name"))
-    raise_missing(path, [name for name in names if not (folder / name).is_file()])
+    lost = [name for name in names if not (folder / name).is_file()]
+    refuse_names(Errors.E343, lost, path=path)
     return path, index
 
 
-def raise_missing(path: Path, names: list[str]) -> None:
-    """Raise E343 if an index names something that is not there."""
+def refuse_names(message: str, names: list[str], **values: object) -> None:
+    """Raise ValueError if there are names; `message` shows three of them, and their number."""
     if names:
-        listed = ", ".join(names[:3])
-        raise ValueError(Errors.E343.format(path=path, names=listed, n=len(names)))
+        raise ValueError(message.format(names=", ".join(names[:3]), n=len(names), **values))
 
 
 def add_once(found: dict[str, Stored], name: str, stored: Stored) -> None:

@@ -11,7 +11,7 @@ from ...encoders import Encoder
 from ...errors import Errors
 from ..check_finite import check_finite
 from .config_json import Config
-from .read_weight_files import Stored, add_once, read_tensors
+from .read_weight_files import Stored, add_once, read_tensors, refuse_names
 from .supported_families import Family
 from .tensor_names import is_ignored, standardise, translate
 
@@ -67,24 +67,16 @@ def check_names(
     """Raise E335 for missing tensors, E337 for tensors that the family does not have."""
     names = {part.name for part in parts}
     missing = [part.name for part in parts if part.name not in found]
-    if missing:
-        listed = ", ".join(missing[:3])
-        raise ValueError(Errors.E335.format(path=folder, names=listed, n=len(missing)))
+    refuse_names(Errors.E335, missing, path=folder)
     constants = dict(find_constants(config.family, config.settings))
-    others = [
+    others = sorted(
         name
         for name, stored in found.items()
         if name not in names
         and not is_ignored(name, config.family.names)
         and not (name in constants and torch.equal(stored.value.float(), constants[name]))
-    ]
-    if others:
-        listed = ", ".join(sorted(others)[:3])
-        raise ValueError(
-            Errors.E337.format(
-                path=folder, model_type=config.model_type, names=listed, n=len(others)
-            )
-        )
+    )
+    refuse_names(Errors.E337, others, path=folder, model_type=config.model_type)
 
 
 def check_values(stored: Stored, part: Part) -> Tensor:

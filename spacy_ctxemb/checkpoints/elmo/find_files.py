@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ...errors import Errors
-from ..library_errors import coding_errors
+from ...read_files import coding_errors
 
 #: Files of another format, ELMoForManyLangs.
 FOREIGN_FILES = {"encoder.pkl", "token_embedder.pkl", "char.dic"}

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ...encoders import BiLM
 from ...errors import Errors
+from ...read_files import coding_errors
 from ..check_finite import check_finite
-from ..library_errors import coding_errors
 from .check_datasets import check_names, check_shape, check_sizes
 from .dataset_names import Dataset, cell_name, find_datasets
 from .find_files import ModelFiles

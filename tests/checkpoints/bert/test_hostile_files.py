@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
-from spacy_ctxemb.checkpoints.library_errors import coding_errors
 from spacy_ctxemb.checkpoints.load_any_huggingface import read_huggingface
 from spacy_ctxemb.errors import Errors
+from spacy_ctxemb.read_files import coding_errors
 
 from ...bert_models import FAMILIES, change_json, change_tensors, copy_family, make_sentences
 

@@ -27,7 +27,7 @@ def fuzz(tmp_path: Path, *arguments: str) -> None:
 
 
 def test_some_damaged_models(tmp_path: Path) -> None:
-    fuzz(tmp_path, "--kind", "elmo", "--kind", "bert", "--kind", "wrap", "--n", "20")
+    fuzz(tmp_path, "--kind", "elmo", "--kind", "bert", "--kind", "wrap", "--n", "10")
 
 
 @pytest.mark.slow

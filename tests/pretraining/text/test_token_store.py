@@ -9,7 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from spacy.tokens import Doc
 
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import BytePairPieces, WordPieces
+from spacy_ctxemb.pretraining import write_files
 from spacy_ctxemb.pretraining.text import token_store, tokenize_in_parallel, tokenize_worker
 from spacy_ctxemb.pretraining.text.raw_text import Text, TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
@@ -203,27 +206,18 @@ def test_a_stale_store_is_made_anew(nlp: Language, tmp_path: Path, n_encoded: li
     assert build(corpus, pieces) == 0
 
 
-#: Is killed in the middle of writing its third file of a chunk.
-KILLED = """
-import os, signal, sys
-import spacy
-from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining import write_files
-from spacy_ctxemb.pretraining.text import token_store, tokenize_in_parallel
-from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
+def build_until_killed(corpus: TextCorpus, nlp: Language, folder: Path) -> None:
+    """Is killed in the middle of writing its third file of a chunk."""
 
-def save(tensors, path):
-    if len(list(folder.glob("shards-*/??????.safetensors"))) == 2:
-        path.write_bytes(b"half of it")
-        os.kill(os.getpid(), signal.SIGKILL)
-    save_file(tensors, path)
+    def save(tensors: dict[str, Any], path: Path) -> None:
+        if len(list(folder.glob("shards-*/??????.safetensors"))) == 2:
+            path.write_bytes(b"half of it")
+            os.kill(os.getpid(), signal.SIGKILL)
+        save_file(tensors, path)
 
-folder = token_store.Path(sys.argv[2])
-tokenize_in_parallel.CHUNK = 6
-save_file, write_files.save_file = write_files.save_file, save
-corpus = TextCorpus(sys.argv[1])
-token_store.build_token_store(corpus, spacy.blank("en"), CharacterPieces(12), folder)
-"""
+    save_file, write_files.save_file = write_files.save_file, save
+    tokenize_in_parallel.CHUNK = 6
+    build_token_store(corpus, nlp, CharacterPieces(12), folder)
 
 
 @pytest.mark.parametrize("name", ["a.txt", "shards/a.txt", f"shards-{'0' * 16}/a.txt"])
@@ -236,14 +230,18 @@ def test_files_of_others_are_not_lost(name: str, nlp: Language, tmp_path: Path) 
     assert (tmp_path / "store" / name).read_text() == "the only copy"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bear a fork")
 def test_what_was_done_before_a_kill_is_used(
     nlp: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_encoded: list[int]
 ) -> None:
     corpus = write_sentences(tmp_path / "a.txt")
     folder, pieces = tmp_path / "store", CharacterPieces(12)
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "a.txt"), str(folder)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    arguments = (corpus, nlp, folder)
+    process = get_context("fork").Process(target=build_until_killed, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     with pytest.raises(ValueError, match=r"E410\] .*store is no token store"):
         TokenStore.open(folder)
     assert len(list(folder.glob("shards-*/??????.safetensors"))) == 2
