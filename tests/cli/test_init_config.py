@@ -7,7 +7,7 @@ import spacy
 from thinc.api import Config
 
 from ..bert_models import FAMILIES
-from ..pipelines import BILM, TRANSFORMER, initialised
+from ..pipelines import BILM, initialised
 from .command import run, run_well
 
 
@@ -59,17 +59,6 @@ def test_what_a_frozen_new_encoder_needs(tmp_path: Path) -> None:
     arguments = ["--encoder", tmp_path / "pipeline", "--freeze", "--gpu", tmp_path / "other.cfg"]
     output = run_well("init-config", *arguments)
     assert "W009" not in output and "init_tok2vec" not in output and "--gpu-id 0" in output
-
-
-def test_advice_on_large_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    initialised(TRANSFORMER).to_disk(tmp_path / "pipeline")
-    arguments = ["--encoder", tmp_path / "pipeline", "--force", tmp_path / "out.cfg"]
-    advice = "on the frozen encoder first: pass --freeze"
-    assert advice not in " ".join(run_well("init-config", *arguments).split())
-    monkeypatch.setattr("spacy_ctxemb.config_writer.encoder_source.LARGE", 100)
-    assert advice in " ".join(run_well("init-config", *arguments).split())
-    output = run_well("init-config", "--freeze", *arguments)
-    assert advice not in " ".join(output.split())
 
 
 def test_why_there_is_no_cache(tmp_path: Path) -> None:

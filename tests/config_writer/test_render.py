@@ -178,7 +178,8 @@ def test_a_frozen_encoder_has_a_cache_for_training_alone(draft: Build) -> None:
     assert read(freeze=True)["@callbacks"] == "spacy-ctxemb.UseCache.v1"
     assert read(freeze=True, optimize="accuracy") is None
     assert read(freeze=True, optimize="accuracy", cache=True)["component"] == "ctxemb"
-    assert read(freeze=True, cache=False) is read() is None
+    assert read(freeze=True, cache=False) is None
+    assert read()["@callbacks"] == "spacy-ctxemb.UseRates.v1"
 
 
 def test_a_network_beside_the_encoder_is_a_choice(draft: Build) -> None:
