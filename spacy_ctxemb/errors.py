@@ -744,8 +744,8 @@ class Errors(metaclass=_Coded):
         "[initialize.components.{component}]."
     )
     E459 = (
-        "{path} holds {names} of a run, which would be written over. Add --resume to go on with "
-        "it, or choose another folder."
+        "{path} holds {names}, which a new run would write over. Add --resume to go on with the "
+        "last checkpoint, if there is one. Else move these files away, or choose another folder."
     )
     E460 = (
         "The run in {path} was begun with other values of {names}. Put them back to go on, or "
