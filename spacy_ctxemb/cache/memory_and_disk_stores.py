@@ -31,7 +31,10 @@ MAGIC = b"ctxemb cache 2\n\0"
 
 
 class Store(ABC):
-    """Records by key. n_bytes: how many they take. failure: why no more can be written, if so."""
+    """Records by key.
+
+    n_bytes: how many they took at the last call. failure: why no more can be written, if so.
+    """
 
     n_bytes = 0
     failure: str | None = None

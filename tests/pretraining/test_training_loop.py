@@ -510,11 +510,13 @@ def test_text_is_not_read_from_where_a_run_stores_its_own(
 def test_files_of_another_program_are_not_written_over(
     name: str, resume: bool, text: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / name).write_text("of another program")
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / name).write_text("of another program")
     with pytest.raises(ValueError, match=f"E459.*{name}, which a new run would"):
-        pretrain(tiny_run(text), tmp_path, resume=resume)
-    assert (tmp_path / name).read_text() == "of another program"
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+        pretrain(tiny_run(text), output, resume=resume)
+    assert (output / name).read_text() == "of another program"
+    assert [path.name for path in output.iterdir()] == [name]
 
 
 def test_a_run_that_was_stopped_before_its_first_checkpoint(text: Path, tmp_path: Path) -> None:
