@@ -40,7 +40,7 @@ def write(tensors: Tensors, path: Path, rng: Random) -> None:
     if path.suffix == ".safetensors" and is_plain and rng.random() < 0.7:
         plain = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
         save_file(plain, path, metadata={"format": "pt"})
-    elif path.suffix == ".safetensors" and is_plain and rng.random() < 0.5:
+    elif tensors and path.suffix == ".safetensors" and is_plain and rng.random() < 0.5:
         split(tensors, path, rng)
     else:
         path.unlink()
