@@ -99,8 +99,9 @@ class Errors(metaclass=_Coded):
     E025 = (
         "'{component}' is trained on the vectors of '{upstream}', but a Doc of {n_tokens} tokens "
         "has none: '{upstream}' is disabled or excluded, or frozen and does not annotate. Enable "
-        "it too: nlp.select_pipes(enable=['{upstream}', '{component}']). If it is frozen, add it "
-        "to training.annotating_components. (nlp.rehearse does not work with shared encoders.)"
+        "it too: nlp.select_pipes(enable=['{upstream}', '{component}']), or nlp.enable_pipe"
+        "('{upstream}') where it is in nlp.disabled. If it is frozen, add it to "
+        "training.annotating_components. (nlp.rehearse does not work with shared encoders.)"
     )
     E026 = (
         "'{other}' comes after '{name}' and writes doc.tensor too, so the contextual vectors "
@@ -155,6 +156,12 @@ class Errors(metaclass=_Coded):
     E036 = (
         "{path} cannot be read: {reason}. It holds the former names of the component. Save the "
         "pipeline again, or delete the file and set `upstream` of its listeners in config.cfg."
+    )
+    E037 = (
+        "'{component}' was disabled when spaCy linked components, at loading or at a change of the "
+        "pipeline, so that '{upstream}' does not know it. Link it with "
+        "nlp.get_pipe('{upstream}').find_listeners(nlp.get_pipe('{component}')), or load the "
+        "pipeline with '{component}' enabled, and disable it after that."
     )
 
     # several encoders at once
@@ -637,6 +644,10 @@ class Errors(metaclass=_Coded):
         "In {path}, {key} is {found}, which cannot be: {reason}. Take config.json and weights of "
         "one model."
     )
+    E357 = (
+        "According to {path} {role} is {piece}, in tokenizer.json it is {found}. Take all files of "
+        "the tokenizer from one model, or correct {role}."
+    )
 
     # published models: import and export
     E360 = (
@@ -756,8 +767,8 @@ class Errors(metaclass=_Coded):
         "[initialize.components.{component}]."
     )
     E459 = (
-        "{path} holds {names} of a run, which would be written over. Add --resume to go on with "
-        "it, or choose another folder."
+        "{path} holds {names}, which a new run would write over. Add --resume to go on with the "
+        "last checkpoint, if there is one. Else move these files away, or choose another folder."
     )
     E460 = (
         "The run in {path} was begun with other values of {names}. Put them back to go on, or "

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "atomic_files": {".working_folders"},
     "fork_lock": set(),
     "torch_state": {"torch", ".fork_lock"},
-    "pieces": {"numpy", "tokenizers", ".atomic_files"},
+    "pieces": {"numpy", "tokenizers", ".atomic_files", ".fork_lock"},
     "encoders": {
         *("torch", "transformers", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"),
     },
@@ -146,7 +146,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
     "__init__": set(),
     "factory": {"spacy.language"},
-    "pieces": {"numpy", ".atomic_files"},
+    "pieces": {"numpy", ".atomic_files", ".fork_lock"},
     "checkpoints": {
         *("pydantic", "pydantic_core", "torch", ".encoders", ".atomic_files", ".objectives"),
         ".pieces",

@@ -75,10 +75,11 @@ class FeatureCache:
         split, fingerprint = shim.windowing.split_sentences, self._fingerprint.get(shim)
         keys = [make_key(fingerprint, kind, doc, split_sentences=split) for doc in docs]
         sizes = [self._count_bytes(doc, shim, wanted) for doc in docs]
-        records = [
-            record if record is not None and len(record) == size else None
-            for record, size in zip(self.store.read(keys), sizes, strict=True)
-        ]
+        records = self.store.read(keys)
+        for i, (record, size) in enumerate(zip(records, sizes, strict=True)):
+            if record is not None and len(record) != size:
+                self.store.forget([keys[i]])
+                records[i] = None
         missing = [i for i, record in enumerate(records) if record is None]
         made, _ = embed_docs(model, [docs[i] for i in missing], wanted, is_train=False)
         n_left_out = self._store([keys[i] for i in missing], made, ops)

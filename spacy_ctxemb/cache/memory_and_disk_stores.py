@@ -31,7 +31,10 @@ MAGIC = b"ctxemb cache 2\n\0"
 
 
 class Store(ABC):
-    """Records by key. n_bytes: how many they take. failure: why no more can be written, if so."""
+    """Records by key.
+
+    n_bytes: how many they took at the last call. failure: why no more can be written, if so.
+    """
 
     n_bytes = 0
     failure: str | None = None
@@ -39,6 +42,10 @@ class Store(ABC):
     @abstractmethod
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The records of some keys; None where there is none."""
+
+    @abstractmethod
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Take the records of some keys for missing, so that others may be written."""
 
     @abstractmethod
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> int:
@@ -54,6 +61,10 @@ class MemoryStore(Store):
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self._records.get(key) for key in keys]
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self.n_bytes -= len(self._records.pop(key, b""))
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> int:
         n_left_out = 0
@@ -85,9 +96,9 @@ class DiskStore(Store):
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
-        self._forget(inode=0)
+        self._begin(inode=0)
 
-    def _forget(self, *, inode: int) -> None:
+    def _begin(self, *, inode: int) -> None:
         """Begin with another index, or with one that was cut short."""
         self._inode = inode
         self._position = len(MAGIC)  # in the index, after all that was read
@@ -114,9 +125,13 @@ class DiskStore(Store):
             file.seek(len(MAGIC) + place.offset)
             data = file.read(place.length)
         if len(data) != place.length or compute_check(data) != place.check:
-            self._places.pop(key, None)  # to be written anew
+            self.forget([key])
             return None
         return data
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self._places.pop(key, None)
 
     def _read_index(self) -> None:
         """Take the entries that have come since the last call, of records that are there.
@@ -126,12 +141,12 @@ class DiskStore(Store):
         with fork_lock.LOCK:
             file = self._open(INDEX)
             if file is None:
-                self._forget(inode=0)
+                self._begin(inode=0)
                 return
             with file:
                 status = os.fstat(file.fileno())
                 if status.st_ino != self._inode or status.st_size < self._position:
-                    self._forget(inode=status.st_ino)
+                    self._begin(inode=status.st_ino)
                 file.seek(self._position)
                 entries = file.read()
             if len(entries) < ENTRY_BYTES:
@@ -177,7 +192,8 @@ class DiskStore(Store):
         except BlockingIOError:  # others are writing: the next records may have more luck
             return len(records)
         except OSError as error:  # a full disk, a file system without locks, another's directory
-            self.failure = str(error.__cause__ or error)  # without the code of another message
+            # Without the code of another message.
+            self.failure = find_obstacle(self.folder) or str(error.__cause__ or error)
             warnings.warn(Errors.W006.format(path=self.folder, reason=self.failure), stacklevel=2)
             return len(records)
 
@@ -216,6 +232,16 @@ class DiskStore(Store):
                 path.unlink()
             with replacing(path) as temporary:
                 temporary.write_bytes(MAGIC)
+
+
+def find_obstacle(folder: Path) -> str | None:
+    """What stands in the place of a folder that cannot be made, if anything does."""
+    for place in (folder, *folder.parents):
+        if place.is_symlink() and not place.exists():
+            return f"{place} is a link to {place.readlink()}, which is not there"
+        if place.exists() and not place.is_dir():
+            return f"{place} is a file, not a folder"
+    return None
 
 
 def open_at_once(path: str, flags: int) -> int:

@@ -1,6 +1,6 @@
 """`python -m spacy ctxemb cache`"""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -66,17 +66,19 @@ def cache(
         readers = read_training(nlp, paths) if is_config else read_files(nlp, paths)
         before = pipe.counts.copy()
         for corpus, active in readers:
-            docs = annotate(nlp, component, (eg.predicted for eg in corpus(nlp)), active)
+            examples = read_examples(corpus, nlp)
+            docs = annotate(nlp, component, (eg.predicted for eg in examples), active)
             progress = tqdm(docs, unit=" documents", disable=None)
             for batch in util.minibatch(progress, nlp.batch_size):
                 pipe.predict(batch)
-        show_result(cast("FeatureCache", pipe.cache), pipe.counts - before, component)
+        where = ", ".join(map(str, paths)) or "the corpora of the config"
+        show_result(cast("FeatureCache", pipe.cache), pipe.counts - before, component, where)
 
 
-def show_result(cache: "FeatureCache", counts: "Counter[str]", name: str) -> None:
+def show_result(cache: "FeatureCache", counts: "Counter[str]", name: str, where: str) -> None:
     """Say what became of the Docs. Raises E258 where there were none, E259 if some are not kept.
 
-    counts: of all encoders of the component together. name: of the component.
+    counts: of all encoders of the component together. name: of the component. where: the texts are.
     """
     from wasabi import msg
 
@@ -87,7 +89,8 @@ def show_result(cache: "FeatureCache", counts: "Counter[str]", name: str) -> Non
         for kind in ("hits", "misses", "full")
     )
     if not hits + misses:
-        raise ValueError(Errors.E258.format(name=name, reason="there are no texts to encode"))
+        reason = f"there are no texts to encode in {where}"
+        raise ValueError(Errors.E258.format(name=name, reason=reason))
     found = f"{hits} hits, {misses} misses, {n_left_out} not kept, {cache.megabytes:.1f} MB"
     if not n_left_out:
         msg.good(found)
@@ -157,6 +160,35 @@ def build_corpus(section: dict[str, Any], path: Path) -> Corpus:
 
     corpus: Corpus = registry.resolve({"corpus": {**section, "path": str(path)}})["corpus"]
     return corpus
+
+
+def read_examples(corpus: Corpus, nlp: "Language") -> "Iterator[Example]":
+    """The examples of a corpus. Raises E163 for a file of documents that cannot be read."""
+    from spacy.training.corpus import walk_corpus
+
+    try:
+        yield from corpus(nlp)
+    except Exception:  # spaCy does not say in which file
+        path = getattr(corpus, "path", None)
+        for file in walk_corpus(path, ".spacy") if isinstance(path, Path) else ():
+            check_docs(file)
+        raise
+
+
+def check_docs(path: Path) -> None:
+    """Raise E163 for a file that holds no documents as spaCy stores them."""
+    from spacy.tokens import DocBin
+
+    from ..errors import Errors
+    from ..read_files import REPLACE, describe, find_damage
+
+    try:
+        DocBin().from_disk(path)
+    except Exception as error:
+        reason = find_damage(path) or describe(error)
+        expected = "documents as spaCy stores them"
+        message = Errors.E163.format(path=path, expected=expected, reason=reason, advice=REPLACE)
+        raise ValueError(message) from error
 
 
 def annotate(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from .force import FORCE, check_new
 from .show_errors import showing_errors
 
 #: Packages whose docstrings are read before those of all others, so that the text depends
@@ -21,6 +22,7 @@ def collect_text(
     output_dir: Path = typer.Argument(..., help="Directory for train.txt and dev.txt"),
     words: int = typer.Option(200_000, min=1, help="Words of train.txt"),
     dev_words: int = typer.Option(10_000, min=1, help="Words of dev.txt"),
+    force: bool = FORCE,
 ) -> None:
     """Collect the English text that this Python installation carries: the documentation of the
     language, and the docstrings of the standard library and of installed packages.
@@ -31,6 +33,8 @@ def collect_text(
 
     from ..atomic_files import replacing
 
+    targets = output_dir / "train.txt", output_dir / "dev.txt"
+    check_new(*targets, force=force)
     train: list[str] = []
     dev: list[str] = []
     n_train, n_dev = 0, 0
@@ -48,8 +52,8 @@ def collect_text(
             n_train += n
         if n_train >= words:
             break
-    for name, lines in (("train.txt", train), ("dev.txt", dev)):
-        with showing_errors(), replacing(output_dir / name) as temporary:
+    for path, lines in zip(targets, (train, dev), strict=True):
+        with showing_errors(), replacing(path) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf8")
     msg.good(f"Collected {n_train:,} words, and {n_dev:,} held out", str(output_dir))
 

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import Errors
 from ..read_files import reading
+from .force import FORCE, check_new
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
@@ -19,6 +20,7 @@ def convert_textcat(
     ),
     output: Path = typer.Argument(..., help="Folder for .spacy files, or one file *.spacy"),
     lang: str = typer.Option("en", help="Language of the tokenizer"),
+    force: bool = FORCE,
 ) -> None:
     """Convert labelled texts to spaCy's binary format, with every label in doc.cats."""
     import spacy
@@ -30,6 +32,7 @@ def convert_textcat(
     paths = find_files(input_path)
     is_one_file = output.suffix == ".spacy" and not input_path.is_dir()
     targets = {input_path: output} if is_one_file else name_targets(paths, output)
+    check_new(*targets.values(), force=force)
     files = {path: read_rows(path) for path in paths}
     # A file may lack a label that others have; the Docs of all have the same labels.
     labels = sorted({row["label"] for rows in files.values() for row in rows})

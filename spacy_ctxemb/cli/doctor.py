@@ -4,6 +4,8 @@ from pathlib import Path
 
 import typer
 
+from .force import FORCE, check_new
+
 
 def doctor(
     config: Path = typer.Argument(..., help="Config for `spacy train`", exists=True),
@@ -16,6 +18,7 @@ def doctor(
     json: Path | None = typer.Option(None, help="File to write the report to, with all figures"),
     gpu_id: int = typer.Option(-1, help="GPU to measure memory on, or -1 for the CPU"),
     measure: bool = typer.Option(True, help="Run one step in a process to measure its memory"),
+    force: bool = FORCE,
 ) -> None:
     """Look at a config and its data before training, and say what will go wrong.
 
@@ -29,6 +32,8 @@ def doctor(
     from ..doctor.findings import print_report
     from ..doctor.run_all_checks import examine
 
+    if json is not None:
+        check_new(json, force=force)
     settings = parse_config_overrides(list(overrides or []))
     report = examine(config, settings, limit=limit, gpu_id=gpu_id, measure=measure)
     print_report(report)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..config_writer.check_options import TASKS, Choices, Optimize
+from .force import FORCE, check_new
 
 if TYPE_CHECKING:
     from ..config_writer.render import Written
@@ -53,16 +54,15 @@ def init_config(
         "--cnn/--no-cnn",
         help="Give each task a small network beside a frozen encoder; by default for accuracy",
     ),
-    force: bool = typer.Option(False, "--force", "-F", help="Replace the file if it exists"),
+    force: bool = FORCE,
 ) -> None:
     """Write a complete config for `spacy train`, with an encoder and the tasks on top of it."""
     from ..atomic_files import replacing
     from ..config_writer.render import build_config
-    from ..errors import Errors
 
     is_stdout = str(output) == "-"
-    if not is_stdout and output.exists() and not force:
-        raise ValueError(Errors.E510.format(path=output))
+    if not is_stdout:
+        check_new(output, force=force)
     choices = Choices(
         tasks=[name.strip() for name in task.split(",")],
         encoder=encoder,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from .force import FORCE, check_new
 from .show_errors import showing_errors
 
 #: Documents scored together.
@@ -15,6 +16,7 @@ def perplexity(
     weights_path: Path = typer.Argument(..., help="A model*.bin of pretraining", exists=True),
     text_path: Path = typer.Argument(..., help="Held-out text, one document a line", exists=True),
     output: Path | None = typer.Option(None, help="JSON file to write"),
+    force: bool = FORCE,
 ) -> None:
     """Report the perplexity of a pretrained encoder on held-out text.
 
@@ -26,6 +28,8 @@ def perplexity(
     from wasabi import msg
 
     with showing_errors(), show_validation_error(config_path, hint_fill=False):
+        if output is not None:
+            check_new(output, force=force)
         scores = score(config_path, weights_path, text_path)
         for name, value in scores.items():
             msg.info(f"perplexity {name}: {value:.2f}")

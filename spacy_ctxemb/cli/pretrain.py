@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from .save_new_pipeline import check_output
 from .show_errors import showing_errors
 
 
@@ -44,6 +45,8 @@ def pretrain(
     with showing_errors(), show_validation_error(config_path, hint_fill=False):
         with reading(config_path, "a config"):
             config = load_config(config_path, overrides=overrides, interpolate=False)
+        if to_pipeline is not None and not resume:
+            check_output(to_pipeline)
         nlp = run(config, output, resume=resume)
         if nlp is None:
             return

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import typer
 
+from .force import FORCE, check_new
+
 
 def report(
     metrics_dir: Path = typer.Argument(
@@ -26,6 +28,7 @@ def report(
         help="JSON lines with text, word and sense: uses of a word to show on a plane",
     ),
     title: str = typer.Option("Training report", help="Heading of the report"),
+    force: bool = FORCE,
 ) -> None:
     """Write report.md and report.html about a comparison and other trainings.
 
@@ -68,6 +71,7 @@ def report(
         "report.html": html_page(title, conditions, sections).encode(),
         **{part.picture: part.plot.png for part in sections if part.picture and part.plot},
     }
+    check_new(*(metrics_dir / name for name in files), force=force)
     for name, content in files.items():
         with replacing(metrics_dir / name) as temporary:
             temporary.write_bytes(content)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from .force import FORCE, check_new
 from .show_errors import showing_errors
 
 
@@ -27,6 +28,7 @@ def train_pieces(
     vocab_size: int = typer.Option(8000, help="Pieces at most; that of the pieces in the config"),
     text_field: str = typer.Option("text", help="Where the text is in .jsonl and .parquet"),
     lowercase: bool = typer.Option(False, "--lowercase", help="Fold case and accents"),
+    force: bool = FORCE,
 ) -> None:
     """Learn a vocabulary of pieces from text.
 
@@ -45,6 +47,7 @@ def train_pieces(
     if kind is Kind.bpe:
         pieces = BytePairPieces(vocab_size)
     # The place of the output comes first: a long training should not end where nothing can be kept.
+    check_new(output_path, force=force)
     with showing_errors(), replacing(output_path) as temporary:
         pieces.train(TextCorpus(str(text_path), text_field=text_field), progress=True)
         temporary.write_text(pieces.tokenizer.to_str(), encoding="utf8")

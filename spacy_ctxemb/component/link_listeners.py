@@ -106,7 +106,7 @@ def link_listener(
             raise ValueError(Errors.E020.format(found=found, width=width, **names))
     known = get_guard(listener)
     known.upstream, known.component, known.sample = upstream, component, []
-    known.is_linked, known.obstacle = True, ""
+    known.is_linked, known.sender, known.obstacle = True, model.id, ""
     # An earlier tok2vec takes a listener to "*" for its own whenever spaCy links components, and
     # would wait in vain for its gradient.
     listener.upstream_name = upstream

@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,7 +124,10 @@ class ContextualEmbedder(Tok2Vec):
 
     @listener_map.setter
     def listener_map(self, listeners: dict[str, list[Tok2VecListener]]) -> None:
-        """spaCy puts an empty one here, and then links all components anew."""
+        """spaCy puts an empty one here, and then links anew all components that are enabled."""
+        for listener in chain(*getattr(self, "_listener_map", {}).values()):
+            if get_guard(listener).sender == self.model.id:
+                get_guard(listener).sender = 0
         self._listener_map = listeners
         self._later_writers: list[str] = []
         self._refused: list[Any] = []  # components directly behind, with a listener that is unknown

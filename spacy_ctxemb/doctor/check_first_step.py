@@ -97,8 +97,11 @@ def measure_memory(
 
 def run_in_process(folder: Path, n_docs: int, gpu_id: int) -> dict[str, Any]:
     """What run_first_step.py finds; "failure" where it was killed or took too long."""
-    arguments = ["-m", run_first_step.__name__, str(folder), str(n_docs), str(gpu_id)]
-    command = [sys.executable, "-W", "ignore", *arguments]
+    # With -m Python would import what lies in the working directory; here only what we import too.
+    path = [place for place in sys.path if place]
+    program = f"import sys; sys.path = {path}; from {run_first_step.__name__} import main; "
+    program += f"from pathlib import Path; main(Path({str(folder)!r}), {n_docs}, {gpu_id})"
+    command = [sys.executable, "-W", "ignore", "-c", program]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     except subprocess.TimeoutExpired:

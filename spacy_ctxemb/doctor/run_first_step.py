@@ -1,7 +1,4 @@
-"""The first step of a training, in a process of its own, so that its memory can be measured.
-
-`python -m spacy_ctxemb.doctor.run_first_step FOLDER N_DOCS GPU` writes FOLDER/result.json.
-"""
+"""The first step of a training, in a process of its own, so that its memory can be measured."""
 
 import json
 import sys
@@ -88,7 +85,3 @@ def main(folder: Path, n_docs: int, gpu_id: int) -> None:
         if isinstance(reason, MemoryError) or any(text in message.lower() for text in texts):
             result = {"failure": f"memory was not enough: {message}"}
     (folder / RESULT).write_text(json.dumps(result), encoding="utf8")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

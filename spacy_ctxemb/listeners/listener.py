@@ -40,6 +40,8 @@ class Guard:
     last_readers: where this component is the last to read, and is to drop what it has read: how
         many listeners of it read from each Doc first. 0 elsewhere.
     is_linked: whether it has had an upstream, here or in the pipeline it comes from.
+    sender: the id of the upstream's model, which sends it what it makes in training; 0 where spaCy
+        has linked components since while this one was disabled.
     obstacle: why it has none here; raised when it is used, since spaCy links components before it
         has loaded what they need to know each other.
     sample: Docs for which zeros will do, since a model infers its shapes from them.
@@ -51,13 +53,25 @@ class Guard:
     grad_factor: float = 1.0
     last_readers: int = 0
     is_linked: bool = False
+    sender: int = 0
     obstacle: str = ""
     sample: Sequence[Doc] = field(default_factory=list)
 
-    def check(self) -> None:
-        """Raise ValueError where the listener could not be linked."""
+    def check(self, *, is_train: bool = False) -> None:
+        """Raise ValueError where the listener could not be linked, E037 where it learns alone."""
         if self.obstacle:
             raise ValueError(self.obstacle)
+        if is_train and self.is_unlinked:
+            raise ValueError(self.explain())
+
+    @property
+    def is_unlinked(self) -> bool:
+        """Whether it had an upstream, which does not know it any more."""
+        return self.is_linked and not self.sender
+
+    def explain(self) -> str:
+        """What to do where it is unlinked."""
+        return Errors.E037.format(component=self.component, upstream=self.upstream)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy or a pickle has no Docs, which would bring their whole vocabulary along."""
@@ -125,11 +139,11 @@ def fetch(
 ) -> tuple[list[Any], Backprop]:
     """What the upstream sent, while training, else what the Docs carry.
 
-    Raises E034 for a listener that has no upstream, and E035 for other Docs than the upstream has
-    sent something of.
+    Raises E034 for a listener that has no upstream, E037 for one that would learn without it, and
+    E035 for other Docs than the upstream has sent something of.
     """
     known = get_guard(listener)
-    known.check()
+    known.check(is_train=is_train)
     # A copy, for which Thinc makes a plain model, gets nothing sent.
     if is_train and isinstance(listener, Tok2VecListener) and listener._batch_id is not None:
         return receive_batch(listener, docs)
@@ -203,6 +217,8 @@ def needs_outputs(known: Guard, doc: Doc) -> bool:
 
 def missing(message: str, known: Guard, doc: Doc) -> ValueError:
     """The error for a Doc that does not carry what its reader needs."""
+    if known.is_unlinked:
+        return ValueError(known.explain())
     # A listener that was never linked does not know its component.
     names = {"component": known.component or "a component", "upstream": known.upstream}
     return ValueError(message.format(**names, n_tokens=len(doc)))

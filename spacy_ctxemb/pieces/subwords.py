@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Errors
+from ..fork_lock import LOCK
 from .align_to_tokens import align
 from .base import Ids, Pieces, TextPieces, Texts
 from .learn_vocabulary import train_byte_pairs, train_word_pieces
@@ -223,6 +224,7 @@ class _Fork:
 
     @classmethod
     def before(cls) -> None:
+        LOCK.acquire()  # no other thread forks meanwhile, and takes our value for the user's
         cls.is_ours = THREADS_SWITCH not in os.environ
         os.environ.setdefault(THREADS_SWITCH, "false")
 
@@ -230,7 +232,12 @@ class _Fork:
     def after_in_parent(cls) -> None:
         if cls.is_ours:
             os.environ.pop(THREADS_SWITCH, None)
+        LOCK.release()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_Fork.before, after_in_parent=_Fork.after_in_parent)
+    os.register_at_fork(
+        before=_Fork.before,
+        after_in_parent=_Fork.after_in_parent,
+        after_in_child=LOCK.release,
+    )

@@ -45,8 +45,8 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
         folder, n_shards = output / "checkpoints", processes.n * settings.accumulate
         before = read_last_basis(folder, n_shards=n_shards)
         validate = None
-        if before is None and not resume:
-            validate_new(output)
+        if before is None:
+            validate_new(output, config, resume=resume)
         if before is not None:
             validate_config(config, before, output, resume=resume)
             validate = partial(validate_text, before=before, output=output)
@@ -84,12 +84,25 @@ def validate_output(output: Path, settings: PretrainSettings) -> None:
             raise ValueError(Errors.E456.format(output=output, path=path))
 
 
-def validate_new(output: Path) -> None:
-    """Raise E459 for a folder without checkpoints that has the results of a run."""
-    files = [path for path in (output / "model-last.bin", output / LOG) if path.is_file()]
-    names = [path.name for path in files if path.stat().st_size]
-    if names:
-        raise ValueError(Errors.E459.format(path=output, names=" and ".join(names)))
+def validate_new(output: Path, config: Config, *, resume: bool) -> None:
+    """Raise E459 for a folder without checkpoints where a run would write over files.
+
+    With resume, a log may be there, and its config: a run that was stopped before its first
+    checkpoint leaves both. The same config may always be there.
+    """
+    names = ["model-last.bin", "curves.png", *([] if resume else [LOG])]
+    found = [name for name in names if read_content(output / name)]
+    before = read_content(output / "config.cfg")
+    is_of_run = resume and (output / LOG).exists()
+    if before and not is_of_run and before.splitlines() != config.to_bytes().splitlines():
+        found.append("config.cfg")
+    if found:
+        raise ValueError(Errors.E459.format(path=output, names=" and ".join(found)))
+
+
+def read_content(path: Path) -> bytes:
+    """All of a file; nothing where there is none."""
+    return path.read_bytes() if path.is_file() else b""
 
 
 def validate_encoder(nlp: Language, settings: PretrainSettings) -> None:

@@ -273,6 +273,34 @@ def test_no_texts(cached: Path, folder: Path) -> None:
     write_docs(folder / "empty.spacy", [])
     code, output = run("cache", cached, folder / "empty.spacy")
     assert code == 1 and "[E258] The cache of 'ctxemb' cannot be filled, since there are" in output
+    assert f"no texts to encode in {folder / 'empty.spacy'}." in output
+
+
+@pytest.mark.parametrize("n, reason", [(0, "it is empty"), (40, "[E1014] Error loading DocBin")])
+def test_a_file_that_was_cut(n: int, reason: str, cached: Path, folder: Path) -> None:
+    """It is named, also where it lies in a folder with others."""
+    (folder / "texts").mkdir()
+    write_docs(folder / "texts" / "a.spacy", TEXTS[:2])
+    cut = folder / "texts" / "b.spacy"
+    cut.write_bytes((folder / "train.spacy").read_bytes()[:n])
+    for path in (cut, cut.parent):
+        code, output = run("cache", cached, path)
+        assert code == 1
+        assert f"[E163] {cut} cannot be read as documents as spaCy stores them: {reason}" in output
+
+
+def test_no_folder_for_the_cache(cached: Path, folder: Path) -> None:
+    place = folder / "cache"
+    place.symlink_to("gone")
+    with pytest.warns(UserWarning, match="W006.*cache is a link to gone, which is not there"):
+        code, output = run("cache", cached, folder / "train.spacy")
+    assert code == 1 and f"{place} is a link to gone, which is not there. Change that" in output
+    place.unlink()
+    place.write_text("of the user")
+    with pytest.warns(UserWarning, match="W006.*cache is a file, not a folder"):
+        code, output = run("cache", cached, folder / "train.spacy")
+    assert code == 1 and f"{place} is a file, not a folder. Change that" in output
+    assert place.read_text() == "of the user"
 
 
 @pytest.mark.parametrize("n", [2, pytest.param(20, marks=pytest.mark.slow)])

@@ -93,6 +93,6 @@ def test_an_interrupted_write_leaves_the_old_text(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "write_text", fail)
-    code, shown = run("collect-text", tmp_path, "--words", "1000")
+    code, shown = run("collect-text", tmp_path, "--words", "1000", "--force")
     assert code == 1 and "[E164]" in shown and "disk full" in shown
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

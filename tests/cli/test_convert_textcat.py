@@ -156,7 +156,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    code, output = run("convert-textcat", path, tmp_path / "out")
+    code, output = run("convert-textcat", path, tmp_path / "out", "--force")
     assert code == 1 and "disk full" in output
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["train.spacy"]
     assert (tmp_path / "out" / "train.spacy").read_bytes() == before

@@ -171,7 +171,7 @@ def test_an_interrupted_write_leaves_the_old_scores(bilm, tmp_path, monkeypatch)
     output = tmp_path / "new" / "perplexity.json"
     monkeypatch.setattr(Path, "write_text", fail)
     paths = [bilm / name for name in ("config.cfg", "model-last.bin", "text.txt")]
-    code, shown = run("perplexity", *paths, "--output", output)
+    code, shown = run("perplexity", *paths, "--output", output, "--force")
     assert code == 1 and "[E164]" in shown and "disk full" in shown
     assert json.loads(output.read_text(encoding="utf8"))["perplexity"] == before
     assert [path.name for path in output.parent.iterdir()] == ["perplexity.json"]

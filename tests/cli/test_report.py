@@ -430,7 +430,7 @@ def invoke(project: Path, *options: str) -> Result:
 
 def run_report(project: Path, *options: str) -> tuple[str, str]:
     """The pages that the command writes, of Markdown and of HTML."""
-    result = invoke(project, *options)
+    result = invoke(project, "--force", *options)
     assert result.exit_code == 0, result.output
     texts = [(project / "metrics" / f"report.{end}").read_text("utf8") for end in ("md", "html")]
     return texts[0], texts[1]

@@ -126,7 +126,7 @@ def test_an_interrupted_write_leaves_the_old_vocabulary(text_path, tmp_path, mon
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "write_text", fail)
-    code, shown = run("train-pieces", text_path, path, "--lowercase")
+    code, shown = run("train-pieces", text_path, path, "--lowercase", "--force")
     assert code == 1 and "[E164]" in shown and "disk full" in shown
     assert path.read_bytes() == before
     assert {p.name for p in tmp_path.iterdir()} == {"text.txt", "pieces.json"}

@@ -357,6 +357,32 @@ def test_an_encoder_that_is_disabled_in_training() -> None:
         learn(nlp)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reader_that_was_disabled_when_components_were_linked(kind: str, tmp_path: Path) -> None:
+    """It does not learn alone, and learns with the encoder once it is linked as the error says."""
+    with_reader(kind, "ctxemb").to_disk(tmp_path)
+    loaded = spacy.load(tmp_path, disable=["textcat"])
+    changed = spacy.load(tmp_path)
+    with changed.select_pipes(disable="textcat"):
+        changed.add_pipe("sentencizer", first=True)
+    changed.remove_pipe("sentencizer")  # with which all are linked
+    assert_trains(changed, "ctxemb")
+    with changed.select_pipes(disable="textcat"):
+        changed.add_pipe("sentencizer", first=True)
+    message = (
+        r"\[E037\] 'textcat' was disabled.*nlp.get_pipe\('ctxemb'\).find_listeners\("
+        r"nlp.get_pipe\('textcat'\)\)"
+    )
+    for nlp in (loaded, changed):
+        for name in nlp.disabled:
+            nlp.enable_pipe(name)
+        for settings in ({}, {"annotates": ["ctxemb"]}):
+            with pytest.raises(ValueError, match=message):
+                learn(nlp, **settings)
+        nlp.get_pipe("ctxemb").find_listeners(nlp.get_pipe("textcat"))
+        assert_trains(nlp, "ctxemb")
+
+
 def test_an_encoder_that_is_excluded(tmp_path: Path) -> None:
     with_reader(KINDS[1], "ctxemb").to_disk(tmp_path)
     nlp = spacy.load(tmp_path, exclude=["ctxemb"])

@@ -151,3 +151,18 @@ def test_a_step_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(subprocess, "run", run)
     _, finding = measure_memory(tmp_path, [], -1)
     assert "it took more than 300 seconds" in finding.message
+
+
+def test_nothing_in_the_working_directory_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder with data may hold modules that somebody else has put there."""
+    _, batch = write(tmp_path)
+    (tmp_path / "here").mkdir()
+    for name in ("json", "runpy", "torch", "spacy", "spacy_ctxemb"):
+        (tmp_path / "here" / f"{name}.py").write_text("open('run', 'w')\nraise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.syspath_prepend("")  # as in an interactive Python
+    figures, _ = measure_memory(tmp_path, batch, -1)
+    assert figures["update"] > 50
+    assert not (tmp_path / "here" / "run").exists()

@@ -312,6 +312,15 @@ def test_ids_and_offsets_are_those_of_the_library(
     ]
 
 
+def run_alone(code: str) -> None:
+    """Run a program that must say nothing, in a process without the switch."""
+    environment = {k: v for k, v in os.environ.items() if k != "TOKENIZERS_PARALLELISM"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=environment, timeout=60
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
 def test_a_forked_process_neither_warns_nor_waits() -> None:
     code = (
         "import os\n"
@@ -327,8 +336,23 @@ def test_a_forked_process_neither_warns_nor_waits() -> None:
         "assert os.waitpid(child, 0)[1] == 0\n"
         "assert 'TOKENIZERS_PARALLELISM' not in os.environ\n"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "TOKENIZERS_PARALLELISM"}
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, env=environment, timeout=60
+    run_alone(code)
+
+
+def test_threads_that_fork_at_the_same_time_leave_the_switch_as_it_was() -> None:
+    code = (
+        "import os, threading, time\n"
+        "os.register_at_fork(before=lambda: time.sleep(0.05))\n"
+        "import spacy_ctxemb.pieces.subwords\n"
+        "def work():\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        os._exit(os.environ.get('TOKENIZERS_PARALLELISM') != 'false')\n"
+        "    ends.append(os.waitpid(child, 0)[1])\n"
+        "ends = []\n"
+        "threads = [threading.Thread(target=work) for _ in range(3)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "assert ends == [0, 0, 0] and 'TOKENIZERS_PARALLELISM' not in os.environ\n"
     )
-    assert (result.returncode, result.stderr) == (0, b"")
+    run_alone(code)

@@ -65,8 +65,10 @@ def list_files(output: Path) -> list[str]:
 
 def write_checksums(checkpoint: Path) -> None:
     """As whoever changes a file on purpose can do."""
-    files = [path for path in checkpoint.iterdir() if path.name != "checksums.json"]
-    checksums = {path.name: compute_checksum(path) for path in files}
+    files = [path for path in checkpoint.iterdir() if path.is_file()]
+    checksums = {
+        path.name: compute_checksum(path) for path in files if path.name != "checksums.json"
+    }
     (checkpoint / "checksums.json").write_text(json.dumps(checksums))
 
 

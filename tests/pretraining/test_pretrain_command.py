@@ -196,6 +196,16 @@ def test_its_weights_are_scored(finished: tuple[Path, str], config: Path, tmp_pa
     assert found.keys() == {"forward", "backward", "mean"} and found["mean"] > 1
 
 
+def test_a_pipeline_is_not_written_over(finished: tuple[Path, str], config: Path) -> None:
+    """It is said before the run, not after it."""
+    place = finished[0] / "pipeline"
+    before = (place / "meta.json").read_bytes()
+    code, shown = run("pretrain", config, place.parent / "new", "--to-pipeline", place)
+    assert code == 1 and "[E362]" in shown and "is not replaced" in shown
+    assert (place / "meta.json").read_bytes() == before
+    assert not (place.parent / "new").exists()
+
+
 def test_errors_are_messages(config: Path, tmp_path: Path) -> None:
     code, shown = run(
         *("pretrain", config, tmp_path, "--pretrain.objective.n_rows", "2"),

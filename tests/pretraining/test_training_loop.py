@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import shutil
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from spacy.util import load_config
 from thinc.api import Config
 
 from spacy_ctxemb.atomic_files import compute_checksum
@@ -498,15 +500,35 @@ def test_text_is_not_read_from_where_a_run_stores_its_own(
     assert copy.read_bytes() == text.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["model-last.bin", "log.jsonl"])
-def test_results_of_another_program_are_not_written_over(
-    name: str, text: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "name, resume",
+    [
+        ("log.jsonl", False),
+        *itertools.product(["model-last.bin", "config.cfg", "curves.png"], [False, True]),
+    ],
+)
+def test_files_of_another_program_are_not_written_over(
+    name: str, resume: bool, text: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / name).write_text("of another program")
-    with pytest.raises(ValueError, match=f"E459.*{name} of a run"):
-        pretrain(tiny_run(text), tmp_path, resume=False)
-    assert (tmp_path / name).read_text() == "of another program"
-    assert not (tmp_path / "config.cfg").exists() and not (tmp_path / "checkpoints").exists()
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / name).write_text("of another program")
+    with pytest.raises(ValueError, match=f"E459.*{name}, which a new run would"):
+        pretrain(tiny_run(text), output, resume=resume)
+    assert (output / name).read_text() == "of another program"
+    assert [path.name for path in output.iterdir()] == [name]
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint(text: Path, tmp_path: Path) -> None:
+    """What it leaves does not keep it from beginning again, nor does its own config."""
+    config = tiny_run(text, pretrain__max_steps=1)
+    config.to_disk(tmp_path / "config.cfg")
+    pretrain(config, tmp_path, resume=False)
+    shutil.rmtree(tmp_path / "checkpoints")
+    (tmp_path / "model-last.bin").unlink()
+    (tmp_path / "curves.png").unlink(missing_ok=True)
+    pretrain(tiny_run(text, pretrain__max_steps=2), tmp_path, resume=True)
+    assert load_config(tmp_path / "config.cfg")["pretrain"]["max_steps"] == 2
 
 
 def test_another_number_of_shards_is_refused(finished: Run) -> None:

@@ -1,5 +1,6 @@
 """Tokenizers of Hugging Face checkpoints, in the JSON format of the `tokenizers` library."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model")
+#: Classes of tokenizers for which tokenizer.json says it all.
+WHOLE = ("PreTrainedTokenizerFast", "TokenizersBackend")
+#: How the names of classes begin that put bos_token and eos_token around a text.
+BY_BOS = ("camembert", "xlmroberta")
 #: Text that a vocabulary lacks, wherever it may lack some.
 ODD_TEXT = "a\u0378\U0001f9ff 1.\u00e9"
 
@@ -40,6 +45,8 @@ class TokenizerSettings(Typed):
     tokenize_chinese_chars: Switch = True
     strip_accents: SwitchOrNull = None
     add_prefix_space: SwitchOrNull = None
+    bos_token: Piece = None
+    eos_token: Piece = None
     unk_token: Piece = None
     cls_token: Piece = None
     sep_token: Piece = None
@@ -106,7 +113,10 @@ def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
     data = read_optional(folder / "special_tokens_map.json") | read_optional(path)
     settings = check_types(data, TokenizerSettings, path=path)
     if (folder / "tokenizer.json").is_file():
-        tokenizer = follow_settings(load_tokenizer(folder / "tokenizer.json"), settings)
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        if settings.tokenizer_class not in WHOLE:
+            follow_settings(tokenizer, settings)
+            check_roles(tokenizer, settings, path, model_type)
     elif (folder / "vocab.txt").is_file():
         tokenizer = build_word_pieces(folder / "vocab.txt", settings, model_type)
         add_stored_tokens(tokenizer, folder / "added_tokens.json")
@@ -128,7 +138,7 @@ def load_tokenizer(path: Path) -> "Tokenizer":
         return Tokenizer.from_str(read_text(path))
 
 
-def follow_settings(tokenizer: "Tokenizer", settings: TokenizerSettings) -> "Tokenizer":
+def follow_settings(tokenizer: "Tokenizer", settings: TokenizerSettings) -> None:
     """What tokenizer_config.json says counts more than tokenizer.json, as in transformers.
 
     Where it is silent, transformers takes defaults of the tokenizer's class, which fold case and
@@ -137,8 +147,6 @@ def follow_settings(tokenizer: "Tokenizer", settings: TokenizerSettings) -> "Tok
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import ByteLevel
 
-    if settings.tokenizer_class in ("PreTrainedTokenizerFast", "TokenizersBackend"):
-        return tokenizer
     normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer
     given = settings.model_fields_set
     if isinstance(normalizer, BertNormalizer):
@@ -149,7 +157,33 @@ def follow_settings(tokenizer: "Tokenizer", settings: TokenizerSettings) -> "Tok
     if isinstance(splitter, ByteLevel) and "add_prefix_space" in given:
         splitter.add_prefix_space = bool(settings.add_prefix_space)
         tokenizer.pre_tokenizer = splitter
-    return tokenizer
+
+
+def check_roles(
+    tokenizer: "Tokenizer", settings: TokenizerSettings, path: Path, model_type: str
+) -> None:
+    """Raise E357 where settings give a role to another piece than tokenizer.json does.
+
+    Which of the two counts depends on the version of transformers.
+    """
+    kind = (settings.tokenizer_class or model_type).lower().replace("-", "")
+    roles = ("bos_token", "eos_token") if kind.startswith(BY_BOS) else ("cls_token", "sep_token")
+    encoded = tokenizer.encode("")
+    around = [t for t, mask in zip(encoded.tokens, encoded.attention_mask, strict=True) if mask]
+    pieces = (around[0], around[-1]) if around else (None, None)
+    own = dict(zip((*roles, "unk_token"), (*pieces, find_unknown(tokenizer)), strict=True))
+    for role, found in own.items():
+        piece = getattr(settings, role)
+        if None not in (piece, found) and piece != found:
+            raise ValueError(Errors.E357.format(path=path, role=role, piece=piece, found=found))
+
+
+def find_unknown(tokenizer: "Tokenizer") -> str | None:
+    """The piece for unknown text, if the model has one."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if model.get("unk_id") is not None:
+        return str(model["vocab"][model["unk_id"]][0])
+    return model.get("unk_token") and str(model["unk_token"])
 
 
 def build_word_pieces(path: Path, settings: TokenizerSettings, model_type: str) -> "Tokenizer":

@@ -336,3 +336,27 @@ def test_added_tokens_with_other_ids(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "added_tokens.json").write_text('{"<a>": 3}')
     refuse(r"\[E345\] .*added_tokens\.json the piece <a> has the id 3, but .* get 260", folder)
+
+
+@pytest.mark.parametrize(
+    "family, role, piece, own",
+    [
+        ("bert", "cls_token", "[SEP]", "[CLS]"),
+        ("bert", "sep_token", "[PAD]", "[SEP]"),
+        ("bert", "unk_token", "[PAD]", "[UNK]"),
+        ("roberta", "cls_token", "<pad>", "<s>"),
+        ("camembert", "bos_token", "<pad>", "<s>"),
+        ("camembert", "eos_token", "<s>", "</s>"),
+        ("camembert", "unk_token", "<pad>", "<unk>"),
+    ],
+)
+def test_a_role_that_two_files_give_to_two_pieces(
+    family: str, role: str, piece: str, own: str, tmp_path: Path
+) -> None:
+    folder = copy_family(family, tmp_path / "family")
+    path = folder / "tokenizer_config.json"
+    change_json(path, **{role: piece})
+    said = re.escape(f"tokenizer_config.json {role} is {piece}, in tokenizer.json it is {own}. ")
+    refuse(rf"\[E357\] According to .*{said}", folder)
+    change_json(path, **{role: own})
+    read_bert(folder)

@@ -40,7 +40,7 @@ def write(tensors: Tensors, path: Path, rng: Random) -> None:
     if path.suffix == ".safetensors" and is_plain and rng.random() < 0.7:
         plain = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
         save_file(plain, path, metadata={"format": "pt"})
-    elif path.suffix == ".safetensors" and is_plain and rng.random() < 0.5:
+    elif tensors and path.suffix == ".safetensors" and is_plain and rng.random() < 0.5:
         split(tensors, path, rng)
     else:
         path.unlink()
@@ -87,7 +87,10 @@ def damage_header(path: Path, rng: Random) -> str:
     """One number or word of the header of a file of safetensors."""
     data = path.read_bytes()
     n = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + n])
+    try:
+        header = json.loads(data[8 : 8 + n])
+    except ValueError:  # damaged before
+        return "nothing: no header"
     entry = header[rng.choice([key for key in header if key != "__metadata__"])]
     key = rng.choice(["dtype", "shape", "data_offsets"])
     choices: list[Any] = [*ODD, "F64", "I64", "BOOL", "F8_E4M3", [2**40, 2**40], [0, 2**62], [0, 0]]
