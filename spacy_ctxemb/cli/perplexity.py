@@ -5,7 +5,6 @@ from pathlib import Path
 import typer
 
 from .force import FORCE, check_new
-from .show_errors import showing_errors
 
 #: Documents scored together.
 BATCH_SIZE = 64
@@ -27,16 +26,16 @@ def perplexity(
     from spacy.cli._util import show_validation_error
     from wasabi import msg
 
-    with showing_errors(), show_validation_error(config_path, hint_fill=False):
-        if output is not None:
-            check_new(output, force=force)
-        scores = score(config_path, weights_path, text_path)
-        for name, value in scores.items():
-            msg.info(f"perplexity {name}: {value:.2f}")
-        if output is not None:
-            from ..pretraining.write_files import write_json
+    from ..pretraining.write_files import write_json
 
-            write_json({"perplexity": scores}, output)
+    if output is not None:
+        check_new(output, force=force)
+    with show_validation_error(config_path, hint_fill=False):
+        scores = score(config_path, weights_path, text_path)
+    for name, value in scores.items():
+        msg.info(f"perplexity {name}: {value:.2f}")
+    if output is not None:
+        write_json({"perplexity": scores}, output)
 
 
 def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, float]:
