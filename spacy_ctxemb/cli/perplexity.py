@@ -41,7 +41,7 @@ def perplexity(
 def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, float]:
     """Compute perplexities by name, and their mean where there are several.
 
-    Raises E415 for a text of blank lines, E437 if nothing in it is there to predict, E163 for a
+    Raises E403 for a text of blank lines, E437 if nothing in it is there to predict, E163 for a
     file that cannot be read.
     """
     import numpy as np
@@ -59,7 +59,7 @@ def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, f
     with reading(text_path, "text in UTF-8"):
         lines = read_lines(text_path)
     if not lines:
-        raise ValueError(Errors.E415.format(path=text_path))
+        raise ValueError(Errors.E403.format(path=text_path))
     rng = np.random.default_rng(0)
     sums: Sums = {}
     for batch in minibatch(tqdm(lines, unit=" documents", disable=None), BATCH_SIZE):

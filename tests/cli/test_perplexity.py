@@ -129,7 +129,7 @@ def test_no_text(text, bilm, tmp_path):
     path.write_text(text, encoding="utf8")
     code, output = run("perplexity", bilm / "config.cfg", bilm / "model-last.bin", path)
     assert code == 1
-    assert "[E415]" in output and "dev.txt has no text" in output
+    assert "[E403] There is no text in" in output and "dev.txt. Pass" in output
 
 
 def test_weights_without_an_objective(bilm, tmp_path):
