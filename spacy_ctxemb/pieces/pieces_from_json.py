@@ -1,19 +1,23 @@
 """Pieces from what `Pieces.to_json` made of them."""
 
-import json
-from typing import Any
+from collections.abc import Callable
+from typing import cast
 
 from .base import Pieces
 from .characters import CharacterPieces
 
 
-def pieces_from_json(data: dict[str, Any]) -> Pieces:
+def pieces_from_json(data: dict[str, object]) -> Pieces:
     """Build the object that `to_json` described."""
     from .subwords import BytePairPieces, SubwordPieces, WordPieces
 
-    kinds = (CharacterPieces, SubwordPieces, WordPieces, BytePairPieces)
-    settings = {name: data[name] for name in data if name not in ("kind", "tokenizer")}
-    pieces: Pieces = {kind.kind: kind for kind in kinds}[data["kind"]](**settings)
-    if isinstance(pieces, SubwordPieces) and data["tokenizer"] is not None:
-        pieces.load(json.dumps(data["tokenizer"], ensure_ascii=False))
-    return pieces
+    kinds: dict[str, Callable[[dict[str, object]], Pieces]] = {
+        CharacterPieces.kind: _characters_from_json,
+        **{kind.kind: kind.from_json for kind in (SubwordPieces, WordPieces, BytePairPieces)},
+    }
+    return kinds[str(data["kind"])](data)
+
+
+def _characters_from_json(data: dict[str, object]) -> CharacterPieces:
+    added = cast(dict[str, int], data["tokens_to_add"])
+    return CharacterPieces(int(str(data["max_characters"])), tokens_to_add=added)

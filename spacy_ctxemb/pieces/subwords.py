@@ -135,6 +135,15 @@ class SubwordPieces(Pieces):
         tokenizer = None if self._json is None else json.loads(self._json)
         return {"kind": self.kind, "vocab_size": self.n_ids, "tokenizer": tokenizer}
 
+    @classmethod
+    def from_json(cls, data: dict[str, object]) -> "SubwordPieces":
+        """Build the object that `to_json` described."""
+        settings = {name: data[name] for name in data if name not in ("kind", "tokenizer")}
+        pieces = cls(**settings)  # type: ignore[arg-type]  # to_json wrote them
+        if data["tokenizer"] is not None:
+            pieces.load(json.dumps(data["tokenizer"], ensure_ascii=False))
+        return pieces
+
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_tokenizer": None}
 
