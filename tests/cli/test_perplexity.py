@@ -51,7 +51,7 @@ def score(directory, tmp_path, *options, weights="model-last.bin", text="dev.txt
     """The scores that the command writes."""
     output = tmp_path / "new" / "perplexity.json"
     paths = [directory / "config.cfg", directory / weights, directory / text]
-    printed = run_well("perplexity", *paths, "--output", output, *options)
+    printed = run_well("perplexity", *paths, "--output", output, "--force", *options)
     scores = json.loads(output.read_text(encoding="utf8"))["perplexity"]
     for name, value in scores.items():
         assert f"perplexity {name}: {value:.2f}" in printed
