@@ -125,7 +125,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
         *(".cache", ".checkpoints", ".comparison", ".component", ".config_writer", ".doctor"),
-        ".encoders",
+        *(".embedder", ".encoders"),
         *(
             ".atomic_files",
             ".objectives",

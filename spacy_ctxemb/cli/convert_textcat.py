@@ -73,7 +73,7 @@ def name_targets(paths: list[Path], output: Path) -> dict[Path, Path]:
 def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a file.
 
-    Raises E511 for one without a text or a label, E521 for none at all, E163 for a damaged file.
+    Raises E511 for one without a text or a label, E403 for none at all, E163 for a damaged file.
     """
     opener = gzip.open if path.suffix == ".gz" else open
     with reading(path, "lines of JSON in UTF-8"), opener(path, "rt", encoding="utf8") as lines:
@@ -82,7 +82,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         if not all(is_text(row.get(key)) for key in ("text", "label")):
             raise ValueError(Errors.E511.format(row=i, path=path, found=str(row)[:80]))
     if not rows:
-        raise ValueError(Errors.E521.format(path=path))
+        raise ValueError(Errors.E403.format(path=path))
     return rows
 
 

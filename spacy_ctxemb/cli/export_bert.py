@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 import typer
 
 from .save_new_pipeline import check_output
-from .show_errors import showing_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,16 +17,19 @@ if TYPE_CHECKING:
     from ..thinc_model.embedder_shim import EmbedderShim
 
 
+COMPONENT: str | None = typer.Option(
+    None,
+    help="Component with the encoder, or COMPONENT.MEMBER of a Stack; needed where several have "
+    "one",
+)
+
+
 def export_bert(
     pipeline: str = typer.Argument(
         ..., help="Path or name of a pipeline; with --weights, a pretraining config"
     ),
     output_dir: Path = typer.Argument(..., help="Directory to write"),
-    component: str | None = typer.Option(
-        None,
-        help="Component with the encoder, or COMPONENT.MEMBER of a Stack; needed where several "
-        "have one",
-    ),
+    component: str | None = COMPONENT,
     weights: Path | None = typer.Option(
         None, help="A model*.bin of pretraining, to write its head as well", exists=True
     ),
@@ -39,14 +41,13 @@ def export_bert(
     import spacy
     from wasabi import msg
 
-    with showing_errors():
-        check_output(output_dir)
-        if weights is None:
-            nlp, head = spacy.load(pipeline), None
-            shim = find_encoder(nlp, component, reads_pieces, wanted="an encoder of pieces")
-        else:
-            shim, head = load_with_head(Path(pipeline), weights)
-        model_type = write(shim, output_dir, head)
+    check_output(output_dir)
+    if weights is None:
+        nlp, head = spacy.load(pipeline), None
+        shim = find_encoder(nlp, component, reads_pieces, wanted="an encoder of pieces")
+    else:
+        shim, head = load_with_head(Path(pipeline), weights)
+    model_type = write(shim, output_dir, head)
     what = model_type if head is None else head.architecture
     msg.good(f"Wrote a model of the type {what}", str(output_dir))
     if head is None:

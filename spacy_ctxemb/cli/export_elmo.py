@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from .export_bert import find_encoder
-from .show_errors import showing_errors
+from .export_bert import COMPONENT, find_encoder
 
 if TYPE_CHECKING:
     from ..encoders import BiLM, Encoder
@@ -15,11 +14,7 @@ if TYPE_CHECKING:
 def export_elmo(
     pipeline: str = typer.Argument(..., help="Path or name of a pipeline"),
     output_dir: Path = typer.Argument(..., help="Directory for options.json and weights.hdf5"),
-    component: str | None = typer.Option(
-        None,
-        help="Component with the biLM, or COMPONENT.MEMBER of a Stack; needed where several "
-        "have one",
-    ),
+    component: str | None = COMPONENT,
 ) -> None:
     """Write a pipeline's biLM in ELMo's published format, for AllenNLP and bilm-tf."""
     import spacy
@@ -27,11 +22,10 @@ def export_elmo(
 
     from ..checkpoints.elmo.checkpoint import find_obstacles, write_elmo
 
-    with showing_errors():
-        check_output(output_dir)
-        shim = find_encoder(spacy.load(pipeline), component, is_bilm, wanted="a biLM")
-        encoder = cast("BiLM", shim.embedder.encoder)
-        write_elmo(encoder, output_dir)
+    check_output(output_dir)
+    shim = find_encoder(spacy.load(pipeline), component, is_bilm, wanted="a biLM")
+    encoder = cast("BiLM", shim.embedder.encoder)
+    write_elmo(encoder, output_dir)
     msg.good("Wrote options.json and weights.hdf5", str(output_dir))
     for program, reasons in find_obstacles(encoder).items():
         if reasons:

@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .save_new_pipeline import build_pipeline, check_output, show_untrained, write_pipeline
-from .show_errors import showing_errors
+from .save_new_pipeline import (
+    LANG,
+    MIXES,
+    WIDTH,
+    build_pipeline,
+    check_output,
+    find_shim,
+    write_pipeline,
+)
 
 if TYPE_CHECKING:
     from ..checkpoints.bert.checkpoint import BertModel
@@ -29,23 +36,13 @@ class Layers(str, Enum):
     all = "all"
 
 
-MIXES: dict[Layers, dict[str, Any]] = {
-    Layers.top: {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1},
-    Layers.average: {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
-    Layers.last4: {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 4},
-    Layers.all: {"@architectures": "spacy-ctxemb.ConcatLayers.v1"},
-}
-
-
 def import_bert(
     checkpoint: Path = typer.Argument(
         ..., metavar="CHECKPOINT_DIR", help="Directory with config.json, weights and tokenizer"
     ),
     output: Path = typer.Argument(..., help="Directory to write"),
-    lang: str = typer.Option("en", help="Language of the tokenizer"),
-    width: int | None = typer.Option(
-        None, min=1, help="Width of the vectors, by a projection to be learned"
-    ),
+    lang: str = LANG,
+    width: int | None = WIDTH,
     layers: Layers = typer.Option(
         Layers.top, help="What vectors are: one layer, a mix that can be trained, or all layers"
     ),
@@ -60,24 +57,20 @@ def import_bert(
 
     Directories of sentence-transformers also say how vectors of texts are made.
     """
-    from wasabi import msg
-
     from ..checkpoints.bert.checkpoint import read_bert
     from ..checkpoints.load_any_huggingface import read_huggingface
 
-    with showing_errors():
-        model: BertModel | WrappedModel
-        read = read_huggingface if wrap else read_bert
-        model = read(checkpoint, with_pooling=not no_pooling)
-        sentences = model.sentences
-        check_output(output)
-        section = build_model(model.section, MIXES[layers], width=width)
-        pooling = {"doc_pooling": sentences.doc_pooling, "normalize": sentences.normalize}
-        nlp, shim = build_pipeline(lang, section, model.tensors, **pooling)
-        cast("SubwordPieces", shim.pieces).load(model.tokenizer)
-        write_pipeline(nlp, output)
-    msg.good(f"Wrote a pipeline with {describe(shim.embedder.encoder, model)}", str(output))
-    show_untrained(shim, is_average=layers is Layers.average)
+    model: BertModel | WrappedModel
+    read = read_huggingface if wrap else read_bert
+    model = read(checkpoint, with_pooling=not no_pooling)
+    sentences = model.sentences
+    check_output(output)
+    section = build_model(model.section, MIXES[layers.value], width=width)
+    pooling = {"doc_pooling": sentences.doc_pooling, "normalize": sentences.normalize}
+    nlp = build_pipeline(lang, section, model.tensors, **pooling)
+    shim = find_shim(nlp)
+    cast("SubwordPieces", shim.pieces).load(model.tokenizer)
+    write_pipeline(nlp, output, describe(shim.embedder.encoder, model.model_type))
     show_sentences(sentences)
 
 
@@ -104,12 +97,11 @@ def build_model(
     }
 
 
-def describe(encoder: "Encoder", model: "BertModel | WrappedModel") -> str:
+def describe(encoder: "Encoder", model_type: str) -> str:
     """Family and sizes of an encoder."""
-    n_parameters = sum(tensor.numel() for tensor in model.tensors.values())
     return (
-        f"a model of the type {model.model_type}: {encoder.n_layers - 1} blocks, width "
-        f"{encoder.width}, {n_parameters / 1e6:.1f}M parameters, vocabulary of {encoder.n_ids}"
+        f"a model of the type {model_type}: {encoder.n_layers - 1} blocks, width {encoder.width}, "
+        f"vocabulary of {encoder.n_ids}"
     )
 
 

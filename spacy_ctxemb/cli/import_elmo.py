@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .save_new_pipeline import build_pipeline, check_output, show_untrained, write_pipeline
-from .show_errors import showing_errors
+from .save_new_pipeline import LANG, MIXES, WIDTH, build_pipeline, check_output, write_pipeline
 
 if TYPE_CHECKING:
     from ..checkpoints.elmo.checkpoint import ElmoModel
@@ -23,21 +22,12 @@ class Layers(str, Enum):
     all = "all"
 
 
-MIXES: dict[Layers, dict[str, Any]] = {
-    Layers.average: {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
-    Layers.top: {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1},
-    Layers.all: {"@architectures": "spacy-ctxemb.ConcatLayers.v1"},
-}
-
-
 def import_elmo(
     paths: list[Path] = typer.Argument(
         ..., metavar="OPTIONS WEIGHTS OUTPUT", help="options.json, HDF5 file, directory to write"
     ),
-    lang: str = typer.Option("en", help="Language of the tokenizer"),
-    width: int | None = typer.Option(
-        None, min=1, help="Width of the vectors, by a projection to be learned"
-    ),
+    lang: str = LANG,
+    width: int | None = WIDTH,
     layers: Layers = typer.Option(
         Layers.average, help="What vectors are: a mix that can be trained, one layer, or all layers"
     ),
@@ -58,24 +48,16 @@ def import_elmo(
         raise typer.BadParameter("Pass OPTIONS WEIGHTS OUTPUT, or ZIP OUTPUT.")
     *sources, output = paths
     added = parse_tokens(tokens_to_add)
-    with showing_errors():
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            model = read_elmo(*sources, unpack_limit=unpack_limit * 1e9)
-        for warning in caught:
-            msg.warn(str(warning.message))
-        check_output(output)
-        section = build_model(model, MIXES[layers], width=width, added=added)
-        nlp, shim = build_pipeline(lang, section, model.tensors)
-        write_pipeline(nlp, output)
-    settings = model.settings
-    n_parameters = sum(tensor.numel() for tensor in model.tensors.values())
-    msg.good(
-        f"Wrote a pipeline with a biLM of {settings['n_lstm_layers']} LSTM layers, width "
-        f"{settings['width']}, {n_parameters / 1e6:.1f}M parameters",
-        str(output),
-    )
-    show_untrained(shim, is_average=layers is Layers.average)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = read_elmo(*sources, unpack_limit=unpack_limit * 1e9)
+    for warning in caught:
+        msg.warn(str(warning.message))
+    check_output(output)
+    section = build_model(model, MIXES[layers.value], width=width, added=added)
+    nlp = build_pipeline(lang, section, model.tensors)
+    what = "a biLM of {n_lstm_layers} LSTM layers, width {width}".format(**model.settings)
+    write_pipeline(nlp, output, what)
 
 
 def parse_tokens(text: str | None) -> dict[str, int] | None:

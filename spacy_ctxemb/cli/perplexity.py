@@ -5,7 +5,6 @@ from pathlib import Path
 import typer
 
 from .force import FORCE, check_new
-from .show_errors import showing_errors
 
 #: Documents scored together.
 BATCH_SIZE = 64
@@ -27,22 +26,22 @@ def perplexity(
     from spacy.cli._util import show_validation_error
     from wasabi import msg
 
-    with showing_errors(), show_validation_error(config_path, hint_fill=False):
-        if output is not None:
-            check_new(output, force=force)
-        scores = score(config_path, weights_path, text_path)
-        for name, value in scores.items():
-            msg.info(f"perplexity {name}: {value:.2f}")
-        if output is not None:
-            from ..pretraining.write_files import write_json
+    from ..pretraining.write_files import write_json
 
-            write_json({"perplexity": scores}, output)
+    if output is not None:
+        check_new(output, force=force)
+    with show_validation_error(config_path, hint_fill=False):
+        scores = score(config_path, weights_path, text_path)
+    for name, value in scores.items():
+        msg.info(f"perplexity {name}: {value:.2f}")
+    if output is not None:
+        write_json({"perplexity": scores}, output)
 
 
 def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, float]:
     """Compute perplexities by name, and their mean where there are several.
 
-    Raises E415 for a text of blank lines, E437 if nothing in it is there to predict, E163 for a
+    Raises E403 for a text of blank lines, E437 if nothing in it is there to predict, E163 for a
     file that cannot be read.
     """
     import numpy as np
@@ -60,7 +59,7 @@ def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, f
     with reading(text_path, "text in UTF-8"):
         lines = read_lines(text_path)
     if not lines:
-        raise ValueError(Errors.E415.format(path=text_path))
+        raise ValueError(Errors.E403.format(path=text_path))
     rng = np.random.default_rng(0)
     sums: Sums = {}
     for batch in minibatch(tqdm(lines, unit=" documents", disable=None), BATCH_SIZE):

@@ -5,7 +5,6 @@ from pathlib import Path
 import typer
 
 from .save_new_pipeline import check_output
-from .show_errors import showing_errors
 
 
 def pretrain(
@@ -42,7 +41,7 @@ def pretrain(
         gpu_id = int(os.environ.get("LOCAL_RANK", gpu_id))
     setup_gpu(gpu_id, silent=True)
     overrides = parse_config_overrides(ctx.args)
-    with showing_errors(), show_validation_error(config_path, hint_fill=False):
+    with show_validation_error(config_path, hint_fill=False):
         with reading(config_path, "a config"):
             config = load_config(config_path, overrides=overrides, interpolate=False)
         if to_pipeline is not None and not resume:

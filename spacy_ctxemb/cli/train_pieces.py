@@ -6,7 +6,6 @@ from pathlib import Path
 import typer
 
 from .force import FORCE, check_new
-from .show_errors import showing_errors
 
 
 class Kind(str, Enum):
@@ -42,13 +41,13 @@ def train_pieces(
     from ..pretraining.text.raw_text import TextCorpus
 
     if lowercase and kind is not Kind.wordpiece:
-        msg.fail(Errors.E130.format(kind=kind.value), exits=1)
+        raise ValueError(Errors.E130.format(kind=kind.value))
     pieces: WordPieces | BytePairPieces = WordPieces(vocab_size, lowercase=lowercase)
     if kind is Kind.bpe:
         pieces = BytePairPieces(vocab_size)
     # The place of the output comes first: a long training should not end where nothing can be kept.
     check_new(output_path, force=force)
-    with showing_errors(), replacing(output_path) as temporary:
+    with replacing(output_path) as temporary:
         pieces.train(TextCorpus(str(text_path), text_field=text_field), progress=True)
         temporary.write_text(pieces.tokenizer.to_str(), encoding="utf8")
     msg.good(f"Learned {pieces.n_trained} pieces", str(output_path))

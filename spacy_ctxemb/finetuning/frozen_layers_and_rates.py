@@ -35,14 +35,13 @@ class LayerTraining:
     def check(self, encoder: Encoder) -> None:
         """Validate the settings for an encoder.
 
-        Raises E200, E202 or E201 for freeze_layers, E205 for layer_decay, E206 for
+        Raises E200 or E201 for freeze_layers, E205 for layer_decay, E206 for
         learn_rate_factor.
         """
         if isinstance(self.freeze_layers, int):
             if not 0 <= self.freeze_layers <= encoder.n_layers:
-                raise ValueError(
-                    Errors.E200.format(freeze_layers=self.freeze_layers, n_layers=encoder.n_layers)
-                )
+                found = str(self.freeze_layers)
+                raise ValueError(Errors.E200.format(found=found, n_layers=encoder.n_layers))
         else:
             encoder.parameter_layers()  # wanted at a later step, if not at the first one
             if isinstance(self.freeze_layers, Unfreeze):
@@ -64,7 +63,7 @@ class LayerTraining:
     def list_frozen(self, encoder: Encoder, step: int) -> set[str]:
         """List the names of the encoder's parameters that are frozen at a step.
 
-        Raises E202 if a schedule gives fewer layers than 0 or more than there are.
+        Raises E200 if a schedule gives fewer layers than 0 or more than there are.
         """
         n = self._count_frozen(encoder, step)
         if not n:
@@ -83,7 +82,8 @@ class LayerTraining:
             return self.freeze_layers
         value = self.freeze_layers(step)
         if not 0 <= value <= encoder.n_layers:
-            raise ValueError(Errors.E202.format(value=value, step=step, n_layers=encoder.n_layers))
+            found = f"{value} at step {step}"
+            raise ValueError(Errors.E200.format(found=found, n_layers=encoder.n_layers))
         return math.ceil(value)
 
     def find_rates(self, encoder: Encoder) -> dict[str, float]:

@@ -52,7 +52,7 @@ def build_train_pieces(*, path: str) -> PiecesLoader:
             raise ValueError(describe("TrainPieces", pieces, section, options))
         lines = read_lines(Path(path)) if Path(path).is_file() else []
         if not lines:
-            raise ValueError(Errors.E134.format(path=path))
+            raise ValueError(Errors.E403.format(path=path))
         pieces.train([lines])
 
     return train

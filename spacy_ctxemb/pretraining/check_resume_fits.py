@@ -51,13 +51,13 @@ def describe_run(config: Config, store: TokenStore, pieces: Pieces, objective: O
 
 
 def validate_config(config: Config, before: Basis, output: Path, *, resume: bool) -> None:
-    """Raise E459 if a run would be written over, E460 if it would go on with another config."""
+    """Raise E459 if a run would be written over, E461 if it would go on with another config."""
     if not resume:
         raise ValueError(Errors.E459.format(path=output, names="checkpoints"))
     now = json.loads(json.dumps(describe_config(config)))
     names = [name for name in {**now, **before.config} if now.get(name) != before.config.get(name)]
     if names:
-        raise ValueError(Errors.E460.format(path=output, names=sorted(names)))
+        raise ValueError(Errors.E461.format(path=output, changed=f"the settings {sorted(names)}"))
 
 
 def validate_digests(before: Basis, now: dict[str, str], output: Path) -> None:

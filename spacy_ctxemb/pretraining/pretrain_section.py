@@ -56,8 +56,7 @@ class PretrainSettings:
     tensorboard: whether to log to OUTPUT/tensorboard. wandb_project: of Weights & Biases; null
         for none. Both through their own packages.
 
-    Raises E451 for a number that is too low, E452 for an unknown precision or parallel, E465 for a
-    value of another type.
+    Raises E465 for a value of another type, that is too low, or not among its options.
     """
 
     train: TextCorpus
@@ -92,11 +91,13 @@ class PretrainSettings:
         for name, bound in least.items():
             value = getattr(self, name)
             if not value >= bound:
-                raise ValueError(Errors.E451.format(name=name, value=value, least=bound))
+                expected = f"at least {bound}"
+                raise ValueError(Errors.E465.format(name=name, value=value, expected=expected))
         for name, options in (("precision", PRECISIONS), ("parallel", PARALLEL)):
             value = getattr(self, name)
             if value not in options:
-                raise ValueError(Errors.E452.format(name=name, value=value, options=list(options)))
+                expected = f"one of {options}"
+                raise ValueError(Errors.E465.format(name=name, value=value, expected=expected))
 
 
 def read_settings(config: Config) -> PretrainSettings:

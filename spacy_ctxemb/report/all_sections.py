@@ -13,7 +13,7 @@ from .format_tables import (
     score_table,
 )
 from .plots import Plot, Senses, plot_comparison, plot_curves
-from .read_metrics import Figures, LearnedMix, Row, Run, find_dev_scores, find_pretraining_losses
+from .read_metrics import Figures, LearnedMix, Row, Run, find_pretraining_losses
 
 #: Where `spacy evaluate` puts the F scores of labels, and what these are.
 LABELS = {
@@ -93,7 +93,7 @@ def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Itera
             yield Section(f"{task}: F by {labels}", note, table)
     logged = [run for run in runs if run.log]
     if logged:
-        scores = {run.name: find_dev_scores(run) for run in logged}
+        scores = {r.name: [(row["step"], 100 * row["score"]) for row in r.log] for r in logged}
         note = "The score that chooses the best model, on the development data, times 100."
         plot = plot_curves(scores, names, x_label="steps", y_label="dev score")
         yield Section(f"{task}: dev score", note, plot=plot)

@@ -192,11 +192,6 @@ def read_listeners(pipeline: Path) -> Iterator[tuple[str, Any, Any]]:
         yield from ((name, weights, gamma) for weights, gamma in found)
 
 
-def find_dev_scores(run: Run) -> Curve:
-    """Score times 100 on the development data, over steps."""
-    return [(row["step"], 100 * row["score"]) for row in run.log]
-
-
 def find_pretraining_losses(rows: Sequence[Row]) -> Curve:
     """Mean loss of a word since the last row, over words seen. Mostly, a row is an epoch.
 

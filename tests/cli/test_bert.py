@@ -61,7 +61,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     folder = copy_family("bert", tmp_path / "model")
     output = run_well("import", "bert", folder, tmp_path / "new" / "out")
     assert (
-        "a model of the type bert: 2 blocks, width 12, 0.0M parameters, vocabulary of 260" in output
+        "a model of the type bert: 2 blocks, width 12, vocabulary of 260, 0.0M parameters" in output
     )
     assert "Vectors of texts" not in output
     assert names_in(tmp_path / "new") == {"out"}

@@ -114,7 +114,7 @@ def test_a_row_that_is_no_example(line, found, tmp_path):
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("train.jsonl", b"", "has no rows, so there is nothing to convert"),
+        ("train.jsonl", b"", "There is no text in"),
         ("train.jsonl", b'{"text": "caf\xe9", "label": "a"}', "UTF-8: 'utf-8' codec can't decode"),
         (
             "train.jsonl.gz",

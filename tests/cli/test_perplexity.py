@@ -51,7 +51,7 @@ def score(directory, tmp_path, *options, weights="model-last.bin", text="dev.txt
     """The scores that the command writes."""
     output = tmp_path / "new" / "perplexity.json"
     paths = [directory / "config.cfg", directory / weights, directory / text]
-    printed = run_well("perplexity", *paths, "--output", output, *options)
+    printed = run_well("perplexity", *paths, "--output", output, "--force", *options)
     scores = json.loads(output.read_text(encoding="utf8"))["perplexity"]
     for name, value in scores.items():
         assert f"perplexity {name}: {value:.2f}" in printed
@@ -129,7 +129,7 @@ def test_no_text(text, bilm, tmp_path):
     path.write_text(text, encoding="utf8")
     code, output = run("perplexity", bilm / "config.cfg", bilm / "model-last.bin", path)
     assert code == 1
-    assert "[E415]" in output and "dev.txt has no text" in output
+    assert "[E403] There is no text in" in output and "dev.txt. Pass" in output
 
 
 def test_weights_without_an_objective(bilm, tmp_path):

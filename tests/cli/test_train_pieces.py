@@ -82,7 +82,7 @@ def test_no_text(text, tmp_path):
     path.write_text(text, encoding="utf8")
     code, output = run("train-pieces", path, tmp_path / "pieces.json")
     assert code == 1
-    assert "[E403]" in output and "all of it is blank" in output
+    assert "[E403] There is no text in" in output
     assert not (tmp_path / "pieces.json").exists()
 
 

@@ -132,7 +132,7 @@ def test_fp16_begins_with_a_scale() -> None:
 def test_fp16_wants_a_gpu() -> None:
     nlp = initialised({**BILM, "training_precision": "fp16"})
     assert nlp("two words").tensor.any()  # what the setting has no say in
-    message = r"\[E208\] .* 'fp16', .* device of the type 'cpu', .*'bf16' or 'fp32'"
+    message = r"\[E208\] .* 'fp16', .* device of the type 'cpu'\. .*'bf16' or 'fp32'"
     with pytest.raises(ValueError, match=message):
         nlp.get_pipe("ctxemb").model.begin_update([nlp.make_doc("two words")])
 

@@ -192,12 +192,12 @@ def test_pretraining_trains_all_layers(tmp_path: Any) -> None:
 
 
 def test_a_number_of_layers_that_there_are_not() -> None:
-    message = r"\[E202\] The schedule of freeze_layers gives 4 at step 0\. .* to 3,"
+    message = r"\[E200\] freeze_layers is 4 at step 0, but .* to 3,"
     with pytest.raises(ValueError, match=message):
         blank({**BILM, "freeze_layers": [4]})
     nlp = initialised({**BILM, "freeze_layers": [3, -1]})
     step(nlp, Adam(0.01))
-    with pytest.raises(ValueError, match=r"\[E202\].*gives -1 at step 1\."):
+    with pytest.raises(ValueError, match=r"\[E200\].* is -1 at step 1,"):
         step(nlp, Adam(0.01))
 
 

@@ -381,7 +381,7 @@ def test_a_run_goes_on_with_its_own_settings_only(finished: Run) -> None:
     other = {"pretrain__grad_clip": 0.1, "pretrain__learn_rate__initial_rate": 1e-4}
     pretrain(tiny_run(text, pretrain__max_steps=3, **other), output, resume=True)  # as E464 says
     config = tiny_run(text, pretrain__max_steps=4, pretrain__objective__n_rows=2)
-    with pytest.raises(ValueError, match=r"E460.*\['pretrain.objective'\]"):
+    with pytest.raises(ValueError, match=r"E461.*\['pretrain.objective'\]"):
         pretrain(config, output, resume=True)
 
 

@@ -58,7 +58,7 @@ def get_encoder(nlp: Language, member: str) -> Any:
 )
 def test_what_needs_a_single_encoder(setting: str, value: Any) -> None:
     message = (
-        rf"\[E044\] {setting} = {value} needs a single encoder, but the model of 'ctxemb' is a "
+        rf"\[E044\] {setting} = {value} needs a single encoder, but 'ctxemb' is a "
         r"Stack of \['bert', 'elmo', 'static'\]\. Set it to"
     )
     with pytest.raises(ValueError, match=message):

@@ -80,17 +80,18 @@ def check_names(
 
 
 def check_values(stored: Stored, part: Part) -> Tensor:
-    """The tensor in fp32. Raises E336 for another shape or type, E309 for infinite values."""
+    """The tensor in fp32. Raises E307 for another shape or type, E309 for infinite values."""
     value, path = stored
     if value.shape != part.shape or value.dtype not in FLOATS:
         dtype = str(value.dtype).removeprefix("torch.")
         raise ValueError(
-            Errors.E336.format(
+            Errors.E307.format(
                 path=path,
                 name=part.name,
                 dtype=dtype,
                 found=tuple(value.shape),
                 expected=part.shape,
+                hint="Take config.json and weights of one model.",
             )
         )
     check_finite(value := value.float(), name=part.name, path=str(path))

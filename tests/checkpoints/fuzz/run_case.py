@@ -16,6 +16,7 @@ from spacy_ctxemb.cli.import_bert import Layers as BertLayers
 from spacy_ctxemb.cli.import_bert import import_bert
 from spacy_ctxemb.cli.import_elmo import Layers as ElmoLayers
 from spacy_ctxemb.cli.import_elmo import import_elmo
+from spacy_ctxemb.cli.show_errors import showing_errors
 from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, get_shim
 
 from .references import run_bert_reference, run_elmo_reference
@@ -44,7 +45,8 @@ def run_import(kind: str, folder: Path, output: Path) -> Result | Imported:
     said = io.StringIO()
     try:
         with redirect_stdout(said), redirect_stderr(said):
-            call_command(kind, folder, output)
+            with showing_errors():
+                call_command(kind, folder, output)
             nlp = spacy.load(output)
             doc = nlp(TEXT)
     except SystemExit as ended:

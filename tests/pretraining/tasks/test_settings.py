@@ -89,7 +89,7 @@ def test_checks_draw_no_random_numbers(tmp_path: Path) -> None:
         ("grad_clip=true", "E465.*grad_clip.*a number"),
         ("compile=1", "E465.*compile.*true or false"),
         ("component=5", "E465.*component.*text"),
-        ("seed=-1", "E451.*seed.*at least 0"),
+        ("seed=-1", "E465.*seed.*at least 0"),
         ("objective.n_rows=many", "n_rows"),
     ],
 )
