@@ -13,7 +13,7 @@ from ..encoders.gradient_checkpointing import compute_again, has_parts, set_reco
 from ..windows.pieces_to_windows import PieceBatch, Windows
 from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .output_types import VECTORS, Embedded, Wanted
-from .text_pooling import pool_groups
+from .text_pooling import pool_texts
 from .token_pooling import get_pooling
 from .training_precision import cast_products, check_precision
 
@@ -61,15 +61,12 @@ class Embedder(nn.Module):
         """Whether vectors depend on which documents are encoded together."""
         return self.encoder.stateful or self.mix.whole_batch
 
-    def forward(
-        self, windows: Windows, wanted: Wanted = VECTORS, n_sequences: Sequence[int] = ()
-    ) -> Embedded:
+    def forward(self, windows: Windows, wanted: Wanted = VECTORS) -> Embedded:
         """Vectors of all tokens, and what else is wanted. A token without pieces has zeros.
 
         Rows are those of the P pieces, and behind them two for each of the N windows: its first
-        and its last step. Memory holds one vector a row, unless all layers are needed.
-
-        n_sequences: (n,), of each document; wanted for doc_pooling. Each has a window at least.
+        and its last step. Memory holds one vector a row, unless all layers are needed. With
+        doc_pooling each sequence has a window at least.
         """
         maps: dict[int, Tensor] = {}
         attention = maps if wanted.attention else None
@@ -78,16 +75,19 @@ class Embedder(nn.Module):
             every = range(self.encoder.n_layers)
             layers = self._run(windows, every, swap, attention).transpose(0, 1)
         if layers is not None and (wanted.layers or self.mix.of_tokens):
-            tokens = self._pool_layers(layers, windows)
+            tokens = torch.stack([self._pool(layer, windows) for layer in layers])  # (L, W, D)
         if tokens is not None and self.mix.of_tokens:
-            vectors = self._mix_tokens(tokens, windows)
+            vectors = mix_tokens(self.mix, tokens, *find_tokens(windows))
         else:
             if layers is None:
                 mixed = self._run(windows, self.mix.layers, self._mix_all, attention)
             else:
                 mixed = self._mix_rows(layers, windows)
             vectors = self._pool(mixed, windows)
-        documents, sequences = self._pool_texts(mixed, windows, wanted, n_sequences)
+        documents = sequences = None
+        if wanted.doc_pooling is not None and mixed is not None and windows.batches:
+            pooled = pool_texts(mixed, windows, wanted.doc_pooling)
+            documents, sequences = (self._finish_text(one, wanted) for one in pooled)
         return Embedded(
             self._project(vectors, windows),
             tokens if wanted.layers else None,
@@ -146,7 +146,7 @@ class Embedder(nn.Module):
                 else:
                     yield encode(batch)
 
-        n_pieces = count_pieces(windows)
+        n_pieces = windows.n_pieces
         firsts = [n_pieces + 2 * batch.windows for batch in windows.batches]
         places = [
             torch.cat([batch.pieces, first, first + 1])
@@ -186,43 +186,17 @@ class Embedder(nn.Module):
             layers = layers[list(self.mix.layers)]
         if not self.mix.whole_documents or self.mix.whole_batch:
             return self._mix_all(layers)
-        return self.mix(layers[:, : count_pieces(windows)], windows.document_lengths)
-
-    def _mix_tokens(self, tokens: Tensor, windows: Windows) -> Tensor:
-        """(L, W, D) to (W, mix.width)"""
-        has_pieces, n_tokens = find_tokens(windows)
-        return mix_tokens(self.mix, tokens, has_pieces.to(tokens.device), n_tokens)
+        return self.mix(layers[:, : windows.n_pieces], windows.document_lengths)
 
     def _pool(self, rows: Tensor, windows: Windows) -> Tensor:
         """Of each token the vector of its pieces. (P or P + 2 N, d) to (W, d)"""
         starts, lengths = windows.starts.to(rows.device), windows.lengths.to(rows.device)
-        return self.pool(rows[: count_pieces(windows)], starts, lengths)
+        return self.pool(rows[: windows.n_pieces], starts, lengths)
 
-    def _pool_layers(self, layers: Tensor, windows: Windows) -> Tensor:
-        """(L, P + 2 N, D) to (L, W, D)"""
-        return torch.stack([self._pool(layer, windows) for layer in layers])
-
-    def _pool_texts(
-        self, mixed: Tensor | None, windows: Windows, wanted: Wanted, n_sequences: Sequence[int]
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Vectors of n documents, (n, width), and of their S sequences, (S, width)."""
-        if wanted.doc_pooling is None or mixed is None or not windows.batches:
-            return None, None
-        n_pieces = count_pieces(windows)
-        pieces, ends = mixed[:n_pieces], mixed[n_pieces:].unflatten(0, (-1, 2))
-        n_windows = windows.edges[:, 1] - windows.edges[:, 0] + 1  # (S,)
-        sizes = torch.tensor(n_sequences)
-        owners = torch.repeat_interleave(torch.arange(len(sizes)), sizes)  # (S,)
-        n_in_documents = n_windows.new_zeros(len(sizes)).index_add(0, owners, n_windows)
-        groups = (windows.document_lengths, n_in_documents), (windows.sequence_lengths, n_windows)
-        found = []
-        for sizes_in_pieces, sizes_in_windows in groups:
-            lengths = sizes_in_pieces.to(mixed.device), sizes_in_windows.to(mixed.device)
-            pooled = pool_groups(pieces, ends, *lengths, wanted.doc_pooling)
-            if self.projection is not None:
-                pooled = self.projection(pooled)
-            found.append(F.normalize(pooled) if wanted.normalize else pooled)
-        return found[0], found[1]
+    def _finish_text(self, pooled: Tensor, wanted: Wanted) -> Tensor:
+        """(n, mix.width) to (n, width)."""
+        projected = pooled if self.projection is None else self.projection(pooled)
+        return F.normalize(projected) if wanted.normalize else projected
 
     def _project(self, tokens: Tensor, windows: Windows) -> Tensor:
         """(W, mix.width) to (W, width)."""
@@ -238,19 +212,16 @@ def swap(layers: Tensor) -> Tensor:
     return layers.transpose(0, 1)
 
 
-def count_pieces(windows: Windows) -> int:
-    """P, the pieces of all documents."""
-    return int(windows.document_lengths.sum())
-
-
 def find_edges(layers: Tensor, windows: Windows) -> Tensor:
     """The first step of the first window, and the last one of the last window, of each sequence.
 
     layers: (L, P + 2 N, D). Returns (L, S, 2, D).
     """
-    ends = layers[:, count_pieces(windows) :].unflatten(1, (-1, 2))  # (L, N, 2, D)
-    first, last = windows.edges.to(layers.device).T  # (S,)
-    return torch.stack([ends[:, first, 0], ends[:, last, 1]], dim=2)
+    ends = layers[:, windows.n_pieces :].unflatten(1, (-1, 2))  # (L, N, 2, D)
+    n_windows = torch.bincount(windows.sequences)
+    n_windows = n_windows[n_windows > 0].to(layers.device)  # (S,)
+    last = n_windows.cumsum(0) - 1
+    return torch.stack([ends[:, last - n_windows + 1, 0], ends[:, last, 1]], dim=2)
 
 
 def take_rows(layers: list[Tensor], rows: Tensor, dtype: torch.dtype) -> Tensor:

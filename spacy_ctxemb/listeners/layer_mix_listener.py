@@ -21,8 +21,8 @@ from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
-from ..thinc_model.split_by_doc import split_docs, split_layers
-from ..thinc_model.torch_module_shim import TorchShim, backpropagate, to_array
+from ..thinc_model.split_by_doc import split, split_vectors, to_array
+from ..thinc_model.torch_module_shim import TorchShim, backpropagate
 from ..torch_state import in_ordinary_torch
 from .listener import (
     Backprop,
@@ -150,7 +150,7 @@ def listen_to_layers(
     if not is_train:
         with torch.inference_mode():
             mixed = mix_tokens(mix, layers, has_vector, n_tokens)
-        return split_docs(to_array(mixed, listener.ops), docs), no_backprop
+        return split_vectors(mixed, docs, listener.ops), no_backprop
     layers.requires_grad_(backprop_layers is not no_backprop)
     with torch.enable_grad():
         mixed = mix_tokens(mix, layers, has_vector, n_tokens)
@@ -160,11 +160,11 @@ def listen_to_layers(
         gradient = listener.ops.xp.concatenate(d_mixed)
         backpropagate((mixed, xp2torch(gradient, device=layers.device)))
         if layers.grad is not None:
-            d_layers = cast(Floats3d, to_array(layers.grad, listener.ops))
-            backprop_layers(split_layers(d_layers, docs))
+            d_layers = to_array(layers.grad, listener.ops)
+            backprop_layers(split(d_layers, [len(doc) for doc in docs], axis=1))
         return []
 
-    return split_docs(to_array(mixed.detach(), listener.ops), docs), backprop
+    return split_vectors(mixed.detach(), docs, listener.ops), backprop
 
 
 def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d:

@@ -8,8 +8,7 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..thinc_model.build_model import ContextualModel
-from ..thinc_model.split_by_doc import join, split_docs
-from ..thinc_model.torch_module_shim import to_array
+from ..thinc_model.split_by_doc import join, split_vectors
 from ..torch_state import in_ordinary_torch
 from .learned_sum import MemberMixShim
 
@@ -57,15 +56,15 @@ def mix(
     ops = model.ops
     members = [join(vectors, axis=0, device=shim.device) for vectors in outputs]
     if not is_train:
-        return split_docs(to_array(shim.predict(members), ops), docs), lambda gradients: []
+        return split_vectors(shim.predict(members), docs, ops), lambda gradients: []
     mixed, backprop = shim.begin_update(members)
 
     @in_ordinary_torch
     def split(gradients: list[Floats2d]) -> list[list[Floats2d]]:
         found = backprop(join(gradients, axis=0, device=shim.device))
-        return [split_docs(to_array(gradient, ops), docs) for gradient in found]
+        return [split_vectors(gradient, docs, ops) for gradient in found]
 
-    return split_docs(to_array(mixed, ops), docs), split
+    return split_vectors(mixed, docs, ops), split
 
 
 def find_mix(model: Model[Any, Any]) -> MemberMixShim | None:

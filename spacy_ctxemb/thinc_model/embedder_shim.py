@@ -1,6 +1,6 @@
 """The Thinc shim around an embedder: values of parameters, passes, serialisation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -24,8 +24,7 @@ from ..pieces.pieces_from_json import pieces_from_json
 from ..pretrained import load_weights as load_pretrained
 from ..read_files import read_tensors, reading
 from ..torch_state import in_ordinary_torch
-from ..windows.docs_to_pieces import DocWindowing
-from ..windows.pieces_to_windows import Windows
+from ..windows.pieces_to_windows import Windowing, Windows
 from .torch_module_shim import (
     TorchShim,
     backpropagate,
@@ -56,7 +55,7 @@ class EmbedderShim(TorchShim):
         self,
         embedder: Embedder,
         pieces: Pieces,
-        windowing: DocWindowing,
+        windowing: Windowing,
         layer_training: LayerTraining,
     ) -> None:
         super().__init__(embedder)
@@ -149,13 +148,11 @@ class EmbedderShim(TorchShim):
             self.weights_replaced()
         self.has_loaded = True
 
-    def predict(
-        self, windows: Windows, wanted: Wanted = VECTORS, n_sequences: Sequence[int] = ()
-    ) -> Embedded:
+    def predict(self, windows: Windows, wanted: Wanted = VECTORS) -> Embedded:
         """What the embedder makes of some windows; see Embedder.forward."""
         self.check_materialised()
         with torch.inference_mode():
-            embedded: Embedded = self.embedder(windows, wanted, n_sequences)
+            embedded: Embedded = self.embedder(windows, wanted)
         return embedded
 
     def begin_update(self, windows: Windows, wanted: Wanted = VECTORS) -> tuple[Embedded, Backprop]:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import safetensors.torch
 import torch
-from thinc.api import Ops, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from thinc.api import Optimizer, get_torch_default_device, xp2torch
 from thinc.shims import Shim
-from thinc.types import Floats2d
 from torch import Tensor, nn
 
 from ..embedder.training_precision import LossScale
@@ -176,11 +175,6 @@ def backpropagate(*pairs: tuple[Tensor, Tensor | None], scale: float = 1.0) -> N
             gradients.append(gradient if scale == 1.0 else gradient * scale)
     if outputs:
         torch.autograd.backward(outputs, gradients)
-
-
-def to_array(tensor: Tensor, ops: Ops | None = None) -> Floats2d:
-    """A NumPy or CuPy view of a tensor."""
-    return cast(Floats2d, torch2xp(tensor, ops=ops))
 
 
 def get_tensors(module: nn.Module) -> dict[str, Tensor]:
