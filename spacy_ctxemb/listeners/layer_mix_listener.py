@@ -21,8 +21,8 @@ from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
-from ..thinc_model.split_by_doc import split, split_vectors, to_array
-from ..thinc_model.torch_module_shim import TorchShim, backpropagate
+from ..thinc_model.split_by_doc import join, split, split_vectors, to_array
+from ..thinc_model.torch_module_shim import TorchShim, run
 from ..torch_state import in_ordinary_torch
 from .listener import (
     Backprop,
@@ -143,28 +143,26 @@ def listen_to_layers(
     by_doc, backprop_layers = fetch(listener, docs, is_train, LAYERS)
     if not docs:
         return [], no_backprop
-    joined = listener.ops.xp.concatenate(by_doc, axis=1)
+    ops, sizes = listener.ops, [len(doc) for doc in docs]
+    joined = ops.xp.concatenate(by_doc, axis=1)  # a copy: what was stored may be read-only
     layers = xp2torch(joined, device=get_mix_shim(listener).device)  # (L, W, D)
     has_vector = layers.ne(0).any(dim=2).any(dim=0)  # (W,)
-    n_tokens = torch.stack([part.sum() for part in has_vector.split([len(doc) for doc in docs])])
-    if not is_train:
-        with torch.inference_mode():
-            mixed = mix_tokens(mix, layers, has_vector, n_tokens)
-        return split_vectors(mixed, docs, listener.ops), no_backprop
-    layers.requires_grad_(backprop_layers is not no_backprop)
-    with torch.enable_grad():
-        mixed = mix_tokens(mix, layers, has_vector, n_tokens)
+    n_tokens = torch.stack([part.sum() for part in has_vector.split(sizes)])
+    mixed, backprop_mix = run(
+        lambda inputs: mix_tokens(mix, *inputs, has_vector, n_tokens),
+        [layers],
+        is_train=is_train,
+        is_upstream_trained=backprop_layers is not no_backprop,
+    )
 
     @in_ordinary_torch
     def backprop(d_mixed: list[Floats2d]) -> list[Doc]:
-        gradient = listener.ops.xp.concatenate(d_mixed)
-        backpropagate((mixed, xp2torch(gradient, device=layers.device)))
-        if layers.grad is not None:
-            d_layers = to_array(layers.grad, listener.ops)
-            backprop_layers(split(d_layers, [len(doc) for doc in docs], axis=1))
+        for d_layers in backprop_mix(join(d_mixed, axis=0, device=layers.device)):
+            if d_layers is not None:
+                backprop_layers(split(to_array(d_layers, ops), sizes, axis=1))
         return []
 
-    return split_vectors(mixed.detach(), docs, listener.ops), backprop
+    return split_vectors(mixed, docs, ops), backprop
 
 
 def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d:

@@ -1,14 +1,16 @@
 """From the vectors of each member of a Stack to one vector a token."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
+from torch import Tensor
 
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.split_by_doc import join, split_vectors
+from ..thinc_model.torch_module_shim import run
 from ..torch_state import in_ordinary_torch
 from .learned_sum import MemberMixShim
 
@@ -53,18 +55,16 @@ def mix(
     is_train: bool,
 ) -> tuple[list[Floats2d], Split]:
     """As a learned sum."""
-    ops = model.ops
+    shim.check_materialised()
     members = [join(vectors, axis=0, device=shim.device) for vectors in outputs]
-    if not is_train:
-        return split_vectors(shim.predict(members), docs, ops), lambda gradients: []
-    mixed, backprop = shim.begin_update(members)
+    mixed, backprop = run(shim.mix, members, is_train=is_train)
 
     @in_ordinary_torch
     def split(gradients: list[Floats2d]) -> list[list[Floats2d]]:
         found = backprop(join(gradients, axis=0, device=shim.device))
-        return [split_vectors(gradient, docs, ops) for gradient in found]
+        return [split_vectors(cast(Tensor, one), docs, model.ops) for one in found]
 
-    return split_vectors(mixed, docs, ops), split
+    return split_vectors(mixed, docs, model.ops), split
 
 
 def find_mix(model: Model[Any, Any]) -> MemberMixShim | None:

@@ -5,7 +5,7 @@ import hashlib
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -50,6 +50,16 @@ class TorchShim(Shim):
     @property
     def module(self) -> nn.Module:
         return cast(nn.Module, self._model)
+
+    @property
+    def is_materialised(self) -> bool:
+        """Whether the parameters have values."""
+        return self.device.type != "meta"
+
+    def check_materialised(self) -> None:
+        """Raise E008 where there are no weights yet."""
+        if not self.is_materialised:
+            raise RuntimeError(Errors.E008)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters to train."""
@@ -128,12 +138,9 @@ class TorchShim(Shim):
             if replaced:
                 self.weights_changed()
 
-    def copy(self) -> "Self":
-        """A deep copy with an id of its own."""
-        return copy.deepcopy(self)
-
     @in_ordinary_torch
     def __deepcopy__(self, memo: dict[int, Any]) -> "Self":
+        """A copy with an id of its own."""
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__ = copy.deepcopy(self.__dict__, memo)
@@ -150,17 +157,53 @@ class TorchShim(Shim):
                 self.__dict__ = copy.deepcopy(self.__dict__)
 
     def to_device(self, device_type: str, device_id: int) -> None:
-        self.module.to(f"cuda:{device_id}" if device_type == "gpu" else "cpu")
+        if self.is_materialised:
+            self.module.to(f"cuda:{device_id}" if device_type == "gpu" else "cpu")
+
+    def get_tensors(self) -> dict[str, Tensor]:
+        """What to store: the values of all parameters, if they have any."""
+        return get_tensors(self.module) if self.is_materialised else {}
 
     @in_ordinary_torch
     def to_bytes(self) -> bytes:
-        return save_module(self.module)
+        return safetensors.torch.save(self.get_tensors())
 
     @in_ordinary_torch
     def from_bytes(self, data: bytes) -> "Self":
-        load_module(self.module, safetensors.torch.load(data))
+        tensors = safetensors.torch.load(data)
+        if tensors:
+            load_module(self.module, tensors)
+        else:
+            self.module.to(device="meta")
         self.weights_changed()
         return self
+
+
+def run(
+    function: Callable[[list[Tensor]], Tensor],
+    inputs: Sequence[Tensor],
+    *,
+    is_train: bool,
+    is_upstream_trained: bool = True,
+) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+    """What a function with parameters makes of some tensors.
+
+    In training also a callback, which sends a gradient back to the parameters and gives that of
+    each tensor, unless the upstream is not trained.
+    """
+    if not is_train:
+        with torch.inference_mode():
+            return function(list(inputs)), lambda gradient: []
+    tracked = [one.detach().requires_grad_(is_upstream_trained) for one in inputs]
+    with torch.enable_grad():
+        output = function(tracked)
+
+    @in_ordinary_torch
+    def backprop(gradient: Tensor) -> list[Tensor | None]:
+        backpropagate((output, gradient))
+        return [one.grad for one in tracked]
+
+    return output.detach(), backprop
 
 
 def backpropagate(*pairs: tuple[Tensor, Tensor | None], scale: float = 1.0) -> None:
@@ -182,11 +225,6 @@ def get_tensors(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.contiguous() for name, value in module.state_dict().items()}
 
 
-def save_module(module: nn.Module) -> bytes:
-    """The values of all parameters, as the bytes of a safetensors file."""
-    return safetensors.torch.save(get_tensors(module))
-
-
 def compute_digest(module: nn.Module) -> bytes:
     """A short name for the values of all parameters."""
     found = hashlib.blake2b(digest_size=32)
@@ -195,12 +233,6 @@ def compute_digest(module: nn.Module) -> bytes:
         values = value.detach().cpu().contiguous().reshape(-1)
         found.update(values.view(torch.uint8).numpy())
     return found.digest()
-
-
-def load_part(data: bytes, prefix: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose names have a prefix, which is taken off."""
-    tensors = safetensors.torch.load(data)
-    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
 
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
