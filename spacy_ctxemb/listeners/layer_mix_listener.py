@@ -15,8 +15,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, get_torch_default_device, xp2torch
 from thinc.types import Floats2d, Floats3d
 
-from .. import doc_vectors
-from ..doc_vectors import fit_tokens
+from ..doc_vectors import LAYERS, fit_tokens
 from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
 from ..thinc_model.build_model import ContextualModel
@@ -26,10 +25,8 @@ from ..thinc_model.torch_module_shim import TorchShim, run
 from ..torch_state import in_ordinary_torch
 from .listener import (
     Backprop,
-    Carrier,
     check_factor,
     fetch,
-    get_guard,
     guard,
     missing,
     needs_outputs,
@@ -136,11 +133,11 @@ def listen_to_layers(
     listener: Model[Any, Any], docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Backprop]:
     """The mixed vectors of each Doc, (n_tokens, D)."""
-    mix, known = get_mix_shim(listener).mix, get_guard(listener)
+    mix, known = get_mix_shim(listener).mix, guard(listener)
     known.check()
     if not mix.n_layers:  # neither linked nor loaded
         raise RuntimeError(Errors.E031.format(upstream=known.upstream))
-    by_doc, backprop_layers = fetch(listener, docs, is_train, LAYERS)
+    by_doc, backprop_layers = fetch(listener, docs, is_train, LAYERS, read_layers)
     if not docs:
         return [], no_backprop
     ops, sizes = listener.ops, [len(doc) for doc in docs]
@@ -167,10 +164,10 @@ def listen_to_layers(
 
 def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d:
     """doc._.ctxemb, or an error where it is missing or of another shape. (L, n_tokens, D)"""
-    known = get_guard(listener)
+    known = guard(listener)
     fit_tokens(doc)
     expected = (get_mix_shim(listener).mix.n_layers, len(doc), listener.get_dim("nO"))
-    layers = doc._.get(doc_vectors.LAYERS)
+    layers = doc._.get(LAYERS)
     if layers is None:
         if needs_outputs(known, doc):
             if not known.component:
@@ -181,15 +178,6 @@ def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d
         names = {"component": known.component, "upstream": known.upstream}
         raise ValueError(Errors.E030.format(found=layers.shape, expected=expected, **names))
     return listener.ops.asarray3f(layers)
-
-
-def drop_layers(doc: Doc) -> None:
-    """Leave a Doc without doc._.ctxemb."""
-    doc.user_data.pop(doc_vectors.LAYERS_KEY, None)
-    doc_vectors.forget(doc, doc_vectors.LAYERS)
-
-
-LAYERS = Carrier(read_layers, drop_layers, "ctxemb_layers_readers")
 
 
 def replace_listener(
