@@ -146,7 +146,7 @@ def listen_to_layers(
     has_vector = layers.ne(0).any(dim=2).any(dim=0)  # (W,)
     n_tokens = torch.stack([part.sum() for part in has_vector.split(sizes)])
     mixed, backprop_mix = run(
-        lambda inputs: mix_tokens(mix, *inputs, has_vector, n_tokens),
+        lambda inputs: mix_tokens(mix, inputs[0], has_vector, n_tokens),
         [layers],
         is_train=is_train,
         is_upstream_trained=backprop_layers is not no_backprop,

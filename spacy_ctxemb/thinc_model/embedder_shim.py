@@ -134,7 +134,7 @@ class EmbedderShim(TorchShim):
             self.weights_replaced()
         self.has_loaded = True
 
-    def predict(self, windows: Windows, wanted: Wanted) -> Embedded:
+    def predict(self, windows: Windows, wanted: Wanted = VECTORS) -> Embedded:
         """What the embedder makes of some windows; see Embedder.forward."""
         self.check_materialised()
         with torch.inference_mode():

@@ -25,7 +25,8 @@ def split_vectors(vectors: Tensor, docs: Sequence[Doc], ops: Ops) -> list[Floats
 def split(array: Any, sizes: Sequence[int], *, axis: int) -> list[Any]:
     """Stretches of an axis, as views."""
     ends, before = np.cumsum(sizes).tolist(), (slice(None),) * axis
-    return [array[(*before, slice(end - n, end))] for n, end in zip(sizes, ends, strict=True)]
+    places = [(*before, slice(end - n, end)) for n, end in zip(sizes, ends, strict=True)]
+    return [array[place] for place in places]
 
 
 def join(arrays: Sequence[FloatsXd], *, axis: int, device: torch.device) -> Tensor:

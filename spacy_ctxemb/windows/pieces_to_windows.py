@@ -71,15 +71,16 @@ class Windows(NamedTuple):
     """All windows of some documents.
 
     batches: each of the P pieces is owned by exactly one of them.
+    budget: padded pieces whose activations training keeps; it computes those of others again.
     starts, lengths: (W,), the first piece of each token, and how many it has. Tokens may share
         pieces, and pieces may belong to no token.
     document_lengths: (n,), pieces of each document. sequence_lengths: (S,), of each sequence.
     first_pieces: (N,), the first piece that each window reads.
     sequences, documents: (N,), where each window lies.
-    budget: padded pieces whose activations training keeps; it computes those of others again.
     """
 
     batches: list[PieceBatch]
+    budget: int
     starts: Tensor
     lengths: Tensor
     document_lengths: Tensor
@@ -87,7 +88,6 @@ class Windows(NamedTuple):
     first_pieces: Tensor
     sequences: Tensor
     documents: Tensor
-    budget: int
 
     @property
     def n_pieces(self) -> int:
@@ -131,7 +131,7 @@ def build_windows(
         *(pieces.starts, pieces.lengths, pieces.document_lengths, sequence_lengths),
         *(spans.start, spans.sequence, sequence_documents[spans.sequence]),
     )
-    return Windows(batches, *map(torch.from_numpy, arrays), budget=windowing.batch_pieces)
+    return Windows(batches, windowing.batch_pieces, *map(torch.from_numpy, arrays))
 
 
 def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
