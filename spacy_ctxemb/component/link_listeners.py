@@ -12,12 +12,10 @@ from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 from spacy.util import logger
 
 from ..errors import Errors
-from ..listeners.layer_mix_listener import (
-    LayerMixListener,
-    replace_listener,
-    replace_listener_config,
-)
-from ..listeners.listener import Guard, guard, list_listeners
+from ..listeners.guard import Guard
+from ..listeners.layer_mix_listener import LayerMixListener
+from ..listeners.listener import guard, list_listeners
+from ..listeners.replace_listener import replace_listener, replace_listener_config
 from ..stack.name_encoders import require_single
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim

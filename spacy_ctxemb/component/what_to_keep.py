@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..cache.feature_cache import FeatureCache, find_obstacle
 from ..embedder.output_types import Wanted
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from .pipe import ContextualEmbedder
 
 KEEP = ("tensor", "layers", "none")
+
+#: What a Stack cannot do, and the values to set for it.
+NEED_SINGLE = {
+    **{"keep": "tensor", "boundaries": "false", "doc_pooling": "null"},
+    **{"keep_pieces": "false", "keep_attention": "false"},
+}
 
 Value = TypeVar("Value")
 
@@ -56,17 +62,11 @@ class Settings:
             value = getattr(self, setting)
             if not isinstance(value, bool):
                 raise ValueError(Errors.E002.format(setting=setting, name=name, value=value))
-        single = {
-            "keep": (self.keep == "layers", "tensor"),
-            "boundaries": (self.boundaries, "false"),
-            "doc_pooling": (self.doc_pooling is not None, "null"),
-            "keep_pieces": (self.keep_pieces, "false"),
-            "keep_attention": (self.keep_attention, "false"),
-        }
-        for setting, (is_wanted, default) in single.items():
-            if is_wanted:
+        for setting, default in NEED_SINGLE.items():
+            value = getattr(self, setting)
+            if value not in (None, False, "tensor", "none"):
                 advice = f"Set it to {default}, or use that encoder in a pipeline of its own."
-                require_single(model, name, f"{setting} = {getattr(self, setting)}", advice)
+                require_single(model, name, f"{setting} = {value}", advice)
         for shim in name_encoders(model, name).values():
             mix, encoder = shim.embedder.mix, shim.embedder.encoder
             if self.doc_pooling is not None and mix.whole_documents and not mix.whole_batch:
@@ -81,12 +81,8 @@ class Setting(Generic[Value]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    @overload
-    def __get__(self, pipe: None, owner: type) -> Setting[Value]: ...
-    @overload
-    def __get__(self, pipe: ContextualEmbedder, owner: type) -> Value: ...
-    def __get__(self, pipe: Any, owner: type) -> Any:
-        return self if pipe is None else getattr(pipe.settings, self.name)
+    def __get__(self, pipe: ContextualEmbedder | None, owner: type) -> Value:
+        return cast(Value, self if pipe is None else getattr(pipe.settings, self.name))
 
     def __set__(self, pipe: ContextualEmbedder, value: Value) -> None:
         pipe.use_settings(replace(pipe.settings, **{self.name: cast(Any, value)}))

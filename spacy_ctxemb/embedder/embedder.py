@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +12,10 @@ from ..encoders.gradient_checkpointing import compute_again, has_parts, set_reco
 from ..windows.pieces_to_windows import PieceBatch, Windows
 from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .output_types import VECTORS, Embedded, Wanted
+from .rows import find_edges, find_tokens, in_order, list_places, swap, take_rows
 from .text_pooling import pool_texts
 from .token_pooling import get_pooling
 from .training_precision import cast_products, check_precision
-
-#: Makes a row of each row of some layers: (l, r, D) to (r, ...).
-MakeRows = Callable[[Tensor], Tensor]
 
 
 class Embedder(nn.Module):
@@ -119,12 +116,13 @@ class Embedder(nn.Module):
         self,
         windows: Windows,
         layers: Sequence[int],
-        make_rows: MakeRows,
+        make_rows: Callable[[Tensor], Tensor],
         attention: dict[int, Tensor] | None,
     ) -> Tensor:
         """Run the encoder over all batches.
 
-        layers: those to make rows of. attention: takes the weights of each window by its number.
+        layers: those to make rows of; make_rows: (l, r, D) to (r, ...).
+        attention: takes the weights of each window by its number.
         Returns the rows of all pieces and windows, (P + 2 N, ...).
         """
         parameter = next(self.parameters())
@@ -146,13 +144,7 @@ class Embedder(nn.Module):
                 else:
                     yield encode(batch)
 
-        n_pieces = windows.n_pieces
-        firsts = [n_pieces + 2 * batch.windows for batch in windows.batches]
-        places = [
-            torch.cat([batch.pieces, first, first + 1])
-            for batch, first in zip(windows.batches, firsts, strict=True)
-        ]
-        return in_order(run_all(), places)
+        return in_order(run_all(), list_places(windows))
 
     def _encode_batch(
         self, batch: PieceBatch, layers: Sequence[int], attention: dict[int, Tensor] | None
@@ -205,56 +197,3 @@ class Embedder(nn.Module):
         # The bias would give a vector to tokens that have no pieces.
         has_pieces = windows.lengths.to(tokens.device) > 0
         return self.projection(tokens) * has_pieces[:, None]
-
-
-def swap(layers: Tensor) -> Tensor:
-    """(L, r, D) to (r, L, D)"""
-    return layers.transpose(0, 1)
-
-
-def find_edges(layers: Tensor, windows: Windows) -> Tensor:
-    """The first step of the first window, and the last one of the last window, of each sequence.
-
-    layers: (L, P + 2 N, D). Returns (L, S, 2, D).
-    """
-    ends = layers[:, windows.n_pieces :].unflatten(1, (-1, 2))  # (L, N, 2, D)
-    n_windows = torch.bincount(windows.sequences)
-    n_windows = n_windows[n_windows > 0].to(layers.device)  # (S,)
-    last = n_windows.cumsum(0) - 1
-    return torch.stack([ends[:, last - n_windows + 1, 0], ends[:, last, 1]], dim=2)
-
-
-def take_rows(layers: list[Tensor], rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """The rows of all layers, which are given up. (N, D) each; (p,). Returns (l, p, D)."""
-    if torch.is_grad_enabled():
-        return torch.stack([layer[rows].to(dtype) for layer in layers])
-    # Layers are large: none is held longer than needed, nor copied twice.
-    out = layers[0].new_empty(len(layers), len(rows), layers[0].size(1), dtype=dtype)
-    for taken in reversed(out.unbind()):
-        layer = layers.pop()
-        if layer.dtype == dtype:
-            torch.index_select(layer, 0, rows, out=taken)
-        else:
-            taken.copy_(layer[rows])
-    return out
-
-
-def in_order(parts: Iterator[Tensor], places: Sequence[Tensor]) -> Tensor:
-    """All rows of some parts, in order. parts: (p, ...) each; places: (p,), of their rows."""
-    if torch.is_grad_enabled():
-        collected = torch.cat(list(parts))
-        return collected[torch.cat(list(places)).argsort().to(collected.device)]
-    # Without gradients one large tensor is enough, filled part by part.
-    first = next(parts)
-    out = first.new_empty(sum(map(len, places)), *first.shape[1:])
-    for rows, part in zip(places, chain([first], parts), strict=True):
-        out[rows.to(part.device)] = part
-    return out
-
-
-def find_tokens(windows: Windows) -> tuple[Tensor, Tensor]:
-    """Whether each token has pieces, (W,), and how many tokens of each document have, (n,)."""
-    has_pieces = windows.lengths > 0
-    document_ends = windows.document_lengths.cumsum(0)
-    documents = torch.searchsorted(document_ends, windows.starts[has_pieces], right=True)
-    return has_pieces, torch.bincount(documents, minlength=len(document_ends))

@@ -4,7 +4,6 @@ ELMo's `num_output_representations`: K tasks on top of one encoder, each with we
 (Peters et al. 2018, "Deep contextualized word representations", equation 1).
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -18,10 +17,9 @@ from thinc.types import Floats2d, Floats3d
 from ..doc_vectors import LAYERS, fit_tokens
 from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
-from ..thinc_model.build_model import ContextualModel
-from ..thinc_model.embedder_shim import get_shim
+from ..thinc_model.run_function import run
 from ..thinc_model.split_by_doc import join, split, split_vectors, to_array
-from ..thinc_model.torch_module_shim import TorchShim, run
+from ..thinc_model.torch_module_shim import TorchShim
 from ..torch_state import in_ordinary_torch
 from .listener import (
     Backprop,
@@ -33,8 +31,6 @@ from .listener import (
     no_backprop,
     remember_sample,
 )
-
-ARCHITECTURE = "spacy-ctxemb.LayerMixListener.v1"
 
 
 class LayerMixListener(Tok2VecListener):
@@ -178,33 +174,3 @@ def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d
         names = {"component": known.component, "upstream": known.upstream}
         raise ValueError(Errors.E030.format(found=layers.shape, expected=expected, **names))
     return listener.ops.asarray3f(layers)
-
-
-def replace_listener(
-    model: ContextualModel, listener: Tok2VecListener, upstream: Any
-) -> ContextualModel:
-    """What `nlp.replace_listeners` puts in a listener's place.
-
-    model: a copy of the upstream's, which then mixes as the listener does.
-    """
-    if isinstance(listener, LayerMixListener):
-        get_shim(model).embedder.take_mix(copy.deepcopy(listener.mix))
-        model.set_dim("nO", listener.get_dim("nO"), force=True)
-    return model
-
-
-def replace_listener_config(model: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]:
-    """The config of what `replace_listener` returns, from those of the upstream's model and of
-    the component's tok2vec: a listener, or a Stack with listeners among its members."""
-    listeners = [x for x in [listener, *listener.get("members", {}).values()] if "upstream" in x]
-    kinds = {(x["@architectures"], x.get("layer_norm")) for x in listeners}
-    if len(kinds) > 1:  # spaCy does not say which of them is meant
-        raise ValueError(Errors.E033.format(kinds=sorted(kinds, key=str)))
-    listener = listeners[0]
-    if listener["@architectures"] != ARCHITECTURE:
-        return model
-    mix = {
-        "@architectures": "spacy-ctxemb.TokenMix.v1",
-        "layer_norm": listener.get("layer_norm"),
-    }
-    return {**copy.deepcopy(model), "mix": mix, "width": None}

@@ -24,13 +24,9 @@ from ..pretrained import load_weights as load_pretrained
 from ..read_files import reading
 from ..torch_state import in_ordinary_torch
 from ..windows.pieces_to_windows import Windowing, Windows
-from .torch_module_shim import (
-    TorchShim,
-    backpropagate,
-    compute_digest,
-    get_tensors,
-    load_module,
-)
+from .module_tensors import compute_digest, get_tensors, load_module, take_part
+from .run_function import backpropagate
+from .torch_module_shim import TorchShim
 
 
 class EmbedderShim(TorchShim):
@@ -276,11 +272,6 @@ class EmbedderShim(TorchShim):
         with LOCK, torch.random.fork_rng(devices=devices, device_type=device.type):
             if self.awaits_pretrained:
                 self.materialise()
-
-
-def take_part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Those whose names have a prefix, which is taken off."""
-    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
 
 
 def is_of_pretraining(data: bytes) -> bool:

@@ -1,23 +1,23 @@
 """A PyTorch module inside a Thinc model: updates, averages, copies, weights as safetensors."""
 
 import copy
-import hashlib
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import safetensors.torch
 import torch
-from thinc.api import Optimizer, get_torch_default_device, xp2torch
+from thinc.api import Optimizer, xp2torch
 from thinc.shims import Shim
 from torch import Tensor, nn
 
 from ..embedder.training_precision import LossScale
 from ..errors import Errors
 from ..torch_state import in_ordinary_torch, ordinary_torch
+from .module_tensors import get_tensors, load_module
 from .optimizer_step import Trained, measure, take_step
 
 if TYPE_CHECKING:
@@ -177,91 +177,3 @@ class TorchShim(Shim):
             self.module.to(device="meta")
         self.weights_changed()
         return self
-
-
-def run(
-    function: Callable[[list[Tensor]], Tensor],
-    inputs: Sequence[Tensor],
-    *,
-    is_train: bool,
-    is_upstream_trained: bool = True,
-) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
-    """What a function with parameters makes of some tensors.
-
-    In training also a callback, which sends a gradient back to the parameters and gives that of
-    each tensor, unless the upstream is not trained.
-    """
-    if not is_train:
-        with torch.inference_mode():
-            return function(list(inputs)), lambda gradient: []
-    tracked = [one.detach().requires_grad_(is_upstream_trained) for one in inputs]
-    with torch.enable_grad():
-        output = function(tracked)
-
-    @in_ordinary_torch
-    def backprop(gradient: Tensor) -> list[Tensor | None]:
-        backpropagate((output, gradient))
-        return [one.grad for one in tracked]
-
-    return output.detach(), backprop
-
-
-def backpropagate(*pairs: tuple[Tensor, Tensor | None], scale: float = 1.0) -> None:
-    """Send gradients back from outputs, in one pass.
-
-    pairs: an output, and its gradient if any. scale: that the gradients of parameters are to have.
-    """
-    outputs, gradients = [], []
-    for output, gradient in pairs:
-        if gradient is not None and output.requires_grad:  # not where no Doc has any pieces
-            outputs.append(output)
-            gradients.append(gradient if scale == 1.0 else gradient * scale)
-    if outputs:
-        torch.autograd.backward(outputs, gradients)
-
-
-def get_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The values of all parameters, in the form that safetensors wants."""
-    return {name: value.contiguous() for name, value in module.state_dict().items()}
-
-
-def compute_digest(module: nn.Module) -> bytes:
-    """A short name for the values of all parameters."""
-    found = hashlib.blake2b(digest_size=32)
-    for name, value in module.state_dict().items():
-        found.update(repr((name, str(value.dtype), tuple(value.shape))).encode())
-        values = value.detach().cpu().contiguous().reshape(-1)
-        found.update(values.view(torch.uint8).numpy())
-    return found.digest()
-
-
-def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Take the values of all parameters, after a check of names and shapes.
-
-    Where that is interrupted, all parameters are as before.
-    """
-    own = module.state_dict()
-    expected = {name: tuple(value.shape) for name, value in own.items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if found != expected:
-        raise ValueError(Errors.E162.format(differences=describe_differences(expected, found)))
-    device = get_torch_default_device()
-    # Copies: a tensor from a file is mapped to it, and would change with it.
-    values = {n: tensor.to(device, own[n].dtype, copy=True) for n, tensor in tensors.items()}
-    try:
-        module.load_state_dict(values, assign=True)
-    except BaseException:
-        module.load_state_dict(own, assign=True)
-        raise
-
-
-def describe_differences(
-    expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
-) -> str:
-    """The first few parameters that differ, for an error message."""
-    names = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
-    lines = [
-        f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
-        for name in names[:5]
-    ]
-    return "; ".join(lines) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
