@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..cache.feature_cache import FeatureCache, find_obstacle
 from ..embedder.output_types import Wanted
-from ..embedder.text_pooling import check_doc_pooling
+from ..embedder.text_pooling import DOC_POOLINGS
 from ..errors import Errors
 from ..stack.name_encoders import name_encoders, require_single
 from ..thinc_model.build_model import ContextualModel
@@ -57,7 +57,11 @@ class Settings:
             raise ValueError(Errors.E001.format(keep=self.keep, name=name, options=list(KEEP)))
         if self.cache is not None and not isinstance(self.cache, FeatureCache):
             raise ValueError(Errors.E007.format(name=name, found=repr(self.cache)))
-        check_doc_pooling(self.doc_pooling, normalize=self.normalize, component=name)
+        options = list(DOC_POOLINGS)
+        if self.doc_pooling is not None and self.doc_pooling not in options:
+            raise ValueError(Errors.E003.format(name=self.doc_pooling, options=options))
+        if self.normalize and self.doc_pooling is None:
+            raise ValueError(Errors.E004.format(name=name, options=options))
         for setting in ("boundaries", "normalize", "keep_pieces", "keep_attention"):
             value = getattr(self, setting)
             if not isinstance(value, bool):

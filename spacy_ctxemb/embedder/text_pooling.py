@@ -7,19 +7,9 @@ BERT-Networks", section 3; boundary pieces count as pieces, as there.
 import torch
 from torch import Tensor
 
-from ..errors import Errors
 from ..windows.pieces_to_windows import Windows
 
 DOC_POOLINGS = ("mean", "cls", "max")
-
-
-def check_doc_pooling(name: str | None, *, normalize: bool, component: str) -> None:
-    """Raise E003 for an unknown pooling, E004 if normalize has no pooling."""
-    options = list(DOC_POOLINGS)
-    if name is not None and name not in DOC_POOLINGS:
-        raise ValueError(Errors.E003.format(name=name, options=options))
-    if normalize and name is None:
-        raise ValueError(Errors.E004.format(name=component, options=options))
 
 
 def pool_texts(rows: Tensor, windows: Windows, how: str) -> tuple[Tensor, Tensor]:

@@ -30,21 +30,6 @@ GUARD = "ctxemb_guard"
 N_SHOWN = 8
 
 
-class Listener(Tok2VecListener):
-    """spaCy's listener, with a weight.
-
-    grad_factor: of the gradient that goes upstream; 0 for none. What the upstream learns is the sum
-        over its listeners, so that this weighs them against each other. One factor for all of them
-        would be lost on Adam. Raises E027 where it is below 0 or not finite.
-    """
-
-    name = "ctxemb-listener"
-
-    def __init__(self, upstream_name: str, width: int, *, grad_factor: float) -> None:
-        super().__init__(upstream_name, width)
-        guard(self).grad_factor = check_factor(grad_factor)
-
-
 def guard(listener: Model[Any, Any]) -> Guard:
     """Make a listener check what it gets, if it does not do so already; a copy does."""
     if GUARD not in listener.attrs:
