@@ -55,8 +55,8 @@ def from_disk(model: ContextualModel, path: Path) -> None:
 def write_encoder(shim: EmbedderShim, path: Path) -> None:
     """Without weights a file without tensors: one that is not there was lost."""
     path.mkdir(parents=True, exist_ok=True)
-    (path / PIECES).write_bytes(srsly.msgpack_dumps(shim.pieces.to_json()))
     safetensors.torch.save_file(shim.get_tensors(), path / WEIGHTS)
+    (path / PIECES).write_bytes(srsly.msgpack_dumps(shim.pieces.to_json()))
 
 
 @in_ordinary_torch

@@ -204,12 +204,12 @@ class EmbedderShim(TorchShim):
 
     def get_tensors(self) -> dict[str, Tensor]:
         """With those of the package, so that what is stored does not depend on its version."""
-        self.materialise_pretrained()
+        self.take_pretrained()
         return super().get_tensors()
 
     @in_ordinary_torch
     def to_bytes(self) -> bytes:
-        message = {"pieces": self.pieces.to_json(), "weights": super().to_bytes()}
+        message = {"weights": super().to_bytes(), "pieces": self.pieces.to_json()}
         if self.objective is not None:
             message["objective"] = {
                 "kind": self.objective.kind,
@@ -259,10 +259,10 @@ class EmbedderShim(TorchShim):
 
     def check_materialised(self) -> None:
         """Load the weights of the package if they are wanted; refuse to go on without any."""
-        self.materialise_pretrained()
+        self.take_pretrained()
         super().check_materialised()
 
-    def materialise_pretrained(self) -> None:
+    def take_pretrained(self) -> None:
         """Load the weights of the package where they are still to come: the first thread does,
         others wait. Leaves random numbers alone."""
         if not self.awaits_pretrained:
