@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from spacy.tokens import Doc
-from thinc.api import get_array_module
 
 from ..errors import Errors
 from .fit import FIT, Places, count_tokens, list_places
@@ -61,7 +60,7 @@ def remember_tokens(doc: Doc, *, encoded: bool = True) -> None:
 def drop(doc: Doc, name: str) -> None:
     """Take off a Doc what it carries. name: TENSOR or LAYERS."""
     if name == TENSOR:
-        doc.tensor = get_array_module(doc.tensor).zeros((0,), dtype="float32")
+        doc.tensor = find_rows(doc)[:0].flatten()
     else:
         doc.user_data.pop(user_key(name), None)
     if (known := _ENCODED.get(doc)) is not None:
