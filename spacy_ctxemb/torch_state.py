@@ -68,27 +68,20 @@ def without_autocast() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def without_function_modes() -> Iterator[None]:
+def without_function_modes() -> ExitStack:
     """Take off what stands between calls and PyTorch; a default device is such a mode."""
-    modes = [
-        torch._C._pop_torch_function_stack() for _ in range(torch._C._len_torch_function_stack())
-    ]
-    try:
-        yield
-    finally:
-        for mode in reversed(modes):
-            torch._C._push_on_torch_function_stack(mode)
+    stack = ExitStack()
+    for _ in range(torch._C._len_torch_function_stack()):
+        mode = torch._C._pop_torch_function_stack()
+        stack.callback(torch._C._push_on_torch_function_stack, mode)
+    return stack
 
 
-@contextmanager
-def without_fake_tensors() -> Iterator[None]:
+def without_fake_tensors() -> ExitStack:
     """Make tensors that have values."""
-    mode = cast(Any, torch._C._unset_dispatch_mode(FAKE))
-    try:
-        yield
-    finally:
-        torch._C._set_dispatch_mode(mode)
+    stack = ExitStack()
+    stack.callback(torch._C._set_dispatch_mode, cast(Any, torch._C._unset_dispatch_mode(FAKE)))
+    return stack
 
 
 def without_transforms() -> AbstractContextManager[Any]:

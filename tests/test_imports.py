@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(
             "safetensors",
             "spacy",
+            "srsly",
             "thinc",
             "torch",
             ".cache",

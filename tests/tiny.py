@@ -94,7 +94,8 @@ def cut_windows(
     """
     begin, end = (np.full(ids.shape[1:], i, dtype=np.int32) for i in (1, 2))
     pieces = build_pieces(ids.int().numpy(), lengths, document_lengths, starts=starts)
-    return build_windows(pieces, pieces.document_lengths, (begin, end), windowing)
+    documents = np.arange(len(document_lengths))
+    return build_windows(pieces, pieces.document_lengths, documents, (begin, end), windowing)
 
 
 def build_pieces(

@@ -12,12 +12,10 @@ from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 from spacy.util import logger
 
 from ..errors import Errors
-from ..listeners.layer_mix_listener import (
-    LayerMixListener,
-    replace_listener,
-    replace_listener_config,
-)
-from ..listeners.listener import Guard, get_guard, guard, list_listeners
+from ..listeners.guard import Guard
+from ..listeners.layer_mix_listener import LayerMixListener
+from ..listeners.listener import guard, list_listeners
+from ..listeners.replace_listener import replace_listener, replace_listener_config
 from ..stack.name_encoders import require_single
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
@@ -104,7 +102,7 @@ def link_listener(
         if found != width:
             names = {"component": component, "name": upstream}
             raise ValueError(Errors.E020.format(found=found, width=width, **names))
-    known = get_guard(listener)
+    known = guard(listener)
     known.upstream, known.component, known.sample = upstream, component, []
     known.is_linked, known.sender, known.obstacle = True, model.id, ""
     # An earlier tok2vec takes a listener to "*" for its own whenever spaCy links components, and
@@ -114,7 +112,7 @@ def link_listener(
 
 def choose_last_readers(listeners: Sequence[Tok2VecListener], *, is_kept: bool) -> None:
     """Components are linked in their order: the last to read drops what is not to be kept."""
-    guards = [get_guard(listener) for listener in listeners]
+    guards = [guard(listener) for listener in listeners]
     for known in guards:
         is_last = known.component == guards[-1].component
         last = [one for one in guards if one.component == known.component]

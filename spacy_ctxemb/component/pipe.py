@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,6 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Optimizer, set_dropout_rate
-from thinc.types import Floats2d
 
 from .. import doc_vectors
 from ..cache.feature_cache import FeatureCache
@@ -24,8 +24,8 @@ from ..embedder.layer_mix import LayerWeights, ScalarMix
 from ..embedder.output_types import Wanted
 from ..errors import Errors
 from ..listeners.collected_gradients import PendingUpdate
-from ..listeners.layer_mix_listener import LAYERS, LayerMixListener
-from ..listeners.listener import TENSOR, forget_batch, get_guard
+from ..listeners.layer_mix_listener import LayerMixListener
+from ..listeners.listener import forget_batch, guard
 from ..pieces.registered_vocabulary_loaders import PiecesLoader
 from ..pretrained import AUTO
 from ..read_files import reading
@@ -126,8 +126,8 @@ class ContextualEmbedder(Tok2Vec):
     def listener_map(self, listeners: dict[str, list[Tok2VecListener]]) -> None:
         """spaCy puts an empty one here, and then links anew all components that are enabled."""
         for listener in chain(*getattr(self, "_listener_map", {}).values()):
-            if get_guard(listener).sender == self.model.id:
-                get_guard(listener).sender = 0
+            if guard(listener).sender == self.model.id:
+                guard(listener).sender = 0
         self._listener_map = listeners
         self._later_writers: list[str] = []
         self._refused: list[Any] = []  # components directly behind, with a listener that is unknown
@@ -177,29 +177,13 @@ class ContextualEmbedder(Tok2Vec):
         """Write vectors to Docs, and what else is to be kept, in the place of earlier ones."""
         if self._pending is not None and not self._pending.is_of(docs):
             self._release_listeners()
-        writes_tensor = self.keep != "none" or bool(self.vector_listeners)
+        is_listened_to, ops = bool(self.vector_listeners), self.model.ops
+        keeps, is_pooled = self.keep != "none", self.doc_pooling is not None
+        # On the GPU only where a listener needs it there: Docs outlive batches.
+        place: Callable[[Any], Any] = ops.asarray2f if is_listened_to else ops.to_numpy
         for doc, output in zip(docs, outputs, strict=True):
-            if writes_tensor:
-                doc_vectors.clear(doc)
-            if output.layers is not None:
-                doc.user_data.pop(LAYERS.counter, None)
-            doc_vectors.write(doc, vars(output))
-            if writes_tensor:
-                doc.user_data.pop(TENSOR.counter, None)
-                doc.tensor = cast(Any, self._place(output.vectors))
-                doc_vectors.detach(doc)
-            doc_vectors.remember_tokens(doc, encoded=writes_tensor)
-            if self.keep != "none":
-                doc_vectors.store_tokens(doc, is_pooled=self.doc_pooling is not None)
-                if not doc_vectors.in_pipe_worker():
-                    doc_vectors.attach(doc)
-
-    def _place(self, vectors: Floats2d) -> Floats2d:
-        """On the GPU only where a listener needs it there: Docs outlive batches."""
-        ops = self.model.ops
-        if self.vector_listeners:
-            return ops.asarray2f(vectors)
-        return cast(Floats2d, ops.to_numpy(vectors))
+            tensor = place(output.vectors) if keeps or is_listened_to else None
+            doc_vectors.write(doc, vars(output), tensor, keeps=keeps, is_pooled=is_pooled)
 
     @property
     def _wanted(self) -> Wanted:
@@ -250,9 +234,9 @@ class ContextualEmbedder(Tok2Vec):
         self._pending = pending = PendingUpdate(docs, backprop, losses, self.name)
         vectors, layers = [one.vectors for one in outputs], [one.layers for one in outputs]
         for listener in self.vector_listeners:
-            listener.receive(batch_id, vectors, pending.collect_vectors)
+            listener.receive(batch_id, vectors, partial(pending.collect, "vectors"))
         for reader in self.layer_listeners:
-            reader.receive(batch_id, layers, pending.collect_layers)
+            reader.receive(batch_id, layers, partial(pending.collect, "layers"))
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Change the weights by the gradients that have come back so far."""
@@ -377,7 +361,7 @@ class ContextualEmbedder(Tok2Vec):
             if isinstance(shim.embedder.mix, ScalarMix):
                 mixes[name] = shim.embedder.mix
         for listener in self.layer_listeners:
-            name = component = get_guard(listener).component
+            name = component = guard(listener).component
             n = 1
             while name in mixes:
                 n += 1

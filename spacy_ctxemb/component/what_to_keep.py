@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..cache.feature_cache import FeatureCache, find_obstacle
 from ..embedder.output_types import Wanted
-from ..embedder.text_pooling import check_doc_pooling
+from ..embedder.text_pooling import DOC_POOLINGS
 from ..errors import Errors
 from ..stack.name_encoders import name_encoders, require_single
 from ..thinc_model.build_model import ContextualModel
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from .pipe import ContextualEmbedder
 
 KEEP = ("tensor", "layers", "none")
+
+#: What a Stack cannot do, and the values to set for it.
+NEED_SINGLE = {
+    **{"keep": "tensor", "boundaries": "false", "doc_pooling": "null"},
+    **{"keep_pieces": "false", "keep_attention": "false"},
+}
 
 Value = TypeVar("Value")
 
@@ -51,22 +57,20 @@ class Settings:
             raise ValueError(Errors.E001.format(keep=self.keep, name=name, options=list(KEEP)))
         if self.cache is not None and not isinstance(self.cache, FeatureCache):
             raise ValueError(Errors.E007.format(name=name, found=repr(self.cache)))
-        check_doc_pooling(self.doc_pooling, normalize=self.normalize, component=name)
+        options = list(DOC_POOLINGS)
+        if self.doc_pooling is not None and self.doc_pooling not in options:
+            raise ValueError(Errors.E003.format(name=self.doc_pooling, options=options))
+        if self.normalize and self.doc_pooling is None:
+            raise ValueError(Errors.E004.format(name=name, options=options))
         for setting in ("boundaries", "normalize", "keep_pieces", "keep_attention"):
             value = getattr(self, setting)
             if not isinstance(value, bool):
                 raise ValueError(Errors.E002.format(setting=setting, name=name, value=value))
-        single = {
-            "keep": (self.keep == "layers", "tensor"),
-            "boundaries": (self.boundaries, "false"),
-            "doc_pooling": (self.doc_pooling is not None, "null"),
-            "keep_pieces": (self.keep_pieces, "false"),
-            "keep_attention": (self.keep_attention, "false"),
-        }
-        for setting, (is_wanted, default) in single.items():
-            if is_wanted:
+        for setting, default in NEED_SINGLE.items():
+            value = getattr(self, setting)
+            if value not in (None, False, "tensor", "none"):
                 advice = f"Set it to {default}, or use that encoder in a pipeline of its own."
-                require_single(model, name, f"{setting} = {getattr(self, setting)}", advice)
+                require_single(model, name, f"{setting} = {value}", advice)
         for shim in name_encoders(model, name).values():
             mix, encoder = shim.embedder.mix, shim.embedder.encoder
             has_no_boundaries = mix.whole_documents and not mix.whole_batch
@@ -83,12 +87,8 @@ class Setting(Generic[Value]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    @overload
-    def __get__(self, pipe: None, owner: type) -> Setting[Value]: ...
-    @overload
-    def __get__(self, pipe: ContextualEmbedder, owner: type) -> Value: ...
-    def __get__(self, pipe: Any, owner: type) -> Any:
-        return self if pipe is None else getattr(pipe.settings, self.name)
+    def __get__(self, pipe: ContextualEmbedder | None, owner: type) -> Value:
+        return cast(Value, self if pipe is None else getattr(pipe.settings, self.name))
 
     def __set__(self, pipe: ContextualEmbedder, value: Value) -> None:
         pipe.use_settings(replace(pipe.settings, **{self.name: cast(Any, value)}))

@@ -1,38 +1,13 @@
 """Contextual vectors where users look for them: Token, Span and Doc."""
 
-from .extensions import FIELDS, clear, write
-from .hooks import attach, detach, elmo_outputs, in_pipe_worker
-from .names import ATTENTION, BOUNDARIES, LAYERS, LAYERS_KEY, PIECES, POOLED, TOKENS_KEY
-from .tokens import (
-    TENSOR,
-    check_tensor,
-    fit_tokens,
-    forget,
-    has_tensor,
-    remember_tokens,
-    store_tokens,
-)
-
-__all__ = [
-    "ATTENTION",
-    "BOUNDARIES",
-    "FIELDS",
-    "LAYERS",
-    "LAYERS_KEY",
-    "PIECES",
-    "POOLED",
-    "TENSOR",
-    "TOKENS_KEY",
-    "attach",
-    "check_tensor",
-    "clear",
-    "detach",
-    "elmo_outputs",
-    "fit_tokens",
-    "forget",
-    "has_tensor",
-    "in_pipe_worker",
-    "remember_tokens",
-    "store_tokens",
-    "write",
-]
+from .extensions import write as write
+from .hooks import attach as attach
+from .hooks import elmo_outputs as elmo_outputs
+from .names import LAYERS as LAYERS
+from .names import TENSOR as TENSOR
+from .names import TOKENS_KEY as TOKENS_KEY
+from .names import readers_key as readers_key
+from .tensor import check_tensor as check_tensor
+from .tensor import has_tensor as has_tensor
+from .tokens import drop as drop
+from .tokens import fit_tokens as fit_tokens

@@ -7,8 +7,10 @@ from typing import Any
 from spacy.tokens import Doc, Token
 
 from ..errors import Errors
-from .names import ATTENTION, BOUNDARIES, LAYERS, PIECES, POOLED
-from .tokens import drop_tokens, fit_tokens
+from .hooks import attach, detach, in_pipe_worker
+from .names import ATTENTION, BOUNDARIES, LAYERS, PIECES, POOLED, TENSOR, readers_key, user_key
+from .stored_tokens import drop_tokens, store_tokens
+from .tokens import fit_tokens, remember_tokens
 
 
 def token_pieces(token: Token) -> list[str] | None:
@@ -26,17 +28,15 @@ def token_pieces(token: Token) -> list[str] | None:
 
 def read(doc: Doc, name: str) -> Any:
     """What a Doc carries under a name, for the tokens it has now; None without."""
-    key: Any = ("._.", name, None, None)
-    if doc.user_data.get(key) is None:
+    if doc.user_data.get(user_key(name)) is None:
         return None
     fit_tokens(doc)
-    return doc.user_data[key]
+    return doc.user_data[user_key(name)]
 
 
 def put(doc: Doc, value: Any, name: str) -> None:
     """What doc._ does on an assignment."""
-    key: Any = ("._.", name, None, None)
-    doc.user_data[key] = value
+    doc.user_data[user_key(name)] = value
 
 
 #: The extension for each field of what an encoder makes of a Doc.
@@ -56,16 +56,28 @@ if not Token.has_extension(PIECES):
     Token.set_extension(PIECES, getter=token_pieces)
 
 
-def write(doc: Doc, found: Mapping[str, Any]) -> None:
-    """Write what there is, by the names of FIELDS; None is left out."""
-    for field, extension in FIELDS.items():
+def write(
+    doc: Doc, found: Mapping[str, Any], tensor: Any | None, *, keeps: bool, is_pooled: bool
+) -> None:
+    """Write what an encoder has made of a Doc, in the place of what is there.
+
+    found: by the names of FIELDS; None is left out.
+    tensor: None to leave doc.tensor as it is. keeps: whether vectors are to be contextual.
+    is_pooled: by doc_pooling.
+    """
+    if tensor is not None:
+        for name in FIELDS.values():
+            doc.user_data.pop(user_key(name), None)
+        drop_tokens(doc)
+        doc.user_data.pop(readers_key(TENSOR), None)
+        doc.tensor = tensor
+        detach(doc)
+    for field, name in FIELDS.items():
         if found[field] is not None:
-            doc._.set(extension, found[field])
-
-
-def clear(doc: Doc) -> None:
-    """Take away what this package has written besides doc.tensor."""
-    for name in FIELDS.values():
-        key: Any = ("._.", name, None, None)
-        doc.user_data.pop(key, None)
-    drop_tokens(doc)
+            doc.user_data[user_key(name)] = found[field]
+            doc.user_data.pop(readers_key(name), None)
+    remember_tokens(doc, encoded=tensor is not None)
+    if keeps:
+        store_tokens(doc, is_pooled=is_pooled)
+        if not in_pipe_worker():
+            attach(doc)

@@ -14,7 +14,9 @@ from spacy.tokens import Doc, Span, Token
 
 from ..errors import Errors
 from .names import LAYERS, POOLED
-from .tokens import check_tensor, fit_tokens, is_pooled, lacks_tensor
+from .stored_tokens import is_pooled
+from .tensor import check_tensor, lacks_tensor
+from .tokens import fit_tokens
 
 Vector = NDArray[np.float32]
 

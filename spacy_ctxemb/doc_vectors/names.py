@@ -2,10 +2,11 @@
 
 from typing import Any
 
+#: doc.tensor among what a Doc carries.
+TENSOR = "tensor"
+
 #: All layers of a Doc: (L, n_tokens, D), the context-free layer first; or None.
 LAYERS = "ctxemb"
-#: Where spaCy keeps them in doc.user_data.
-LAYERS_KEY: Any = ("._.", LAYERS, None, None)
 
 #: All layers of the boundaries of a Doc's S sentences, (L, S, 2, D): of their begin and their end;
 #: or None.
@@ -31,3 +32,13 @@ PIECES = "ctxemb_pieces"
 #: of a token at character 0: so Doc.from_docs moves it to where the Doc begins.
 TOKENS = "ctxemb_tokens"
 TOKENS_KEY: Any = ("._.", TOKENS, 0, None)
+
+
+def user_key(name: str) -> Any:
+    """Where spaCy keeps doc._.NAME in doc.user_data."""
+    return "._.", name, None, None
+
+
+def readers_key(name: str) -> str:
+    """Where doc.user_data counts the listeners that are still to read something."""
+    return f"ctxemb_readers_of_{name}"

@@ -15,7 +15,7 @@ from thinc.api import Config
 
 from ..component import ContextualEmbedder
 from ..errors import Errors
-from ..listeners.listener import get_guard, list_listeners
+from ..listeners.listener import guard, list_listeners
 from ..stack.name_encoders import list_encoders
 from ..thinc_model.embedder_shim import EmbedderShim
 from .findings import Finding, error
@@ -69,7 +69,7 @@ class Part:
     @property
     def is_trained(self) -> bool:
         """Whether it learns: what others read, from a listener that sends a gradient."""
-        sends = (not one.is_frozen and get_guard(node).grad_factor for one, node in self.linked)
+        sends = (not one.is_frozen and guard(node).grad_factor for one, node in self.linked)
         return not self.is_frozen and (not self.is_embedder or any(sends))
 
 

@@ -98,7 +98,7 @@ def check_windows(counts: PieceCounts, shim: EmbedderShim, corpus: str) -> Itera
     what = "sentences or documents" if shim.windowing.split_sentences else "documents"
     yield warning(
         f"{corpus}: {counts.split_sequences:,} of {counts.sequences:,} {what} are longer than a "
-        f"window of {shim.windowing.windowing.window} pieces.",
+        f"window of {shim.windowing.window} pieces.",
         "Nothing is cut off, but context ends at windows: raise `window` where the encoder allows "
         "it, or set sentences before it.",
     )

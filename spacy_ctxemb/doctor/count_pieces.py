@@ -55,7 +55,7 @@ def count_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> PieceCounts:
         counts.documents += len(lengths)
         counts.longest_document = max(counts.longest_document, int(lengths.max(initial=0)))
         sequences = [n for n in encoded.sequence_lengths.tolist() if n]
-        n_windows = [len(lay_windows(n, shim.windowing.windowing)[0]) for n in sequences]
+        n_windows = [len(lay_windows(n, shim.windowing)[0]) for n in sequences]
         counts.windows += sum(n_windows)
         counts.sequences += len(n_windows)
         counts.split_sequences += sum(n > 1 for n in n_windows)

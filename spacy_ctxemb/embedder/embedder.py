@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +12,10 @@ from ..encoders.gradient_checkpointing import compute_again, has_parts, set_reco
 from ..windows.pieces_to_windows import PieceBatch, Windows
 from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .output_types import VECTORS, Embedded, Wanted
-from .text_pooling import pool_groups
+from .rows import find_edges, find_tokens, in_order, list_places, swap, take_rows
+from .text_pooling import pool_texts
 from .token_pooling import get_pooling
 from .training_precision import cast_products, check_precision
-
-#: Makes a row of each row of some layers: (l, r, D) to (r, ...).
-MakeRows = Callable[[Tensor], Tensor]
 
 
 class Embedder(nn.Module):
@@ -61,15 +58,12 @@ class Embedder(nn.Module):
         """Whether vectors depend on which documents are encoded together."""
         return self.encoder.stateful or self.mix.whole_batch
 
-    def forward(
-        self, windows: Windows, wanted: Wanted = VECTORS, n_sequences: Sequence[int] = ()
-    ) -> Embedded:
+    def forward(self, windows: Windows, wanted: Wanted = VECTORS) -> Embedded:
         """Vectors of all tokens, and what else is wanted. A token without pieces has zeros.
 
         Rows are those of the P pieces, and behind them two for each of the N windows: its first
-        and its last step. Memory holds one vector a row, unless all layers are needed.
-
-        n_sequences: (n,), of each document; wanted for doc_pooling. Each has a window at least.
+        and its last step. Memory holds one vector a row, unless all layers are needed. With
+        doc_pooling each sequence has a window at least.
         """
         maps: dict[int, Tensor] = {}
         attention = maps if wanted.attention else None
@@ -78,16 +72,19 @@ class Embedder(nn.Module):
             every = range(self.encoder.n_layers)
             layers = self._run(windows, every, swap, attention).transpose(0, 1)
         if layers is not None and (wanted.layers or self.mix.of_tokens):
-            tokens = self._pool_layers(layers, windows)
+            tokens = torch.stack([self._pool(layer, windows) for layer in layers])  # (L, W, D)
         if tokens is not None and self.mix.of_tokens:
-            vectors = self._mix_tokens(tokens, windows)
+            vectors = mix_tokens(self.mix, tokens, *find_tokens(windows))
         else:
             if layers is None:
                 mixed = self._run(windows, self.mix.layers, self._mix_all, attention)
             else:
                 mixed = self._mix_rows(layers, windows)
             vectors = self._pool(mixed, windows)
-        documents, sequences = self._pool_texts(mixed, windows, wanted, n_sequences)
+        documents = sequences = None
+        if wanted.doc_pooling is not None and mixed is not None and windows.batches:
+            pooled = pool_texts(mixed, windows, wanted.doc_pooling)
+            documents, sequences = (self._finish_text(one, wanted) for one in pooled)
         return Embedded(
             self._project(vectors, windows),
             tokens if wanted.layers else None,
@@ -119,12 +116,13 @@ class Embedder(nn.Module):
         self,
         windows: Windows,
         layers: Sequence[int],
-        make_rows: MakeRows,
+        make_rows: Callable[[Tensor], Tensor],
         attention: dict[int, Tensor] | None,
     ) -> Tensor:
         """Run the encoder over all batches.
 
-        layers: those to make rows of. attention: takes the weights of each window by its number.
+        layers: those to make rows of; make_rows: (l, r, D) to (r, ...).
+        attention: takes the weights of each window by its number.
         Returns the rows of all pieces and windows, (P + 2 N, ...).
         """
         parameter = next(self.parameters())
@@ -146,13 +144,7 @@ class Embedder(nn.Module):
                 else:
                     yield encode(batch)
 
-        n_pieces = count_pieces(windows)
-        firsts = [n_pieces + 2 * batch.windows for batch in windows.batches]
-        places = [
-            torch.cat([batch.pieces, first, first + 1])
-            for batch, first in zip(windows.batches, firsts, strict=True)
-        ]
-        return in_order(run_all(), places)
+        return in_order(run_all(), list_places(windows))
 
     def _encode_batch(
         self, batch: PieceBatch, layers: Sequence[int], attention: dict[int, Tensor] | None
@@ -186,47 +178,19 @@ class Embedder(nn.Module):
             layers = layers[list(self.mix.layers)]
         if not self.mix.whole_documents or self.mix.whole_batch:
             return self._mix_all(layers)
-        return self.mix(layers[:, : count_pieces(windows)], windows.document_lengths)
-
-    def _mix_tokens(self, tokens: Tensor, windows: Windows) -> Tensor:
-        """(L, W, D) to (W, mix.width)"""
-        has_pieces, n_tokens = find_tokens(windows)
-        return mix_tokens(self.mix, tokens, has_pieces.to(tokens.device), n_tokens)
+        return self.mix(layers[:, : windows.n_pieces], windows.document_lengths)
 
     def _pool(self, rows: Tensor, windows: Windows) -> Tensor:
         """Of each token the vector of its pieces. (P or P + 2 N, d) to (W, d)"""
         starts, lengths = windows.starts.to(rows.device), windows.lengths.to(rows.device)
-        return self.pool(rows[: count_pieces(windows)], starts, lengths)
+        return self.pool(rows[: windows.n_pieces], starts, lengths)
 
-    def _pool_layers(self, layers: Tensor, windows: Windows) -> Tensor:
-        """(L, P + 2 N, D) to (L, W, D)"""
-        return torch.stack([self._pool(layer, windows) for layer in layers])
-
-    def _pool_texts(
-        self, mixed: Tensor | None, windows: Windows, wanted: Wanted, n_sequences: Sequence[int]
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Vectors of n documents, (n, width), and of their S sequences, (S, width)."""
-        if wanted.doc_pooling is None or mixed is None or not windows.batches:
-            return None, None
-        n_pieces = count_pieces(windows)
-        pieces, ends = mixed[:n_pieces], mixed[n_pieces:].unflatten(0, (-1, 2))
-        n_windows = windows.edges[:, 1] - windows.edges[:, 0] + 1  # (S,)
-        if not len(ends):  # the mix has left boundaries out
-            n_windows = torch.zeros_like(n_windows)
-        sizes = torch.tensor(n_sequences)
-        owners = torch.repeat_interleave(torch.arange(len(sizes)), sizes)  # (S,)
-        n_in_documents = n_windows.new_zeros(len(sizes)).index_add(0, owners, n_windows)
-        groups = (windows.document_lengths, n_in_documents), (windows.sequence_lengths, n_windows)
-        found = []
-        for sizes_in_pieces, sizes_in_windows in groups:
-            lengths = sizes_in_pieces.to(mixed.device), sizes_in_windows.to(mixed.device)
-            pooled = pool_groups(pieces, ends, *lengths, wanted.doc_pooling)
-            if self.projection is not None:
-                pooled = self.projection(pooled)
-                if not len(ends):  # the bias would give a vector to texts that have no pieces
-                    pooled = pooled * (lengths[0] > 0)[:, None]
-            found.append(F.normalize(pooled) if wanted.normalize else pooled)
-        return found[0], found[1]
+    def _finish_text(self, pooled: Tensor, wanted: Wanted) -> Tensor:
+        """(n, mix.width) to (n, width)."""
+        if self.projection is not None:
+            # The bias would give a vector to texts that have no rows.
+            pooled = self.projection(pooled) * pooled.any(dim=1, keepdim=True)
+        return F.normalize(pooled) if wanted.normalize else pooled
 
     def _project(self, tokens: Tensor, windows: Windows) -> Tensor:
         """(W, mix.width) to (W, width)."""
@@ -235,59 +199,3 @@ class Embedder(nn.Module):
         # The bias would give a vector to tokens that have no pieces.
         has_pieces = windows.lengths.to(tokens.device) > 0
         return self.projection(tokens) * has_pieces[:, None]
-
-
-def swap(layers: Tensor) -> Tensor:
-    """(L, r, D) to (r, L, D)"""
-    return layers.transpose(0, 1)
-
-
-def count_pieces(windows: Windows) -> int:
-    """P, the pieces of all documents."""
-    return int(windows.document_lengths.sum())
-
-
-def find_edges(layers: Tensor, windows: Windows) -> Tensor:
-    """The first step of the first window, and the last one of the last window, of each sequence.
-
-    layers: (L, P + 2 N, D). Returns (L, S, 2, D).
-    """
-    ends = layers[:, count_pieces(windows) :].unflatten(1, (-1, 2))  # (L, N, 2, D)
-    first, last = windows.edges.to(layers.device).T  # (S,)
-    return torch.stack([ends[:, first, 0], ends[:, last, 1]], dim=2)
-
-
-def take_rows(layers: list[Tensor], rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """The rows of all layers, which are given up. (N, D) each; (p,). Returns (l, p, D)."""
-    if torch.is_grad_enabled():
-        return torch.stack([layer[rows].to(dtype) for layer in layers])
-    # Layers are large: none is held longer than needed, nor copied twice.
-    out = layers[0].new_empty(len(layers), len(rows), layers[0].size(1), dtype=dtype)
-    for taken in reversed(out.unbind()):
-        layer = layers.pop()
-        if layer.dtype == dtype:
-            torch.index_select(layer, 0, rows, out=taken)
-        else:
-            taken.copy_(layer[rows])
-    return out
-
-
-def in_order(parts: Iterator[Tensor], places: Sequence[Tensor]) -> Tensor:
-    """All rows of some parts, in order. parts: (p, ...) each; places: (p,), of their rows."""
-    if torch.is_grad_enabled():
-        collected = torch.cat(list(parts))
-        return collected[torch.cat(list(places)).argsort().to(collected.device)]
-    # Without gradients one large tensor is enough, filled part by part.
-    first = next(parts)
-    out = first.new_empty(sum(map(len, places)), *first.shape[1:])
-    for rows, part in zip(places, chain([first], parts), strict=True):
-        out[rows.to(part.device)] = part
-    return out
-
-
-def find_tokens(windows: Windows) -> tuple[Tensor, Tensor]:
-    """Whether each token has pieces, (W,), and how many tokens of each document have, (n,)."""
-    has_pieces = windows.lengths > 0
-    document_ends = windows.document_lengths.cumsum(0)
-    documents = torch.searchsorted(document_ends, windows.starts[has_pieces], right=True)
-    return has_pieces, torch.bincount(documents, minlength=len(document_ends))

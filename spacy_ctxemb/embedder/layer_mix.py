@@ -141,9 +141,9 @@ def mix_tokens(
     layers: (L, W, D); has_vector: (W,); document_lengths: (n,), tokens of each that have one.
     Returns (W, mix.width).
     """
-    mixed = mix(layers[:, has_vector], document_lengths)
-    out = mixed.new_zeros(len(has_vector), mix.width)
-    return out.index_copy(0, has_vector.nonzero().squeeze(1), mixed)
+    places = has_vector.nonzero().squeeze(1).to(layers.device)
+    mixed = mix(layers[:, places], document_lengths)
+    return mixed.new_zeros(len(has_vector), mix.width).index_copy(0, places, mixed)
 
 
 class ChosenLayer(LayerMix):

@@ -7,18 +7,28 @@ BERT-Networks", section 3; boundary pieces count as pieces, as there.
 import torch
 from torch import Tensor
 
-from ..errors import Errors
+from ..windows.pieces_to_windows import Windows
 
 DOC_POOLINGS = ("mean", "cls", "max")
 
 
-def check_doc_pooling(name: str | None, *, normalize: bool, component: str) -> None:
-    """Raise E003 for an unknown pooling, E004 if normalize has no pooling."""
-    options = list(DOC_POOLINGS)
-    if name is not None and name not in DOC_POOLINGS:
-        raise ValueError(Errors.E003.format(name=name, options=options))
-    if normalize and name is None:
-        raise ValueError(Errors.E004.format(name=component, options=options))
+def pool_texts(rows: Tensor, windows: Windows, how: str) -> tuple[Tensor, Tensor]:
+    """Vectors of all documents, (n, D), and of all sequences, (S, D).
+
+    rows: (P + 2 N, D), of the pieces, and of the boundaries of each window; each sequence has a
+    window at least. Or (P, D), where the mix has left boundaries out. how: see `pool_groups`.
+    """
+    pieces, boundaries = rows[: windows.n_pieces], rows[windows.n_pieces :].unflatten(0, (-1, 2))
+
+    def pool(n_pieces: Tensor, groups: Tensor) -> Tensor:
+        n_windows = torch.bincount(groups)
+        if not len(boundaries):
+            n_windows = torch.zeros_like(n_windows)
+        sizes = n_pieces.to(rows.device), n_windows.to(rows.device)
+        return pool_groups(pieces, boundaries, *sizes, how)
+
+    documents = pool(windows.document_lengths, windows.documents)
+    return documents, pool(windows.sequence_lengths, windows.sequences)
 
 
 def pool_groups(

@@ -56,8 +56,6 @@ class LossScale:
 
     value: float = 2.0**16
     interval: int = 2000
-    growth: float = 2.0
-    backoff: float = 0.5
     n_finite: int = 0
 
     def unscale(self, gradients: Iterable[Tensor]) -> None:
@@ -70,11 +68,11 @@ class LossScale:
         self.n_finite += 1
         if self.n_finite == self.interval:
             self.n_finite = 0
-            self.value = min(self.value * self.growth, LARGEST)
+            self.value = min(self.value * 2.0, LARGEST)
 
     def shrink(self) -> bool:
         """After gradients that were not finite. Returns whether there was room to shrink."""
         self.n_finite = 0
         had_room = self.value > SMALLEST
-        self.value = max(self.value * self.backoff, SMALLEST)
+        self.value = max(self.value * 0.5, SMALLEST)
         return had_room

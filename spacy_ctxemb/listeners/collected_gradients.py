@@ -1,15 +1,11 @@
 """A batch whose gradients are on their way back from the components that listen."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from spacy.tokens import Doc
 
-#: One array a Doc.
-Gradients = list[Any]
-
-#: Takes the gradients of vectors and of layers; None where none has come.
-Backprop = Callable[[Gradients | None, Gradients | None], Any]
+from ..thinc_model.docs_to_outputs import Backprop, forget
 
 
 class PendingUpdate:
@@ -27,48 +23,34 @@ class PendingUpdate:
         self._backprop = backprop
         self._losses = losses
         self._name = name
-        self._d_vectors: Gradients | None = None
-        self._d_layers: Gradients | None = None
+        self._sums: dict[str, list[Any]] = {}  # one array a Doc
 
     @property
     def arrived(self) -> bool:
         """Whether any gradient has come."""
-        return self._d_vectors is not None or self._d_layers is not None
+        return bool(self._sums)
 
     def is_of(self, docs: Iterable[Doc]) -> bool:
         """Whether any of these Docs are in the batch."""
         known = set(map(id, self.docs))
         return any(id(doc) in known for doc in docs)
 
-    def collect_vectors(self, d_vectors: Gradients) -> list[Doc]:
-        """What a listener to vectors calls."""
-        self._d_vectors = self._collect(self._d_vectors, d_vectors)
-        return []
-
-    def collect_layers(self, d_layers: Gradients) -> list[Doc]:
-        """What a listener to all layers calls."""
-        self._d_layers = self._collect(self._d_layers, d_layers)
+    def collect(self, of: str, gradients: list[Any]) -> list[Doc]:
+        """What a listener calls. of: "vectors" or "layers"; one array a Doc."""
+        self._losses[self._name] += sum(float((gradient**2).sum()) for gradient in gradients)
+        if of in self._sums:
+            for one, gradient in zip(self._sums[of], gradients, strict=True):
+                one += gradient
+        else:
+            self._sums[of] = [gradient.copy() for gradient in gradients]
         return []
 
     def backpropagate(self) -> None:
         """Send on what has come."""
         if self.arrived:
-            self._backprop(self._d_vectors, self._d_layers)
-
-    def _collect(self, total: Gradients | None, gradients: Gradients) -> Gradients:
-        """The sum so far, in arrays of its own."""
-        self._losses[self._name] += sum(float((gradient**2).sum()) for gradient in gradients)
-        if total is None:
-            return [gradient.copy() for gradient in gradients]
-        for one, gradient in zip(total, gradients, strict=True):
-            one += gradient
-        return total
+            self._backprop(self._sums.get("vectors"), self._sums.get("layers"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle or a copy of the component has no batch under way, though its listeners may
         still send gradients."""
-        return PendingUpdate, ((), ignore, {self._name: 0.0}, self._name)
-
-
-def ignore(d_vectors: Gradients | None, d_layers: Gradients | None) -> None:
-    """The backward pass of no batch."""
+        return PendingUpdate, ((), forget, {self._name: 0.0}, self._name)

@@ -4,7 +4,6 @@ ELMo's `num_output_representations`: K tasks on top of one encoder, each with we
 (Peters et al. 2018, "Deep contextualized word representations", equation 1).
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -15,29 +14,23 @@ from spacy.tokens import Doc
 from thinc.api import Model, get_torch_default_device, xp2torch
 from thinc.types import Floats2d, Floats3d
 
-from .. import doc_vectors
-from ..doc_vectors import fit_tokens
+from ..doc_vectors import LAYERS, fit_tokens
 from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
-from ..thinc_model.build_model import ContextualModel
-from ..thinc_model.embedder_shim import get_shim
-from ..thinc_model.split_by_doc import split_docs, split_layers
-from ..thinc_model.torch_module_shim import TorchShim, backpropagate, to_array
+from ..thinc_model.run_function import run
+from ..thinc_model.split_by_doc import join, split, split_vectors, to_array
+from ..thinc_model.torch_module_shim import TorchShim
 from ..torch_state import in_ordinary_torch
 from .listener import (
     Backprop,
-    Carrier,
     check_factor,
     fetch,
-    get_guard,
     guard,
     missing,
     needs_outputs,
     no_backprop,
     remember_sample,
 )
-
-ARCHITECTURE = "spacy-ctxemb.LayerMixListener.v1"
 
 
 class LayerMixListener(Tok2VecListener):
@@ -136,43 +129,41 @@ def listen_to_layers(
     listener: Model[Any, Any], docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Backprop]:
     """The mixed vectors of each Doc, (n_tokens, D)."""
-    mix, known = get_mix_shim(listener).mix, get_guard(listener)
+    mix, known = get_mix_shim(listener).mix, guard(listener)
     known.check()
     if not mix.n_layers:  # neither linked nor loaded
         raise RuntimeError(Errors.E031.format(upstream=known.upstream))
-    by_doc, backprop_layers = fetch(listener, docs, is_train, LAYERS)
+    by_doc, backprop_layers = fetch(listener, docs, is_train, LAYERS, read_layers)
     if not docs:
         return [], no_backprop
-    joined = listener.ops.xp.concatenate(by_doc, axis=1)
+    ops, sizes = listener.ops, [len(doc) for doc in docs]
+    joined = ops.xp.concatenate(by_doc, axis=1)  # a copy: what was stored may be read-only
     layers = xp2torch(joined, device=get_mix_shim(listener).device)  # (L, W, D)
     has_vector = layers.ne(0).any(dim=2).any(dim=0)  # (W,)
-    n_tokens = torch.stack([part.sum() for part in has_vector.split([len(doc) for doc in docs])])
-    if not is_train:
-        with torch.inference_mode():
-            mixed = mix_tokens(mix, layers, has_vector, n_tokens)
-        return split_docs(to_array(mixed, listener.ops), docs), no_backprop
-    layers.requires_grad_(backprop_layers is not no_backprop)
-    with torch.enable_grad():
-        mixed = mix_tokens(mix, layers, has_vector, n_tokens)
+    n_tokens = torch.stack([part.sum() for part in has_vector.split(sizes)])
+    mixed, backprop_mix = run(
+        lambda inputs: mix_tokens(mix, inputs[0], has_vector, n_tokens),
+        [layers],
+        is_train=is_train,
+        is_upstream_trained=backprop_layers is not no_backprop,
+    )
 
     @in_ordinary_torch
     def backprop(d_mixed: list[Floats2d]) -> list[Doc]:
-        gradient = listener.ops.xp.concatenate(d_mixed)
-        backpropagate((mixed, xp2torch(gradient, device=layers.device)))
-        if layers.grad is not None:
-            d_layers = cast(Floats3d, to_array(layers.grad, listener.ops))
-            backprop_layers(split_layers(d_layers, docs))
+        for d_layers in backprop_mix(join(d_mixed, axis=0, device=layers.device)):
+            if d_layers is not None:
+                backprop_layers(split(to_array(d_layers, ops), sizes, axis=1))
         return []
 
-    return split_docs(to_array(mixed.detach(), listener.ops), docs), backprop
+    return split_vectors(mixed, docs, ops), backprop
 
 
 def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d:
     """doc._.ctxemb, or an error where it is missing or of another shape. (L, n_tokens, D)"""
-    known = get_guard(listener)
+    known = guard(listener)
     fit_tokens(doc)
     expected = (get_mix_shim(listener).mix.n_layers, len(doc), listener.get_dim("nO"))
-    layers = doc._.get(doc_vectors.LAYERS)
+    layers = doc._.get(LAYERS)
     if layers is None:
         if needs_outputs(known, doc):
             if not known.component:
@@ -183,42 +174,3 @@ def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d
         names = {"component": known.component, "upstream": known.upstream}
         raise ValueError(Errors.E030.format(found=layers.shape, expected=expected, **names))
     return listener.ops.asarray3f(layers)
-
-
-def drop_layers(doc: Doc) -> None:
-    """Leave a Doc without doc._.ctxemb."""
-    doc.user_data.pop(doc_vectors.LAYERS_KEY, None)
-    doc_vectors.forget(doc, doc_vectors.LAYERS)
-
-
-LAYERS = Carrier(read_layers, drop_layers, "ctxemb_layers_readers")
-
-
-def replace_listener(
-    model: ContextualModel, listener: Tok2VecListener, upstream: Any
-) -> ContextualModel:
-    """What `nlp.replace_listeners` puts in a listener's place.
-
-    model: a copy of the upstream's, which then mixes as the listener does.
-    """
-    if isinstance(listener, LayerMixListener):
-        get_shim(model).embedder.take_mix(copy.deepcopy(listener.mix))
-        model.set_dim("nO", listener.get_dim("nO"), force=True)
-    return model
-
-
-def replace_listener_config(model: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]:
-    """The config of what `replace_listener` returns, from those of the upstream's model and of
-    the component's tok2vec: a listener, or a Stack with listeners among its members."""
-    listeners = [x for x in [listener, *listener.get("members", {}).values()] if "upstream" in x]
-    kinds = {(x["@architectures"], x.get("layer_norm")) for x in listeners}
-    if len(kinds) > 1:  # spaCy does not say which of them is meant
-        raise ValueError(Errors.E033.format(kinds=sorted(kinds, key=str)))
-    listener = listeners[0]
-    if listener["@architectures"] != ARCHITECTURE:
-        return model
-    mix = {
-        "@architectures": "spacy-ctxemb.TokenMix.v1",
-        "layer_norm": listener.get("layer_norm"),
-    }
-    return {**copy.deepcopy(model), "mix": mix, "width": None}

@@ -7,17 +7,17 @@ gives a listener of any pipeline component the functions below in place of its o
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
-from thinc.api import Model, get_array_module
+from thinc.api import Model
 from thinc.types import Floats2d, FloatsXd
 
 from .. import doc_vectors
-from ..doc_vectors import check_tensor, fit_tokens, forget, has_tensor
+from ..doc_vectors import check_tensor, fit_tokens, has_tensor
 from ..errors import Errors
+from .guard import Guard
 
 Backprop = Callable[[list[Any]], Any]
 
@@ -30,77 +30,14 @@ GUARD = "ctxemb_guard"
 N_SHOWN = 8
 
 
-@dataclass
-class Guard:
-    """What a guarded listener knows.
-
-    wanted: the upstream that the config names, or "*". upstream, component: the names of the pipe
-    that writes the vectors and of the one that reads.
-    grad_factor: of the gradient that goes upstream.
-    last_readers: where this component is the last to read, and is to drop what it has read: how
-        many listeners of it read from each Doc first. 0 elsewhere.
-    is_linked: whether it has had an upstream, here or in the pipeline it comes from.
-    sender: the id of the upstream's model, which sends it what it makes in training; 0 where spaCy
-        has linked components since while this one was disabled.
-    obstacle: why it has none here; raised when it is used, since spaCy links components before it
-        has loaded what they need to know each other.
-    sample: Docs for which zeros will do, since a model infers its shapes from them.
-    """
-
-    wanted: str
-    upstream: str
-    component: str = ""
-    grad_factor: float = 1.0
-    last_readers: int = 0
-    is_linked: bool = False
-    sender: int = 0
-    obstacle: str = ""
-    sample: Sequence[Doc] = field(default_factory=list)
-
-    def check(self, *, is_train: bool = False) -> None:
-        """Raise ValueError where the listener could not be linked, E037 where it learns alone."""
-        if self.obstacle:
-            raise ValueError(self.obstacle)
-        if is_train and self.is_unlinked:
-            raise ValueError(self.explain())
-
-    @property
-    def is_unlinked(self) -> bool:
-        """Whether it had an upstream, which does not know it any more."""
-        return self.is_linked and not self.sender
-
-    def explain(self) -> str:
-        """What to do where it is unlinked."""
-        return Errors.E037.format(component=self.component, upstream=self.upstream)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy or a pickle has no Docs, which would bring their whole vocabulary along."""
-        values = [getattr(self, one.name) for one in fields(self) if one.name != "sample"]
-        return Guard, tuple(values)
-
-
-class Listener(Tok2VecListener):
-    """spaCy's listener, with a weight.
-
-    grad_factor: of the gradient that goes upstream; 0 for none. What the upstream learns is the sum
-        over its listeners, so that this weighs them against each other. One factor for all of them
-        would be lost on Adam. Raises E027 where it is below 0 or not finite.
-    """
-
-    name = "ctxemb-listener"
-
-    def __init__(self, upstream_name: str, width: int, *, grad_factor: float) -> None:
-        super().__init__(upstream_name, width)
-        guard(self).grad_factor = check_factor(grad_factor)
-
-
-def guard(listener: Tok2VecListener) -> Guard:
-    """Make a listener check what it gets, if it does not do so already."""
+def guard(listener: Model[Any, Any]) -> Guard:
+    """Make a listener check what it gets, if it does not do so already; a copy does."""
     if GUARD not in listener.attrs:
-        listener.attrs[GUARD] = Guard(listener.upstream_name, listener.upstream_name)
+        upstream = cast(Tok2VecListener, listener).upstream_name
+        listener.attrs[GUARD] = Guard(upstream, upstream)
         listener._func = listen
         listener.init = remember_sample
-    return get_guard(listener)
+    return cast(Guard, listener.attrs[GUARD])
 
 
 def check_factor(factor: float) -> float:
@@ -110,55 +47,43 @@ def check_factor(factor: float) -> float:
     return factor
 
 
-def get_guard(listener: Model[Any, Any]) -> Guard:
-    """The guard of a listener that has one."""
-    return cast(Guard, listener.attrs[GUARD])
-
-
-class Carrier(NamedTuple):
-    """How a Doc carries what listeners read at prediction.
-
-    read: from a Doc, or fail. drop: take it off a Doc. counter: name under which doc.user_data
-    counts readers, where there are several to wait for.
-    """
-
-    read: Callable[[Any, Doc, bool], FloatsXd]
-    drop: Callable[[Doc], None]
-    counter: str
-
-
 def listen(
     listener: Model[Any, Any], docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Backprop]:
     """The vectors of each Doc: while training what the upstream sent, else doc.tensor."""
-    return fetch(listener, docs, is_train, TENSOR)
+    return fetch(listener, docs, is_train, doc_vectors.TENSOR, read_vectors)
 
 
 def fetch(
-    listener: Model[Any, Any], docs: list[Doc], is_train: bool, carrier: Carrier
+    listener: Model[Any, Any],
+    docs: list[Doc],
+    is_train: bool,
+    name: str,
+    read: Callable[[Any, Doc, bool], FloatsXd],
 ) -> tuple[list[Any], Backprop]:
     """What the upstream sent, while training, else what the Docs carry.
 
+    name: of what they carry, TENSOR or LAYERS. read: from a Doc, or fail.
     Raises E034 for a listener that has no upstream, E037 for one that would learn without it, and
     E035 for other Docs than the upstream has sent something of.
     """
-    known = get_guard(listener)
+    known = guard(listener)
     known.check(is_train=is_train)
     # A copy, for which Thinc makes a plain model, gets nothing sent.
     if is_train and isinstance(listener, Tok2VecListener) and listener._batch_id is not None:
         return receive_batch(listener, docs)
     if is_train:
         known.sample = []
-    outputs = [carrier.read(listener, doc, is_train) for doc in docs]
+    outputs = [read(listener, doc, is_train) for doc in docs]
     if known.last_readers and not is_train:
         for doc in docs:
-            release(doc, carrier, known.last_readers)
+            release(doc, name, known.last_readers)
     return outputs, no_backprop
 
 
 def receive_batch(listener: Tok2VecListener, docs: list[Doc]) -> tuple[list[Any], Backprop]:
     """What the upstream has made of a batch, and a callback that can be used once."""
-    known = get_guard(listener)
+    known = guard(listener)
     outputs = cast(list[Any], listener._outputs)
     backprop_upstream = cast(Backprop, listener._backprop)
     lengths, expected = [len(doc) for doc in docs], [x.shape[-2] for x in outputs]
@@ -184,18 +109,19 @@ def forget_batch(listener: Tok2VecListener) -> None:
     listener._batch_id = listener._outputs = listener._backprop = None
 
 
-def release(doc: Doc, carrier: Carrier, n_readers: int) -> None:
-    """Count one reader of a Doc, and drop what it carries after the last."""
-    remaining = doc.user_data.pop(carrier.counter, n_readers) - 1
+def release(doc: Doc, name: str, n_readers: int) -> None:
+    """Count one reader of what a Doc carries, which is dropped after the last."""
+    key = doc_vectors.readers_key(name)
+    remaining = doc.user_data.pop(key, n_readers) - 1
     if remaining:
-        doc.user_data[carrier.counter] = remaining
+        doc.user_data[key] = remaining
     else:
-        carrier.drop(doc)
+        doc_vectors.drop(doc, name)
 
 
 def read_vectors(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats2d:
     """doc.tensor, or an error where it is missing or somebody else's. (n_tokens, width)"""
-    known = get_guard(listener)
+    known = guard(listener)
     width = listener.get_dim("nO")
     fit_tokens(doc)
     if not has_tensor(doc):
@@ -224,20 +150,11 @@ def missing(message: str, known: Guard, doc: Doc) -> ValueError:
     return ValueError(message.format(**names, n_tokens=len(doc)))
 
 
-def drop_vectors(doc: Doc) -> None:
-    """Leave a Doc without doc.tensor."""
-    doc.tensor = get_array_module(doc.tensor).zeros((0,), dtype="float32")
-    forget(doc, doc_vectors.TENSOR)
-
-
-TENSOR = Carrier(read_vectors, drop_vectors, "ctxemb_tensor_readers")
-
-
 def remember_sample(
     listener: Model[Any, Any], X: Sequence[Doc] | None = None, Y: object = None
 ) -> None:
     """While a model infers its shapes it sees sample Docs without vectors."""
-    known = get_guard(listener)
+    known = guard(listener)
     known.check()
     known.sample = list(X or ())
 

@@ -1,10 +1,12 @@
 """Listeners as a config names them."""
 
+from spacy.pipeline.tok2vec import Tok2VecListener
+
 from .layer_mix_listener import LayerMixListener
-from .listener import Listener
+from .listener import check_factor, guard
 
 
-def build_listener(*, width: int, upstream: str = "*", grad_factor: float = 1.0) -> Listener:
+def build_listener(*, width: int, upstream: str = "*", grad_factor: float = 1.0) -> Tok2VecListener:
     """`spacy-ctxemb.Listener.v1`: spaCy's Tok2VecListener, with a weight.
 
     width: of the vectors, ${components.ctxemb.model.encoder.width} unless these are projected.
@@ -14,7 +16,10 @@ def build_listener(*, width: int, upstream: str = "*", grad_factor: float = 1.0)
         together a factor changes nothing under Adam, which is blind to the size of gradients: for
         that take learn_rate_factor of ContextualTok2Vec.v1. 0.1 to 10.
     """
-    return Listener(upstream, width, grad_factor=grad_factor)
+    listener = Tok2VecListener(upstream, width)
+    listener.name = "ctxemb-listener"
+    guard(listener).grad_factor = check_factor(grad_factor)
+    return listener
 
 
 def build_layer_mix_listener(

@@ -123,9 +123,9 @@ def score_docs(
     assert objective is not None
     encoded = encode_docs(docs, pieces, split_sentences=windowing.split_sentences)
     ids, targets, (begin, end) = objective.make_targets(encoded.pieces, encoded.texts.words, rng)
-    inputs = encoded.cut(ids, pieces.boundaries, windowing.windowing)
+    inputs = encoded.cut(ids, pieces.boundaries, windowing)
     boundaries = np.array(begin, dtype=np.int32), np.array(end, dtype=np.int32)
-    outputs = encoded.cut(targets, boundaries, windowing.windowing)
+    outputs = encoded.cut(targets, boundaries, windowing)
     n_targets = int((targets != NO_TARGET).sum())
     sums: Sums = {}
     for source, target in zip(inputs.batches, outputs.batches, strict=True):

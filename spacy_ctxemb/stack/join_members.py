@@ -1,33 +1,21 @@
 """From the vectors of each member of a Stack to one vector a token."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import Model, Ops
 from thinc.types import Floats2d
+from torch import Tensor
 
 from ..thinc_model.build_model import ContextualModel
-from ..thinc_model.split_by_doc import join, split_docs
-from ..thinc_model.torch_module_shim import to_array
+from ..thinc_model.run_function import run
+from ..thinc_model.split_by_doc import join, split_vectors
 from ..torch_state import in_ordinary_torch
 from .learned_sum import MemberMixShim
 
 #: Sends the gradients of a stack's vectors back: one array a Doc to one array a Doc and member.
 Split = Callable[[list[Floats2d]], list[list[Floats2d]]]
-
-
-def combine_members(
-    model: ContextualModel,
-    docs: Sequence[Doc],
-    outputs: Sequence[list[Floats2d]],
-    is_train: bool,
-) -> tuple[list[Floats2d], Split]:
-    """The vectors of each Doc from those of each member."""
-    shim = find_mix(model)
-    if shim is None:
-        return concatenate(model, outputs)
-    return mix(shim, model, docs, outputs, is_train)
 
 
 def concatenate(
@@ -48,24 +36,22 @@ def concatenate(
 @in_ordinary_torch
 def mix(
     shim: MemberMixShim,
-    model: ContextualModel,
     docs: Sequence[Doc],
     outputs: Sequence[list[Floats2d]],
+    ops: Ops,
     is_train: bool,
 ) -> tuple[list[Floats2d], Split]:
     """As a learned sum."""
-    ops = model.ops
+    shim.check_materialised()
     members = [join(vectors, axis=0, device=shim.device) for vectors in outputs]
-    if not is_train:
-        return split_docs(to_array(shim.predict(members), ops), docs), lambda gradients: []
-    mixed, backprop = shim.begin_update(members)
+    mixed, backprop = run(shim.mix, members, is_train=is_train)
 
     @in_ordinary_torch
     def split(gradients: list[Floats2d]) -> list[list[Floats2d]]:
         found = backprop(join(gradients, axis=0, device=shim.device))
-        return [split_docs(to_array(gradient, ops), docs) for gradient in found]
+        return [split_vectors(cast(Tensor, one), docs, ops) for one in found]
 
-    return split_docs(to_array(mixed, ops), docs), split
+    return split_vectors(mixed, docs, ops), split
 
 
 def find_mix(model: Model[Any, Any]) -> MemberMixShim | None:

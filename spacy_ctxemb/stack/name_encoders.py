@@ -12,15 +12,23 @@ from .stack import ALONE, get_members, is_encoder, is_stack
 
 
 def name_encoders(model: Model[Any, Any], component: str) -> dict[str, EmbedderShim]:
-    """The encoders of a component: under its name, or as COMPONENT.MEMBER in a Stack, where a
-    member that has several counts them."""
-    named = {}
-    for key, member in get_members(model).items():
-        name = join_names(component, key)
-        shims = find_shims(member)
-        for i, shim in enumerate(shims):
-            named[name if len(shims) == 1 else f"{name}.{i}"] = shim
-    return named
+    """The encoders of a component: under its name, or as COMPONENT.MEMBER in a Stack; where there
+    are several of a name, with their numbers."""
+    members = {
+        shim.id: join_names(component, key)
+        for node in model.walk()
+        if is_stack(node)
+        for key, member in get_members(node).items()
+        for shim in find_shims(member)
+    }
+    named: dict[str, list[EmbedderShim]] = {}
+    for shim in find_shims(model):
+        named.setdefault(members.get(shim.id, component), []).append(shim)
+    return {
+        name if len(shims) == 1 else f"{name}.{i}": shim
+        for name, shims in named.items()
+        for i, shim in enumerate(shims)
+    }
 
 
 def join_names(component: str, member: str) -> str:
@@ -29,20 +37,11 @@ def join_names(component: str, member: str) -> str:
 
 
 def list_encoders(nlp: Language) -> Iterator[tuple[str, EmbedderShim]]:
-    """All encoders of a pipeline: by the names of components, or as COMPONENT.MEMBER."""
+    """All encoders of a pipeline, as `name_encoders` names them."""
     for name, pipe in nlp.components:
         model = getattr(pipe, "model", None)
-        if not isinstance(model, Model):
-            continue
-        names = {
-            shim.id: join_names(name, key)
-            for node in model.walk()
-            if is_stack(node)
-            for key, member in get_members(node).items()
-            for shim in find_shims(member)
-        }
-        for shim in find_shims(model):
-            yield names.get(shim.id, name), shim
+        if isinstance(model, Model):
+            yield from name_encoders(model, name).items()
 
 
 def is_of(name: str, component: str | None) -> bool:

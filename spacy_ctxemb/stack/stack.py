@@ -15,7 +15,7 @@ from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Backprop, Outputs, embed_docs, forget, to_vectors
 from ..thinc_model.embedder_shim import find_shims, get_shim
 from ..torch_state import in_ordinary_torch
-from .join_members import combine_members, find_mix
+from .join_members import concatenate, find_mix, mix
 from .learned_sum import MemberMixShim
 
 COMBINE = ("concat", "mix")
@@ -155,7 +155,11 @@ def embed(
         strict=True,
     )
     of_members = [[one.vectors for one in made] for made in outputs]
-    vectors, split = combine_members(model, docs, of_members, is_train)
+    shim = find_mix(model)
+    if shim is None:
+        vectors, split = concatenate(model, of_members)
+    else:
+        vectors, split = mix(shim, docs, of_members, model.ops, is_train)
 
     def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
         if d_vectors is not None:

@@ -3,12 +3,19 @@ folder for each encoder of a Stack."""
 
 from pathlib import Path
 
+import safetensors.torch
+import srsly
+
 from ..atomic_files import replacing_folder
-from ..read_files import reading
+from ..read_files import read_tensors, reading
 from ..thinc_model.build_model import ContextualModel
-from ..thinc_model.embedder_shim import get_shim
+from ..thinc_model.embedder_shim import EmbedderShim, get_shim
+from ..torch_state import in_ordinary_torch
 from .join_members import find_mix
 from .stack import get_members, is_encoder
+
+#: The files of an encoder.
+PIECES, WEIGHTS = "pieces", "encoder.safetensors"
 
 #: The weighted sum of a Stack.
 MIX = "mix.safetensors"
@@ -19,7 +26,7 @@ def to_disk(model: ContextualModel, path: Path) -> None:
     with replacing_folder(path, may_exist=True) as folder:
         for name, member in get_members(model).items():
             if is_encoder(member):
-                get_shim(member).to_disk(folder / name)
+                write_encoder(get_shim(member), folder / name)
             else:
                 (folder / f"{name}.bin").write_bytes(member.to_bytes())
         shim = find_mix(model)
@@ -34,7 +41,7 @@ def from_disk(model: ContextualModel, path: Path) -> None:
     for name, member in get_members(model).items():
         file = path / f"{name}.bin"
         if is_encoder(member):
-            get_shim(member).from_disk(path / name)
+            read_encoder(get_shim(member), path / name)
             continue
         with reading(file, f"the member '{name}' of a Stack"):
             member.from_bytes(file.read_bytes())
@@ -42,3 +49,20 @@ def from_disk(model: ContextualModel, path: Path) -> None:
     if shim is not None:
         with reading(path / MIX, f"the mix of a Stack of {list(get_members(model))}"):
             shim.from_bytes((path / MIX).read_bytes())
+
+
+@in_ordinary_torch
+def write_encoder(shim: EmbedderShim, path: Path) -> None:
+    """Without weights a file without tensors: one that is not there was lost."""
+    path.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file(shim.get_tensors(), path / WEIGHTS)
+    (path / PIECES).write_bytes(srsly.msgpack_dumps(shim.pieces.to_json()))
+
+
+@in_ordinary_torch
+def read_encoder(shim: EmbedderShim, path: Path) -> None:
+    """Raises E163 for a file that is lost or damaged."""
+    tensors = read_tensors(path / WEIGHTS, "the weights of an encoder, in safetensors' format")
+    with reading(path / PIECES, "the pieces of an encoder"):
+        shim.load_pieces(srsly.msgpack_loads((path / PIECES).read_bytes()))
+    shim.load_weights(tensors)

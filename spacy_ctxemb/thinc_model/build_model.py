@@ -20,8 +20,7 @@ from ..errors import Errors
 from ..finetuning.frozen_layers_and_rates import LayerTraining
 from ..pieces.base import Pieces
 from ..pieces.subwords import BytePairPieces, WordPieces
-from ..windows.docs_to_pieces import DocWindowing
-from ..windows.pieces_to_windows import check_length
+from ..windows.pieces_to_windows import Windowing, check_length
 from .docs_to_outputs import embed_docs, to_vectors
 from .embedder_shim import EmbedderShim, get_shim, is_of_pretraining
 
@@ -61,7 +60,7 @@ class Tok2VecModel(Model[list[Doc], list[Floats2d]]):
 def build_tok2vec(
     embedder: Embedder,
     pieces: Pieces,
-    windowing: DocWindowing,
+    windowing: Windowing,
     *,
     layer_training: LayerTraining,
     dropout: float | None,
@@ -79,7 +78,7 @@ def build_tok2vec(
                 pieces=(pieces.n_ids, pieces.n_characters),
             )
         )
-    check_length(windowing.windowing.window, encoder.max_length)
+    check_length(windowing.window, encoder.max_length)
     layer_training.check(encoder)
     if dropout is not None:
         encoder.set_dropout(dropout)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocPieces, count, encode_docs, list_pieces
 from ..windows.pieces_to_windows import Windows
 from .embedder_shim import EmbedderShim, get_shim
-from .split_by_doc import join, split_docs, split_layers
-from .torch_module_shim import to_array
+from .split_by_doc import join, split, split_vectors, to_array
 
 #: Tokens predicted together. Enough to fill batches with windows of similar length.
 GROUP_TOKENS = 16384
@@ -57,24 +56,26 @@ def embed_docs(
     gradients of vectors and layers.
     """
     shim, ops = get_shim(model), model.ops
+    if not docs:
+        return [], forget
     if not is_train:
         groups = group_docs(shim, docs)
         return [one for group in groups for one in predict_group(shim, group, wanted, ops)], forget
     set_encoder_dropout(model)
-    embedded, backprop_rows = shim.begin_update(cut_docs(shim, docs).windows, wanted)
+    _, windows = cut_docs(shim, docs)
+    embedded, backprop_rows = shim.begin_update(windows, wanted)
 
     @in_ordinary_torch
     def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
-        if docs:
-            backprop_rows(
-                None if d_vectors is None else join(d_vectors, axis=0, device=shim.device),
-                None if d_layers is None else join(d_layers, axis=1, device=shim.device),
-            )
+        backprop_rows(
+            None if d_vectors is None else join(d_vectors, axis=0, device=shim.device),
+            None if d_layers is None else join(d_layers, axis=1, device=shim.device),
+        )
 
-    vectors = split_docs(to_array(embedded.vectors, ops), docs)
-    if embedded.layers is None:
-        return [Outputs(one) for one in vectors], backprop
-    layers = split_layers(cast(Floats3d, to_array(embedded.layers, ops)), docs)
+    vectors = split_vectors(embedded.vectors, docs, ops)
+    layers: list[Any] = [None] * len(docs)
+    if embedded.layers is not None:
+        layers = split(to_array(embedded.layers, ops), [len(doc) for doc in docs], axis=1)
     return [Outputs(*both) for both in zip(vectors, layers, strict=True)], backprop
 
 
@@ -122,47 +123,42 @@ def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
         yield group
 
 
-class Cut(NamedTuple):
-    """The pieces of documents, and the windows over them."""
-
-    pieces: DocPieces
-    windows: Windows
-
-
-def cut_docs(shim: EmbedderShim, docs: Sequence[Doc], *, keep_empty: bool = False) -> Cut:
+def cut_docs(
+    shim: EmbedderShim, docs: Sequence[Doc], *, keep_empty: bool = False
+) -> tuple[DocPieces, Windows]:
     """Cut documents into windows, and count what goes into them.
 
     keep_empty: whether sequences without pieces get windows in any case.
     """
     shim.take_pretrained()  # before the pieces are used
-    windowing = shim.windowing.windowing
-    if keep_empty:
-        windowing = replace(windowing, keep_empty=True)
-    encoded = encode_docs(docs, shim.pieces, split_sentences=shim.windowing.split_sentences)
+    windowing = replace(shim.windowing, keep_empty=keep_empty or shim.windowing.keep_empty)
+    encoded = encode_docs(docs, shim.pieces, split_sentences=windowing.split_sentences)
     windows = encoded.cut(encoded.pieces.ids, shim.pieces.boundaries, windowing)
     shim.counts.update(count(docs, encoded, shim.pieces, windows))
-    return Cut(encoded, windows)
+    return encoded, windows
 
 
 def predict_group(
     shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted, ops: Ops
 ) -> list[Outputs]:
-    """Outputs of Docs that are encoded together."""
-    if not docs:
-        return []
-    cut = cut_docs(shim, docs, keep_empty=wanted.boundaries or wanted.doc_pooling is not None)
-    n_sequences = [len(starts) for starts in cut.pieces.sequence_starts]
-    embedded = shim.predict(cut.windows, wanted, n_sequences)
-    nothing = [None] * len(docs)
-    vectors = to_array(embedded.vectors, ops)
-    fields = (
-        [vectors] if len(docs) == 1 else split_docs(vectors, docs),  # one Doc may be very long
-        split_columns(embedded.layers, [len(doc) for doc in docs]),
-        split_columns(embedded.boundaries, n_sequences),
-        list_pooled(embedded, docs, cut),
-        list_pieces(cut.pieces, shim.pieces) if wanted.pieces else None,
-        list_attention(embedded, cut),
+    """Outputs of Docs that are encoded together, at least one."""
+    needs_windows = wanted.boundaries or wanted.doc_pooling is not None
+    encoded, windows = cut_docs(shim, docs, keep_empty=needs_windows)
+    embedded = shim.predict(windows, wanted)
+    vectors = (  # without a copy of one Doc, which may be very long
+        [to_array(embedded.vectors, ops)]
+        if len(docs) == 1
+        else split_vectors(embedded.vectors, docs, ops)
     )
+    fields = (
+        vectors,
+        split_columns(embedded.layers, [len(doc) for doc in docs]),
+        split_columns(embedded.boundaries, encoded.n_sequences),
+        list_pooled(embedded, docs, encoded),
+        list_pieces(encoded, shim.pieces) if wanted.pieces else None,
+        list_attention(embedded, windows),
+    )
+    nothing = [None] * len(docs)
     return [Outputs(*parts) for parts in zip(*(field or nothing for field in fields), strict=True)]
 
 
@@ -170,36 +166,29 @@ def split_columns(array: Tensor | None, sizes: list[int]) -> list[Any] | None:
     """Stretches of the second axis. Copies: a view would keep the whole batch alive."""
     if array is None:
         return None
-    return [part.copy() for part in np.split(array.cpu().numpy(), np.cumsum(sizes)[:-1], axis=1)]
+    return [part.copy() for part in split(array.cpu().numpy(), sizes, axis=1)]
 
 
-def list_pooled(embedded: Embedded, docs: Sequence[Doc], cut: Cut) -> list[dict[str, Any]] | None:
+def list_pooled(
+    embedded: Embedded, docs: Sequence[Doc], encoded: DocPieces
+) -> list[dict[str, Any]] | None:
     """The vectors of each Doc and of its sentences."""
     if embedded.documents is None or embedded.sequences is None:
         return None
     documents, sentences = embedded.documents.cpu().numpy(), embedded.sequences.cpu().numpy()
-    starts = cut.pieces.sequence_starts
-    by_doc = np.split(sentences, np.cumsum([len(some) for some in starts])[:-1])
+    by_doc = zip(documents, split(sentences, encoded.n_sequences, axis=0), strict=True)
     return [
-        {
-            "document": documents[i].copy(),
-            "sentences": by_doc[i].copy(),
-            "starts": starts[i],
-            "n_tokens": len(doc),
-        }
-        for i, doc in enumerate(docs)
+        {"document": one.copy(), "sentences": some.copy(), "starts": starts, "n_tokens": len(doc)}
+        for (one, some), starts, doc in zip(by_doc, encoded.sequence_starts, docs, strict=True)
     ]
 
 
-def list_attention(embedded: Embedded, cut: Cut) -> list[list[dict[str, Any]]] | None:
+def list_attention(embedded: Embedded, windows: Windows) -> list[list[dict[str, Any]]] | None:
     """The attention weights of each Doc's windows, and the first of its pieces that each reads."""
     if embedded.attention is None:
         return None
-    sizes, starts = cut.pieces.pieces.document_lengths, cut.pieces.sequence_starts
-    offsets = np.cumsum(sizes) - sizes  # (n,)
-    sequence_owners = np.repeat(np.arange(len(sizes)), [len(some) for some in starts])
-    owners = sequence_owners[cut.windows.sequences.numpy()]  # (N,)
-    first = cut.windows.spans[:, 0].numpy() - offsets[owners]  # (N,)
+    sizes, owners = windows.document_lengths, windows.documents
+    first = windows.first_pieces - (sizes.cumsum(0) - sizes)[owners]  # (N,)
     of_docs: list[list[dict[str, Any]]] = [[] for _ in sizes]
     found = zip(owners.tolist(), first.tolist(), embedded.attention, strict=True)
     for owner, start, weights in found:

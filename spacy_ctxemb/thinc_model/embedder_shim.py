@@ -1,8 +1,7 @@
 """The Thinc shim around an embedder: values of parameters, passes, serialisation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import safetensors.torch
@@ -23,25 +22,12 @@ from ..pieces.base import Pieces
 from ..pieces.pieces_from_json import pieces_from_json
 from ..pretrained import load_vocabulary
 from ..pretrained import load_weights as load_pretrained
-from ..read_files import read_tensors, reading
+from ..read_files import reading
 from ..torch_state import in_ordinary_torch
-from ..windows.docs_to_pieces import DocWindowing
-from ..windows.pieces_to_windows import Windows
-from .torch_module_shim import (
-    TorchShim,
-    backpropagate,
-    compute_digest,
-    get_tensors,
-    load_module,
-    load_part,
-    save_module,
-)
-
-#: The files of an encoder.
-PIECES, WEIGHTS = "pieces", "encoder.safetensors"
-
-#: Takes the gradients of token vectors and of layers; None where there is none.
-Backprop = Callable[[Tensor | None, Tensor | None], None]
+from ..windows.pieces_to_windows import Windowing, Windows
+from .module_tensors import compute_digest, get_tensors, load_module, take_part
+from .run_function import backpropagate
+from .torch_module_shim import TorchShim
 
 
 class EmbedderShim(TorchShim):
@@ -57,7 +43,7 @@ class EmbedderShim(TorchShim):
         self,
         embedder: Embedder,
         pieces: Pieces,
-        windowing: DocWindowing,
+        windowing: Windowing,
         layer_training: LayerTraining,
     ) -> None:
         super().__init__(embedder)
@@ -83,11 +69,6 @@ class EmbedderShim(TorchShim):
     def scale(self) -> float:
         """What gradients of outputs are to be multiplied by before they are sent back."""
         return 1.0 if self.loss_scale is None else self.loss_scale.value
-
-    @property
-    def is_materialised(self) -> bool:
-        """Whether the parameters have values."""
-        return self.device.type != "meta"
 
     def weights_changed(self) -> None:
         self.embedder.encoder.weights_changed()
@@ -153,18 +134,16 @@ class EmbedderShim(TorchShim):
             self.weights_replaced()
         self.has_loaded = True
 
-    def predict(
-        self, windows: Windows, wanted: Wanted = VECTORS, n_sequences: Sequence[int] = ()
-    ) -> Embedded:
+    def predict(self, windows: Windows, wanted: Wanted = VECTORS) -> Embedded:
         """What the embedder makes of some windows; see Embedder.forward."""
         self.check_materialised()
         with torch.inference_mode():
-            embedded: Embedded = self.embedder(windows, wanted, n_sequences)
-        return embedded
+            return cast(Embedded, self.embedder(windows, wanted))
 
-    def begin_update(self, windows: Windows, wanted: Wanted = VECTORS) -> tuple[Embedded, Backprop]:
-        """What the embedder makes of some windows in training, and a callback for the gradients of
-        vectors and layers."""
+    def begin_update(
+        self, windows: Windows, wanted: Wanted = VECTORS
+    ) -> tuple[Embedded, Callable[[Tensor | None, Tensor | None], None]]:
+        """The same in training, and a callback for the gradients of vectors and layers."""
         self.check_materialised()
         with torch.enable_grad(), self.training_mode():
             embedded: Embedded = self.embedder(windows, wanted)
@@ -227,22 +206,19 @@ class EmbedderShim(TorchShim):
         if self.objective is not None:
             yield from self.objective.named_parameters(prefix="objective")
 
-    def to_device(self, device_type: str, device_id: int) -> None:
-        if self.is_materialised:
-            super().to_device(device_type, device_id)
+    def get_tensors(self) -> dict[str, Tensor]:
+        """With those of the package, so that what is stored does not depend on its version."""
+        self.take_pretrained()
+        return super().get_tensors()
 
     @in_ordinary_torch
     def to_bytes(self) -> bytes:
-        self.take_pretrained()
-        message = {
-            "pieces": self.pieces.to_json(),
-            "weights": save_module(self.embedder) if self.is_materialised else None,
-        }
+        message = {"weights": super().to_bytes(), "pieces": self.pieces.to_json()}
         if self.objective is not None:
             message["objective"] = {
                 "kind": self.objective.kind,
                 "settings": self.objective.to_json(),
-                "weights": save_module(self.objective),
+                "weights": safetensors.torch.save(get_tensors(self.objective)),
             }
         data: bytes = srsly.msgpack_dumps(message)
         return data
@@ -250,57 +226,29 @@ class EmbedderShim(TorchShim):
     @in_ordinary_torch
     def from_bytes(self, data: bytes) -> "EmbedderShim":
         with reading("What was stored", "an encoder"):
-            self._load(srsly.msgpack_loads(data))
+            message = srsly.msgpack_loads(data)
+            stored, tensors = message.get("objective"), safetensors.torch.load(message["weights"])
+            self.load_pieces(message["pieces"])
+            if stored is None:
+                self.load_weights(tensors)
+            else:  # the mix belongs to the task, and may differ from that of pretraining
+                self.load_encoder(take_part(tensors, "encoder."))
+            # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
+            if stored is not None and self.keeps_objective:
+                kind = OBJECTIVES[stored["kind"]]
+                objective = kind.from_json(stored["settings"], self.embedder.encoder).eval()
+                load_module(objective, safetensors.torch.load(stored["weights"]))
+                self.objective = objective
         return self
 
-    def _load(self, message: dict[str, Any]) -> None:
-        """Take what `to_bytes` has stored."""
-        self.load_pieces(message["pieces"])
-        is_pretrained = "objective" in message
-        if message["weights"] is None:
+    def load_weights(self, tensors: dict[str, Tensor]) -> None:
+        """Take what `get_tensors` has given."""
+        if not tensors:
             self.discard_parameters()
-        elif is_pretrained:
-            # The mix belongs to the task, and may differ from that of pretraining.
-            self.load_encoder(load_part(message["weights"], "encoder."))
-        else:
-            load_module(self.embedder, safetensors.torch.load(message["weights"]))
-            self.weights_replaced()
-            self.has_loaded, self.awaits_pretrained = True, False
-        # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
-        if is_pretrained and self.keeps_objective:
-            stored = message["objective"]
-            kind = OBJECTIVES[stored["kind"]]
-            objective = kind.from_json(stored["settings"], self.embedder.encoder).eval()
-            load_module(objective, safetensors.torch.load(stored["weights"]))
-            self.objective = objective
-
-    @in_ordinary_torch
-    def to_disk(self, path: str | Path) -> None:
-        """Write PIECES and WEIGHTS into a directory, which is made for it.
-
-        Without weights a file without tensors: one that is not there was lost.
-        """
-        self.take_pretrained()  # what is stored does not depend on the package's version
-        path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
-        (path / PIECES).write_bytes(srsly.msgpack_dumps(self.pieces.to_json()))
-        tensors = get_tensors(self.embedder) if self.is_materialised else {}
-        safetensors.torch.save_file(tensors, path / WEIGHTS)
-
-    @in_ordinary_torch
-    def from_disk(self, path: str | Path) -> "EmbedderShim":
-        """Read what `to_disk` has written. Raises E163 for a file that is lost or damaged."""
-        path = Path(path)
-        tensors = read_tensors(path / WEIGHTS, "the weights of an encoder, in safetensors' format")
-        with reading(path / PIECES, "the pieces of an encoder"):
-            self.load_pieces(srsly.msgpack_loads((path / PIECES).read_bytes()))
-        if tensors:
-            load_module(self.embedder, tensors)
-            self.weights_replaced()
-            self.has_loaded, self.awaits_pretrained = True, False
-        else:
-            self.discard_parameters()
-        return self
+            return
+        load_module(self.embedder, tensors)
+        self.weights_replaced()
+        self.has_loaded, self.awaits_pretrained = True, False
 
     def load_pieces(self, data: dict[str, object]) -> None:
         """Take pieces from their serialised form."""
@@ -313,19 +261,16 @@ class EmbedderShim(TorchShim):
             self.pieces = pieces
             self.pieces_from_sample = False
 
-    def take_pretrained(self) -> None:
-        """Load the weights that `pretrained` names, and their vocabulary, if they are awaited."""
-        if self.awaits_pretrained:
-            self._materialise_once()
-
     def check_materialised(self) -> None:
-        """Load the weights that are awaited; refuse to go on without any."""
+        """Load the weights of the package if they are wanted; refuse to go on without any."""
         self.take_pretrained()
-        if not self.is_materialised:
-            raise RuntimeError(Errors.E008)
+        super().check_materialised()
 
-    def _materialise_once(self) -> None:
-        """Whichever thread comes first loads weights; others wait. Leaves random numbers alone."""
+    def take_pretrained(self) -> None:
+        """Load the weights of the package where they are still to come: the first thread does,
+        others wait. Leaves random numbers alone."""
+        if not self.awaits_pretrained:
+            return
         device = get_torch_default_device()
         devices = [] if device.type == "cpu" else [device]
         with LOCK, torch.random.fork_rng(devices=devices, device_type=device.type):

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from typing import NamedTuple, cast
 
 import torch
-from thinc.api import Optimizer, torch2xp, xp2torch
-from thinc.types import Floats2d
+from thinc.api import Optimizer, xp2torch
 from torch import Tensor, nn
 from torch.linalg import vector_norm
+
+from .split_by_doc import to_array
 
 
 class Trained(NamedTuple):
@@ -39,9 +40,10 @@ def take_step(optimizer: Optimizer, trained: Sequence[Trained], norm: float) -> 
     limit = getattr(optimizer, "grad_clip", 0.0)
     scale = limit / norm if 0.0 < limit < norm else 1.0
     for key, parameter, rate in trained:
-        data, grad = (to_floats(x) for x in (parameter.data, parameter.grad))
+        data, grad = to_array(parameter.data), to_array(cast(Tensor, parameter.grad))
         if scale < 1.0:
             grad *= scale
+        changed = {}
         if isinstance(optimizer, Optimizer):
             if optimizer.averages is not None and key not in optimizer.averages:
                 optimizer.averages[key] = data.copy()  # Thinc begins with zeros
@@ -50,9 +52,7 @@ def take_step(optimizer: Optimizer, trained: Sequence[Trained], norm: float) -> 
                 "L2": optimizer.L2 if parameter.dim() > 1 else 0.0,
                 "grad_clip": 0.0,
             }
-            with settings(optimizer, **changed):
-                value, _ = optimizer(key, data, grad)
-        else:
+        with settings(optimizer, **changed):
             value, _ = optimizer(key, data, grad)
         updated = xp2torch(value, device=parameter.device)
         if updated.data_ptr() != parameter.data_ptr():
@@ -77,8 +77,3 @@ def settings(optimizer: Optimizer, **values: float) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(optimizer, name, value)
-
-
-def to_floats(tensor: Tensor | None) -> Floats2d:
-    """A NumPy or CuPy view of a tensor."""
-    return cast(Floats2d, torch2xp(cast(Tensor, tensor)))

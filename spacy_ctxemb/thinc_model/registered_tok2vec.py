@@ -12,7 +12,6 @@ from ..finetuning.frozen_layers_and_rates import LayerTraining
 from ..pieces.base import Pieces
 from ..schedules import Schedule, as_function
 from ..torch_state import ordinary_torch
-from ..windows.docs_to_pieces import DocWindowing
 from ..windows.pieces_to_windows import N_BOUNDARIES, Windowing
 from .build_model import ContextualModel, build_tok2vec
 
@@ -105,11 +104,12 @@ def build_contextual_tok2vec(
         max_padding=encoder.max_padding,
         keep_empty=embedder.wants_whole_calls,
         whole_sequences=encoder.stateful,
+        split_sentences=split_sentences,
     )
     model = build_tok2vec(
         embedder,
         pieces,
-        DocWindowing(windowing, split_sentences),
+        windowing,
         layer_training=LayerTraining(frozen, layer_decay, learn_rate_factor),
         dropout=dropout,
     )

@@ -1,7 +1,6 @@
 """A PyTorch module inside a Thinc model: updates, averages, copies, weights as safetensors."""
 
 import copy
-import hashlib
 import math
 import warnings
 from collections import Counter
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import safetensors.torch
 import torch
-from thinc.api import Ops, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from thinc.api import Optimizer, xp2torch
 from thinc.shims import Shim
-from thinc.types import Floats2d
 from torch import Tensor, nn
 
 from ..embedder.training_precision import LossScale
 from ..errors import Errors
 from ..torch_state import in_ordinary_torch, ordinary_torch
+from .module_tensors import get_tensors, load_module
 from .optimizer_step import Trained, measure, take_step
 
 if TYPE_CHECKING:
@@ -51,6 +50,16 @@ class TorchShim(Shim):
     @property
     def module(self) -> nn.Module:
         return cast(nn.Module, self._model)
+
+    @property
+    def is_materialised(self) -> bool:
+        """Whether the parameters have values."""
+        return self.device.type != "meta"
+
+    def check_materialised(self) -> None:
+        """Raise E008 where there are no weights yet."""
+        if not self.is_materialised:
+            raise RuntimeError(Errors.E008)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters to train."""
@@ -129,12 +138,9 @@ class TorchShim(Shim):
             if replaced:
                 self.weights_changed()
 
-    def copy(self) -> "Self":
-        """A deep copy with an id of its own."""
-        return copy.deepcopy(self)
-
     @in_ordinary_torch
     def __deepcopy__(self, memo: dict[int, Any]) -> "Self":
+        """A copy with an id of its own."""
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__ = copy.deepcopy(self.__dict__, memo)
@@ -151,91 +157,23 @@ class TorchShim(Shim):
                 self.__dict__ = copy.deepcopy(self.__dict__)
 
     def to_device(self, device_type: str, device_id: int) -> None:
-        self.module.to(f"cuda:{device_id}" if device_type == "gpu" else "cpu")
+        if self.is_materialised:
+            self.module.to(f"cuda:{device_id}" if device_type == "gpu" else "cpu")
+
+    def get_tensors(self) -> dict[str, Tensor]:
+        """What to store: the values of all parameters, if they have any."""
+        return get_tensors(self.module) if self.is_materialised else {}
 
     @in_ordinary_torch
     def to_bytes(self) -> bytes:
-        return save_module(self.module)
+        return safetensors.torch.save(self.get_tensors())
 
     @in_ordinary_torch
     def from_bytes(self, data: bytes) -> "Self":
-        load_module(self.module, safetensors.torch.load(data))
+        tensors = safetensors.torch.load(data)
+        if tensors:
+            load_module(self.module, tensors)
+        else:
+            self.module.to(device="meta")
         self.weights_changed()
         return self
-
-
-def backpropagate(*pairs: tuple[Tensor, Tensor | None], scale: float = 1.0) -> None:
-    """Send gradients back from outputs, in one pass.
-
-    pairs: an output, and its gradient if any. scale: that the gradients of parameters are to have.
-    """
-    outputs, gradients = [], []
-    for output, gradient in pairs:
-        if gradient is not None and output.requires_grad:  # not where no Doc has any pieces
-            outputs.append(output)
-            gradients.append(gradient if scale == 1.0 else gradient * scale)
-    if outputs:
-        torch.autograd.backward(outputs, gradients)
-
-
-def to_array(tensor: Tensor, ops: Ops | None = None) -> Floats2d:
-    """A NumPy or CuPy view of a tensor."""
-    return cast(Floats2d, torch2xp(tensor, ops=ops))
-
-
-def get_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The values of all parameters, in the form that safetensors wants."""
-    return {name: value.contiguous() for name, value in module.state_dict().items()}
-
-
-def save_module(module: nn.Module) -> bytes:
-    """The values of all parameters, as the bytes of a safetensors file."""
-    return safetensors.torch.save(get_tensors(module))
-
-
-def compute_digest(module: nn.Module) -> bytes:
-    """A short name for the values of all parameters."""
-    found = hashlib.blake2b(digest_size=32)
-    for name, value in module.state_dict().items():
-        found.update(repr((name, str(value.dtype), tuple(value.shape))).encode())
-        values = value.detach().cpu().contiguous().reshape(-1)
-        found.update(values.view(torch.uint8).numpy())
-    return found.digest()
-
-
-def load_part(data: bytes, prefix: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose names have a prefix, which is taken off."""
-    tensors = safetensors.torch.load(data)
-    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
-
-
-def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Take the values of all parameters, after a check of names and shapes.
-
-    Where that is interrupted, all parameters are as before.
-    """
-    own = module.state_dict()
-    expected = {name: tuple(value.shape) for name, value in own.items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if found != expected:
-        raise ValueError(Errors.E162.format(differences=describe_differences(expected, found)))
-    device = get_torch_default_device()
-    # Copies: a tensor from a file is mapped to it, and would change with it.
-    values = {n: tensor.to(device, own[n].dtype, copy=True) for n, tensor in tensors.items()}
-    try:
-        module.load_state_dict(values, assign=True)
-    except BaseException:
-        module.load_state_dict(own, assign=True)
-        raise
-
-
-def describe_differences(
-    expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
-) -> str:
-    """The first few parameters that differ, for an error message."""
-    names = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
-    lines = [
-        f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
-        for name in names[:5]
-    ]
-    return "; ".join(lines) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")

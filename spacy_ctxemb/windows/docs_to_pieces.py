@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,14 +9,6 @@ from spacy.tokens import Doc
 
 from ..pieces.base import Ids, Ints, Pieces, TextPieces, Texts
 from .pieces_to_windows import Windowing, Windows, build_windows
-
-
-@dataclass(frozen=True)
-class DocWindowing:
-    """How documents become windows. split_sentences: a window ends where a sentence ends."""
-
-    windowing: Windowing
-    split_sentences: bool
 
 
 class DocPieces(NamedTuple):
@@ -34,13 +25,15 @@ class DocPieces(NamedTuple):
     sequence_starts: list[list[int]]
 
     def cut(self, ids: Ids, boundaries: tuple[Ids, Ids], windowing: Windowing) -> Windows:
-        """Windows of these documents over other ids, one for each piece, and boundaries."""
-        return build_windows(
-            self.pieces._replace(ids=ids),
-            sequence_lengths=self.sequence_lengths,
-            boundaries=boundaries,
-            windowing=windowing,
-        )
+        """Windows over ids, one for each piece."""
+        documents = np.repeat(np.arange(len(self.sequence_starts)), self.n_sequences)
+        pieces = self.pieces._replace(ids=ids)
+        return build_windows(pieces, self.sequence_lengths, documents, boundaries, windowing)
+
+    @property
+    def n_sequences(self) -> list[int]:
+        """Of each document."""
+        return [len(starts) for starts in self.sequence_starts]
 
 
 def encode_docs(docs: Sequence[Doc], pieces: Pieces, *, split_sentences: bool) -> DocPieces:

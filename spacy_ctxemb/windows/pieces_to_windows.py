@@ -26,10 +26,12 @@ class Windowing:
     max_padding: largest share of padding in a batch.
     keep_empty: whether a sequence without pieces gets a window, with its boundaries only.
     whole_sequences: whether every sequence is one window, whatever its length.
+    split_sentences: whether each sentence of a Doc is a sequence, where they are known.
     Raises E140 for a stride that is not in [1, window], E141 for batches smaller than a window.
 
         windowing = Windowing(window=510, stride=446, batch_pieces=4096, max_padding=1.0)
-        windows = build_windows(pieces, pieces.document_lengths, boundaries, windowing)
+        encoded = encode_docs(docs, pieces, split_sentences=windowing.split_sentences)
+        windows = encoded.cut(encoded.pieces.ids, pieces.boundaries, windowing)
     """
 
     window: int
@@ -38,16 +40,14 @@ class Windowing:
     max_padding: float
     keep_empty: bool = False
     whole_sequences: bool = False
+    split_sentences: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.stride <= self.window:
             raise ValueError(Errors.E140.format(stride=self.stride, window=self.window))
         if self.batch_pieces < self.window + N_BOUNDARIES:
-            raise ValueError(
-                Errors.E141.format(
-                    batch_pieces=self.batch_pieces, longest=self.window + N_BOUNDARIES
-                )
-            )
+            longest = self.window + N_BOUNDARIES
+            raise ValueError(Errors.E141.format(batch_pieces=self.batch_pieces, longest=longest))
 
 
 class PieceBatch(NamedTuple):
@@ -71,25 +71,28 @@ class Windows(NamedTuple):
     """All windows of some documents.
 
     batches: each of the P pieces is owned by exactly one of them.
+    budget: padded pieces whose activations training keeps; it computes those of others again.
     starts, lengths: (W,), the first piece of each token, and how many it has. Tokens may share
         pieces, and pieces may belong to no token.
-    document_lengths: (n_documents,), pieces of each document.
-    spans: (N, 2), the first piece that each window reads and the one after its last.
-    edges: (S, 2), the first and the last window of each sequence that has any.
-    sequence_lengths: (S,), pieces of each of these sequences.
-    sequences: (N,), the sequence of each window; those without windows are counted too.
-    budget: padded pieces whose activations training keeps; it computes those of others again.
+    document_lengths: (n,), pieces of each document. sequence_lengths: (S,), of each sequence.
+    first_pieces: (N,), the first piece that each window reads.
+    sequences, documents: (N,), where each window lies.
     """
 
     batches: list[PieceBatch]
+    budget: int
     starts: Tensor
     lengths: Tensor
     document_lengths: Tensor
-    spans: Tensor
-    edges: Tensor
     sequence_lengths: Tensor
+    first_pieces: Tensor
     sequences: Tensor
-    budget: int
+    documents: Tensor
+
+    @property
+    def n_pieces(self) -> int:
+        """P, the pieces of all documents."""
+        return int(self.document_lengths.sum())
 
 
 class Spans(NamedTuple):
@@ -109,6 +112,7 @@ class Spans(NamedTuple):
 def build_windows(
     pieces: TextPieces,
     sequence_lengths: Ints,
+    sequence_documents: Ints,
     boundaries: tuple[Ids, Ids],
     windowing: Windowing,
 ) -> Windows:
@@ -116,25 +120,18 @@ def build_windows(
 
     pieces: those of all documents in order.
     sequence_lengths: pieces of each sequence, which no window reaches beyond; they add up to P.
+    sequence_documents: the document that each sequence is of.
     boundaries: the pieces before and after each window.
     """
     spans = cut(sequence_lengths, windowing)
     batches = [
         build_batch(pieces.ids, spans, group, boundaries) for group in group_spans(spans, windowing)
     ]
-    ends = np.flatnonzero(np.diff(spans.sequence, append=-1))
-    edges = np.stack([np.flatnonzero(np.diff(spans.sequence, prepend=-1)), ends], axis=1)
-    return Windows(
-        batches,
-        torch.from_numpy(pieces.starts),
-        torch.from_numpy(pieces.lengths),
-        torch.from_numpy(pieces.document_lengths),
-        torch.from_numpy(np.stack([spans.start, spans.end], axis=1)),
-        torch.from_numpy(edges),
-        torch.from_numpy(sequence_lengths[spans.sequence[ends]]),
-        torch.from_numpy(spans.sequence),
-        windowing.batch_pieces,
+    arrays = (
+        *(pieces.starts, pieces.lengths, pieces.document_lengths, sequence_lengths),
+        *(spans.start, spans.sequence, sequence_documents[spans.sequence]),
     )
+    return Windows(batches, windowing.batch_pieces, *map(torch.from_numpy, arrays))
 
 
 def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
@@ -217,6 +214,5 @@ def ranges(starts: Ints, sizes: Ints) -> Ints:
 def check_length(window: int, max_length: int | None) -> None:
     """Raise E142 for a window that does not fit into an encoder with its boundary pieces."""
     if max_length is not None and window + N_BOUNDARIES > max_length:
-        raise ValueError(
-            Errors.E142.format(window=window, boundaries=N_BOUNDARIES, max_length=max_length)
-        )
+        found = {"window": window, "boundaries": N_BOUNDARIES, "max_length": max_length}
+        raise ValueError(Errors.E142.format(**found))

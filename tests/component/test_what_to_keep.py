@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.util import load_model_from_config
 from thinc.api import Config
 
-from spacy_ctxemb.listeners.listener import get_guard
+from spacy_ctxemb.listeners.listener import guard
 from spacy_ctxemb.thinc_model.embedder_shim import find_shims
 
 from ..pipelines import BILM, NER_DATA, blank, examples, initialised, ner_config
@@ -90,15 +90,15 @@ def test_the_default_dtype_changes_no_vector_of_blank_text(layer_norm: str | Non
 
 def test_a_guard_lets_its_sample_go() -> None:
     (listener,) = with_ner().get_pipe("ctxemb").listeners  # type: ignore[attr-defined]
-    assert list(get_guard(listener).sample) == []
-    get_guard(listener).sample = [object()]  # type: ignore[list-item]
-    assert list(get_guard(listener.copy()).sample) == []
-    assert list(get_guard(copy.deepcopy(listener)).sample) == []
+    assert list(guard(listener).sample) == []
+    guard(listener).sample = [object()]  # type: ignore[list-item]
+    assert list(guard(listener.copy()).sample) == []
+    assert list(guard(copy.deepcopy(listener)).sample) == []
 
 
 def test_copies_of_a_listener_keep_their_guard() -> None:
     (listener,) = with_ner().get_pipe("ctxemb").listeners  # type: ignore[attr-defined]
-    known, twin = get_guard(listener), get_guard(listener.copy())
+    known, twin = guard(listener), guard(listener.copy())
     assert (twin.upstream, twin.component) == (known.upstream, known.component)
 
 

@@ -9,7 +9,7 @@ import torch
 from spacy.language import Language
 from thinc.api import Adam, fix_random_seed
 
-from spacy_ctxemb.listeners.listener import get_guard
+from spacy_ctxemb.listeners.listener import guard
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import (
@@ -52,7 +52,7 @@ def find_gradients(nlp: Language, *factors: float) -> dict[str, torch.Tensor]:
     nlp = copy.deepcopy(nlp)
     pipe = nlp.get_pipe("ctxemb")
     for node, factor in zip(pipe.listeners, factors, strict=True):
-        get_guard(node).grad_factor = factor
+        guard(node).grad_factor = factor
     nlp.update(examples(nlp, TEXTCAT_DATA), sgd=False)
     pipe.flush_gradient()
     return {
@@ -92,7 +92,7 @@ def test_a_mix_learns_the_same_whatever_its_weight() -> None:
     for factor in (1.0, 0.0):
         twin = copy.deepcopy(nlp)
         (node,) = twin.get_pipe("ctxemb").listeners
-        get_guard(node).grad_factor = factor
+        guard(node).grad_factor = factor
         twin.update(examples(twin, TEXTCAT_DATA), sgd=False)
         found.append(node.mix.weights.grad)
     assert found[0].any()
@@ -119,7 +119,7 @@ def test_one_factor_for_all_is_lost_on_adam() -> None:
         twin = copy.deepcopy(nlp)
         before = parameters(twin)
         for node in twin.get_pipe("ctxemb").listeners:
-            get_guard(node).grad_factor = factor
+            guard(node).grad_factor = factor
         twin.update(examples(twin, TEXTCAT_DATA), sgd=False)
         twin.get_pipe("ctxemb").finish_update(Adam(0.001))
         changes.append({n: p - before[n] for n, p in parameters(twin).items()})
@@ -135,7 +135,7 @@ def test_beside_listeners_of_spacy_on_disk_and_replaced(tmp_path: Any) -> None:
     nlp.to_disk(tmp_path)
     loaded = spacy.load(tmp_path)
     assert loaded("A heron").cats == expected
-    factors = [get_guard(node).grad_factor for node in loaded.get_pipe("ctxemb").listeners]
+    factors = [guard(node).grad_factor for node in loaded.get_pipe("ctxemb").listeners]
     assert factors == [0.5, 1.0]
     loaded.replace_listeners("ctxemb", "first", ["model.tok2vec"])
     assert loaded("A heron").cats == pytest.approx(expected)

@@ -87,7 +87,7 @@ class TestDocPooling:
         ids = shim.pieces.tokenizer.encode(text, add_special_tokens=False).ids
         begin, end = (int(i) for i in shim.pieces.boundaries)
         n = len(ids)
-        starts, size = lay_windows(n, shim.windowing.windowing)
+        starts, size = lay_windows(n, shim.windowing)
         pieces: dict[int, np.ndarray] = {}
         ends = []
         for i, start in enumerate(starts):

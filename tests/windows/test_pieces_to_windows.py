@@ -41,7 +41,15 @@ def build(sequence_lengths: np.ndarray, windowing: Windowing) -> Windows:
     ids = np.arange(P, dtype=np.int32) + FIRST_ID
     boundaries = np.array(BEGIN, dtype=np.int32), np.array(END, dtype=np.int32)
     pieces = build_pieces(ids, np.ones(P), sequence_lengths)
-    return build_windows(pieces, sequence_lengths, boundaries, windowing)
+    documents = np.arange(len(sequence_lengths))
+    return build_windows(pieces, sequence_lengths, documents, boundaries, windowing)
+
+
+def find_ends(windows: Windows) -> list[tuple[int, int]]:
+    """The first and the last window of each sequence that has any."""
+    sequences = windows.sequences.tolist()
+    numbers = [[i for i, s in enumerate(sequences) if s == one] for one in sorted(set(sequences))]
+    return [(some[0], some[-1]) for some in numbers]
 
 
 def read_back(windows: Windows) -> list[Window]:
@@ -139,7 +147,9 @@ def test_batches_stay_within_budget_and_padding(lengths: np.ndarray, windowing: 
 
 
 @given(sequences, windowings())
-def test_edges_are_where_sequences_begin_and_end(lengths: np.ndarray, windowing: Windowing) -> None:
+def test_windows_reach_from_end_to_end_of_sequences(
+    lengths: np.ndarray, windowing: Windowing
+) -> None:
     windows = build(lengths, windowing)
     by_number = {}
     for batch, numbers in ((batch, batch.windows.tolist()) for batch in windows.batches):
@@ -149,7 +159,7 @@ def test_edges_are_where_sequences_begin_and_end(lengths: np.ndarray, windowing:
     ends = np.cumsum(lengths)
     assert [
         (by_number[first][0] - FIRST_ID, by_number[last][-1] + 1 - FIRST_ID)
-        for first, last in windows.edges.tolist()
+        for first, last in find_ends(windows)
     ] == [(end - n, end) for end, n in zip(ends.tolist(), lengths.tolist(), strict=True) if n]
 
 
@@ -157,7 +167,8 @@ def test_empty_sequences_get_windows_where_wanted() -> None:
     windowing = Windowing(4, 4, batch_pieces=100, max_padding=1.0, keep_empty=True)
     windows = build(np.array([0, 2, 0]), windowing)
     assert read_back(windows) == [Window([0, 1], [0, 1]), Window([], []), Window([], [])]
-    assert windows.edges.tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert windows.sequences.tolist() == windows.documents.tolist() == [0, 1, 2]
+    assert windows.sequence_lengths.tolist() == [0, 2, 0]
     assert windows.batches[0].windows.tolist() == [1, 0, 2]
 
 
@@ -204,6 +215,7 @@ def test_characters_are_laid_out_like_ids() -> None:
     windows = build_windows(
         build_pieces(ids, [1, 0, 1, 1, 1, 1], [3, 2]),
         sequence_lengths=np.array([1, 2, 2]),
+        sequence_documents=np.array([0, 0, 1]),
         boundaries=boundaries,
         windowing=Windowing(window=2, stride=1, batch_pieces=12, max_padding=1.0),
     )
@@ -220,6 +232,8 @@ def test_characters_are_laid_out_like_ids() -> None:
     assert windows.starts.tolist() == [0, 1, 1, 2, 3, 4]
     assert windows.lengths.tolist() == [1, 0, 1, 1, 1, 1]
     assert windows.document_lengths.tolist() == [3, 2]
+    assert windows.sequences.tolist() == [0, 1, 2] and windows.documents.tolist() == [0, 0, 1]
+    assert windows.first_pieces.tolist() == [0, 1, 3]
     assert_array_equal(batch.ids.flatten(0, 1)[batch.rows], torch.from_numpy(ids)[batch.pieces])
 
 

@@ -347,7 +347,7 @@ class TestWindows:
     def test_a_transformer_reads_what_fits(self) -> None:
         model = {name: value for name, value in TRANSFORMER.items() if "stri" not in name}
         nlp = initialised({**model, "window": None})
-        windowing = get_shim(nlp.get_pipe("ctxemb").model).windowing.windowing
+        windowing = get_shim(nlp.get_pipe("ctxemb").model).windowing
         assert (windowing.window, windowing.stride) == (30, 30 - 30 // 4)
 
 
