@@ -10,8 +10,8 @@ from thinc.api import Config
 
 from spacy_ctxemb.pieces.subwords import WordPieces
 from spacy_ctxemb.pretraining.build_from_config import (
+    build_data,
     build_pipeline,
-    build_stores,
     build_task,
     get_shim,
 )
@@ -83,12 +83,12 @@ def build_trainer(config: Config, output: Path) -> Trainer:
     """A trainer in this process, at its beginning."""
     settings = read_settings(config.interpolate())
     nlp = build_pipeline(config, settings)
-    stores = build_stores(nlp, settings, output, ONE_PROCESS)
-    task = build_task(nlp, settings, *stores)
+    data = build_data(nlp, settings, output, ONE_PROCESS)
+    task = build_task(nlp, settings, data)
     checkpoints = RunCheckpoints(
         output / "checkpoints",
         ONE_PROCESS,
-        describe_run(config, stores[0], get_shim(nlp, settings).pieces, task.objective),
+        describe_run(config, data.store, get_shim(nlp, settings).pieces, task.objective),
         n_shards=settings.accumulate,
         keep=settings.keep_checkpoints,
     )
