@@ -35,7 +35,7 @@ from .pretraining import CONFIGS, TRAINING_CONFIGS, write_text
 
 CORPUS = Path(__file__).parent / "corpus"
 #: For `ctxemb pretrain`; tests/pretraining has their tests.
-AT_SCALE = {"pretrain_bert", "pretrain_elmo", "pretrain_english"}
+AT_SCALE = {"pretrain_bert", "pretrain_distil", "pretrain_elmo", "pretrain_english"}
 PATHS = {
     path.stem: path
     for folder in (CONFIGS, TRAINING_CONFIGS)

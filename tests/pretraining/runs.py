@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from spacy.training import Example
 from spacy.util import load_config, load_model_from_config
-from thinc.api import Config
+from thinc.api import Config, fix_random_seed
 
 from spacy_ctxemb.pieces.subwords import WordPieces
 from spacy_ctxemb.pretraining.build_from_config import (
@@ -22,6 +23,7 @@ from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
 from spacy_ctxemb.pretraining.spacy_pretrain_objectives import get_pretrained_shim
 from spacy_ctxemb.pretraining.training_loop import Trainer
 
+from ..pipelines import blank
 from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS, VOCAB_SIZE
 
 TINY: dict[str, Any] = {
@@ -112,3 +114,32 @@ def read_weights(output: Path) -> dict[str, torch.Tensor]:
     model = nlp.get_pipe("ctxemb").model
     model.from_bytes((output / "model-last.bin").read_bytes())
     return dict(get_pretrained_shim(model).embedder.encoder.state_dict())
+
+
+def write_teacher(folder: Path, model: dict[str, Any], **settings: Any) -> Path:
+    """A pipeline to learn from, with random weights; its pieces are learned from TEXT."""
+    nlp = blank(model, **settings)
+    fix_random_seed(1)
+    nlp.initialize(lambda: [Example.from_dict(nlp.make_doc(text), {}) for text in TEXT])
+    nlp.to_disk(folder)
+    return folder
+
+
+def tiny_distil_run(text: Path, teacher: Path, **changes: Any) -> Config:
+    """A run that learns from a teacher. changes: with __ for a dot."""
+    overrides = {
+        **TINY_ENCODERS["mlm"],
+        f"{ENCODER}.max_length": 32,
+        "paths.text": str(text),
+        "paths.teacher": str(teacher),
+        "pretrain.precision": "fp32",
+        "pretrain.n_workers": 1,
+        "pretrain.neighbours": [],
+        "pretrain.max_steps": 6,
+        "pretrain.eval_every": 6,
+        "pretrain.checkpoint_every": 3,
+        "pretrain.objective.batch_size": 4,
+        "pretrain.learn_rate.warmup_steps": 2,
+    }
+    overrides |= {name.replace("__", "."): value for name, value in changes.items()}
+    return load_config(CONFIGS / "pretrain_distil.cfg", overrides=overrides)
