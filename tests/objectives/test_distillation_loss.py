@@ -102,6 +102,7 @@ def test_a_loss_alone_has_what_it_needs_and_no_more(name: str) -> None:
         torch.testing.assert_close(losses.nll[name], whole.nll[name])
 
 
+@torch.no_grad()
 def test_cosines_are_means_over_layers() -> None:
     objective = build()
     words, answer, _ = draw()

@@ -132,7 +132,7 @@ She took a loan from the bank.
 def build_kinds() -> dict[str, Pieces]:
     """Pieces of four kinds, none of which cuts all words as another."""
     lines = TEXT.strip().splitlines()
-    words, pairs = WordPieces(150), BytePairPieces(300)
+    words, pairs = WordPieces(200), BytePairPieces(300)
     words.train([lines])
     pairs.train([lines])
     lower, sentence = SubwordPieces(60), SubwordPieces(60)
