@@ -31,9 +31,6 @@ from .teacher import Teacher, load_teacher
 #: The name of the teacher's pieces among those in which the text is stored.
 TEACHER = "teacher"
 
-#: Pieces of a text for an encoder without a max_length: as many as anyone may ask for.
-LONGEST = 1 << 20
-
 
 @dataclass(frozen=True, kw_only=True)
 class Distil:
@@ -141,9 +138,19 @@ class Distil:
         return make_masking(pieces, encoder, name, self.share, self.whole_words, False)
 
     def find_limits(self, encoder: Encoder) -> tuple[int, int]:
-        """Find how many pieces of a text the pupil reads at most, and how many the teacher."""
+        """Find how many pieces of a text the pupil reads at most, and how many the teacher.
+
+        Raises E413 for an encoder that reads fewer than LEAST.
+        """
         teacher = self.loaded_teacher.embedder.encoder
-        pupil, other = (min(self.max_pieces, e.max_length or LONGEST) for e in (encoder, teacher))
+        lengths = [
+            self.max_pieces if e.max_length is None else e.max_length for e in (encoder, teacher)
+        ]
+        if min(lengths) < LEAST:
+            raise ValueError(
+                Errors.E413.format(max_pieces=self.max_pieces, least=LEAST, max_length=min(lengths))
+            )
+        pupil, other = (min(self.max_pieces, length) for length in lengths)
         return pupil, other
 
 

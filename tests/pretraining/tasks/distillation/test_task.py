@@ -35,7 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distil")
     write_documents(folder, n_documents=30)
     write_teacher(folder / "bilm", BILM)
-    write_teacher(folder / "transformer", TRANSFORMER, doc_pooling="cls", normalize=True)
+    mix = {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 2}
+    model = {**TRANSFORMER, "mix": mix}
+    write_teacher(folder / "transformer", model, doc_pooling="cls", normalize=True)
     return folder
 
 
@@ -152,17 +154,29 @@ def _count_lines(nlp: Any, lines: list[str], n_words: int) -> int:
 
 
 def test_a_resumed_run_is_bit_equal(folder: Path, tmp_path: Path) -> None:
-    changes = {"pretrain__objective__masked": 0.5, "pretrain__accumulate": 2}
+    changes: dict[str, Any] = {"pretrain__objective__masked": 0.5, "pretrain__accumulate": 2}
+    changes["pretrain__learn_rate__total_steps"] = 6
     whole = build(folder, tmp_path / "whole", "transformer", **changes)
     whole.run()
-    parts = build(folder, tmp_path / "parts", "transformer", **changes, pretrain__max_steps=3)
-    parts.settings.__dict__["learn_rate"] = whole.settings.learn_rate
-    parts.run()
+    build(folder, tmp_path / "parts", "transformer", **changes, pretrain__max_steps=3).run()
     resumed = build(folder, tmp_path / "parts", "transformer", **changes)
     assert resumed.resume() == [] and resumed.progress.steps == 3
     resumed.run()
     for name, value in read_state(whole).items():
         assert torch.equal(value, read_state(resumed)[name]), name
+
+
+@pytest.mark.parametrize("teacher", ["bilm", "transformer"])
+def test_steps_in_bf16(folder: Path, tmp_path: Path, teacher: str) -> None:
+    """Nearly those in fp32."""
+    losses = []
+    for precision in ("fp32", "bf16"):
+        changes = {"pretrain__precision": precision, "pretrain__objective__masked": 0.5}
+        trainer = build(folder, tmp_path, teacher, **changes)
+        found, norm, _ = trainer.take_step(0)
+        assert np.isfinite(norm)
+        losses.append(found)
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
 def test_accumulation_adds_shards(folder: Path, tmp_path: Path) -> None:
