@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ....component import ContextualEmbedder
 from ....embedder.embedder import Embedder
 from ....embedder.text_pooling import pool_groups
+from ....encoders import Encoder
 from ....errors import Errors
 from ....objectives.distillation_loss import Answer
 from ....pieces.base import Pieces
@@ -57,14 +58,18 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, reading: Reading, *, wants_words: bool, wants_texts: bool) -> Answer:
         """Answer. wants_words, wants_texts: what of it is wanted."""
-        encoder = self.embedder.to(reading.ids.device).encoder
+        device = reading.ids.device
+        encoder = self.embedder.to(device).encoder
         encoder.reset_state()
-        layers = encoder(reading.ids, reading.mask)
+        use_precision(encoder, device.type)
         words = texts = None
-        if wants_words:
-            words = [normalise(reading.pool_words(layers[i][reading.pieces])) for i in self.layers]
-        if wants_texts:
-            texts = self._pool_texts(layers, reading)
+        with torch.autocast(device.type, enabled=False):
+            layers = encoder(reading.ids, reading.mask)
+            if wants_words:
+                pooled = [reading.pool_words(layers[i][reading.pieces]) for i in self.layers]
+                words = [normalise(vectors) for vectors in pooled]
+            if wants_texts:
+                texts = self._pool_texts(layers, reading)
         return Answer(words, texts)
 
     def _pool_texts(self, layers: tuple[Tensor, ...], reading: Reading) -> Tensor:
@@ -78,6 +83,15 @@ class Teacher:
         if self.embedder.projection is not None:
             pooled = self.embedder.projection(pooled)
         return F.normalize(pooled.float())
+
+
+def use_precision(encoder: Encoder, device_type: str) -> None:
+    """Set the precision of inference: bf16 where torch.autocast has it, if the encoder has it."""
+    is_cast = torch.is_autocast_enabled(device_type)
+    is_bf16 = is_cast and torch.get_autocast_dtype(device_type) == torch.bfloat16
+    precision = "bf16" if is_bf16 and "bf16" in encoder.precisions else encoder.precisions[0]
+    if encoder.precision != precision:
+        encoder.set_precision(precision)
 
 
 def normalise(words: Tensor) -> Tensor:
