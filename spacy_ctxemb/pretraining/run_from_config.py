@@ -53,7 +53,7 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
         nlp = build_pipeline(config, settings)
         validate_encoder(nlp, settings)
         data = build_data(nlp, settings, output, processes, validate=validate)
-        task = build_task(nlp, settings, data)
+        task = build_task(nlp, settings, data._replace(has_weights=before is not None))
         basis = describe_run(config, data.store, get_shim(nlp, settings).pieces, task.objective)
         checkpoints = RunCheckpoints(
             folder, processes, basis, n_shards=n_shards, keep=settings.keep_checkpoints
@@ -142,7 +142,7 @@ def write_weights(
         return None
     if settings.parallel == "fsdp":  # this process has but a part of each parameter
         nlp = build_pipeline(config, settings)
-        task = build_task(nlp, settings, data)
+        task = build_task(nlp, settings, data._replace(has_weights=True))
     task.module.load_state_dict({n.removeprefix("model."): w for n, w in weights.items()})
     task.module.eval()
     get_shim(nlp, settings).weights_changed()

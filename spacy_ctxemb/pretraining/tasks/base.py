@@ -45,6 +45,7 @@ class Data(NamedTuple):
     others: the same text in the other pieces that a task reads, by their names; all of them have
         the same words in the same sentences.
     mix: how the pipeline makes one vector of the encoder's layers; pretraining leaves it as it is.
+    has_weights: whether the weights will be those of a checkpoint, so first values need no thought.
     """
 
     store: TokenStore
@@ -52,6 +53,7 @@ class Data(NamedTuple):
     seed: int
     others: Mapping[str, Stores] = {}
     mix: LayerMix | None = None
+    has_weights: bool = False
 
 
 class StepOutput(NamedTuple):

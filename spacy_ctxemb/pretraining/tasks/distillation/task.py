@@ -118,7 +118,7 @@ class Distil:
     def __call__(self, encoder: Encoder, pieces: Pieces, data: Data) -> "DistilTask":
         """Build the task. Raises what `validate` raises, and E417 for texts with other words."""
         self.validate(encoder, pieces)
-        if self.initial_table:
+        if self.initial_table and not data.has_weights:
             fill_table(encoder, pieces, self.loaded_teacher)
         return DistilTask(encoder, pieces, self, data)
 
