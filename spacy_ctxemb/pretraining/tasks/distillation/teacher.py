@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import spacy
 import torch
+from spacy.language import Language
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -109,9 +110,7 @@ def load_teacher(path: str | None, *, layers: Sequence[int] | None) -> Teacher:
     """
     if path is None:
         raise ValueError(Errors.E466)
-    advice = "Pass the folder of a pipeline, such as `ctxemb import bert` writes."
-    with reading(path, "a pipeline with a teacher", advice=advice):
-        nlp = spacy.load(path)
+    nlp = load_pipeline(path)
     pipes = {name: pipe for name, pipe in nlp.pipeline if isinstance(pipe, ContextualEmbedder)}
     if len(pipes) != 1:
         raise ValueError(Errors.E467.format(path=path, names=nlp.pipe_names, found=[*pipes]))
@@ -126,3 +125,15 @@ def load_teacher(path: str | None, *, layers: Sequence[int] | None) -> Teacher:
         layers=check_layers(chosen, n_layers),
         doc_pooling=pipe.doc_pooling or POOLING,
     )
+
+
+def load_pipeline(path: str) -> Language:
+    """Load a pipeline. Raises E163 for what spaCy cannot load."""
+    expected = "a pipeline with a teacher"
+    advice = "Pass the folder of a pipeline, such as `ctxemb import bert` writes."
+    try:
+        with reading(path, expected, advice=advice):
+            return spacy.load(path)
+    except OSError as error:  # spaCy's own, with a code of spaCy
+        message = Errors.E163.format(path=path, expected=expected, reason=error, advice=advice)
+        raise ValueError(message) from error
