@@ -510,6 +510,11 @@ class Errors(metaclass=_Coded):
         "Choose another folder, or move these files away."
     )
 
+    E417 = (
+        "{path} and {other} have not the same words in the same sentences: {n_words} and "
+        "{n_others} in all. Delete both folders, to have the text tokenised anew."
+    )
+
     # `spacy pretrain`
     E430 = "{objective} needs the encoder {wanted}, the config has {found}. Change one of them."
     E431 = "The share of pieces to predict is {share}. Choose one between 0 and 1, say 0.15."
@@ -528,6 +533,10 @@ class Errors(metaclass=_Coded):
     E438 = (
         "{path} has no section [pretraining] or [pretrain] with a component. Pass the config that "
         "the weights were pretrained with; `ctxemb pretrain` writes it into the folder of its run."
+    )
+    E439 = (
+        "These weights have learned from a teacher without language modelling, so there is nothing "
+        "to predict. Score weights that were trained with masked above 0."
     )
 
     # `ctxemb pretrain`
@@ -564,6 +573,23 @@ class Errors(metaclass=_Coded):
         "rate, lengthen its warm-up, or lower grad_clip; then go on with --resume."
     )
     E465 = "{name} in [pretrain] is {value!r}, but must be {expected}. Change it."
+    E466 = (
+        "[pretrain.objective] has no teacher. Set it to the folder of a pipeline, such as "
+        "`python -m spacy ctxemb import bert` writes."
+    )
+    E467 = (
+        "A teacher is a pipeline with one component of contextual vectors. {path} has the "
+        "components {names}; of contextual vectors are {found}. Pass another pipeline."
+    )
+    E468 = (
+        "The weights of losses are {weights}. Each must be 0 or more, and one of tokens, texts and "
+        "relations above 0. Change them in [pretrain.objective]."
+    )
+    E469 = (
+        "initial_table needs an encoder with a table of subword pieces, and {encoder} has none. "
+        "Set initial_table to false, or use Transformer.v1 or ModernTransformer.v1."
+    )
+    E470 = "masked_texts is {value}. Choose a share of texts above 0, and at most 1, say 0.25."
 
     # configs, corpora and comparisons
     E500 = "There is no task {unknown}. Choose among {options}, with commas between several."

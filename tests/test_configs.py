@@ -36,7 +36,7 @@ from .small_corpus import CORPUS, copy_corpus
 N_EXAMPLES = 60
 
 #: For `ctxemb pretrain`; tests/pretraining has their tests.
-AT_SCALE = {"pretrain_bert", "pretrain_elmo", "pretrain_english"}
+AT_SCALE = {"pretrain_bert", "pretrain_distil", "pretrain_elmo", "pretrain_english"}
 PATHS = {
     path.stem: path
     for folder in (CONFIGS, TRAINING_CONFIGS)

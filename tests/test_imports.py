@@ -91,6 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("numpy", "pyarrow", "safetensors", "spacy", "thinc", "torch", "tqdm", "wandb"),
         *(
             ".component",
+            ".embedder",
             ".encoders",
             ".atomic_files",
             ".objectives",

@@ -38,6 +38,9 @@ class Losses(NamedTuple):
     n_targets: dict[str, int]
 
 
+#: Losses in nats; those of others are not likelihoods.
+LIKELIHOODS = {"forward", "backward", "masked", "next_sentence"}
+
 #: Totals over batches by name: the sum of a score, and how many targets it is of.
 Sums = dict[str, tuple[float, float]]
 
@@ -55,9 +58,10 @@ def add_sums(sums: Sums, others: Sums) -> None:
 
 
 def summarise(sums: Sums) -> dict[str, float]:
-    """Compute perplexities of losses, that of their mean if they are several, and accuracies."""
+    """Compute perplexities of likelihoods, that of their mean if they are several, and the means of
+    other scores."""
     means = {name: total / max(n, 1.0) for name, (total, n) in sums.items()}
-    losses = {name: mean for name, mean in means.items() if not name.endswith("accuracy")}
+    losses = {name: mean for name, mean in means.items() if name in LIKELIHOODS}
     scores = {f"perplexity_{name}": to_perplexity(mean) for name, mean in losses.items()}
     if len(losses) > 1:
         scores["perplexity"] = to_perplexity(sum(losses.values()) / len(losses))

@@ -19,7 +19,7 @@ from ..thinc_model.embedder_shim import EmbedderShim
 from .distributed import Processes
 from .pretrain_section import SECTION, PretrainSettings
 from .spacy_pretrain_objectives import attach_objective, get_pretrained_shim
-from .tasks.base import Data, Task
+from .tasks.base import Data, Stores, Task
 from .text.token_store import TokenStore, build_token_store
 
 #: Texts that components see when they are initialised.
@@ -79,34 +79,41 @@ def get_shim(nlp: Language, settings: PretrainSettings) -> EmbedderShim:
     return get_pretrained_shim(get_model(nlp, settings))
 
 
-def build_stores(
+def build_data(
     nlp: Language,
     settings: PretrainSettings,
     output: Path,
     processes: Processes,
     *,
     validate: Callable[[Path], None] | None = None,
-) -> list[TokenStore]:
+) -> Data:
     """Store the text to learn from and the held-out text. The first process tokenises for all.
 
     validate: see build_token_store, for the text to learn from.
     """
-    folders = [output / "text" / name for name in ("train", "held_out")]
-    if processes.is_first:
-        pieces = get_shim(nlp, settings).pieces
-        build = partial(build_token_store, nlp=nlp, pieces=pieces, n_workers=settings.n_workers)
-        build(settings.train, folder=folders[0], validate=validate)
-        build(settings.held_out, folder=folders[1])
-    processes.wait()
-    return [TokenStore.open(folder) for folder in folders]
+    shim = get_shim(nlp, settings)
+    kinds = {"": shim.pieces, **settings.objective.other_pieces}
+    found = {}
+    for name, pieces in kinds.items():
+        folder = output / "text" / name
+        if processes.is_first:
+            build = partial(
+                build_token_store,
+                nlp=nlp,
+                pieces=pieces,
+                n_workers=settings.n_workers,
+                shared_with=[other for key, other in kinds.items() if key != name],
+            )
+            build(settings.train, folder=folder / "train", validate=None if name else validate)
+            build(settings.held_out, folder=folder / "held_out")
+        processes.wait()
+        found[name] = Stores(*(TokenStore.open(folder / part) for part in ("train", "held_out")))
+    return Data(*found.pop(""), settings.seed, found, shim.embedder.mix)
 
 
-def build_task(
-    nlp: Language, settings: PretrainSettings, store: TokenStore, held_out: TokenStore
-) -> Task:
+def build_task(nlp: Language, settings: PretrainSettings, data: Data) -> Task:
     """Build the task, with an objective that is stored beside the encoder."""
     shim = get_shim(nlp, settings)
-    data = Data(store, held_out, settings.seed)
     task = settings.objective(shim.embedder.encoder, shim.pieces, data)
     attach_objective(shim, task.objective)
     return task

@@ -23,8 +23,8 @@ MAY_CHANGE = {
 
 
 class Basis(NamedTuple):
-    """What a run is begun with. config: its values by name, but for MAY_CHANGE and the place of the
-    text. digests: of what its checkpoints depend on besides."""
+    """What a run is begun with. config: its values by name, but for MAY_CHANGE and the places of
+    text and teacher. digests: of what its checkpoints depend on besides."""
 
     config: dict[str, Any]
     digests: dict[str, str]
@@ -34,8 +34,9 @@ def describe_config(config: Config) -> dict[str, Any]:
     """Name the values that a run has to go on with."""
     values = config.interpolate()
     section = dict(values[SECTION])
-    if isinstance(section.get("train"), dict):  # its contents are compared
-        section["train"] = {k: value for k, value in section["train"].items() if k != "path"}
+    for name, place in (("train", "path"), ("objective", "teacher")):  # contents are compared
+        if isinstance(section.get(name), dict):
+            section[name] = {k: value for k, value in section[name].items() if k != place}
     pretrain = {f"{SECTION}.{k}": v for k, v in section.items() if k not in MAY_CHANGE}
     return {"nlp": values["nlp"], "components": values["components"], **pretrain}
 

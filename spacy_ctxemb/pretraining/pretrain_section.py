@@ -34,8 +34,8 @@ class PretrainSettings:
     """How to pretrain.
 
     train, held_out: text to learn from, and to evaluate on.
-    objective: what is learned, and the size of a micro-batch: `spacy-ctxemb.PretrainBiLM.v1` or
-        `spacy-ctxemb.PretrainMaskedLM.v1`.
+    objective: what is learned, and the size of a micro-batch: `spacy-ctxemb.PretrainBiLM.v1`,
+        `spacy-ctxemb.PretrainMaskedLM.v1` or `spacy-ctxemb.Distil.v1`.
     optimizer: `spacy-ctxemb.AdamW.v1` or `spacy-ctxemb.Adagrad.v1`.
     learn_rate: from the step; in a config a schedule of Thinc's, or a number.
     max_steps: steps in all. One step reads `accumulate` micro-batches in each process.

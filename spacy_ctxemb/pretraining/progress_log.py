@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ..atomic_files import replacing
 from ..errors import Errors
 from ..objectives import to_perplexity
+from ..objectives.base import LIKELIHOODS
 from .pretrain_section import PretrainSettings
 from .training_loop import Report
 
@@ -74,8 +75,10 @@ class Monitor:
 
 def format_status(report: Report) -> str:
     loss = sum(report.losses.values()) / max(len(report.losses), 1)
-    speed = report.words_per_second
-    return f"loss {loss:.3f}, perplexity {to_perplexity(loss):.1f}, {speed:,.0f} words/s"
+    shown = [f"loss {loss:.3f}"]
+    if report.losses.keys() <= LIKELIHOODS:
+        shown.append(f"perplexity {to_perplexity(loss):.1f}")
+    return ", ".join([*shown, f"{report.words_per_second:,.0f} words/s"])
 
 
 def format_scores(scores: dict[str, float]) -> str:

@@ -12,7 +12,7 @@ from ..atomic_files import replacing
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
 from ..torch_state import in_ordinary_torch
-from .build_from_config import build_pipeline, build_stores, build_task, get_model, get_shim
+from .build_from_config import build_data, build_pipeline, build_task, get_model, get_shim
 from .check_resume_fits import describe_run, validate_config, validate_text
 from .distributed import find_compiled, gather_state, join_processes
 from .log_nearest_neighbours import Neighbours
@@ -20,7 +20,7 @@ from .plot_log import plot_log
 from .pretrain_section import PretrainSettings, read_settings
 from .progress_log import LOG, Monitor
 from .save_and_resume import RunCheckpoints, read_last_basis
-from .text.token_store import TokenStore
+from .tasks.base import Data
 from .training_loop import Trainer
 
 
@@ -52,9 +52,9 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
             validate = partial(validate_text, before=before, output=output)
         nlp = build_pipeline(config, settings)
         validate_encoder(nlp, settings)
-        stores = build_stores(nlp, settings, output, processes, validate=validate)
-        task = build_task(nlp, settings, *stores)
-        basis = describe_run(config, stores[0], get_shim(nlp, settings).pieces, task.objective)
+        data = build_data(nlp, settings, output, processes, validate=validate)
+        task = build_task(nlp, settings, data._replace(has_weights=before is not None))
+        basis = describe_run(config, data.store, get_shim(nlp, settings).pieces, task.objective)
         checkpoints = RunCheckpoints(
             folder, processes, basis, n_shards=n_shards, keep=settings.keep_checkpoints
         )
@@ -64,7 +64,7 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
             with replacing(output / "config.cfg") as temporary:
                 config.to_disk(temporary)
         train(trainer, nlp, output, list(list_notices(trainer, damaged, resume=resume)))
-        return write_weights(trainer, nlp, config, output, stores)
+        return write_weights(trainer, nlp, config, output, data)
 
 
 def validate_loggers(settings: PretrainSettings) -> None:
@@ -146,7 +146,7 @@ def list_notices(trainer: Trainer, damaged: list[str], *, resume: bool) -> Itera
 
 
 def write_weights(
-    trainer: Trainer, nlp: Language, config: Config, output: Path, stores: list[TokenStore]
+    trainer: Trainer, nlp: Language, config: Config, output: Path, data: Data
 ) -> Language | None:
     """Write `model-last.bin`, and return the pipeline with these weights, in the first process."""
     settings, task = trainer.settings, trainer.task
@@ -155,7 +155,7 @@ def write_weights(
         return None
     if settings.parallel == "fsdp":  # this process has but a part of each parameter
         nlp = build_pipeline(config, settings)
-        task = build_task(nlp, settings, *stores)
+        task = build_task(nlp, settings, data._replace(has_weights=True))
     task.module.load_state_dict({n.removeprefix("model."): w for n, w in weights.items()})
     task.module.eval()
     get_shim(nlp, settings).weights_changed()

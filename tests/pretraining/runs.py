@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from spacy.training import Example
 from spacy.util import load_config, load_model_from_config
-from thinc.api import Config
+from thinc.api import Config, fix_random_seed
 
 from spacy_ctxemb.pieces.subwords import WordPieces
 from spacy_ctxemb.pretraining.build_from_config import (
+    build_data,
     build_pipeline,
-    build_stores,
     build_task,
     get_shim,
 )
@@ -22,6 +23,7 @@ from spacy_ctxemb.pretraining.save_and_resume import RunCheckpoints
 from spacy_ctxemb.pretraining.spacy_pretrain_objectives import get_pretrained_shim
 from spacy_ctxemb.pretraining.training_loop import Trainer
 
+from ..pipelines import blank
 from . import CONFIGS, ENCODER, TEXT, TINY_ENCODERS, VOCAB_SIZE
 
 TINY: dict[str, Any] = {
@@ -83,12 +85,12 @@ def build_trainer(config: Config, output: Path) -> Trainer:
     """A trainer in this process, at its beginning."""
     settings = read_settings(config.interpolate())
     nlp = build_pipeline(config, settings)
-    stores = build_stores(nlp, settings, output, ONE_PROCESS)
-    task = build_task(nlp, settings, *stores)
+    data = build_data(nlp, settings, output, ONE_PROCESS)
+    task = build_task(nlp, settings, data)
     checkpoints = RunCheckpoints(
         output / "checkpoints",
         ONE_PROCESS,
-        describe_run(config, stores[0], get_shim(nlp, settings).pieces, task.objective),
+        describe_run(config, data.store, get_shim(nlp, settings).pieces, task.objective),
         n_shards=settings.accumulate,
         keep=settings.keep_checkpoints,
     )
@@ -112,3 +114,32 @@ def read_weights(output: Path) -> dict[str, torch.Tensor]:
     model = nlp.get_pipe("ctxemb").model
     model.from_bytes((output / "model-last.bin").read_bytes())
     return dict(get_pretrained_shim(model).embedder.encoder.state_dict())
+
+
+def write_teacher(folder: Path, model: dict[str, Any], **settings: Any) -> Path:
+    """A pipeline to learn from, with random weights; its pieces are learned from TEXT."""
+    nlp = blank(model, **settings)
+    fix_random_seed(1)
+    nlp.initialize(lambda: [Example.from_dict(nlp.make_doc(text), {}) for text in TEXT])
+    nlp.to_disk(folder)
+    return folder
+
+
+def tiny_distil_run(text: Path, teacher: Path, **changes: Any) -> Config:
+    """A run that learns from a teacher. changes: with __ for a dot."""
+    overrides = {
+        **TINY_ENCODERS["mlm"],
+        f"{ENCODER}.max_length": 32,
+        "paths.text": str(text),
+        "paths.teacher": str(teacher),
+        "pretrain.precision": "fp32",
+        "pretrain.n_workers": 1,
+        "pretrain.neighbours": [],
+        "pretrain.max_steps": 6,
+        "pretrain.eval_every": 6,
+        "pretrain.checkpoint_every": 3,
+        "pretrain.objective.batch_size": 4,
+        "pretrain.learn_rate.warmup_steps": 2,
+    }
+    overrides |= {name.replace("__", "."): value for name, value in changes.items()}
+    return load_config(CONFIGS / "pretrain_distil.cfg", overrides=overrides)

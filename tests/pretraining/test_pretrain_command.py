@@ -21,7 +21,15 @@ from spacy_ctxemb.pretraining.plot_log import plot_log
 from spacy_ctxemb.pretraining.run_from_config import pretrain
 
 from ..cli.command import run, run_well
-from .runs import read_weights, tiny_masked_lm_run, tiny_run, write_documents
+from ..pipelines import BILM
+from .runs import (
+    read_weights,
+    tiny_distil_run,
+    tiny_masked_lm_run,
+    tiny_run,
+    write_documents,
+    write_teacher,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -115,15 +123,25 @@ def test_two_processes_learn_as_one_that_accumulates(config: Path, tmp_path: Pat
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("objective", ["bilm", "masked_lm"])
-def test_processes_may_divide_the_parameters(config: Path, tmp_path: Path, objective: str) -> None:
+@pytest.mark.parametrize(
+    ("objective", "parallel"),
+    [("bilm", "fsdp"), ("masked_lm", "fsdp"), ("distil", "fsdp"), ("distil", "ddp")],
+)
+def test_processes_may_divide_the_parameters(
+    config: Path, tmp_path: Path, objective: str, parallel: str
+) -> None:
     if objective == "masked_lm":
         config = tmp_path / "pretrain.cfg"
         text = write_documents(tmp_path, n_documents=40)
         tiny_masked_lm_run(text, **hold_out(tmp_path)).to_disk(config)
+    if objective == "distil":
+        config = tmp_path / "pretrain.cfg"
+        text = write_documents(tmp_path, n_documents=40)
+        teacher = write_teacher(tmp_path / "teacher", BILM)
+        tiny_distil_run(text, teacher, pretrain__objective__masked=0.5).to_disk(config)
     one, two = tmp_path / "one", tmp_path / "two"
     pretrain_here(config, one, eval_every=1, max_steps=4, accumulate=2)
-    pretrain_in_two(config, two, eval_every=1, max_steps=4, parallel="fsdp")
+    pretrain_in_two(config, two, eval_every=1, max_steps=4, parallel=parallel)
     assert_alike(one, two)
 
 

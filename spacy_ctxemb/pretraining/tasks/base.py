@@ -8,12 +8,13 @@ nothing of it needs to be stored.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...embedder.layer_mix import LayerMix
 from ...encoders import Encoder
 from ...errors import Errors
 from ...objectives import Objective
@@ -31,12 +32,28 @@ Batch = dict[str, Tensor]
 Carried = dict[str, Tensor]
 
 
+class Stores(NamedTuple):
+    """store, held_out: text to learn from, and to evaluate on."""
+
+    store: TokenStore
+    held_out: TokenStore
+
+
 class Data(NamedTuple):
-    """store, held_out: text to learn from, and to evaluate on. seed: of all that is random."""
+    """store, held_out: text to learn from, and to evaluate on. seed: of all that is random.
+
+    others: the same text in the other pieces that a task reads, by their names; all of them have
+        the same words in the same sentences.
+    mix: how the pipeline makes one vector of the encoder's layers; pretraining leaves it as it is.
+    has_weights: whether the weights will be those of a checkpoint, so first values need no thought.
+    """
 
     store: TokenStore
     held_out: TokenStore
     seed: int
+    others: Mapping[str, Stores] = {}
+    mix: LayerMix | None = None
+    has_weights: bool = False
 
 
 class StepOutput(NamedTuple):
@@ -74,8 +91,7 @@ class Task(ABC):
     loss_weights: of each of the objective's losses, by name; a loss is the mean over its targets.
     """
 
-    loss_weights: ClassVar[Mapping[str, float]]
-
+    loss_weights: Mapping[str, float]
     module: nn.Module
     objective: Objective
 
@@ -95,13 +111,19 @@ class Task(ABC):
     def evaluate(self, rank: int, n_ranks: int) -> Sums:
         """Add up scores over one process's part of the held-out text.
 
-        Names of losses have nats, of which the loop makes perplexities; a name that ends in
-        "accuracy" has right answers. Processes together read every text once, whatever n_ranks.
+        Likelihoods have nats, of which the loop makes perplexities; of others it shows the mean.
+        Processes together read every text once, whatever n_ranks.
         """
 
 
 class BuildTask(Protocol):
-    """What `[pretrain.objective]` names: the settings of a task, which build it when called."""
+    """What `[pretrain.objective]` names: the settings of a task, which build it when called.
+
+    other_pieces: those in which the task reads the text besides the encoder's own, by name.
+    """
+
+    @property
+    def other_pieces(self) -> Mapping[str, Pieces]: ...
 
     def validate(self, encoder: Encoder, pieces: Pieces) -> None:
         """Raise an error for what cannot be trained so, before any text is read."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,7 @@ def build_token_store(
     folder: str | Path,
     *,
     n_workers: int = 0,
+    shared_with: Sequence[Pieces] = (),
     validate: Callable[[Path], None] | None = None,
 ) -> TokenStore:
     """Tokenise a corpus, unless that was done before; what an interruption left is gone on with.
@@ -108,6 +109,8 @@ def build_token_store(
     n_workers: processes that tokenise; 0 for none besides this one, which one chunk does not want
         either. The result is the same. A script that calls this with more than 0 needs
         `if __name__ == "__main__":`.
+    shared_with: other pieces, in which other stores hold the text with the same words in the same
+        sentences; see shared_words.py.
     validate: is given the folder of a new store before it replaces another one, and may raise.
 
     Raises E416 for a folder with other files, E411 if the text has no pieces, E164 if the disk is
@@ -118,7 +121,7 @@ def build_token_store(
         store.ids[: store.sentence_ends[0]]
     """
     folder = Path(folder)
-    recipe = make_recipe(nlp, pieces, split=corpus.split)
+    recipe = make_recipe(nlp, pieces, split=corpus.split, shared_with=shared_with)
     key = compute_key(corpus, recipe)
     if read_meta(folder).get("key") == key and is_whole(folder):
         return TokenStore.open(folder)
@@ -159,7 +162,8 @@ def compute_key(corpus: TextCorpus, recipe: Recipe) -> str:
     settings = corpus.layout, corpus.text_field, corpus.limit, corpus.split
     tokenizer = hashlib.sha256(recipe.tokenizer or b"").hexdigest()
     parts = [FORMAT, tokenize_in_parallel.CHUNK, about.__version__, files, settings, tokenizer]
-    text = json.dumps([*parts, recipe.config, recipe.pieces], sort_keys=True, default=repr)
+    parts += [recipe.config, recipe.pieces, *recipe.others]
+    text = json.dumps(parts, sort_keys=True, default=repr)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

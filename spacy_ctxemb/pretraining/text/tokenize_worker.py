@@ -17,13 +17,14 @@ from spacy.tokens import Doc
 from spacy.util import load_model_from_config
 
 from ...objectives.masking import find_words
-from ...pieces.base import Ids, Ints, Pieces, Texts
+from ...pieces.base import Ids, Ints, Pieces, TextPieces, Texts
 from ...pieces.characters import CharacterPieces
 from ...pieces.pieces_from_json import pieces_from_json
 from ...read_files import reading
 from ...windows.docs_to_pieces import count_in_sequences, find_sequence_starts, read_texts
 from ..write_files import write_tensors
 from .raw_text import Text
+from .shared_words import share_words
 
 #: Words that a worker remembers at most before it begins anew; they take some 200 bytes each.
 MAX_WORDS = 1 << 20
@@ -55,22 +56,27 @@ class Shard(NamedTuple):
 
 class Recipe(NamedTuple):
     """What a worker is built from, as plain values: the part of nlp.config that the tokenizer
-    depends on, the tokenizer's bytes, the pieces' JSON, whether documents are split."""
+    depends on, the tokenizer's bytes, the pieces' JSON, whether documents are split; other pieces'
+    JSON, with which words are shared."""
 
     config: dict[str, Any]
     tokenizer: bytes | None
     pieces: dict[str, object]
     split: bool
+    others: list[dict[str, object]]
 
 
-def make_recipe(nlp: Language, pieces: Pieces, *, split: bool) -> Recipe:
+def make_recipe(
+    nlp: Language, pieces: Pieces, *, split: bool, shared_with: Sequence[Pieces] = ()
+) -> Recipe:
     """Collect what is needed to tokenise in another process."""
     config = nlp.config.interpolate()
     section = {**config["nlp"], "pipeline": [], "disabled": []}
     tokenizer: Any = nlp.tokenizer  # a plain function is what its config says
     # Its vocabulary only remembers what was read.
     data = tokenizer.to_bytes(exclude=["vocab"]) if hasattr(tokenizer, "to_bytes") else None
-    return Recipe({"nlp": section, "components": {}}, data, pieces.to_json(), split)
+    others = [other.to_json() for other in shared_with]
+    return Recipe({"nlp": section, "components": {}}, data, pieces.to_json(), split, others)
 
 
 class Worker:
@@ -84,6 +90,7 @@ class Worker:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.pieces = pieces_from_json(recipe.pieces)
+        self.others = [pieces_from_json(data) for data in recipe.others]
         self.sentencizer = Sentencizer() if recipe.split else None
         self._load_tokenizer()
 
@@ -103,17 +110,22 @@ class Worker:
         begins = np.array([text.begins_document for text in chunk])
         continues = np.array(not begins[0])
         begins[0] = True
-        encode = encode_types if isinstance(self.pieces, CharacterPieces) else self._encode_pieces
-        ids, word_starts, sentence_lengths, types, counts = encode(docs, starts, begins)
+        texts = join_texts(read_texts(docs), begins)
+        if isinstance(self.pieces, CharacterPieces):
+            encoded = encode_types(docs, starts)
+        else:
+            encoded = encode_pieces(self.pieces, texts, join_starts(docs, starts, begins))
+        if self.others:
+            encoded = self._share_words(encoded, texts, flatten(docs, starts))
         n_sentences = np.array([len(found) for found in starts], dtype=np.int64)
         return Shard(
-            ids=ids.astype(np.int32),
-            word_starts=word_starts,
-            sentence_lengths=sentence_lengths,
+            ids=encoded.ids.astype(np.int32),
+            word_starts=encoded.word_starts,
+            sentence_lengths=encoded.sentence_lengths,
             document_lengths=np.add.reduceat(n_sentences, np.flatnonzero(begins)),
             continues=continues,
-            types=np.frombuffer(bytearray(json.dumps(types), "ascii"), dtype=np.uint8),
-            type_counts=counts,
+            types=np.frombuffer(bytearray(json.dumps(encoded.types), "ascii"), dtype=np.uint8),
+            type_counts=encoded.type_counts,
         )
 
     def _tokenize(self, text: Text) -> Doc:
@@ -123,42 +135,53 @@ class Worker:
             doc = self.sentencizer(doc)
         return doc
 
-    def _encode_pieces(
-        self, docs: Sequence[Doc], starts: Sequence[Sequence[int]], begins: NDArray[np.bool_]
-    ) -> "Encoded":
-        texts = join_texts(read_texts(docs), begins)
-        encoded = self.pieces.encode(texts)
-        lengths = count_in_sequences(texts, encoded, join_starts(docs, starts, begins))
-        words = find_words(encoded.starts, encoded.lengths, n_pieces=len(encoded.ids))
-        none = np.zeros(0, dtype=np.int64)
-        return Encoded(encoded.ids, np.diff(words, prepend=-1) > 0, lengths, [], none)
+    def _share_words(self, encoded: "Encoded", texts: Texts, sentence_starts: Ints) -> "Encoded":
+        """Take the words that these pieces share with others in place of their own."""
+        own = encoded.pieces or self.pieces.encode(texts)
+        kinds = [own, *(other.encode(texts) for other in self.others)]
+        kept, word_starts, lengths = share_words(kinds, texts.n_tokens, sentence_starts)[0]
+        return encoded._replace(
+            ids=encoded.ids[kept], word_starts=word_starts, sentence_lengths=lengths
+        )
 
 
 class Encoded(NamedTuple):
-    """The parts of a Shard that depend on the kind of pieces."""
+    """The parts of a Shard that depend on the kind of pieces; pieces: but for those of types."""
 
     ids: NDArray[Any]
     word_starts: NDArray[np.bool_]
     sentence_lengths: Ints
     types: list[str]
     type_counts: Ints
+    pieces: TextPieces | None
 
 
-def encode_types(
-    docs: Sequence[Doc], starts: Sequence[Sequence[int]], begins: NDArray[np.bool_]
-) -> Encoded:
+def encode_pieces(pieces: Pieces, texts: Texts, starts: Sequence[Sequence[int]]) -> Encoded:
+    """Encode documents. starts: the tokens that begin a sentence in each of them."""
+    found = pieces.encode(texts)
+    lengths = count_in_sequences(texts, found, starts)
+    words = find_words(found.starts, found.lengths, n_pieces=len(found.ids))
+    none = np.zeros(0, dtype=np.int64)
+    return Encoded(found.ids, np.diff(words, prepend=-1) > 0, lengths, [], none, found)
+
+
+def encode_types(docs: Sequence[Doc], starts: Sequence[Sequence[int]]) -> Encoded:
     """Number words as types, in any order; white space is left out."""
     table = np.concatenate([doc.to_array(["ORTH", "IS_SPACE"]) for doc in docs])  # (W, 2)
     is_word = table[:, 1] == 0
     orths, ids, counts = np.unique(table[is_word, 0], return_inverse=True, return_counts=True)
-    n_tokens = [len(doc) for doc in docs]
-    first = accumulate(n_tokens[:-1], initial=0)
-    flat = [offset + s for offset, found in zip(first, starts, strict=True) for s in found]
     words_before = np.concatenate([[0], np.cumsum(is_word)])
-    lengths = np.diff(words_before[[*flat, len(table)]])
+    lengths = np.diff(words_before[[*flatten(docs, starts), len(table)]])
     strings = docs[0].vocab.strings
     types = [strings[orth] for orth in orths.tolist()]
-    return Encoded(ids.ravel(), np.ones(len(ids), dtype=np.bool_), lengths, types, counts)
+    return Encoded(ids.ravel(), np.ones(len(ids), dtype=np.bool_), lengths, types, counts, None)
+
+
+def flatten(docs: Sequence[Doc], starts: Sequence[Sequence[int]]) -> Ints:
+    """Number the tokens that begin a sentence through all texts. starts: those of each text."""
+    first = accumulate([len(doc) for doc in docs[:-1]], initial=0)
+    flat = [offset + s for offset, found in zip(first, starts, strict=True) for s in found]
+    return np.array(flat, dtype=np.int64)
 
 
 def join_texts(texts: Texts, begins: NDArray[np.bool_]) -> Texts:

@@ -53,6 +53,8 @@ class PretrainBiLM:
         task = build_task(encoder, pieces, Data(store, held_out, seed=0))
     """
 
+    other_pieces: ClassVar[dict[str, Pieces]] = {}
+
     n_rows: int = 128
     n_steps: int = 20
     vocab_size: int = 50000
@@ -87,7 +89,7 @@ class PretrainBiLM:
 class BiLMTask(Task):
     """Continuous streams in both directions, with carried states."""
 
-    loss_weights: ClassVar[dict[str, float]] = {"forward": 0.5, "backward": 0.5}
+    loss_weights = {"forward": 0.5, "backward": 0.5}
     module: "BiLMModule"
 
     def __init__(

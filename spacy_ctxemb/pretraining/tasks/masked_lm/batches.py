@@ -86,7 +86,7 @@ class MaskedLMStream(Stream):
 
 
 def pad(values: NDArray[np.int32] | Ints, mask: NDArray[np.bool_], fill: int) -> torch.Tensor:
-    """Lay the values of real steps out as (B, T)."""
-    padded = np.full(mask.shape, fill, dtype=values.dtype)
+    """Lay the values of real steps out. (N,) or (N, C) to (B, T) or (B, T, C)"""
+    padded = np.full((*mask.shape, *values.shape[1:]), fill, dtype=values.dtype)
     padded[mask] = values
     return torch.from_numpy(padded)

@@ -5,6 +5,7 @@ DOC-SENTENCES.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,7 @@ class Sequences(Examples):
 
     def __init__(self, store: TokenStore, *, max_pieces: int) -> None:
         size = max_pieces - self.n_boundaries
-        sentences = pack_sentences(store, size, n_least=1)  # (n, 2)
+        sentences = pack_sentences([store], [size], n_least=1)  # (n, 2)
         before = np.concatenate([[0], store.sentence_ends])
         bounds = before[sentences]  # (n, 2), in pieces
         n_parts = -(-(bounds[:, 1] - bounds[:, 0]) // size)
@@ -65,18 +66,23 @@ class Sequences(Examples):
         return Example([(start + part * length // n, start + (part + 1) * length // n)])
 
 
-def pack_sentences(store: TokenStore, size: int, *, n_least: int) -> Ints:
-    """Divide each document into runs of sentences, each as long as `size` pieces allow.
+def pack_sentences(stores: Sequence[TokenStore], sizes: Sequence[int], *, n_least: int) -> Ints:
+    """Divide each document into runs of sentences, each as long as `sizes` allow.
 
+    stores: of one text, in one kind of pieces or more. sizes: pieces of a run in each of them.
     n_least: sentences that a run has, even if they are too long; fewer, at the end of a document,
         are left out. Returns the first sentence of each run and the one after its last. (n, 2)
     """
-    ends, runs = store.sentence_ends, []
+    runs = []
     first = 0
-    for document_end in store.document_ends.tolist():
+    for document_end in stores[0].document_ends.tolist():
         while first < document_end:
-            begin = int(ends[first - 1]) if first else 0
-            fitting = int(np.searchsorted(ends[first:document_end], begin + size, side="right"))
+            fitting = document_end - first
+            for store, size in zip(stores, sizes, strict=True):
+                ends = store.sentence_ends
+                limit = size + (int(ends[first - 1]) if first else 0)
+                rest = ends[first : first + fitting]
+                fitting = int(np.searchsorted(rest, limit, side="right"))
             last = min(first + max(fitting, n_least), document_end)
             if last - first >= n_least:
                 runs.append((first, last))

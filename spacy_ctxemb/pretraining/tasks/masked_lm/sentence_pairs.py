@@ -28,7 +28,7 @@ class SentencePairs(Examples):
     def __init__(self, store: TokenStore, *, max_pieces: int) -> None:
         self.store = store
         self.size = max_pieces - self.n_boundaries
-        self.runs = pack_sentences(store, self.size, n_least=2)
+        self.runs = pack_sentences([store], [self.size], n_least=2)
         if not len(self.runs) or len(store.document_ends) < 2:
             raise ValueError(
                 Errors.E412.format(

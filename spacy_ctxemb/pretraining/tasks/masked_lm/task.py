@@ -52,6 +52,8 @@ class PretrainMaskedLM:
         task = build_task(encoder, pieces, Data(store, held_out, seed=0))
     """
 
+    other_pieces: ClassVar[dict[str, Pieces]] = {}
+
     batch_size: int = 32
     max_pieces: int = 128
     share: float = 0.15
@@ -104,7 +106,7 @@ class MaskedLMTask(Task):
     boundaries: the pieces before and after a text.
     """
 
-    loss_weights: ClassVar[dict[str, float]] = {"masked": 1.0, "next_sentence": 1.0}
+    loss_weights = {"masked": 1.0, "next_sentence": 1.0}
     module: "MaskedLMModule"
 
     def __init__(
