@@ -135,7 +135,8 @@ class Errors(metaclass=_Coded):
     )
     E043 = (
         "width of a Stack is {width} with combine = '{combine}' of vectors of widths {widths}. "
-        "concat takes none and makes {total}; mix takes one above 0, or none if they are equal."
+        "concat takes none and makes {total} columns; mix takes one above 0, or none if all are "
+        "equal."
     )
     E044 = "{what} needs a single encoder, but '{name}' is a Stack of {members}. {advice}"
     E045 = (
