@@ -154,7 +154,8 @@ class Errors(metaclass=_Coded):
     )
     E043 = (
         "width of a Stack is {width} with combine = '{combine}' of vectors of widths {widths}. "
-        "concat takes none and makes {total}; mix takes one above 0, or none if they are equal."
+        "concat takes none and makes {total} columns; mix takes one above 0, or none if all are "
+        "equal."
     )
     E044 = "{what} needs a single encoder, but '{name}' is a Stack of {members}. {advice}"
     E045 = (
@@ -270,9 +271,7 @@ class Errors(metaclass=_Coded):
         "A stride of {stride} does not fit a window of {window} pieces. Choose a window of 1 or "
         "more, and a stride from 1 to the window."
     )
-    E141 = (
-        "batch_pieces of {batch_pieces} is less than a window with boundaries, {longest}. Raise it."
-    )
+    E141 = "batch_pieces of {batch_pieces} is less than one window ({longest}). Raise it."
     E142 = (
         "A window of {window} pieces, and {boundaries} boundary pieces, exceeds the encoder's "
         "max_length of {max_length}. Lower `window`, or raise `max_length` and pretrain again."
@@ -451,8 +450,8 @@ class Errors(metaclass=_Coded):
     )
     E354 = "The tensors of {path} would take {claimed} bytes, it has {n_bytes}. Take another copy."
     E355 = (
-        "In {path}, truncate_dim of config_sentence_transformers.json cuts vectors of texts to "
-        "{found} values. Remove it and take doc.vector[:{found}] yourself, or pass --no-pooling."
+        "In {path}, config_sentence_transformers.json cuts vectors of texts to {found} values "
+        "(truncate_dim). Remove it and take doc.vector[:{found}] yourself, or pass --no-pooling."
     )
     E356 = (
         "In {path}, {key} is {found}, which cannot be: {reason}. Take config.json and weights of "

@@ -247,7 +247,7 @@ def test_a_stride_that_does_not_fit_is_refused(stride: int) -> None:
 
 
 def test_a_budget_below_one_window_is_refused() -> None:
-    message = r"\[E141\] batch_pieces of 9 is less than one window .*\(10\)"
+    message = r"\[E141\] batch_pieces of 9 is less than one window \(10\)"
     with pytest.raises(ValueError, match=message):
         Windowing(window=8, stride=8, batch_pieces=9, max_padding=0.0)
     Windowing(window=8, stride=8, batch_pieces=8 + N_BOUNDARIES, max_padding=0.0)
