@@ -56,6 +56,7 @@ def test_own_modules(started):
     commands = {path.stem for path in COMMANDS.glob("*.py")} - {"__init__"}
     files = {f"spacy_ctxemb.cli.{command}" for command in commands}
     light = {"errors", "read_files"}
+    light |= {f"errors.{path.stem}" for path in (COMMANDS.parent / "errors").glob("[!_]*.py")}
     light |= {"config_writer", "config_writer.check_options"}  # what init-config may be asked for
     files |= {f"spacy_ctxemb.{module}" for module in light}
     expected = {"pipeline": factory, "commands": {"spacy_ctxemb", "spacy_ctxemb.cli", *files}}

@@ -38,7 +38,6 @@ class Source:
         there are several encoders.
     vectors: the path of the pipeline if it has static vectors.
     rate: the largest learning rate of the encoder; None for random weights.
-    freeze_layers: its lowest layers that are better left as they are.
     is_transformer: whether it is a Transformer with weights.
     cache_obstacle: why the encoder cannot have a cache.
     """
@@ -52,7 +51,6 @@ class Source:
     layer_width: int | None = None
     vectors: str | None = None
     rate: float | None = None
-    freeze_layers: int = 0
     is_transformer: bool = False
     cache_obstacle: str | None = None
 
@@ -88,8 +86,7 @@ def find_shipped(name: str) -> Source:
     model = read_model(name)
     if name == MINILM:
         return Source(pretrained=name, model=model, rate=LARGE_RATE, is_transformer=True)
-    # Few labels cannot teach characters anew: their layer and the one above it stay as they are.
-    return Source(pretrained=name, model=model, rate=BILM_RATE, freeze_layers=2)
+    return Source(pretrained=name, model=model, rate=BILM_RATE)
 
 
 def read_pipeline(path: str) -> Source:

@@ -1,6 +1,7 @@
-"""docs/errors.md: every message, by its theme, as spacy_ctxemb/errors.py has it."""
+"""docs/errors.md: every message, by its theme, as spacy_ctxemb/errors has it."""
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from .markdown import escape
 INTRODUCTION = """\
 # Errors and warnings
 
-<!-- Written by `python -m tests.docs.generate` from spacy_ctxemb/errors.py. Do not edit. -->
+<!-- Written by `python -m tests.docs.generate` from spacy_ctxemb/errors. Do not edit. -->
 
 Each message begins with its code, names the values it found, and says what to do next. Names in
 braces, such as `{path}`, stand for those values. Codes with an E are errors, with a W warnings."""
@@ -44,13 +45,13 @@ def write_errors() -> str:
 
 
 def sorted_by_theme(messages: list[Message]) -> list[Message]:
-    """Themes in the order of the file, and codes in the order of their numbers."""
+    """Themes in the order of the files, and codes in the order of their numbers."""
     themes = list(dict.fromkeys(message.theme for message in messages))
     return sorted(messages, key=lambda message: (themes.index(message.theme), message.code))
 
 
 def read_messages() -> list[Message]:
-    """All messages in the order of the file.
+    """All messages in the order of the files.
 
     A comment after an empty line is the theme of what follows; another one is of the next code.
     """
@@ -69,9 +70,12 @@ def read_messages() -> list[Message]:
 
 
 def list_lines() -> Iterator[tuple[bool, str, str]]:
-    """Comments and codes of the file, one of both each, and whether an empty line is above."""
+    """Comments and codes of the files, one of both each, and whether an empty line is above."""
     follows_blank = True
-    for line in Path(errors.__file__).read_text(encoding="utf8").splitlines():
+    bases = errors.Errors.__bases__
+    paths = [Path(sys.modules[base.__module__].__file__ or "") for base in bases]
+    lines = [line for path in paths for line in path.read_text("utf8").splitlines()]
+    for line in lines:
         stripped = line.strip()
         assignment = ASSIGNMENT.match(line)
         if line.startswith("    #"):
@@ -83,9 +87,7 @@ def list_lines() -> Iterator[tuple[bool, str, str]]:
 
 
 def list_texts() -> Iterator[tuple[str, str]]:
-    """The messages of all classes, by their codes."""
-    for value in vars(errors).values():
-        if isinstance(value, type):
-            for name in vars(value):
-                if re.fullmatch(r"[EW]\d{3}", name):
-                    yield name, getattr(value, name)
+    """The messages by their codes."""
+    for name in dir(errors.Errors):
+        if re.fullmatch(r"[EW]\d{3}", name):
+            yield name, getattr(errors.Errors, name)

@@ -310,7 +310,7 @@ def test_weights_reach_pipelines(text: Path, folder: Path, tmp_path: Path) -> No
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert rows[-1]["losses"].keys() == {"tokens", "texts", "relations"}
     assert rows[-1]["scores"].keys() == {"tokens", "texts", "relations", "tokens_cosine"}
-    with pytest.raises(ValueError, match="E460.*objective"):
+    with pytest.raises(ValueError, match="E461.*objective"):
         changed = tiny_distil_run(text, folder / "bilm", pretrain__objective__texts=0.5)
         pretrain(changed, tmp_path, resume=True)
 
