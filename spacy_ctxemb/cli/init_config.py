@@ -20,9 +20,9 @@ def init_config(
     task: str = typer.Option("ner", help=f"One or several, with commas: {', '.join(TASKS)}"),
     encoder: str = typer.Option(
         "english",
-        help="english (the weights of the package), minilm (all-MiniLM-L6-v2, with the extra of "
-        "this name), bilm or transformer (new, without weights), or the directory of a pipeline "
-        "with a component ctxemb",
+        help="english or en_transformer_sm (weights of the package), minilm (all-MiniLM-L6-v2, "
+        "with the extra of this name), bilm or transformer (new, without weights), or the "
+        "directory of a pipeline with a component ctxemb",
     ),
     optimize: Optimize = typer.Option(
         Optimize.efficiency,

@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.util import registry
 
 from ..cache.keys import describe
-from ..pretrained import AUTO, MINILM, TEXT_VECTORS, read_model
+from ..pretrained import AUTO, TEXT_VECTORS, WITH_MODEL, read_model
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import get_shim
 from ..thinc_model.registered_tok2vec import ARGUMENTS, build_again
@@ -60,7 +60,7 @@ def choose_model(
     default: the default model, as in a config. Settings that differ from it are kept.
     Returns the settings of its section that have changed besides.
     """
-    if pretrained != MINILM or model not in ARGUMENTS:
+    if pretrained not in WITH_MODEL or model not in ARGUMENTS:
         return model, {}
     given = describe(get_shim(model))
     usual = describe(get_shim(build({"model": default})["model"]))

@@ -35,7 +35,8 @@ class Choices:
     """The choices for one config.
 
     tasks: names from TASKS.
-    encoder: "english", "minilm", "bilm", "transformer", or the path of a pipeline.
+    encoder: "english", "en_transformer_sm", "minilm", "bilm", "transformer", or the path of a
+        pipeline.
     freeze: whether only the tasks learn, and not the encoder.
     lang: of the tokenizer; None for that of the pipeline, or English.
     gpu: whether to train on a GPU.

@@ -10,14 +10,14 @@ from thinc.api import Config
 from ..cache.feature_cache import find_obstacle
 from ..component import ContextualEmbedder
 from ..errors import Errors
-from ..pretrained import MINILM, read_model
+from ..pretrained import DEFAULT, MINILM, TRANSFORMER, read_model
 from ..thinc_model.embedder_shim import find_shims
 
 #: Encoders that begin with random weights, or with those that `init_tok2vec` reads.
 NEW_ENCODERS = ("bilm", "transformer")
 
 #: Encoders that begin with weights of the package, and the names of these weights.
-SHIPPED = {"english": "en_bilm_sm", MINILM: MINILM}
+SHIPPED = {"english": DEFAULT, TRANSFORMER: TRANSFORMER, MINILM: MINILM}
 
 #: The largest learning rate of an encoder that has weights.
 BILM_RATE, TRANSFORMER_RATE, LARGE_RATE = 5e-4, 1e-4, 5e-5
@@ -84,9 +84,8 @@ def find_source(encoder: str) -> Source:
 def find_shipped(name: str) -> Source:
     """The source of weights that `pretrained` names."""
     model = read_model(name)
-    if name == MINILM:
-        return Source(pretrained=name, model=model, rate=LARGE_RATE, is_transformer=True)
-    return Source(pretrained=name, model=model, rate=BILM_RATE)
+    rate = {DEFAULT: BILM_RATE, TRANSFORMER: TRANSFORMER_RATE, MINILM: LARGE_RATE}[name]
+    return Source(pretrained=name, model=model, rate=rate, is_transformer=name != DEFAULT)
 
 
 def read_pipeline(path: str) -> Source:

@@ -1,8 +1,10 @@
 """The weights that `pretrained` names, one folder each.
 
-weights.safetensors: the encoder's parameters, 16 bits each. model.json: the model of the component
-they are for, as in a config. README.md: the model card: data, licence, recipe, results, limits.
-The folder of MINILM has no weights: these come from another package, see minilm_from_pip.py.
+weights.safetensors: the encoder's parameters, 16 bits each, or 8, see eight_bits.py.
+tokenizer.json: the vocabulary, where there is one. model.json: the model of the component they are
+for, as in a config. README.md: the model card: data, licence, recipe, results, limits.
+The folder of MINILM has neither weights nor vocabulary: these come from another package, see
+minilm_from_pip.py.
 """
 
 import json
@@ -10,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from torch import Tensor
 
@@ -22,10 +23,11 @@ from ..pieces.subwords import SubwordPieces
 from ..read_files import read_tensors, reading
 from ..torch_state import in_ordinary_torch
 from . import minilm_from_pip
+from .eight_bits import unpack
 
 ROOT = Path(__file__).parent
 
-WEIGHTS, MODEL = "weights.safetensors", "model.json"
+WEIGHTS, VOCABULARY, MODEL = "weights.safetensors", "tokenizer.json", "model.json"
 
 #: What to do about a file that is lost or damaged.
 INSTALL = "Install spacy-ctxemb again."
@@ -33,8 +35,14 @@ INSTALL = "Install spacy-ctxemb again."
 #: Taken where a config does not choose.
 DEFAULT = "en_bilm_sm"
 
-#: Those of a package that the extra of this name installs. They bring their model along.
+#: A small Transformer that has learned from MINILM.
+TRANSFORMER = "en_transformer_sm"
+
+#: Those of a package that the extra of this name installs.
 MINILM = "minilm"
+
+#: What brings its model along, in the place of the default one.
+WITH_MODEL = (TRANSFORMER, MINILM)
 
 #: How they make a vector of a text: doc_pooling and normalize.
 TEXT_VECTORS: dict[str | None, tuple[str, bool]] = {MINILM: ("mean", True)}
@@ -90,7 +98,7 @@ def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
 def fits(name: str, encoder: Encoder) -> bool:
     """Whether weights are for an encoder: of these shapes, and of these settings besides."""
     settings = read_model(name)["encoder"]
-    if name == MINILM:
+    if name in WITH_MODEL:
         from ..checkpoints.bert.config_json import describe
 
         own = describe(encoder) if type(encoder) is TransformerEncoder else {}
@@ -122,7 +130,7 @@ def load_weights(name: str) -> dict[str, Tensor]:
     if name == MINILM:
         return minilm_from_pip.load_weights(read_model(name)["encoder"])
     tensors = read_tensors(find_folder(name) / WEIGHTS, "weights of the package", advice=INSTALL)
-    return {n: tensor.to(torch.float32) for n, tensor in tensors.items()}
+    return unpack(tensors)
 
 
 def load_vocabulary(name: str, pieces: Pieces) -> None:
@@ -130,7 +138,14 @@ def load_vocabulary(name: str, pieces: Pieces) -> None:
 
     Raises E135 if the pieces have another one, and as `load_weights` does.
     """
-    if name == MINILM and isinstance(pieces, SubwordPieces):
-        from ..checkpoints.registered_checkpoint_loaders import load_vocabulary as load
+    if name not in WITH_MODEL or not isinstance(pieces, SubwordPieces):
+        return
+    from ..checkpoints.registered_checkpoint_loaders import load_vocabulary as load
 
-        load(pieces, minilm_from_pip.load_tokenizer(pieces.n_ids), name, "model")
+    if name == MINILM:
+        vocabulary = minilm_from_pip.load_tokenizer(pieces.n_ids)
+    else:
+        path = find_folder(name) / VOCABULARY
+        with reading(path, "a vocabulary of the package", advice=INSTALL):
+            vocabulary = path.read_text(encoding="utf8")
+    load(pieces, vocabulary, name, "model")

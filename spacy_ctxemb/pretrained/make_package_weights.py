@@ -1,6 +1,6 @@
 """Make a folder of weights to ship from a run of `ctxemb pretrain`:
 
-python -m spacy_ctxemb.pretrained.make_package_weights RUN NAME
+python -m spacy_ctxemb.pretrained.make_package_weights RUN NAME [--eight-bits]
 """
 
 import json
@@ -14,15 +14,18 @@ from spacy.util import load_config, load_model_from_config
 
 from ..atomic_files import replacing
 from ..component import ContextualEmbedder
+from ..pieces.subwords import SubwordPieces
 from ..read_files import reading
 from ..thinc_model.embedder_shim import find_shims
-from . import MODEL, WEIGHTS
+from . import MODEL, VOCABULARY, WEIGHTS
+from .eight_bits import pack
 
 
-def make(run: Path, name: str) -> Path:
-    """Write the encoder of a finished run, 16 bits a parameter, beside this file.
+def make(run: Path, name: str, eight_bits: bool = False) -> Path:
+    """Write the encoder of a finished run, and its vocabulary if it has one, beside this file.
 
-    run: the folder that `ctxemb pretrain` has written. name: of the new folder.
+    run: the folder that `ctxemb pretrain` has written. name: of the new folder. eight_bits: of a
+    parameter, instead of 16.
     """
     config = load_config(run / "config.cfg", interpolate=True)
     component = config.pop("pretrain")["component"]
@@ -37,7 +40,10 @@ def make(run: Path, name: str) -> Path:
     folder = Path(__file__).parent / name
     with replacing(folder / WEIGHTS) as temporary:
         halves = {n: tensor.to(torch.float16).contiguous() for n, tensor in tensors.items()}
-        save_file(halves, temporary)
+        save_file(pack(tensors) if eight_bits else halves, temporary)
+    if isinstance(shim.pieces, SubwordPieces):
+        with replacing(folder / VOCABULARY) as temporary:
+            temporary.write_text(shim.pieces.tokenizer.to_str(), encoding="utf8")
     with replacing(folder / MODEL) as temporary:
         section = nlp.config["components"][component]["model"]
         temporary.write_text(json.dumps(section, indent=2) + "\n", encoding="utf8")

@@ -80,7 +80,9 @@ def test_settings_that_shapes_do_not_tell_must_fit_too() -> None:
 
 
 def test_unknown_weights_are_named() -> None:
-    with pytest.raises(ValueError, match=r"E011.*'de_bilm' .*, but \['en_bilm_sm', 'minilm'\]"):
+    with pytest.raises(
+        ValueError, match=r"E011.*'de_bilm' .*, but \['en_bilm_sm', 'en_transformer_sm', 'minilm'\]"
+    ):
         blank(pretrained="de_bilm")
 
 
