@@ -97,14 +97,13 @@ def read_shapes(name: str) -> dict[str, tuple[int, ...]]:
 @in_ordinary_torch
 def fits(name: str, encoder: Encoder) -> bool:
     """Whether weights are for an encoder: of these shapes, and of these settings besides."""
+    if not isinstance(encoder, TransformerEncoder if name in WITH_MODEL else BiLM):
+        return False  # before a file is read
     settings = read_model(name)["encoder"]
     if name in WITH_MODEL:
         from ..checkpoints.bert.config_json import describe
 
-        own = describe(encoder) if type(encoder) is TransformerEncoder else {}
-        return own == {key: value for key, value in settings.items() if key[0] != "@"}
-    if not isinstance(encoder, BiLM):
-        return False
+        return describe(encoder) == {n: value for n, value in settings.items() if n[0] != "@"}
     shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
     return read_shapes(name) == shapes and all(
         encoder.settings[key] == settings[key] for key in WITHOUT_SHAPE

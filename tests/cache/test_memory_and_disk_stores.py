@@ -286,10 +286,10 @@ class TestDisk:
     def test_a_path_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         store = DiskStore(tmp_path / "file" / "cache", LIMIT)
-        with pytest.warns(UserWarning, match=r"\[W006\] Nothing more is written .*Not a directory"):
+        with pytest.warns(UserWarning, match=r"\[W006\] Nothing more is written .*is a file"):
             assert store.write(RECORDS) == 8
         assert store.write(RECORDS) == 8  # warns once
-        assert "Not a directory" in store.failure
+        assert "is a file, not a folder" in store.failure
         assert store.read(KEYS) == [None] * 8
 
     def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,7 +249,8 @@ def test_a_pupil_learns(folder: Path, tmp_path: Path, is_bilm: bool) -> None:
     before = trainer.evaluate()
     trainer.run()
     after = trainer.evaluate()
-    assert after["tokens"] < 0.6 * constant < before["tokens"]
+    # A biLM learns what characters spell first.
+    assert after["tokens"] < (0.8 if is_bilm else 0.6) * constant < before["tokens"]
     assert after["tokens_cosine"] > before["tokens_cosine"] + 0.2
     assert after["texts"] < 0.5 * before["texts"]
     assert after["relations"] < before["relations"]
