@@ -66,8 +66,8 @@ def build_ctxemb(
     boundaries: whether to write the vectors of the boundaries of sentences, all layers of them,
         to doc._.ctxemb_boundaries.
     doc_pooling: what doc.vector and the vector of a sentence that was encoded by itself are:
-        "mean", "cls" or "max" of all pieces, boundaries included (but with layer_norm = "document"
-        of the mix, which the default model has); null for the mean of the tokens;
+        "mean", "cls" or "max" of all pieces, boundaries included, except where the mix has
+        layer_norm = "document", as in the default model; null for the mean of the tokens;
         "auto" for what the weights that `pretrained` names were made for: "mean" and length 1 for
         "minilm", null for others.
     normalize: whether these have length 1; with doc_pooling.
@@ -80,8 +80,8 @@ def build_ctxemb(
         brings weights: a name; "auto" for those of the default model, where this is it and the
         pipeline is English; "en_transformer_sm" for a small Transformer that has learned from
         MiniLM, or "minilm" for all-MiniLM-L6-v2, which the extra `minilm` installs: their encoder,
-        pieces and mix take the place of those of the default model; null for none, so that
-        nlp.initialize() draws random ones.
+        pieces and mix, and split_sentences = false, take the place of those of the default model;
+        null for none, so that nlp.initialize() draws random ones.
     """
     from .component import ContextualEmbedder
     from .component.follow_pretrained import ConfigChange, choose_model, choose_text_vectors

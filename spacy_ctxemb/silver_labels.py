@@ -11,7 +11,7 @@ from typing import cast
 from spacy.language import Language
 from spacy.pipeline import EntityRecognizer, SpanCategorizer, TextCategorizer
 from spacy.pipeline.textcat_multilabel import MultiLabel_TextCategorizer
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
 from .errors import Errors
 
@@ -32,8 +32,8 @@ def label_texts(
     """Label each text; None for one of whose labels the pipeline is not sure.
 
     min_score: the least probability, from 0 to 1, of the least certain decision in a text: of the
-        class that is chosen; of each class that may be or not; of each entity that is there, and
-        that no other one is; of each span.
+        class that is chosen; of each class, that it applies or that it does not; of each entity
+        found, and of there being no further one; of each span.
 
     Raises E530 if min_score is above 0 and no component tells how sure it is.
 
@@ -43,7 +43,7 @@ def label_texts(
     if min_score > 0.0 and not pipes:
         raise ValueError(Errors.E530.format(names=nlp.pipe_names))
     for docs in in_batches(nlp.pipe(texts)):
-        scores = [score(pipe, docs) for pipe in pipes] if min_score > 0.0 else []
+        scores = [score(nlp, pipe, docs) for pipe in pipes] if min_score > 0.0 else []
         for i, doc in enumerate(docs):
             if any(found[i] < min_score for found in scores):
                 yield None
@@ -52,10 +52,10 @@ def label_texts(
                 yield doc
 
 
-def score(pipe: object, docs: list[Doc]) -> list[float]:
+def score(nlp: Language, pipe: object, docs: list[Doc]) -> list[float]:
     """The probability of a component's least certain decision in each Doc."""
     if isinstance(pipe, EntityRecognizer):
-        return score_entities(pipe, docs)
+        return score_entities(nlp, pipe, docs)
     if isinstance(pipe, MultiLabel_TextCategorizer):
         return [score_each(pipe, doc) for doc in docs]
     if isinstance(pipe, TextCategorizer):
@@ -63,22 +63,34 @@ def score(pipe: object, docs: list[Doc]) -> list[float]:
     return [score_spans(cast(SpanCategorizer, pipe), doc) for doc in docs]
 
 
-def score_entities(ner: EntityRecognizer, docs: list[Doc]) -> list[float]:
-    """The least certain of all entities that are there or might be, by a beam of parses.
+def score_entities(nlp: Language, ner: EntityRecognizer, docs: list[Doc]) -> list[float]:
+    """The least certain of all entities that a component has found or might have found, by a beam
+    of parses.
 
-    The beam reads Docs without entities, since it keeps those that are there.
+    The texts are read anew up to this component: what it has read may be gone, and components
+    behind it may merge tokens. Entities of other components have no score.
     """
-    bare = [doc.copy() for doc in docs]
+    bare = [nlp.make_doc(doc.text) for doc in docs]
+    for _, pipe in nlp.pipeline:
+        if pipe is ner:
+            break
+        bare = list(pipe.pipe(bare)) if hasattr(pipe, "pipe") else [pipe(doc) for doc in bare]
     for doc in bare:
-        doc.set_ents([], default="missing")
+        doc.set_ents([], default="missing")  # the beam keeps those that are there
     beams = ner.beam_parse(bare, beam_width=BEAM_WIDTH, beam_density=BEAM_DENSITY)
     found = []
-    for doc, likely in zip(docs, ner.scored_ents(beams), strict=True):
-        chosen = {(ent.start, ent.end, ent.label_) for ent in doc.ents}
+    for doc, read, scores in zip(docs, bare, ner.scored_ents(beams), strict=True):
+        likely = {locate(read[start:end], label): x for (start, end, label), x in scores.items()}
+        chosen = {locate(ent, ent.label_) for ent in doc.ents if ent.label_ in ner.labels}
         sure = [likely.get(entity, 0.0) for entity in chosen]
         sure += [1.0 - score for entity, score in likely.items() if entity not in chosen]
         found.append(min(sure, default=1.0))
     return found
+
+
+def locate(span: Span, label: str) -> tuple[int, int, str]:
+    """An entity by its characters."""
+    return span.start_char, span.end_char, label
 
 
 def score_best(textcat: TextCategorizer, doc: Doc) -> float:
@@ -87,7 +99,7 @@ def score_best(textcat: TextCategorizer, doc: Doc) -> float:
 
 
 def score_each(textcat: MultiLabel_TextCategorizer, doc: Doc) -> float:
-    """The least certain of all classes, each of which may be or not."""
+    """The least certain of all classes, each of which applies or does not."""
     chances = [doc.cats[label] for label in textcat.labels]
     return min((max(chance, 1.0 - chance) for chance in chances), default=1.0)
 

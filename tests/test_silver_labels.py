@@ -9,7 +9,7 @@ from thinc.api import fix_random_seed
 
 from spacy_ctxemb.silver_labels import label_texts, score
 
-from .pipelines import initialised
+from .pipelines import initialised, ner_config
 
 TEXTS = ["Ada met Bob.", "rain fell on stones", "Bob slept and Ada read.", "stones and rain"]
 
@@ -62,7 +62,7 @@ def test_entities_of_which_it_is_sure(ner: Language) -> None:
 def test_entities_that_it_doubts() -> None:
     """After a few steps it has an inkling of entities, so texts differ in how sure it is."""
     nlp = train_ner(3)
-    scores = score(nlp.get_pipe("ner"), list(nlp.pipe(TEXTS)))
+    scores = score(nlp, nlp.get_pipe("ner"), list(nlp.pipe(TEXTS)))
     assert 0.0 <= min(scores) < max(scores) <= 1.0
     kept = label(nlp, TEXTS, max(scores))
     assert [doc is not None for doc in kept] == [found == max(scores) for found in scores]
@@ -99,23 +99,42 @@ def test_what_only_guesses(ner: Language) -> None:
     assert label(nlp, TEXTS, 0.5) == [None] * 4
 
 
-def test_entities_of_contextual_vectors() -> None:
-    nlp = initialised()
-    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "ctxemb"}
-    model = {
-        "@architectures": "spacy.TransitionBasedParser.v2",
-        "state_type": "ner",
-        "extra_state_tokens": False,
-        "hidden_width": 16,
-        "maxout_pieces": 2,
-        "use_upper": True,
-        "tok2vec": listener,
-    }
-    pipe = nlp.add_pipe("ner", config={"model": model})
+LISTENERS = {
+    "spacy.Tok2VecListener.v1": "tensor",
+    "spacy-ctxemb.LayerMixListener.v1": "tensor",
+    "spacy-ctxemb.Listener.v1": "none",
+}
+
+
+@pytest.mark.parametrize("name", LISTENERS)
+def test_entities_of_contextual_vectors(name: str) -> None:
+    """Which may be gone when the pipeline has read them."""
+    nlp = initialised(keep=LISTENERS[name])
+    tok2vec = {"@architectures": name, "width": 16, "upstream": "ctxemb"}
+    pipe = nlp.add_pipe("ner", config=ner_config(tok2vec))
     pipe.add_label("PERSON")
-    nlp.initialize()
-    docs = label(nlp, TEXTS, 0.01)
-    assert len(docs) == 4
+    with nlp.select_pipes(enable="ner"):
+        nlp.initialize()
+    assert len(label(nlp, TEXTS, 0.01)) == 4
+
+
+def test_entities_of_a_ruler_have_no_score(ner: Language) -> None:
+    texts = [text.replace("stones", "pebbles") for text in TEXTS]
+    before = [doc is None for doc in label(ner, texts, 0.5)]
+    ruler = ner.add_pipe("entity_ruler", last=True)
+    ruler.add_patterns([{"label": "THING", "pattern": "pebbles"}])
+    docs = label(ner, texts, 0.5)
+    ner.remove_pipe("entity_ruler")
+    assert [doc is None for doc in docs] == before
+    assert any(ent.label_ == "THING" for doc in docs if doc for ent in doc.ents)
+
+
+def test_tokens_that_are_merged_later(ner: Language) -> None:
+    before = label(ner, TEXTS, 0.5)
+    ner.add_pipe("merge_entities")
+    after = label(ner, TEXTS, 0.5)
+    ner.remove_pipe("merge_entities")
+    assert [doc is None for doc in after] == [doc is None for doc in before]
 
 
 def test_a_component_that_tells_nothing() -> None:

@@ -273,10 +273,10 @@ class ContextualEmbedder(Tok2Vec):
         """Give the encoder its weights, and subword pieces a vocabulary where they have none.
 
         get_examples: the training data; without a loader a vocabulary is learned from its texts.
-        encoder_loader: reads the encoder's weights, see
-            checkpoints/registered_loaders.py; None for random ones. Mix and projection get
-            initial values.
-        pieces_loader: reads or learns a vocabulary, see pieces/registered_loaders.py.
+        encoder_loader: reads the encoder's weights, see registered_checkpoint_loaders.py in
+            checkpoints; None for random ones. Mix and projection get initial values.
+        pieces_loader: reads or learns a vocabulary, see registered_vocabulary_loaders.py in
+            pieces.
         member_loaders: the same two for members of a Stack, by their names.
         """
         if nlp is not None:

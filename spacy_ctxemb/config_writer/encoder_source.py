@@ -23,7 +23,7 @@ SHIPPED = {"english": DEFAULT, TRANSFORMER: TRANSFORMER, MINILM: MINILM}
 BILM_RATE, TRANSFORMER_RATE, LARGE_RATE = 5e-4, 1e-4, 5e-5
 
 #: A Transformer with more parameters needs LARGE_RATE.
-LARGE = 10_000_000
+LARGE = 15_000_000
 
 
 @dataclass(frozen=True)

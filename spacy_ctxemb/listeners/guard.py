@@ -20,7 +20,7 @@ class Guard:
         many listeners of it read from each Doc first. 0 elsewhere.
     is_linked: whether it has had an upstream, here or in the pipeline it comes from.
     sender: the id of the upstream's model, which sends it what it makes in training; 0 where spaCy
-        has linked components since while this one was disabled.
+        has linked components again while this one was disabled.
     obstacle: why it has none here; raised when it is used, since spaCy links components before it
         has loaded what they need to know each other.
     sample: Docs for which zeros will do, since a model infers its shapes from them.

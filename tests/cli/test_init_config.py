@@ -112,7 +112,9 @@ def test_published_models_are_to_be_imported_first(tmp_path: Path) -> None:
 
 
 def test_paths_without_an_encoder(tmp_path: Path) -> None:
-    assert "[E504]Theencoder'elmo'isneitherenglish,en_transformer_sm,minilm," in fail(Path("elmo"), tmp_path)
+    assert "[E504]Theencoder'elmo'isneitherenglish,en_transformer_sm,minilm," in fail(
+        Path("elmo"), tmp_path
+    )
     assert "[E504]" in fail(tmp_path, tmp_path)
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")

@@ -76,11 +76,16 @@ class Teacher:
     def _pool_texts(self, layers: tuple[Tensor, ...], reading: Reading) -> Tensor:
         """Make the vector of each text as the pipeline does, with length 1. (B, width)"""
         mix, sizes = self.embedder.mix, reading.mask.sum(dim=1)
-        mixed = mix(torch.stack([layers[i].float() for i in mix.layers]), sizes)
-        last = sizes.cumsum(0) - 1
-        ends = mixed[torch.stack([last - sizes + 1, last], dim=1)]  # (B, 2, D)
+        stacked = torch.stack([layers[i].float() for i in mix.layers])
         n_windows = torch.ones_like(sizes)
-        pooled = pool_groups(mixed[reading.pieces], ends, sizes - 2, n_windows, self.doc_pooling)
+        if mix.whole_documents and not mix.whole_batch:  # leaves boundaries out
+            pieces = mix(stacked[:, reading.pieces], sizes - 2)
+            ends, n_windows = pieces.new_zeros(0, 2, pieces.size(1)), torch.zeros_like(sizes)
+        else:
+            mixed, last = mix(stacked, sizes), sizes.cumsum(0) - 1
+            pieces = mixed[reading.pieces]
+            ends = mixed[torch.stack([last - sizes + 1, last], dim=1)]  # (B, 2, D)
+        pooled = pool_groups(pieces, ends, sizes - 2, n_windows, self.doc_pooling)
         if self.embedder.projection is not None:
             pooled = self.embedder.projection(pooled)
         return F.normalize(pooled.float())
