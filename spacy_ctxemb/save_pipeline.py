@@ -11,6 +11,10 @@ from .errors import Errors
 #: What spaCy writes besides the folders of components.
 FILES = frozenset({"config.cfg", "meta.json", "tokenizer", "vocab"})
 
+#: How often a folder is looked at: between its list of components and its files somebody else may
+#: have put another pipeline there.
+N_LOOKS = 5
+
 
 def to_disk(nlp: Language, path: str | Path) -> None:
     """Write a pipeline as `nlp.to_disk` does, but all of it or nothing.
@@ -33,14 +37,19 @@ def to_disk(nlp: Language, path: str | Path) -> None:
 
 def check_replaceable(nlp: Language, path: Path) -> None:
     """Raise E165 for a folder with other files than those of its pipeline or of a new one."""
-    if not path.is_dir():
-        return
+    for _ in range(N_LOOKS):
+        others = list_others(nlp, path)
+        if not others:
+            return
+    raise ValueError(Errors.E165.format(path=path, names=others[:5]))
+
+
+def list_others(nlp: Language, path: Path) -> list[str]:
+    """The files that belong neither to the pipeline in a folder nor to a new one."""
     names = {*nlp.component_names, *read_component_names(path)}
     stems = {name.partition(".")[0] for name in names}  # the sentencizer writes NAME.json
-    files = {file.name for file in path.iterdir()} - FILES
-    others = sorted(name for name in files if name.partition(".")[0] not in stems)
-    if others:
-        raise ValueError(Errors.E165.format(path=path, names=others[:5]))
+    files = {file.name for file in path.iterdir()} if path.is_dir() else set()
+    return sorted(name for name in files - FILES if name.partition(".")[0] not in stems)
 
 
 def read_component_names(path: Path) -> list[str]:

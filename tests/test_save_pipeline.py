@@ -13,6 +13,7 @@ import spacy
 from spacy.language import Language
 
 import spacy_ctxemb
+from spacy_ctxemb import save_pipeline
 
 from .cli.command import run, run_well
 from .elmo_models import write_model
@@ -92,6 +93,20 @@ def test_threads_that_save_to_one_folder(nlps: list[Language], tmp_path: Path) -
         thread.join()
     assert errors == []
     find(tmp_path, nlps)
+
+
+def test_a_pipeline_that_another_replaces_meanwhile(
+    nlps: list[Language], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a look at its components and one at its files."""
+    spacy_ctxemb.to_disk(nlps[0], tmp_path)
+    read = save_pipeline.read_component_names
+    looks = iter([["ctxemb", "sentences1"]])
+    monkeypatch.setattr(
+        save_pipeline, "read_component_names", lambda path: next(looks, None) or read(path)
+    )
+    spacy_ctxemb.to_disk(nlps[1], tmp_path)
+    assert find(tmp_path, nlps) == 1
 
 
 def kill(work: object, seconds: float) -> None:
