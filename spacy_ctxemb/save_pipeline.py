@@ -1,5 +1,6 @@
 """Saving a pipeline so that its folder always holds a whole one."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import srsly
@@ -48,7 +49,9 @@ def list_others(nlp: Language, path: Path) -> list[str]:
     """The files that belong neither to the pipeline in a folder nor to a new one."""
     names = {*nlp.component_names, *read_component_names(path)}
     stems = {name.partition(".")[0] for name in names}  # the sentencizer writes NAME.json
-    files = {file.name for file in path.iterdir()} if path.is_dir() else set()
+    files = set[str]()
+    with suppress(FileNotFoundError, NotADirectoryError):  # missing, or just being replaced
+        files = {file.name for file in path.iterdir()}
     return sorted(name for name in files - FILES if name.partition(".")[0] not in stems)
 
 
