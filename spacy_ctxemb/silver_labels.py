@@ -12,6 +12,7 @@ from spacy.language import Language
 from spacy.pipeline import EntityRecognizer, SpanCategorizer, TextCategorizer
 from spacy.pipeline.textcat_multilabel import MultiLabel_TextCategorizer
 from spacy.tokens import Doc, Span
+from spacy.util import minibatch
 
 from .errors import Errors
 
@@ -42,7 +43,7 @@ def label_texts(
     pipes = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, SCORED)]
     if min_score > 0.0 and not pipes:
         raise ValueError(Errors.E530.format(names=nlp.pipe_names))
-    for docs in in_batches(nlp.pipe(texts)):
+    for docs in minibatch(nlp.pipe(texts), BATCH_SIZE):
         scores = [score(nlp, pipe, docs) for pipe in pipes] if min_score > 0.0 else []
         for i, doc in enumerate(docs):
             if any(found[i] < min_score for found in scores):
@@ -119,14 +120,3 @@ def choose_classes(nlp: Language, doc: Doc) -> None:
         elif isinstance(pipe, TextCategorizer):
             best = max(pipe.labels, key=doc.cats.__getitem__, default=None)
             doc.cats.update({n: float(n == best) for n in pipe.labels})
-
-
-def in_batches(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
-    batch: list[Doc] = []
-    for doc in docs:
-        batch.append(doc)
-        if len(batch) == BATCH_SIZE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

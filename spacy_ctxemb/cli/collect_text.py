@@ -11,7 +11,6 @@ from pathlib import Path
 import typer
 
 from .force import FORCE, check_new
-from .show_errors import showing_errors
 
 #: Packages whose docstrings are read before those of all others, so that the text depends
 #: little on what else is installed.
@@ -53,7 +52,7 @@ def collect_text(
         if n_train >= words:
             break
     for path, lines in zip(targets, (train, dev), strict=True):
-        with showing_errors(), replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf8")
     msg.good(f"Collected {n_train:,} words, and {n_dev:,} held out", str(output_dir))
 

@@ -12,10 +12,9 @@ from ....embedder.token_pooling import pool_mean
 from ....objectives.base import NO_TARGET
 from ....objectives.masking import Masking
 from ....pieces.base import Ids, Ints, Pieces
-from ...text.shuffle import Queue
 from ...text.token_store import TokenStore
-from ..base import Batch, Stream, seed_batch
-from ..masked_lm.batches import pad
+from ..base import Batch
+from ..shuffled_batches import pad
 from .cut_texts import PUPIL, TEACHER, cut_texts
 
 #: The two sides of a batch, by the beginning of their tensors' names.
@@ -139,20 +138,6 @@ class DistilText:
             "masked_targets": pad(targets, mask, NO_TARGET),
             "masked_mask": torch.from_numpy(mask),
         }
-
-
-class DistilStream(Stream):
-    """Reads the micro-batches of one shard."""
-
-    def __init__(self, text: DistilText, queue: Queue, *, batch_size: int) -> None:
-        self.text = text
-        self.queue = queue
-        self.batch_size = batch_size
-        self.place = {"position": queue.position}
-
-    def next_batch(self, step: int) -> Batch:
-        rng = seed_batch(self.queue.seed, step, self.queue.shard)
-        return self.text.make_batch([self.queue.take() for _ in range(self.batch_size)], rng)
 
 
 def get_reading(batch: Batch, side: str) -> Reading:

@@ -23,7 +23,8 @@ from ....windows.pieces_to_windows import N_BOUNDARIES
 from ...text.shuffle import Queue
 from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, to_device, validate_least
 from ..masked_lm.task import EVALUATION, LEAST, make_masking
-from .batches import DistilStream, DistilText, Side, get_reading
+from ..shuffled_batches import ShuffledStream
+from .batches import DistilText, Side, get_reading
 from .initial_table import fill_table, get_table
 from .mean_of_layers import MeanOfLayers
 from .teacher import Teacher, load_teacher
@@ -188,9 +189,9 @@ class DistilTask(Task):
         self.batch_size = settings.batch_size
         self.seed = data.seed
 
-    def open_stream(self, shard: int, n_shards: int) -> DistilStream:
+    def open_stream(self, shard: int, n_shards: int) -> ShuffledStream:
         queue = Queue(len(self.text), seed=self.seed, shard=shard, n_shards=n_shards)
-        return DistilStream(self.text, queue, batch_size=self.batch_size)
+        return ShuffledStream(self.text, queue, batch_size=self.batch_size)
 
     def start(self) -> Carried:
         return {}

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from ....objectives.base import NO_TARGET
 from ....objectives.masking import Masking
 from ....pieces.base import Ids, Ints
-from ...text.shuffle import Queue
 from ...text.token_store import TokenStore
-from ..base import Batch, Stream, seed_batch
+from ..base import Batch
+from ..shuffled_batches import pad
 from .cut_sequences import Example, Examples
 
 
@@ -69,24 +69,3 @@ class MaskedLMText:
             starts.append(word_starts)
             segments.append(np.full(end - start + 1, segment))
         return np.concatenate(ids), np.concatenate(starts), np.concatenate(segments)
-
-
-class MaskedLMStream(Stream):
-    """Reads the micro-batches of one shard."""
-
-    def __init__(self, text: MaskedLMText, queue: Queue, *, batch_size: int) -> None:
-        self.text = text
-        self.queue = queue
-        self.batch_size = batch_size
-        self.place = {"position": queue.position}
-
-    def next_batch(self, step: int) -> Batch:
-        rng = seed_batch(self.queue.seed, step, self.queue.shard)
-        return self.text.make_batch([self.queue.take() for _ in range(self.batch_size)], rng)
-
-
-def pad(values: NDArray[np.int32] | Ints, mask: NDArray[np.bool_], fill: int) -> torch.Tensor:
-    """Lay the values of real steps out. (N,) or (N, C) to (B, T) or (B, T, C)"""
-    padded = np.full((*mask.shape, *values.shape[1:]), fill, dtype=values.dtype)
-    padded[mask] = values
-    return torch.from_numpy(padded)

@@ -23,7 +23,8 @@ from ....pieces.base import Ids, Pieces
 from ....pieces.subwords import SubwordPieces
 from ...text.shuffle import Queue
 from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, to_device, validate_least
-from .batches import MaskedLMStream, MaskedLMText
+from ..shuffled_batches import ShuffledStream
+from .batches import MaskedLMText
 from .cut_sequences import Sequences
 from .sentence_pairs import SentencePairs
 
@@ -132,10 +133,10 @@ class MaskedLMTask(Task):
         self.batch_size = settings.batch_size
         self.seed = data.seed
 
-    def open_stream(self, shard: int, n_shards: int) -> MaskedLMStream:
+    def open_stream(self, shard: int, n_shards: int) -> ShuffledStream:
         n = len(self.text.examples)
         queue = Queue(n, seed=self.seed, shard=shard, n_shards=n_shards)
-        return MaskedLMStream(self.text, queue, batch_size=self.batch_size)
+        return ShuffledStream(self.text, queue, batch_size=self.batch_size)
 
     def start(self) -> Carried:
         return {}
