@@ -10,9 +10,8 @@ from spacy.util import registry
 
 from ..cache.keys import describe
 from ..pretrained import AUTO, TEXT_VECTORS, WITH_MODEL, read_model
-from ..thinc_model.build_model import ContextualModel
+from ..thinc_model.build_model import ARGUMENTS, ContextualModel, build_again
 from ..thinc_model.embedder_shim import get_shim
-from ..thinc_model.registered_tok2vec import ARGUMENTS, build_again
 
 if TYPE_CHECKING:
     from .pipe import ContextualEmbedder

@@ -1,5 +1,7 @@
 """Contextual vectors where users look for them: Token, Span and Doc."""
 
+from .changed_tokens import drop as drop
+from .changed_tokens import fit_tokens as fit_tokens
 from .extensions import write as write
 from .hooks import attach as attach
 from .hooks import elmo_outputs as elmo_outputs
@@ -9,5 +11,3 @@ from .names import TOKENS_KEY as TOKENS_KEY
 from .names import readers_key as readers_key
 from .tensor import check_tensor as check_tensor
 from .tensor import has_tensor as has_tensor
-from .tokens import drop as drop
-from .tokens import fit_tokens as fit_tokens

@@ -7,10 +7,10 @@ from typing import Any
 from spacy.tokens import Doc, Token
 
 from ..errors import Errors
+from .changed_tokens import fit_tokens, remember_tokens
 from .hooks import attach, detach, in_pipe_worker
 from .names import ATTENTION, BOUNDARIES, LAYERS, PIECES, POOLED, TENSOR, readers_key, user_key
-from .stored_tokens import drop_tokens, store_tokens
-from .tokens import fit_tokens, remember_tokens
+from .tokens_when_encoded import drop_tokens, store_tokens
 
 
 def token_pieces(token: Token) -> list[str] | None:

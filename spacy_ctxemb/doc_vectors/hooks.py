@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc, Span, Token
 
 from ..errors import Errors
+from .changed_tokens import fit_tokens
 from .names import LAYERS, POOLED
-from .stored_tokens import is_pooled
 from .tensor import check_tensor, lacks_tensor
-from .tokens import fit_tokens
+from .tokens_when_encoded import is_pooled
 
 Vector = NDArray[np.float32]
 

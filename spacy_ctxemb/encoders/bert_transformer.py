@@ -10,13 +10,10 @@ from functools import partial
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .attention import Bias, Rotation, SelfAttention
-from .embedding_table import EmbeddingTable
-from .feedforward import FeedForward
+from .attention import Bias, RelativeBias, Rotation, SelfAttention
+from .basic_layers import EmbeddingTable, FeedForward, LayerNorm
 from .kernels.linear import Linear
-from .layer_norm import LayerNorm
 from .pack_rows_for_attention import Steps
-from .relative_and_rotary_positions import RelativeBias
 from .transformer_blocks import Block, BlockEncoder
 
 #: The rate after the embeddings, on attention weights and after each sub-layer, until

@@ -16,8 +16,7 @@ from .bilm_hidden_state import BiLMState
 from .char_cnn import CharacterCNN, needs_projection
 from .derived_weights import Derived
 from .kernels.lstm_inference import State
-from .lstm import LSTM
-from .pack_rows_for_lstm import Packing, pack
+from .lstm import LSTM, Packing, pack_by_time
 from .word_cache import WordCache, find_distinct
 
 FORWARD, BACKWARD = 0, 1
@@ -132,7 +131,7 @@ class BiLM(Encoder):
             replaces; those of other places are kept, and new ones begin at the start. None for
             0, 1, ... B - 1. Source: AllenNLP's `_EncoderBase`.
         """
-        packing = pack(mask)
+        packing = pack_by_time(mask)
         if places is None:
             places = torch.arange(len(ids))
         places = places.to(ids.device)[packing.windows]
@@ -257,6 +256,6 @@ def find_start(encoder: BiLM) -> BiLMState:
     state = BiLMState.collect([[lstm.zero_state(1) for lstm in lstms] for lstms in stacks])
     for sentence in encoder.warm_start:
         ids = sentence.to(state.h.device)
-        packing = pack(torch.ones(1, len(ids), dtype=torch.bool, device=ids.device))
+        packing = pack_by_time(torch.ones(1, len(ids), dtype=torch.bool, device=ids.device))
         _, state = encoder.run(encoder.token_encoder(ids), packing, state, nn.Identity())
     return state

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .embedding_table import EmbeddingTable
+from .basic_layers import EmbeddingTable
 from .kernels.linear import linear
 from .kernels.max_over_time import MaxOverTime
 

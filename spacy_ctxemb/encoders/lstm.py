@@ -6,7 +6,7 @@ projects but does not clip, so it cannot stand in.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ class LSTM(Part):
     ) -> tuple[Tensor, State]:
         """Run over packed sequences.
 
-        x: (N, width), packed by time (see pack_rows_for_lstm.py).
+        x: (N, width), packed by time, see `pack_by_time`.
         sizes: sequences still active at each step, not increasing; they add up to N.
         initial: state of each sequence, the longest first; zeros where there is none.
         continues: (N,), 0 at steps that begin at zero, whatever was before, and 1 at others; None
@@ -120,4 +120,32 @@ def build_kernels(lstm: LSTM) -> Kernels:
         hidden=pack(lstm.weight_hidden, dtype),
         projection=None if lstm.projection is None else pack(lstm.projection, dtype),
         tanh=torch.tanh_ if dtype == lstm.bias.dtype else fast_tanh_,
+    )
+
+
+class Packing(NamedTuple):
+    """How the N real steps of a batch are ordered by time, the longest window first.
+
+    order: (2, N), which real step, window by window, comes next, for either direction.
+    sizes: windows still active at each step.
+    windows: (B,), the longest first.
+    """
+
+    order: Tensor
+    sizes: list[int]
+    windows: Tensor
+
+
+def pack_by_time(mask: Tensor) -> Packing:
+    """Order real steps by time, so that no step of the recurrence sees padding."""
+    lengths, windows = mask.sum(dim=1).sort(descending=True, stable=True)  # (B,)
+    active = torch.arange(mask.size(1), device=mask.device)[:, None] < lengths  # (T, B)
+    step, rank = active.nonzero(as_tuple=True)  # (N,) each
+    step_back = lengths[rank] - 1 - step
+    first = (mask.sum(dim=1).cumsum(dim=0)[windows] - lengths)[rank]  # of the window's real steps
+    sizes = [size for size in active.sum(dim=1).tolist() if size]
+    return Packing(
+        order=torch.stack([first + step, first + step_back]),
+        sizes=sizes,
+        windows=windows,
     )

@@ -8,12 +8,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from .attention import Bias, Rotation, SelfAttention
-from .embedding_table import EmbeddingTable
-from .feedforward import GatedFeedForward
-from .layer_norm import LayerNorm
+from .attention import Bias, Rotation, SelfAttention, build_local_mask, build_rotation
+from .basic_layers import EmbeddingTable, GatedFeedForward, LayerNorm
 from .pack_rows_for_attention import Steps
-from .relative_and_rotary_positions import build_local_mask, build_rotation
 from .transformer_blocks import Block, BlockEncoder
 
 #: The rate of every dropout, until `set_dropout` sets another one.

@@ -6,13 +6,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .attention import Bias, Rotation, SelfAttention
+from .attention import Bias, RelativeBias, Rotation, SelfAttention
 from .base import Encoder, assign_layers
-from .feedforward import FeedForward, GatedFeedForward
+from .basic_layers import FeedForward, GatedFeedForward
 from .gradient_checkpointing import Part
 from .kernels.linear import Linear
 from .pack_rows_for_attention import Steps
-from .relative_and_rotary_positions import RelativeBias
 
 
 class Block(Part):

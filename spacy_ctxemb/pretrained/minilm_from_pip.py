@@ -38,7 +38,7 @@ def load_weights(encoder: dict[str, Any]) -> dict[str, Tensor]:
     Raises E014 if the package is not installed, E015 or E163 for other files than the model's.
     """
     from ..checkpoints.bert.config_json import Config
-    from ..checkpoints.bert.supported_families import FAMILIES
+    from ..checkpoints.bert.families import FAMILIES
     from ..checkpoints.bert.weights_to_and_from_encoder import read_weights
 
     settings = {name: value for name, value in encoder.items() if not name.startswith("@")}

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from ..encoders.feedforward import FeedForward
+from ..encoders.basic_layers import FeedForward
 from ..encoders.lstm import LSTM
 from ..encoders.transformer_blocks import Block
 from ..errors import Errors

@@ -15,8 +15,7 @@ from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Backprop, Outputs, embed_docs, forget, to_vectors
 from ..thinc_model.embedder_shim import find_shims, get_shim
 from ..torch_state import in_ordinary_torch
-from .join_members import concatenate, find_mix, mix
-from .learned_sum import MemberMixShim
+from .join_members import MemberMixShim, concatenate, find_mix, mix
 
 COMBINE = ("concat", "mix")
 

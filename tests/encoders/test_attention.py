@@ -8,14 +8,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spacy_ctxemb.encoders import attention
-from spacy_ctxemb.encoders.attention import SelfAttention, attend
-from spacy_ctxemb.encoders.pack_rows_for_attention import Run, Steps
-from spacy_ctxemb.encoders.relative_and_rotary_positions import (
+from spacy_ctxemb.encoders.attention import (
     RelativeBias,
+    SelfAttention,
+    attend,
     build_local_mask,
     build_rotation,
     find_buckets,
 )
+from spacy_ctxemb.encoders.pack_rows_for_attention import Run, Steps
 
 from ..tiny import randomise
 

@@ -13,7 +13,7 @@ from spacy.util import load_config
 from thinc.api import Config
 
 from spacy_ctxemb.atomic_files import compute_checksum
-from spacy_ctxemb.encoders.feedforward import FeedForward
+from spacy_ctxemb.encoders.basic_layers import FeedForward
 from spacy_ctxemb.pretraining.build_from_config import build_pipeline
 from spacy_ctxemb.pretraining.distributed import gather_state
 from spacy_ctxemb.pretraining.plot_log import plot_log

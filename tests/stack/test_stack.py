@@ -14,8 +14,7 @@ from spacy.language import Language
 from spacy.training import Example
 from thinc.api import SGD, Adam, Model, fix_random_seed
 
-from spacy_ctxemb.stack.join_members import find_mix
-from spacy_ctxemb.stack.learned_sum import MemberMix
+from spacy_ctxemb.stack.join_members import MemberMix, find_mix
 from spacy_ctxemb.stack.stack import get_members
 from spacy_ctxemb.thinc_model.embedder_shim import find_shims
 

@@ -17,9 +17,9 @@ from ...errors import Errors
 from ..check_finite import check_vectors
 from ..sentence_transformers import Sentences, read_sentences
 from .config_json import describe, read_config, to_config
+from .families import FAMILIES, Family
 from .read_tokenizer import read_tokenizer
 from .read_weight_files import check_folder
-from .supported_families import FAMILIES, Family
 from .weights_to_and_from_encoder import build_encoder, read_weights, to_tensors
 from .write_tokenizer import find_padding, write_tokenizer
 
@@ -118,7 +118,7 @@ def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | N
     tensors = to_tensors(parameters, family, settings, n_skipped)
     config = to_config(model_type, settings, n_skipped)
     if head is not None:
-        tensors = {family.names.prefix + name: value for name, value in tensors.items()}
+        tensors = {family.prefix + name: value for name, value in tensors.items()}
         tensors |= head.tensors
         config["architectures"] = [head.architecture]
     write_folder(folder, config, tensors, tokens, settings)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, NoReturn
 from ...encoders import Encoder
 from ...errors import Errors
 from ..read_json import check_types, read_json, shorten
+from .families import FAMILIES, Family
 from .family_configs import ACTIVATIONS, ModernBertConfig
-from .supported_families import FAMILIES, Family
 
 
 class Config(NamedTuple):

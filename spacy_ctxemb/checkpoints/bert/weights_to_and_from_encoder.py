@@ -1,5 +1,6 @@
 """The tensors of a Hugging Face checkpoint, and the parameters of an encoder: both ways."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +12,8 @@ from ...encoders import Encoder
 from ...errors import Errors
 from ..check_finite import check_finite
 from .config_json import Config
+from .families import Family
 from .read_weight_files import Stored, add_once, read_tensors, refuse_names
-from .supported_families import Family
-from .tensor_names import is_ignored, standardise, translate
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -37,10 +37,26 @@ def build_encoder(family: Family, settings: dict[str, Any]) -> Encoder:
 def find_parts(tensors: Mapping[str, Tensor], family: Family, n_skipped: int) -> Iterator[Part]:
     """What a family's files hold of the parameters of an encoder. tensors: by parameter."""
     for parameter, tensor in tensors.items():
-        names = translate(parameter, family.names)
+        names = translate(parameter, family)
         rows = len(tensor) // len(names) + (n_skipped if parameter == POSITIONS else 0)
         for name in names:
             yield Part(parameter, name, (rows, *tensor.shape[1:]))
+
+
+def translate(parameter: str, family: Family) -> tuple[str, ...]:
+    """The tensors of a family whose values, one above the other, are those of a parameter."""
+    module, _, kind = parameter.rpartition(".")
+    if not module.startswith("blocks."):
+        return (f"{family.modules[module]}.{kind}",)
+    _, block, part = module.split(".", 2)
+    names = family.block_modules[part]
+    return tuple(f"{family.block.format(block)}{name}.{kind}" for name in names)
+
+
+def standardise(name: str, family: Family) -> str:
+    """The name of a tensor without a prefix, and with those of norms as they are today."""
+    name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name.removeprefix(family.prefix))
+    return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
 
 
 def read_weights(folder: Path, config: Config) -> dict[str, Tensor]:
@@ -48,7 +64,7 @@ def read_weights(folder: Path, config: Config) -> dict[str, Tensor]:
     family = config.family
     found: dict[str, Stored] = {}
     for name, stored in read_tensors(folder).items():
-        add_once(found, standardise(name, family.names), stored)
+        add_once(found, standardise(name, family), stored)
     parameters = build_encoder(family, config.settings).state_dict()
     parts = list(find_parts(parameters, family, config.n_skipped))
     check_names(found, parts, config, folder)
@@ -73,7 +89,7 @@ def check_names(
         name
         for name, stored in found.items()
         if name not in names
-        and not is_ignored(name, config.family.names)
+        and not any(re.match(pattern, name) for pattern in config.family.ignored)
         and not (name in constants and torch.equal(stored.value.float(), constants[name]))
     )
     refuse_names(Errors.E337, others, path=folder, model_type=config.model_type)
@@ -106,10 +122,11 @@ def find_constants(family: Family, settings: dict[str, Any]) -> Iterator[tuple[s
     E = settings.get("embedding_width") or settings["width"]
     fields = family.config.model_fields
     if "n_segments" in fields and settings["n_segments"] == 0:
-        yield translate("segment_embedding.weight", family.names)[0], torch.zeros(1, E)
+        yield f"{family.modules['segment_embedding']}.weight", torch.zeros(1, E)
     if "n_groups" in fields and settings["embedding_width"] is None:
-        yield translate("embedding_projection.weight", family.names)[0], torch.eye(E)
-        yield translate("embedding_projection.bias", family.names)[0], torch.zeros(E)
+        projection = family.modules["embedding_projection"]
+        yield f"{projection}.weight", torch.eye(E)
+        yield f"{projection}.bias", torch.zeros(E)
 
 
 def to_tensors(

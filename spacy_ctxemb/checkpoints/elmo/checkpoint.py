@@ -16,7 +16,7 @@ from ...atomic_files import replacing
 from ...encoders import BiLM
 from ...errors import Errors
 from ..check_finite import check_finite, check_vectors
-from .dataset_names import find_datasets
+from .datasets import find_datasets
 from .find_files import UNPACK_LIMIT, open_model
 from .hdf5_weights import read_weights, write_weights
 from .options_json import describe, read_options, to_options

@@ -91,3 +91,29 @@ def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or len(x) <= CHUNK:
         return function(x)
     return torch.cat([function(rows) for rows in x.split(CHUNK)])
+
+
+class EmbeddingTable(nn.Embedding):
+    """PyTorch's own, without values on the meta device.
+
+    To draw normal numbers there, PyTorch imports its compiler, which takes seconds.
+    """
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
+class LayerNorm(nn.LayerNorm):
+    """PyTorch's, also of values in a lower precision than its weights, as inference passes them.
+
+    PyTorch takes this mix on a CPU, where it computes in fp32; elsewhere it does not.
+
+    Source: Ba et al. 2016, "Layer Normalization".
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) to (..., D), of the same type."""
+        if x.device.type == "cpu" or x.dtype == self.weight.dtype:
+            return super().forward(x)
+        return super().forward(x.to(self.weight.dtype)).to(x.dtype)

@@ -5,8 +5,8 @@ from typing import Any, cast
 import numpy as np
 from spacy.tokens import Doc
 
-from .fit import Starts, list_places
 from .names import POOLED, TOKENS_KEY
+from .refit_values import Starts, list_places
 
 
 def store_tokens(doc: Doc, *, is_pooled: bool) -> None:

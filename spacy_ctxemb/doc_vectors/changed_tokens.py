@@ -13,10 +13,10 @@ import numpy as np
 from spacy.tokens import Doc
 
 from ..errors import Errors
-from .fit import FIT, Places, count_tokens, list_places
 from .names import TENSOR, user_key
-from .stored_tokens import join_starts, read_tokens, store_tokens
+from .refit_values import FIT, Places, count_tokens, list_places
 from .tensor import find_rows, find_vectors, has_tensor
+from .tokens_when_encoded import join_starts, read_tokens, store_tokens
 
 
 class Fitted(NamedTuple):
