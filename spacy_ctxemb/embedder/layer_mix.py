@@ -7,11 +7,12 @@ output is.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..encoders.registered_encoders import with_settings_of
 from ..errors import Errors
 
 
@@ -90,7 +91,6 @@ class ScalarMix(LayerMix):
         nn.init.ones_(self.gamma)
 
     def layer_weights(self) -> LayerWeights:
-        """The shares and the factor as they are."""
         shares = torch.softmax(self.weights.detach(), dim=0)
         return LayerWeights(shares.tolist(), self.gamma.item())
 
@@ -160,9 +160,9 @@ class ChosenLayer(LayerMix):
 
 
 class LastLayers(LayerMix):
-    """The average of the last n layers."""
+    """The average of the last n layers. n: from 1 to the number of the encoder's layers."""
 
-    def __init__(self, n_layers: int, width: int, *, n: int) -> None:
+    def __init__(self, n_layers: int, width: int, *, n: int = 4) -> None:
         super().__init__()
         if not 1 <= n <= n_layers:
             raise ValueError(Errors.E150.format(layer=f"n = {n}", n_layers=n_layers))
@@ -174,7 +174,11 @@ class LastLayers(LayerMix):
 
 
 class ConcatLayers(LayerMix):
-    """Several layers side by side, in the order given. layers: None for all of them."""
+    """Several layers side by side.
+
+    layers: their numbers, in the order of the result; 0 for the context-free one, -1 for the
+        last. None for all.
+    """
 
     def __init__(self, n_layers: int, width: int, *, layers: Sequence[int] | None = None) -> None:
         super().__init__()
@@ -195,44 +199,17 @@ def check_layer(layer: int, n_layers: int) -> int:
     return layer % n_layers
 
 
-def build_scalar_mix(*, layer_norm: str | None = None) -> BuildMix:
-    """`spacy-ctxemb.ScalarMix.v1`: learned softmax weights of all layers, times gamma.
+def from_config(mix: type[LayerMix]) -> Callable[..., BuildMix]:
+    """What a config calls for a mix: it has the settings of the class, and no sizes."""
 
-    layer_norm: "document" to normalise each layer over a document; "batch" over all documents
-        that are encoded in one call, as AllenNLP does; null for layers as they are.
-    """
-    return partial(ScalarMix, layer_norm=layer_norm)
+    def build(**settings: Any) -> BuildMix:
+        return partial(mix, **settings)
 
-
-def build_token_mix(*, layer_norm: str | None = None) -> BuildMix:
-    """`spacy-ctxemb.TokenMix.v1`: as ScalarMix, after pooling.
-
-    layer_norm: "document" to normalise each layer over the tokens of a document; null for layers
-        as they are.
-    """
-    return partial(TokenMix, layer_norm=layer_norm)
+    return with_settings_of(mix, build, returns=BuildMix, without=("n_layers", "width"))
 
 
-def build_layer(*, layer: int = -1) -> BuildMix:
-    """`spacy-ctxemb.Layer.v1`: one layer.
-
-    layer: 0 for the context-free one, -1 for the last.
-    """
-    return partial(ChosenLayer, layer=layer)
-
-
-def build_last_layers(*, n: int = 4) -> BuildMix:
-    """`spacy-ctxemb.LastLayers.v1`: the average of the last n layers.
-
-    n: from 1 to the number of the encoder's layers.
-    """
-    return partial(LastLayers, n=n)
-
-
-def build_concat_layers(*, layers: Sequence[int] | None = None) -> BuildMix:
-    """`spacy-ctxemb.ConcatLayers.v1`: layers side by side.
-
-    layers: their numbers, in the order of the result; 0 for the context-free one, -1 for the
-        last. Null for all.
-    """
-    return partial(ConcatLayers, layers=layers)
+build_scalar_mix = from_config(ScalarMix)
+build_token_mix = from_config(TokenMix)
+build_layer = from_config(ChosenLayer)
+build_last_layers = from_config(LastLayers)
+build_concat_layers = from_config(ConcatLayers)

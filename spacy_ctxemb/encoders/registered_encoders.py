@@ -1,8 +1,8 @@
 """Encoders as a config names them."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 import torch
 
@@ -13,22 +13,33 @@ from .bilm import BiLM
 from .huggingface_wrapper import HuggingFaceEncoder
 from .modernbert_transformer import ModernTransformerEncoder
 
+Build = TypeVar("Build", bound=Callable[..., Any])
+
 
 def on_meta(encoder: type[Encoder]) -> Callable[..., Encoder]:
-    """A builder with the arguments and defaults of a class, which spaCy's registry reads.
-
-    What it builds is on PyTorch's meta device: it takes no memory until there are weights.
-    """
+    """A builder on PyTorch's meta device: it takes no memory until there are weights."""
 
     def build(**settings: Any) -> Encoder:
         with ordinary_torch(), torch.device("meta"):
             return encoder(**settings)
 
-    signature = inspect.signature(encoder).replace(return_annotation=Encoder)
+    return with_settings_of(encoder, build, returns=Encoder)
+
+
+def with_settings_of(
+    kind: type, build: Build, *, returns: Any, without: Collection[str] = ()
+) -> Build:
+    """A builder with the arguments, defaults and docstring of a class, as spaCy's registry and the
+    documentation read them.
+
+    without: arguments that a config does not have.
+    """
+    signature = inspect.signature(kind)
+    settings = [p for name, p in signature.parameters.items() if name not in without]
+    signature = signature.replace(parameters=settings, return_annotation=returns)
     build.__signature__ = signature  # type: ignore[attr-defined] # inspect reads it
-    hints = {name: p.annotation for name, p in signature.parameters.items()}
-    build.__annotations__ = {**hints, "return": Encoder}
-    build.__doc__ = encoder.__doc__
+    build.__annotations__ = {p.name: p.annotation for p in settings} | {"return": returns}
+    build.__doc__ = kind.__doc__
     return build
 
 

@@ -1,7 +1,7 @@
 """Pieces: what takes one time step of an encoder. A word's characters, or parts of a text."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ class Texts(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The text of each token. (W,)"""
         text = "".join(self.texts)
         spans = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         return [text[start:end] for start, end in spans]
@@ -88,4 +87,9 @@ class Pieces(ABC):
 
     @abstractmethod
     def to_json(self) -> dict[str, object]:
-        """Everything that `pieces_from_json` needs to build an equal object."""
+        """Everything that `from_json` needs to build an equal object."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, data: dict[str, Any]) -> "Pieces":
+        """Build the object that `to_json` described; of any kind, see `pieces_from_json`."""

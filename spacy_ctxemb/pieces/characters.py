@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,10 @@ class CharacterPieces(Pieces):
             "tokens_to_add": self.tokens_to_add,
         }
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "CharacterPieces":
+        return cls(data["max_characters"], tokens_to_add=data["tokens_to_add"])
+
     def _encode(self, word: str) -> Ids:
         """(1, C)"""
         return (self._special[word] if word in self._special else self._row(_utf8(word)))[None]
@@ -118,6 +123,21 @@ class CharacterPieces(Pieces):
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_cache": {}}
+
+
+def build_character_pieces(
+    *, max_characters: int = 50, tokens_to_add: Sequence[Sequence[str | int]] | None = None
+) -> Pieces:
+    """`spacy-ctxemb.CharacterPieces.v1`: a word is one piece, of max_characters characters.
+
+    tokens_to_add: [word, id] each, words that are one character of their own; ids below 32 are
+        rare in text. Not an object: as its keys, spaCy's configs could not hold all words.
+    """
+    added = {str(word): int(i) for word, i in tokens_to_add or ()}
+    for word in added:
+        if "$" in word:
+            raise ValueError(Errors.E122.format(word=word))
+    return CharacterPieces(max_characters, tokens_to_add=added)
 
 
 def _utf8(word: str) -> list[int]:

@@ -74,7 +74,6 @@ def add_boundaries(tokenizer: "Tokenizer") -> None:
 
 
 def find_special_pieces(tokenizer: "Tokenizer", source: str) -> SpecialPieces:
-    """The special pieces of a tokenizer."""
     begin, end = find_boundaries(tokenizer, source)
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     own_unknown = getattr(tokenizer.model, "unk_token", None)

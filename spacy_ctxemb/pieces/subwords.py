@@ -5,7 +5,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class SubwordPieces(Pieces):
     The whole text is split, white space included, and a token has the pieces that its characters
     lie in. So tokens may share a piece ("cannot" is two tokens), and a piece may belong to none.
 
-    vocab_size: the largest vocabulary this object accepts; the encoder's table has this size.
+    vocab_size: of the encoder's table, not smaller than the tokenizer's vocabulary.
 
         pieces = SubwordPieces(30522)
         pieces.load(Path("tokenizer.json").read_text(), source="tokenizer.json")
@@ -49,7 +49,6 @@ class SubwordPieces(Pieces):
 
     @property
     def is_trained(self) -> bool:
-        """Whether there is a vocabulary."""
         return self._json is not None
 
     @property
@@ -137,10 +136,8 @@ class SubwordPieces(Pieces):
         return {"kind": self.kind, "vocab_size": self.n_ids, "tokenizer": tokenizer}
 
     @classmethod
-    def from_json(cls, data: dict[str, object]) -> "SubwordPieces":
-        """Build the object that `to_json` described."""
-        settings = {name: data[name] for name in data if name not in ("kind", "tokenizer")}
-        pieces = cls(**settings)  # type: ignore[arg-type]  # to_json wrote them
+    def from_json(cls, data: dict[str, Any]) -> "SubwordPieces":
+        pieces = cls(**{name: data[name] for name in data if name not in ("kind", "tokenizer")})
         if data["tokenizer"] is not None:
             pieces.load(json.dumps(data["tokenizer"], ensure_ascii=False))
         return pieces
@@ -175,13 +172,14 @@ class WordPieces(LearnedPieces):
     Source: Devlin et al. 2019, "BERT", section 3; Wu et al. 2016, "Google's Neural Machine
     Translation System", section 4.1.
 
+    vocab_size: pieces at most, special ones included. 2,000 to 50,000.
     lowercase: whether a vocabulary it learns folds case and accents, as BERT's uncased models do.
     """
 
     kind = "wordpieces"
     SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-    def __init__(self, vocab_size: int, *, lowercase: bool = False) -> None:
+    def __init__(self, vocab_size: int = 8000, *, lowercase: bool = False) -> None:
         super().__init__(vocab_size)
         self.lowercase = lowercase
 
@@ -205,10 +203,15 @@ class BytePairPieces(LearnedPieces):
 
     Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section
     2.2; special pieces as in Liu et al. 2019, "RoBERTa".
+
+    vocab_size: pieces at most, at least 261. 4,000 to 50,000.
     """
 
     kind = "bytepairs"
     SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+
+    def __init__(self, vocab_size: int = 8000) -> None:
+        super().__init__(vocab_size)
 
     def _learn(self, texts: Iterable[str], progress: bool) -> "Tokenizer":
         return train_byte_pairs(texts, size=self.n_ids, special=self.SPECIAL, progress=progress)
