@@ -17,8 +17,7 @@ from thinc.types import Floats2d, Floats3d
 from ..doc_vectors import LAYERS, fit_tokens
 from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
-from ..thinc_model.run_function import run
-from ..thinc_model.split_by_doc import join, split, split_vectors, to_array
+from ..thinc_model.arrays_and_tensors import join, run, split, split_vectors, to_array
 from ..thinc_model.torch_module_shim import TorchShim
 from ..torch_state import in_ordinary_torch
 from .listener import (

@@ -9,9 +9,8 @@ from thinc.api import Model, Ops, get_torch_default_device
 from thinc.types import Floats2d
 from torch import Tensor, nn
 
+from ..thinc_model.arrays_and_tensors import join, run, split_vectors
 from ..thinc_model.build_model import ContextualModel
-from ..thinc_model.run_function import run
-from ..thinc_model.split_by_doc import join, split_vectors
 from ..thinc_model.torch_module_shim import TorchShim
 from ..torch_state import in_ordinary_torch, ordinary_torch
 
@@ -60,7 +59,6 @@ class MemberMixShim(TorchShim):
 
     @in_ordinary_torch
     def initialise(self) -> None:
-        """Draw values."""
         self.mix.to_empty(device=get_torch_default_device())
         self.mix.reset_parameters()
 
@@ -112,5 +110,4 @@ def mix(
 
 
 def find_mix(model: Model[Any, Any]) -> MemberMixShim | None:
-    """The weighted sum of a Stack, if it has one."""
     return next((shim for shim in model.shims if isinstance(shim, MemberMixShim)), None)

@@ -104,7 +104,6 @@ def initialise(
 
 
 def find_section(name: str, key: str) -> str:
-    """The section of the config that an encoder's model stands in."""
     section = f"components.{name}.model"
     return section if key == name else f"{section}.members.{key.removeprefix(f'{name}.')}"
 

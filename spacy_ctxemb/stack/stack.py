@@ -114,7 +114,6 @@ def is_encoder(member: Model[Any, Any]) -> bool:
 def init(
     model: ContextualModel, X: list[Doc] | None = None, Y: list[Floats2d] | None = None
 ) -> None:
-    """Initialise all members, and draw a mix."""
     for member in model.layers:
         member.initialize(X=X)
     shim = find_mix(model)

@@ -1,4 +1,4 @@
-"""Where spaCy's Doc, Thinc's Model and PyTorch meet.
+"""`spacy-ctxemb.ContextualTok2Vec.v1`: where spaCy's Doc, Thinc's Model and PyTorch meet.
 
 An embedder and its pieces become a `Model[List[Doc], List[Floats2d]]`, so that spaCy's own
 listeners, training, pretraining and serialisation work unchanged.
@@ -6,6 +6,7 @@ listeners, training, pretraining and serialisation work unchanged.
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,7 +23,7 @@ from ..encoders import Encoder
 from ..errors import Errors
 from ..finetuning.frozen_layers_and_rates import LayerTraining
 from ..pieces.base import Pieces
-from ..pieces.subwords import BytePairPieces, WordPieces
+from ..pieces.subwords import LearnedPieces
 from ..schedules import Schedule, as_function
 from ..torch_state import ordinary_torch
 from ..windows.pieces_to_windows import N_BOUNDARIES, Windowing, check_length
@@ -31,110 +32,8 @@ from .embedder_shim import EmbedderShim, get_shim, is_of_pretraining
 
 ContextualModel = Model[list[Doc], list[Floats2d]]
 
-
-def use_one_thread() -> None:
-    """A forked process inherits PyTorch's thread pool without its threads.
-
-    The first parallel operation would wait for ever.
-    """
-    torch.set_num_threads(1)
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=use_one_thread)
-
-
-class Tok2VecModel(Model[list[Doc], list[Floats2d]]):
-    """A Thinc model that says what is wrong with weights of another width."""
-
-    def from_dict(self, msg: dict[str, Any]) -> "Tok2VecModel":
-        (node, *others), (attrs, *other_attrs) = msg["nodes"], msg["attrs"]
-        found, expected = node["dims"].get("nO"), self.get_dim("nO")
-        # Of pretraining only the encoder is taken: mix and projection, and so the width, are the
-        # task's own. So is whether the config has a rate of dropout.
-        shims = msg["shims"][0]  # none, where something else was stored
-        if found != expected and not (shims and is_of_pretraining(shims[0])):
-            differences = f"width of the vectors: expected {expected}, found {found}"
-            raise ValueError(Errors.E162.format(differences=differences))
-        node = {**node, "dims": {**node["dims"], "nO": expected}}
-        attrs = {name: value for name, value in attrs.items() if name in self.attrs}
-        super().from_dict({**msg, "nodes": [node, *others], "attrs": [attrs, *other_attrs]})
-        return self
-
-
-def build_tok2vec(
-    embedder: Embedder,
-    pieces: Pieces,
-    windowing: Windowing,
-    *,
-    layer_training: LayerTraining,
-    dropout: float | None,
-) -> ContextualModel:
-    """Wrap an embedder as a Thinc model.
-
-    layer_training: how the encoder's layers are trained.
-    dropout: the encoder's rate; None to follow the rate that spaCy passes to each update.
-    """
-    encoder = embedder.encoder
-    if (encoder.n_ids, encoder.n_characters) != (pieces.n_ids, pieces.n_characters):
-        raise ValueError(
-            Errors.E160.format(
-                encoder=(encoder.n_ids, encoder.n_characters),
-                pieces=(pieces.n_ids, pieces.n_characters),
-            )
-        )
-    check_length(windowing.window, encoder.max_length)
-    layer_training.check(encoder)
-    if dropout is not None:
-        encoder.set_dropout(dropout)
-    return Tok2VecModel(
-        "ctxemb",
-        forward,
-        init=init,
-        dims={"nO": embedder.width},
-        attrs={"dropout_rate": 0.0} if dropout is None else {},
-        shims=[EmbedderShim(embedder, pieces, windowing, layer_training)],
-    )
-
-
-def forward(
-    model: ContextualModel, docs: list[Doc], is_train: bool
-) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
-    """Vectors of the tokens of each Doc: (n_tokens, width) each."""
-    return to_vectors(*embed_docs(model, docs, VECTORS, is_train=is_train))
-
-
-def init(
-    model: ContextualModel, X: list[Doc] | None = None, Y: list[Floats2d] | None = None
-) -> None:
-    """Give parameters their initial values, and pieces a vocabulary, where they have none.
-
-    spaCy may call this several times, and also after weights were loaded.
-    """
-    shim = get_shim(model)
-    if needs_vocabulary(shim) and X:
-        # An encoder inside another component sees no more than these.
-        train_pieces(shim, X)
-        shim.pieces_from_sample = True
-        logger.warning(Errors.W001.format(n_docs=len(X)))
-    shim.materialise()
-
-
-def needs_vocabulary(shim: EmbedderShim) -> bool:
-    """Whether the pieces have no vocabulary, and can learn one."""
-    pieces = shim.pieces
-    return isinstance(pieces, WordPieces | BytePairPieces) and not pieces.is_trained
-
-
-def train_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> None:
-    """Learn a vocabulary of pieces from documents."""
-    if isinstance(shim.pieces, WordPieces | BytePairPieces):
-        shim.pieces.train([doc.text] for doc in docs)
-
-
 #: Pieces of a window where the config does not say.
 DEFAULT_WINDOW = 512
-
 
 #: Pieces that windows share where the config does not say, if they are a quarter of a window at
 #: most: so a piece has 32 others at least on either side, where there are so many.
@@ -200,11 +99,17 @@ def build_contextual_tok2vec(
         block by block, in place of keeping them: less memory, a third more time.
     """
     arguments = dict(locals())
+    check_fit(encoder, pieces)
     if window is None:
         longest = encoder.max_length
         window = min(DEFAULT_WINDOW, longest - N_BOUNDARIES) if longest else DEFAULT_WINDOW
+    check_length(window, encoder.max_length)
     encoder.set_precision(precision)
+    if dropout is not None:
+        encoder.set_dropout(dropout)
     frozen = freeze_layers if isinstance(freeze_layers, int) else as_function(freeze_layers)
+    layer_training = LayerTraining(frozen, layer_decay, learn_rate_factor)
+    layer_training.check(encoder)
     with ordinary_torch(), torch.device("meta"):
         embedder = Embedder(
             encoder,
@@ -223,12 +128,13 @@ def build_contextual_tok2vec(
         whole_sequences=encoder.stateful,
         split_sentences=split_sentences,
     )
-    model = build_tok2vec(
-        embedder,
-        pieces,
-        windowing,
-        layer_training=LayerTraining(frozen, layer_decay, learn_rate_factor),
-        dropout=dropout,
+    model = Tok2VecModel(
+        "ctxemb",
+        forward,
+        init=init,
+        dims={"nO": embedder.width},
+        attrs={"dropout_rate": 0.0} if dropout is None else {},
+        shims=[EmbedderShim(embedder, pieces, windowing, layer_training)],
     )
     ARGUMENTS[model] = arguments
     return model
@@ -237,3 +143,66 @@ def build_contextual_tok2vec(
 def build_again(model: ContextualModel, **changes: Any) -> ContextualModel:
     """A model of the same settings but for some. model: as the builder above returned it."""
     return build_contextual_tok2vec(**{**ARGUMENTS[model], **changes})
+
+
+def check_fit(encoder: Encoder, pieces: Pieces) -> None:
+    """Raise E160 for pieces of another kind or number than the encoder's."""
+    expected, found = ((one.n_ids, one.n_characters) for one in (encoder, pieces))
+    if found != expected:
+        raise ValueError(Errors.E160.format(encoder=expected, pieces=found))
+
+
+class Tok2VecModel(Model[list[Doc], list[Floats2d]]):
+    """A Thinc model that says what is wrong with weights of another width."""
+
+    def from_dict(self, msg: dict[str, Any]) -> "Tok2VecModel":
+        (node, *others), (attrs, *other_attrs) = msg["nodes"], msg["attrs"]
+        found, expected = node["dims"].get("nO"), self.get_dim("nO")
+        # Of pretraining only the encoder is taken: mix and projection, and so the width, are the
+        # task's own. So is whether the config has a rate of dropout.
+        shims = msg["shims"][0]  # none, where something else was stored
+        if found != expected and not (shims and is_of_pretraining(shims[0])):
+            differences = f"width of the vectors: expected {expected}, found {found}"
+            raise ValueError(Errors.E162.format(differences=differences))
+        node = {**node, "dims": {**node["dims"], "nO": expected}}
+        attrs = {name: value for name, value in attrs.items() if name in self.attrs}
+        super().from_dict({**msg, "nodes": [node, *others], "attrs": [attrs, *other_attrs]})
+        return self
+
+
+def forward(
+    model: ContextualModel, docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
+    """Vectors of the tokens of each Doc: (n_tokens, width) each."""
+    return to_vectors(*embed_docs(model, docs, VECTORS, is_train=is_train))
+
+
+def init(
+    model: ContextualModel, X: list[Doc] | None = None, Y: list[Floats2d] | None = None
+) -> None:
+    """Give parameters their initial values, and pieces a vocabulary, where they have none.
+
+    spaCy may call this several times, and also after weights were loaded.
+    """
+    shim = get_shim(model)
+    if needs_vocabulary(shim) and X:
+        # An encoder inside another component sees no more than these.
+        train_pieces(shim, X)
+        shim.pieces_from_sample = True
+        logger.warning(Errors.W001.format(n_docs=len(X)))
+    shim.materialise()
+
+
+def needs_vocabulary(shim: EmbedderShim) -> bool:
+    return isinstance(shim.pieces, LearnedPieces) and not shim.pieces.is_trained
+
+
+def train_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> None:
+    if isinstance(shim.pieces, LearnedPieces):
+        shim.pieces.train([doc.text] for doc in docs)
+
+
+# A forked process inherits PyTorch's thread pool without its threads: the first parallel operation
+# would wait for ever.
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))

@@ -15,8 +15,8 @@ from ..embedder.output_types import Embedded, Wanted
 from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocPieces, count, encode_docs, list_pieces
 from ..windows.pieces_to_windows import Windows
+from .arrays_and_tensors import join, split, split_vectors, to_array
 from .embedder_shim import EmbedderShim, get_shim
-from .split_by_doc import join, split, split_vectors, to_array
 
 #: Tokens predicted together. Enough to fill batches with windows of similar length.
 GROUP_TOKENS = 16384

@@ -25,8 +25,8 @@ from ..pretrained import load_weights as load_pretrained
 from ..read_files import reading
 from ..torch_state import in_ordinary_torch
 from ..windows.pieces_to_windows import Windowing, Windows
+from .arrays_and_tensors import backpropagate
 from .module_tensors import compute_digest, get_tensors, load_module, take_part
-from .run_function import backpropagate
 from .torch_module_shim import TorchShim
 
 
@@ -189,7 +189,6 @@ class EmbedderShim(TorchShim):
                 parameter.grad = None
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Change the weights, and count the step."""
         super().finish_update(optimizer)
         self.n_steps += 1
 
@@ -279,12 +278,10 @@ class EmbedderShim(TorchShim):
 
 
 def is_of_pretraining(data: bytes) -> bool:
-    """Whether the bytes of a shim hold an objective."""
     return "objective" in srsly.msgpack_loads(data)
 
 
 def get_shim(model: Model[Any, Any]) -> EmbedderShim:
-    """The shim that holds a model's embedder and pieces."""
     (shim,) = find_shims(model)
     return shim
 

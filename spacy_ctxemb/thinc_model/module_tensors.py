@@ -52,7 +52,6 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
 def describe_differences(
     expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
 ) -> str:
-    """The first few parameters that differ, for an error message."""
     names = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
     lines = [
         f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"

@@ -9,7 +9,7 @@ from thinc.api import Optimizer, xp2torch
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
-from .split_by_doc import to_array
+from .arrays_and_tensors import to_array
 
 
 class Trained(NamedTuple):

@@ -53,7 +53,6 @@ class TorchShim(Shim):
 
     @property
     def is_materialised(self) -> bool:
-        """Whether the parameters have values."""
         return self.device.type != "meta"
 
     def check_materialised(self) -> None:
@@ -62,7 +61,6 @@ class TorchShim(Shim):
             raise RuntimeError(Errors.E008)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters to train."""
         yield from self.module.named_parameters()
 
     @in_ordinary_torch

@@ -16,7 +16,7 @@ from spacy_ctxemb.embedder.training_precision import (
     cast_products,
     check_precision,
 )
-from spacy_ctxemb.thinc_model.run_function import backpropagate
+from spacy_ctxemb.thinc_model.arrays_and_tensors import backpropagate
 from spacy_ctxemb.thinc_model.torch_module_shim import MAX_SKIPPED, TorchShim
 
 from ..pipelines import BILM, blank, initialised
