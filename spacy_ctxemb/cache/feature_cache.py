@@ -15,8 +15,8 @@ from ..errors import Errors
 from ..thinc_model.docs_to_outputs import Outputs, embed_docs
 from ..thinc_model.embedder_shim import EmbedderShim, get_shim
 from ..windows.docs_to_pieces import encode_docs, list_pieces
-from .keys import Fingerprint, make_key
-from .memory_and_disk_stores import DiskStore, MemoryStore, Store
+from .keys import make_encoder_key, make_key
+from .memory_and_disk_stores import DiskStore, MemoryStore
 
 #: In the order of bytes in which they are stored.
 DTYPES = {"float32": "<f4", "float16": "<f2"}
@@ -48,8 +48,7 @@ class FeatureCache:
         self.dtype = dtype
         self.max_megabytes = max_megabytes
         n_bytes = max_megabytes * MEGABYTE
-        self.store: Store = MemoryStore(n_bytes) if path is None else DiskStore(Path(path), n_bytes)
-        self._fingerprint = Fingerprint()
+        self.store = MemoryStore(n_bytes) if path is None else DiskStore(Path(path), n_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy has the same settings, and the same directory."""
@@ -72,8 +71,8 @@ class FeatureCache:
         if not docs:
             return []
         kind = f"{'layers' if wanted.layers else 'vectors'} {self.dtype}"
-        split, fingerprint = shim.windowing.split_sentences, self._fingerprint.get(shim)
-        keys = [make_key(fingerprint, kind, doc, split_sentences=split) for doc in docs]
+        split, encoder = shim.windowing.split_sentences, make_encoder_key(shim)
+        keys = [make_key(encoder, kind, doc, split_sentences=split) for doc in docs]
         sizes = [self._count_bytes(doc, shim, wanted) for doc in docs]
         records = self.store.read(keys)
         for i, (record, size) in enumerate(zip(records, sizes, strict=True)):

@@ -11,8 +11,8 @@ ends the processes that read it.
 
 import os
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -30,8 +30,8 @@ INDEX, DATA, LOCK = "index", "data", "lock"
 MAGIC = b"ctxemb cache 2\n\0"
 
 
-class Store(ABC):
-    """Records by key.
+class MemoryStore:
+    """Records in memory, up to max_bytes.
 
     n_bytes: how many they took at the last call. failure: why no more can be written, if so.
     """
@@ -39,34 +39,21 @@ class Store(ABC):
     n_bytes = 0
     failure: str | None = None
 
-    @abstractmethod
-    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The records of some keys; None where there is none."""
-
-    @abstractmethod
-    def forget(self, keys: Sequence[bytes]) -> None:
-        """Take the records of some keys for missing, so that others may be written."""
-
-    @abstractmethod
-    def write(self, records: Sequence[tuple[bytes, bytes]]) -> int:
-        """Keep records by their keys. Returns how many are not kept."""
-
-
-class MemoryStore(Store):
-    """Records in memory, up to max_bytes."""
-
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._records: dict[bytes, bytes] = {}
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The records of some keys; None where there is none."""
         return [self._records.get(key) for key in keys]
 
     def forget(self, keys: Sequence[bytes]) -> None:
+        """Take the records of some keys for missing, so that others may be written."""
         for key in keys:
             self.n_bytes -= len(self._records.pop(key, b""))
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> int:
+        """Keep records by their keys. Returns how many are not kept."""
         n_left_out = 0
         for key, data in records:
             if key in self._records:
@@ -79,8 +66,8 @@ class MemoryStore(Store):
         return n_left_out
 
 
-class DiskStore(Store):
-    """Records in a directory, which other processes may read and write at the same time.
+class DiskStore:
+    """As MemoryStore, in a directory, which other processes may read and write at the same time.
 
     Files are open for one call only, so that threads and forked processes share nothing. SQLite
     was measured in its place: it writes and reads records of this size two to four times slower.
@@ -96,6 +83,7 @@ class DiskStore(Store):
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
+        self.failure: str | None = None
         self._begin(inode=0)
 
     def _begin(self, *, inode: int) -> None:
@@ -152,11 +140,8 @@ class DiskStore(Store):
             if len(entries) < ENTRY_BYTES:
                 return
             data = self._open(DATA)  # after the index: records come before their entries
-            if data is None:
-                size = 0
-            else:
-                with data:
-                    size = count_bytes(data)
+            with data or nullcontext():
+                size = count_bytes(data) if data else 0
             for key, place in unpack_entries(entries):
                 if place.end <= size:
                     self._places[key] = place
