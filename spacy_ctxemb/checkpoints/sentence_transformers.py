@@ -18,16 +18,8 @@ from .read_json import (
     read_typed,
 )
 
-#: doc_pooling by the pooling modes of sentence-transformers, and by the switches of old versions.
-POOLINGS = {"cls": "cls", "mean": "mean", "max": "max"}
-SWITCHES = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
+#: The pooling modes of sentence-transformers that doc_pooling has.
+POOLINGS = ("cls", "mean", "max")
 #: Settings of a Transformer, the older ones by families; sentence-transformers takes the first.
 SETTINGS = tuple(
     f"sentence_{family}_config.json"
@@ -61,15 +53,15 @@ class TransformerSettings(Typed):
 
 
 class PoolingSettings(Typed):
-    """How a text's vector is made of those of its pieces."""
+    """How a text's vector is made of those of its pieces: a mode, or switches in old versions."""
 
     pooling_mode: Annotated[Any, expect("a name, or a list of one")] = None
-    pooling_mode_cls_token: Switch = False
-    pooling_mode_max_tokens: Switch = False
-    pooling_mode_mean_tokens: Switch = False
-    pooling_mode_mean_sqrt_len_tokens: Switch = False
-    pooling_mode_weightedmean_tokens: Switch = False
-    pooling_mode_lasttoken: Switch = False
+    cls: Switch = Field(False, alias="pooling_mode_cls_token")
+    max: Switch = Field(False, alias="pooling_mode_max_tokens")
+    mean: Switch = Field(False, alias="pooling_mode_mean_tokens")
+    mean_sqrt_len_tokens: Switch = Field(False, alias="pooling_mode_mean_sqrt_len_tokens")
+    weightedmean: Switch = Field(False, alias="pooling_mode_weightedmean_tokens")
+    lasttoken: Switch = Field(False, alias="pooling_mode_lasttoken")
 
 
 class NormalizeSettings(Typed):
@@ -163,8 +155,9 @@ def read_pooling(path: Path) -> str:
     settings = read_typed(path, PoolingSettings)
     modes = settings.pooling_mode
     if modes is None:
-        modes = [mode for name, mode in SWITCHES.items() if getattr(settings, name)] or ["mean"]
+        switches = settings.model_dump(exclude={"pooling_mode"})
+        modes = [mode for mode, is_on in switches.items() if is_on] or ["mean"]
     modes = modes if isinstance(modes, list) else [modes]
     if modes not in [[mode] for mode in POOLINGS]:
         raise ValueError(Errors.E346.format(path=path, found=modes, known=list(POOLINGS)))
-    return POOLINGS[modes[0]]
+    return str(modes[0])

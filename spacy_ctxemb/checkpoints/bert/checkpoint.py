@@ -136,25 +136,16 @@ def write_folder(
     from safetensors.torch import save_file
 
     with replacing_folder(folder) as temporary:
-        ids = write_tokenizer(
+        padding = write_tokenizer(
             tokens.tokenizer, temporary, boundaries=tokens.boundaries, settings=settings
         )
-        text = json.dumps(name_ids(ids) | config, indent=2)
+        begin, end = tokens.boundaries
+        ids = {"pad": padding, "bos": begin, "eos": end, "cls": begin, "sep": end}
+        named = {f"{role}_token_id": i for role, i in ids.items()}
+        text = json.dumps(named | config, indent=2)
         (temporary / "config.json").write_text(text + "\n", encoding="utf8")
         with replacing(temporary / "model.safetensors") as path:
             save_file(tensors, path, metadata={"format": "pt"})
-
-
-def name_ids(ids: dict[str, int]) -> dict[str, int | None]:
-    """The ids of special pieces under the names that config.json has for them."""
-    begin, end = ids["cls_token"], ids["sep_token"]
-    return {
-        "pad_token_id": ids.get("pad_token"),
-        "bos_token_id": begin,
-        "eos_token_id": end,
-        "cls_token_id": begin,
-        "sep_token_id": end,
-    }
 
 
 def choose_family(

@@ -55,7 +55,6 @@ class TokenizerSettings(Typed):
     added_tokens_decoder: dict[str, Added] = {}
 
     def special(self, default: Special) -> Special:
-        """The special pieces by their roles."""
         return {role: getattr(self, role) or piece for role, piece in default.items()}
 
 
@@ -87,11 +86,14 @@ def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase:
     Raises E338 for a vocabulary that is larger than the model's table of n_ids pieces, E124, E125
     or E128 for a tokenizer that cannot be used.
     """
+    from tokenizers import normalizers
+
     with coding_errors(Errors.E124, source=folder):
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        if lowercase:
-            put_lowercase_first(tokenizer)
+        if lowercase:  # as sentence-transformers does
+            own = [tokenizer.normalizer] if tokenizer.normalizer else []
+            tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
         vocabulary = tokenizer.get_vocab(with_added_tokens=True)
         size = max(len(vocabulary), max(vocabulary.values(), default=-1) + 1)
         if size > n_ids:
@@ -207,7 +209,6 @@ def build_word_pieces(path: Path, settings: TokenizerSettings, model_type: str) 
 
 
 def build_byte_pairs(folder: Path, settings: TokenizerSettings) -> "Tokenizer":
-    """RoBERTa's tokenizer, from its pieces and merges."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     path = folder / "vocab.json"
@@ -238,11 +239,3 @@ def add_tokens(tokenizer: "Tokenizer", added: Mapping[str, int | str], path: Pat
         found = tokenizer.token_to_id(piece)
         if found != int(i):
             raise ValueError(Errors.E345.format(path=path, piece=piece, id=i, found=found))
-
-
-def put_lowercase_first(tokenizer: "Tokenizer") -> None:
-    """As sentence-transformers does with `do_lower_case`."""
-    from tokenizers import normalizers
-
-    others = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *others])

@@ -36,19 +36,14 @@ def add_special(tokenizer: "Tokenizer", special: Special, path: Path) -> "Tokeni
     if missing:
         raise ValueError(Errors.E125.format(source=path, missing=missing))
     # In RoBERTa and MPNet the mask takes the space before it.
-    tokenizer.add_special_tokens(
-        [
-            AddedToken(piece, lstrip=piece == "<mask>", normalized=False)
-            for piece in special.values()
-        ]
-    )
+    pieces = [AddedToken(p, lstrip=p == "<mask>", normalized=False) for p in special.values()]
+    tokenizer.add_special_tokens(pieces)
     begin, end = special["cls_token"], special["sep_token"]
-    pair = f"{begin} $A {end} {end} $B {end}"
-    if begin == BERT["cls_token"]:
-        pair = f"{begin} $A {end} $B:1 {end}:1"
+    is_bert = begin == BERT["cls_token"]
+    second = f"$B:1 {end}:1" if is_bert else f"{end} $B {end}"
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{begin} $A {end}",
-        pair=pair,
+        pair=f"{begin} $A {end} {second}",
         special_tokens=[(piece, tokenizer.token_to_id(piece)) for piece in (begin, end)],
     )
     return tokenizer
@@ -56,8 +51,8 @@ def add_special(tokenizer: "Tokenizer", special: Special, path: Path) -> "Tokeni
 
 def write_tokenizer(
     tokenizer_json: str, folder: Path, *, boundaries: tuple[int, int], settings: dict[str, Any]
-) -> dict[str, int]:
-    """Write tokenizer.json and tokenizer_config.json; returns ids of roles for config.json.
+) -> int | None:
+    """Write tokenizer.json and tokenizer_config.json; returns the id of padding, if there is any.
 
     boundaries: ids of the pieces before and after a text. settings: of the encoder.
     """
@@ -81,8 +76,7 @@ def write_tokenizer(
     for name, data in (("tokenizer_config.json", config), ("special_tokens_map.json", special)):
         text = json.dumps(data, indent=2, ensure_ascii=False)
         (folder / name).write_text(text + "\n", encoding="utf8")
-    vocabulary = tokenizer.get_vocab()
-    return {role: vocabulary[piece] for role, piece in special.items()}
+    return tokenizer.token_to_id(special["pad_token"]) if "pad_token" in special else None
 
 
 def find_padding(tokenizer_json: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Names of datasets in the files of ELMo models, and of our parameters: a table for both ways."""
+"""The datasets of ELMo's HDF5 files: their names for our parameters, and whether all are there."""
 
 import re
 from collections.abc import Iterator, Mapping

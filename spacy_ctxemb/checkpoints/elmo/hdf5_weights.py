@@ -97,7 +97,6 @@ def list_datasets(file: "h5py.File") -> "dict[str, h5py.Dataset]":
 
 
 def look_for_projections(found: Mapping[str, Any]) -> dict[str, bool]:
-    """The projections in a file."""
     return {
         "project_filters": "CNN_proj/W_proj" in found,
         "project_hidden": f"{cell_name(0, 0)}/W_P_0" in found,
