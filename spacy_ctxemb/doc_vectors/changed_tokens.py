@@ -28,7 +28,6 @@ class Fitted(NamedTuple):
     places: Places
 
     def fit(self, places: Places) -> Any:
-        """What it was, for other tokens."""
         return FIT[self.name](self.original, self.places, places)
 
 

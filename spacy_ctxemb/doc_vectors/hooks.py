@@ -158,7 +158,6 @@ def has_vector(tokens: Doc | Span | Token) -> bool:
 
 
 def vector_norm(tokens: Doc | Span | Token) -> float:
-    """The Euclidean norm of the vector."""
     vector = tokens.vector
     return float(vector @ vector) ** 0.5
 

@@ -22,33 +22,25 @@ class Places(NamedTuple):
 
 
 def list_places(doc: Doc) -> Places:
-    """Where each token begins and ends."""
     starts, lengths = doc.to_array(["IDX", "LENGTH"]).astype(np.int64).reshape(-1, 2).T
     return Places(starts, starts + lengths)
 
 
-class Parts(NamedTuple):
+def find_parts(before: Places, places: Places) -> tuple[Starts, Starts]:
     """The tokens of before that each token has characters of: the first, and the one after the
     last. (n_tokens,) each"""
-
-    firsts: Starts
-    ends: Starts
-
-
-def find_parts(before: Places, places: Places) -> Parts:
-    """before: the tokens of before."""
     firsts = np.searchsorted(before.starts, places.starts, side="right") - 1
     ends = np.searchsorted(before.starts, places.ends, side="left")
-    return Parts(firsts, np.maximum(ends, firsts + 1))
+    return firsts, np.maximum(ends, firsts + 1)
 
 
 def fit_rows(rows: NDArray[np.float32], before: Places, places: Places) -> NDArray[np.float32]:
     """The mean of the parts of each token that have a vector. (..., m, D) to (..., n_tokens, D)"""
-    parts = find_parts(before, places)
-    fitted = rows[..., parts.firsts, :]
+    firsts, ends = find_parts(before, places)
+    fitted = rows[..., firsts, :]
     axes = (*range(rows.ndim - 2), rows.ndim - 1)
-    for i in np.flatnonzero(parts.ends - parts.firsts > 1):
-        some = rows[..., parts.firsts[i] : parts.ends[i], :]
+    for i in np.flatnonzero(ends - firsts > 1):
+        some = rows[..., firsts[i] : ends[i], :]
         n_vectors = int(some.any(axis=axes).sum())
         fitted[..., i, :] = some.sum(axis=-2) / max(n_vectors, 1)
     return fitted
@@ -56,16 +48,16 @@ def fit_rows(rows: NDArray[np.float32], before: Places, places: Places) -> NDArr
 
 def fit_pieces(pieces: dict[str, Any], before: Places, places: Places) -> dict[str, Any]:
     """The pieces of all parts of each token; two tokens may share some."""
-    parts = find_parts(before, places)
+    firsts, ends = find_parts(before, places)
     starts, n_pieces = np.asarray(pieces["starts"]), np.asarray(pieces["lengths"])
-    firsts, lengths = starts[parts.firsts], n_pieces[parts.firsts]
-    for i in np.flatnonzero(parts.ends - parts.firsts > 1):
-        some = np.arange(parts.firsts[i], parts.ends[i])
+    fitted, lengths = starts[firsts], n_pieces[firsts]
+    for i in np.flatnonzero(ends - firsts > 1):
+        some = np.arange(firsts[i], ends[i])
         some = some[n_pieces[some] > 0]
         if len(some):
-            firsts[i] = starts[some].min()
-            lengths[i] = (starts + n_pieces)[some].max() - firsts[i]
-    return {**pieces, "starts": firsts, "lengths": lengths}
+            fitted[i] = starts[some].min()
+            lengths[i] = (starts + n_pieces)[some].max() - fitted[i]
+    return {**pieces, "starts": fitted, "lengths": lengths}
 
 
 def fit_pooled(pooled: dict[str, Any], before: Places, places: Places) -> dict[str, Any]:
@@ -78,8 +70,10 @@ def fit_pooled(pooled: dict[str, Any], before: Places, places: Places) -> dict[s
 
 #: What is fitted, and how.
 FIT: dict[str, Any] = {
-    **{TENSOR: fit_rows, LAYERS: fit_rows},
-    **{PIECES: fit_pieces, POOLED: fit_pooled},
+    TENSOR: fit_rows,
+    LAYERS: fit_rows,
+    PIECES: fit_pieces,
+    POOLED: fit_pooled,
 }
 
 

@@ -33,7 +33,6 @@ def join_starts(doc: Doc, stored: dict[int, dict[str, Any]]) -> Starts | None:
 
 
 def drop_tokens(doc: Doc) -> None:
-    """Take away what `store_tokens` has written."""
     for offset in read_tokens(doc):
         key: Any = (*TOKENS_KEY[:2], offset, None)
         del doc.user_data[key]

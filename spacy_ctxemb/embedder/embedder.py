@@ -12,7 +12,7 @@ from ..encoders.gradient_checkpointing import compute_again, has_parts, set_reco
 from ..windows.pieces_to_windows import PieceBatch, Windows
 from .layer_mix import BuildMix, LayerMix, mix_tokens
 from .output_types import VECTORS, Embedded, Wanted
-from .rows import find_edges, find_tokens, in_order, list_places, swap, take_rows
+from .rows import find_edges, find_tokens, in_order, list_places, take_rows
 from .text_pooling import pool_texts
 from .token_pooling import get_pooling
 from .training_precision import cast_products, check_precision
@@ -70,7 +70,8 @@ class Embedder(nn.Module):
         layers = tokens = mixed = None
         if wanted.layers or wanted.boundaries or self.mix.whole_documents:
             every = range(self.encoder.n_layers)
-            layers = self._run(windows, every, swap, attention).transpose(0, 1)
+            rows = self._run(windows, every, lambda layers: layers.transpose(0, 1), attention)
+            layers = rows.transpose(0, 1)  # (L, P + 2 N, D)
         if layers is not None and (wanted.layers or self.mix.of_tokens):
             tokens = torch.stack([self._pool(layer, windows) for layer in layers])  # (L, W, D)
         if tokens is not None and self.mix.of_tokens:
@@ -106,7 +107,6 @@ class Embedder(nn.Module):
         return cast_products(precision, next(self.parameters()).device)
 
     def reset_parameters(self) -> None:
-        """Fill every parameter with its initial value, in place."""
         self.encoder.reset_parameters()
         self.mix.reset_parameters()
         if self.projection is not None:

@@ -9,11 +9,6 @@ from torch import Tensor
 from ..windows.pieces_to_windows import Windows
 
 
-def swap(layers: Tensor) -> Tensor:
-    """(L, r, D) to (r, L, D)"""
-    return layers.transpose(0, 1)
-
-
 def find_edges(layers: Tensor, windows: Windows) -> Tensor:
     """The first step of the first window, and the last one of the last window, of each sequence.
 

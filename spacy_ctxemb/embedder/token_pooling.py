@@ -16,17 +16,14 @@ Pooling = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def pool_mean(pieces: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
-    """The mean of a token's pieces."""
     return _reduce(pieces, starts, lengths, mode="mean")
 
 
 def pool_first(pieces: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
-    """The first piece of a token."""
     return _take(pieces, lengths, starts)
 
 
 def pool_last(pieces: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
-    """The last piece of a token."""
     return _take(pieces, lengths, starts + lengths - 1)
 
 
@@ -44,7 +41,6 @@ POOLINGS: dict[str, Pooling] = {
 
 
 def get_pooling(name: str) -> Pooling:
-    """The pooling of this name."""
     if name not in POOLINGS:
         raise ValueError(Errors.E151.format(name=name, options=list(POOLINGS)))
     return POOLINGS[name]

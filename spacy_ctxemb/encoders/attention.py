@@ -54,34 +54,36 @@ class SelfAttention(nn.Module):
         rotation: Rotation | None = None,
     ) -> Tensor:
         """x: (N, D), the rows of `steps`. (N, D)"""
-        qkv = self.project(x, rotation)
         rate = self.dropout.p if self.training else 0.0
-        parts = []
-        for run in steps.runs:
-            q, k, v = run.view(qkv).permute(2, 0, 3, 1, 4)  # (B, n_heads, T, d) each
-            added = None if bias is None else steps.bias(bias, run.length, like=q)
-            h = attend(q, k, v, added, rate)
-            parts.append(h.transpose(1, 2).reshape(-1, x.size(1)))
+        parts = [
+            attend(q, k, v, added, rate).transpose(1, 2).reshape(-1, x.size(1))
+            for q, k, v, added in self.project(x, steps, bias, rotation)
+        ]
         return self.output(parts[0] if len(parts) == 1 else torch.cat(parts))
-
-    def project(self, x: Tensor, rotation: Rotation | None) -> Tensor:
-        """Queries, keys and values. (N, 3, n_heads, d)"""
-        qkv: Tensor = self.query_key_value(x).view(len(x), 3, self.n_heads, -1)
-        if rotation is None:
-            return qkv
-        return torch.cat([rotation(qkv[:, :2]), qkv[:, 2:]], dim=1)
 
     def weights(
         self, x: Tensor, steps: Steps, bias: Bias | None, rotation: Rotation | None
     ) -> list[Tensor]:
         """The attention weights of each window. (n_heads, T, T) each: from a step, to a step."""
-        qkv = self.project(x, rotation)
-        weights: list[Tensor] = []
+        return [
+            weights
+            for q, k, _, added in self.project(x, steps, bias, rotation)
+            for weights in find_weights(q, k, added).float()
+        ]
+
+    def project(
+        self, x: Tensor, steps: Steps, bias: Bias | None, rotation: Rotation | None
+    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+        """Of each run of windows queries, keys and values, (B, n_heads, T, d), and what is added to
+        the scores."""
+        qkv: Tensor = self.query_key_value(x).view(len(x), 3, self.n_heads, -1)
+        if rotation is not None:
+            qkv = torch.cat([rotation(qkv[:, :2]), qkv[:, 2:]], dim=1)
+        found = []
         for run in steps.runs:
-            q, k, _ = run.view(qkv).permute(2, 0, 3, 1, 4)
-            added = None if bias is None else steps.bias(bias, run.length, like=q)
-            weights.extend(find_weights(q, k, added).float())
-        return weights
+            q, k, v = run.view(qkv).permute(2, 0, 3, 1, 4)
+            found.append((q, k, v, None if bias is None else steps.bias(bias, run.length, like=q)))
+        return found
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:

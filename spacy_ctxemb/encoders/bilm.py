@@ -244,7 +244,6 @@ def check_sizes(settings: dict[str, Any]) -> bool:
 
 
 def build_word_cache(encoder: BiLM) -> WordCache:
-    """An empty cache."""
     weight = encoder.token_encoder.embedding.weight
     return WordCache(weight.new_empty(encoder.word_cache, encoder.width // 2))
 

@@ -26,7 +26,6 @@ class BiLMState(NamedTuple):
         return cls(torch.stack(hs), torch.stack(cs))
 
     def to(self, device: torch.device) -> "BiLMState":
-        """The same on a device."""
         return BiLMState(self.h.to(device), self.c.to(device))
 
     def take(self, rows: Tensor) -> "BiLMState":

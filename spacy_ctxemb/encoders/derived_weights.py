@@ -22,7 +22,6 @@ class Derived(Generic[Module, Value]):
         self._held: tuple[object, Value] | None = None
 
     def get(self, module: Module) -> Value:
-        """The value for the module's weights as they are."""
         versions = [
             (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
             for weight in module.parameters()
@@ -35,7 +34,6 @@ class Derived(Generic[Module, Value]):
         return held[1]
 
     def drop(self) -> None:
-        """Forget the value."""
         self._held = None
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -89,7 +89,6 @@ class LSTM(Part):
         self._kernels.drop()
 
     def zero_state(self, n: int) -> State:
-        """The state of n fresh sequences."""
         like: dict[str, Any] = {"dtype": self.bias.dtype, "device": self.bias.device}
         return State(torch.zeros(n, self.width, **like), torch.zeros(n, self.hidden_width, **like))
 

@@ -100,7 +100,6 @@ class BlockEncoder(Encoder):
         return tuple(layers)
 
     def list_blocks(self) -> list[Block]:
-        """The blocks in the order in which they run."""
         n, n_blocks = len(self.blocks), self.n_blocks
         return [self.blocks[i * n // n_blocks] for i in range(n_blocks)]  # type: ignore[misc] # they are Blocks
 

@@ -32,12 +32,10 @@ class DocPieces(NamedTuple):
 
     @property
     def n_sequences(self) -> list[int]:
-        """Of each document."""
         return [len(starts) for starts in self.sequence_starts]
 
 
 def encode_docs(docs: Sequence[Doc], pieces: Pieces, *, split_sentences: bool) -> DocPieces:
-    """Pieces of all documents."""
     texts = read_texts(docs)
     encoded = pieces.encode(texts)
     starts = [find_sequence_starts(doc) if split_sentences else [0] for doc in docs]
@@ -50,7 +48,6 @@ def encode_docs(docs: Sequence[Doc], pieces: Pieces, *, split_sentences: bool) -
 
 
 def read_texts(docs: Sequence[Doc]) -> Texts:
-    """Texts and tokens of documents."""
     texts = [doc.text for doc in docs]
     n_tokens = np.array([len(doc) for doc in docs], dtype=np.int64)
     sizes = np.array([len(text) for text in texts], dtype=np.int64)

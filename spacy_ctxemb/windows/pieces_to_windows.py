@@ -91,7 +91,6 @@ class Windows(NamedTuple):
 
     @property
     def n_pieces(self) -> int:
-        """P, the pieces of all documents."""
         return int(self.document_lengths.sum())
 
 
