@@ -2,6 +2,8 @@
 
 from .changed_tokens import drop as drop
 from .changed_tokens import fit_tokens as fit_tokens
+from .doc_tensor import check_tensor as check_tensor
+from .doc_tensor import has_tensor as has_tensor
 from .extensions import write as write
 from .hooks import attach as attach
 from .hooks import elmo_outputs as elmo_outputs
@@ -9,5 +11,3 @@ from .names import LAYERS as LAYERS
 from .names import TENSOR as TENSOR
 from .names import TOKENS_KEY as TOKENS_KEY
 from .names import readers_key as readers_key
-from .tensor import check_tensor as check_tensor
-from .tensor import has_tensor as has_tensor

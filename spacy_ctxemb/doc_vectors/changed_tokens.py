@@ -13,9 +13,9 @@ import numpy as np
 from spacy.tokens import Doc
 
 from ..errors import Errors
+from .doc_tensor import find_rows, find_vectors, has_tensor
 from .names import TENSOR, user_key
 from .refit_values import FIT, Places, count_tokens, list_places
-from .tensor import find_rows, find_vectors, has_tensor
 from .tokens_when_encoded import join_starts, read_tokens, store_tokens
 
 

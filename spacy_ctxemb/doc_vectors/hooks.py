@@ -14,8 +14,8 @@ from spacy.tokens import Doc, Span, Token
 
 from ..errors import Errors
 from .changed_tokens import fit_tokens
+from .doc_tensor import check_tensor, lacks_tensor
 from .names import LAYERS, POOLED
-from .tensor import check_tensor, lacks_tensor
 from .tokens_when_encoded import is_pooled
 
 Vector = NDArray[np.float32]

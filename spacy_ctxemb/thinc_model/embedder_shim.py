@@ -26,7 +26,7 @@ from ..read_files import reading
 from ..torch_state import in_ordinary_torch
 from ..windows.pieces_to_windows import Windowing, Windows
 from .arrays_and_tensors import backpropagate
-from .module_tensors import compute_digest, get_tensors, load_module, take_part
+from .parameter_values import compute_digest, get_tensors, load_module, take_part
 from .torch_module_shim import TorchShim
 
 

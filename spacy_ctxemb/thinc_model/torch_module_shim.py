@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ..embedder.training_precision import LossScale
 from ..errors import Errors
 from ..torch_state import in_ordinary_torch, ordinary_torch
-from .module_tensors import get_tensors, load_module
 from .optimizer_step import Trained, measure, take_step
+from .parameter_values import get_tensors, load_module
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, NoReturn
 from ...encoders import Encoder
 from ...errors import Errors
 from ..read_json import check_types, read_json, shorten
+from .config_json_types import ACTIVATIONS, ModernBertConfig
 from .families import FAMILIES, Family
-from .family_configs import ACTIVATIONS, ModernBertConfig
 
 
 class Config(NamedTuple):

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from ...encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
-from . import family_configs as configs
+from . import config_json_types as configs
 
 
 class Family(NamedTuple):

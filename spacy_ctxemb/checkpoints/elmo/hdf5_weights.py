@@ -13,9 +13,9 @@ from ...encoders import BiLM
 from ...errors import Errors
 from ...read_files import coding_errors
 from ..check_finite import check_finite
+from .check_hdf5_storage import check_storage
 from .datasets import Dataset, cell_name, check_names, check_shape, check_sizes, find_datasets
 from .find_files import ModelFiles
-from .hdf5_storage import check_storage
 from .options_json import find_projections
 
 if TYPE_CHECKING:

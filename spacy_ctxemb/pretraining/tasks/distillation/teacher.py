@@ -17,7 +17,7 @@ from ....errors import Errors
 from ....objectives.distillation_loss import Answer
 from ....pieces.base import Pieces
 from ....read_files import reading
-from ....thinc_model.module_tensors import compute_digest
+from ....thinc_model.parameter_values import compute_digest
 from ...spacy_pretrain_objectives import get_pretrained_shim
 from .batches import Reading
 from .mean_of_layers import check_layers
