@@ -48,6 +48,7 @@ class FeatureCache:
         self.dtype = dtype
         self.max_megabytes = max_megabytes
         n_bytes = max_megabytes * MEGABYTE
+        self.store: MemoryStore | DiskStore
         self.store = MemoryStore(n_bytes) if path is None else DiskStore(Path(path), n_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:

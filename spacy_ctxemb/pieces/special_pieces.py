@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Errors
-from ..read_files import is_failure
+from ..read_files import coding_errors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -38,12 +38,8 @@ def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
     """
     from tokenizers import Tokenizer
 
-    try:
+    with coding_errors(Errors.E124, source=source):
         tokenizer = Tokenizer.from_str(tokenizer_json)
-    except BaseException as error:  # the library raises bare Exception, and panics
-        if not is_failure(error):
-            raise
-        raise ValueError(Errors.E124.format(source=source, reason=error)) from error
     unknown = getattr(tokenizer.model, "unk_token", None)
     if unknown and tokenizer.token_to_id(unknown) is None:
         raise ValueError(Errors.E125.format(source=source, missing=[unknown]))

@@ -26,7 +26,7 @@ from ..read_files import reading
 from ..torch_state import in_ordinary_torch
 from ..windows.pieces_to_windows import Windowing, Windows
 from .arrays_and_tensors import backpropagate
-from .parameter_values import compute_digest, get_tensors, load_module, take_part
+from .parameter_values import compute_digest, get_tensors, load_module
 from .torch_module_shim import TorchShim
 
 
@@ -231,7 +231,8 @@ class EmbedderShim(TorchShim):
             if stored is None:
                 self.load_weights(tensors)
             else:  # the mix belongs to the task, and may differ from that of pretraining
-                self.load_encoder(take_part(tensors, "encoder."))
+                names = [name for name in tensors if name.startswith("encoder.")]
+                self.load_encoder({n.removeprefix("encoder."): tensors[n] for n in names})
             # `spacy pretrain` goes on with the objective it has saved; `spacy train` has none.
             if stored is not None and self.keeps_objective:
                 kind = OBJECTIVES[stored["kind"]]

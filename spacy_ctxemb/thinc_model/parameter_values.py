@@ -24,11 +24,6 @@ def compute_digest(module: nn.Module) -> bytes:
     return found.digest()
 
 
-def take_part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Those whose names have a prefix, which is taken off."""
-    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
-
-
 def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Take the values of all parameters, after a check of names and shapes.
 
