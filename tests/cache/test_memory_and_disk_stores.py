@@ -20,7 +20,6 @@ from spacy_ctxemb.cache.memory_and_disk_stores import (
     MAGIC,
     DiskStore,
     MemoryStore,
-    Store,
 )
 
 LIMIT = 1_000_000
@@ -37,12 +36,12 @@ VALUES = [record for _, record in RECORDS]
 
 
 @pytest.fixture(params=["memory", "disk"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryStore | DiskStore:
     return MemoryStore(LIMIT) if request.param == "memory" else DiskStore(tmp_path / "a/b", LIMIT)
 
 
 class TestBoth:
-    def test_what_is_written_is_read(self, store: Store) -> None:
+    def test_what_is_written_is_read(self, store: MemoryStore | DiskStore) -> None:
         assert store.read(KEYS) == [None] * 8
         assert store.write(RECORDS[:5]) == 0
         assert store.read(KEYS) == [*VALUES[:5], None, None, None]
@@ -50,12 +49,12 @@ class TestBoth:
         assert store.read(KEYS) == VALUES
         assert store.n_bytes == sum(map(len, VALUES))
 
-    def test_a_record_is_kept_once(self, store: Store) -> None:
+    def test_a_record_is_kept_once(self, store: MemoryStore | DiskStore) -> None:
         store.write([RECORDS[3], RECORDS[3]])
         store.write([RECORDS[3]])
         assert store.n_bytes == len(VALUES[3])
 
-    def test_the_limit(self, store: Store) -> None:
+    def test_the_limit(self, store: MemoryStore | DiskStore) -> None:
         store.max_bytes = 120  # 0 + 17 + 34 + 51 = 102, and 17 more
         assert store.write(RECORDS) == 4
         assert store.read(KEYS) == [*VALUES[:4], *[None] * 4]
