@@ -54,7 +54,7 @@ class LayerWeights(NamedTuple):
 
 
 class ScalarMix(LayerMix):
-    """gamma * sum_l softmax(w)_l h_l, with learned w and gamma.
+    """All layers in learned shares: gamma * sum_l softmax(w)_l h_l, with learned w and gamma.
 
     Source: Peters et al. 2018, "Deep contextualized word representations", equation 1.
 
@@ -148,7 +148,10 @@ def mix_tokens(
 
 
 class ChosenLayer(LayerMix):
-    """One layer. layer: 0 is the context-free one, -1 the last."""
+    """One layer.
+
+    layer: 0 for the context-free one, -1 for the last.
+    """
 
     def __init__(self, n_layers: int, width: int, *, layer: int = -1) -> None:
         super().__init__()
@@ -160,7 +163,10 @@ class ChosenLayer(LayerMix):
 
 
 class LastLayers(LayerMix):
-    """The average of the last n layers. n: from 1 to the number of the encoder's layers."""
+    """The average of the last n layers.
+
+    n: from 1 to the number of the encoder's layers.
+    """
 
     def __init__(self, n_layers: int, width: int, *, n: int = 4) -> None:
         super().__init__()
@@ -177,7 +183,7 @@ class ConcatLayers(LayerMix):
     """Several layers side by side.
 
     layers: their numbers, in the order of the result; 0 for the context-free one, -1 for the
-        last. None for all.
+        last; None for all.
     """
 
     def __init__(self, n_layers: int, width: int, *, layers: Sequence[int] | None = None) -> None:
