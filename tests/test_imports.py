@@ -101,11 +101,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         *(".schedules", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },
-    "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", "wasabi"},
-    "comparison": {
-        *("numpy", "spacy", "srsly", "thinc", "torch"),
-        *(".atomic_files", ".pretrained", ".report"),
+    "report": {
+        *("jinja2", "matplotlib", "numpy", "safetensors", "spacy", "srsly", "thinc", "wasabi"),
+        *(".atomic_files", ".pretrained"),
     },
+    "comparison": {"spacy", "srsly", "thinc", "torch", ".atomic_files", ".report"},
     "config_writer": {
         *("jinja2", "spacy", "thinc", ".cache", ".component", ".pretrained", ".thinc_model"),
     },

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from .export_bert import COMPONENT, find_encoder
+from .export import COMPONENT, find_encoder
 
 if TYPE_CHECKING:
     from ..encoders import BiLM, Encoder

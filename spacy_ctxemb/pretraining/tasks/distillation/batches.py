@@ -14,7 +14,7 @@ from ....objectives.masking import Masking
 from ....pieces.base import Ids, Ints, Pieces
 from ...text.token_store import TokenStore
 from ..base import Batch
-from ..shuffled_batches import pad
+from ..shuffled_task import pad
 from .cut_texts import PUPIL, TEACHER, cut_texts
 
 #: The two sides of a batch, by the beginning of their tensors' names.

@@ -23,7 +23,7 @@ from ....windows.pieces_to_windows import N_BOUNDARIES
 from ...text.shuffle import Queue
 from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, to_device, validate_least
 from ..masked_lm.task import EVALUATION, LEAST, make_masking
-from ..shuffled_batches import ShuffledStream
+from ..shuffled_task import ShuffledStream
 from .batches import DistilText, Side, get_reading
 from .initial_table import fill_table, get_table
 from .mean_of_layers import MeanOfLayers

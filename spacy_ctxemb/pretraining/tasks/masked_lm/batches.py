@@ -11,8 +11,8 @@ from ....objectives.masking import Masking
 from ....pieces.base import Ids, Ints
 from ...text.token_store import TokenStore
 from ..base import Batch
-from ..shuffled_batches import pad
-from .cut_sequences import Example, Examples
+from ..shuffled_task import pad
+from .examples import Example, Examples
 
 
 class MaskedLMText:

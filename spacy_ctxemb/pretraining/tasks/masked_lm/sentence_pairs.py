@@ -8,7 +8,7 @@ import numpy as np
 
 from ....errors import Errors
 from ...text.token_store import TokenStore
-from .cut_sequences import Example, Examples, pack_sentences
+from .examples import Example, Examples, pack_sentences
 
 
 class SentencePairs(Examples):

@@ -23,9 +23,9 @@ from ....pieces.base import Ids, Pieces
 from ....pieces.subwords import SubwordPieces
 from ...text.shuffle import Queue
 from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, to_device, validate_least
-from ..shuffled_batches import ShuffledStream
+from ..shuffled_task import ShuffledStream
 from .batches import MaskedLMText
-from .cut_sequences import Sequences
+from .examples import Sequences
 from .sentence_pairs import SentencePairs
 
 #: The seed of masks in evaluation, always the same.

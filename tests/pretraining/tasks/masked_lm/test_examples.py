@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_ctxemb.pretraining.tasks.masked_lm.cut_sequences import Sequences
+from spacy_ctxemb.pretraining.tasks.masked_lm.examples import Sequences
 
 from ...stores import lengths_of_sentences, make_store, read_spans
 

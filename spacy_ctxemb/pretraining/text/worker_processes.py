@@ -15,7 +15,7 @@ import torch
 
 from ...pieces.subwords import THREADS_SWITCH
 from .raw_text import Text, TextCorpus
-from .tokenize_worker import Recipe, Worker, is_shard, save_shard
+from .tokenize_chunk import Recipe, Worker, is_shard, save_shard
 
 #: Characters of a chunk, roughly. One may have four times as many to end with a document.
 CHUNK = 1 << 20

@@ -13,7 +13,7 @@ from ...atomic_files import replacing
 from ...pieces.base import Ids, Ints, Pieces
 from ...pieces.characters import CharacterPieces
 from ..write_files import write_json
-from .tokenize_worker import Shard, load_shard
+from .tokenize_chunk import Shard, load_shard
 
 
 class Kind(NamedTuple):
