@@ -156,8 +156,8 @@ def write_weights(
     if settings.parallel == "fsdp":  # this process has but a part of each parameter
         nlp = build_pipeline(config, settings)
         task = build_task(nlp, settings, data._replace(has_weights=True))
-    task.module.load_state_dict({n.removeprefix("model."): w for n, w in weights.items()})
-    task.module.eval()
+    task.load_state_dict({n.removeprefix("model."): w for n, w in weights.items()})
+    task.eval()
     get_shim(nlp, settings).weights_changed()
     with replacing(output / "model-last.bin") as temporary:
         temporary.write_bytes(get_model(nlp, settings).to_bytes())

@@ -65,8 +65,7 @@ class Trainer:
         self.checkpoints = checkpoints
         self.progress = Progress()
         self.n_skipped = 0
-        task.module.to(processes.device)
-        self.module = distribute(task.module, settings, processes)
+        self.module = distribute(task.to(processes.device), settings, processes)
         self.optimizer = settings.optimizer(self.module.named_parameters())
         self.scaler = GradScaler(processes.device.type, enabled=settings.precision == "fp16")
         n_shards = processes.n * settings.accumulate

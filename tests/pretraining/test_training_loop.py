@@ -225,7 +225,7 @@ def test_training_lowers_held_out_perplexity(text: Path, tmp_path: Path) -> None
 
 def test_evaluation_does_not_depend_on_the_number_of_processes(shared_trainer: Trainer) -> None:
     task = shared_trainer.task
-    task.module.eval()
+    task.eval()
     whole = task.evaluate(0, 1)
     parts = [task.evaluate(rank, 3) for rank in range(3)]
     for name, (nll, n) in whole.items():

@@ -33,6 +33,9 @@ class MaskedLMText:
         self.masking = masking
         self.begin, self.end = (boundary.reshape(1) for boundary in boundaries)
 
+    def __len__(self) -> int:
+        return len(self.examples)
+
     def make_batch(self, chosen: Sequence[int], rng: np.random.Generator) -> Batch:
         """Read some examples, the longest first.
 

@@ -107,7 +107,7 @@ def test_batches_have_the_same_words_on_both_sides(
 
 def test_gradients_reach_the_pupil_alone(folder: Path, tmp_path: Path) -> None:
     trainer = build(folder, tmp_path, "transformer", pretrain__objective__masked=0.5)
-    ((mix, teacher),) = trainer.task.module.fixed
+    ((mix, teacher),) = trainer.task.fixed
     before = {name: p.clone() for name, p in teacher.embedder.named_parameters()}
     shard = trainer.shards[0]
     trainer.backpropagate(shard.stream.next_batch(0), shard, 0)
@@ -126,7 +126,7 @@ def test_gradients_reach_the_pupil_alone(folder: Path, tmp_path: Path) -> None:
 def test_the_teacher_has_no_dropout(shared: dict[str, Trainer]) -> None:
     trainer = shared["transformer"]
     trainer.module.train()
-    ((_, teacher),) = trainer.task.module.fixed
+    ((_, teacher),) = trainer.task.fixed
     reading = get_reading(trainer.shards[0].stream.next_batch(0), "teacher")
     first, second = (teacher(reading, wants_words=True, wants_texts=True) for _ in range(2))
     for one, other in zip([*first.words, first.texts], [*second.words, second.texts], strict=True):
@@ -142,7 +142,7 @@ def test_answers_are_those_of_the_pipeline(folder: Path, tmp_path: Path, teacher
     nlp = spacy.load(folder / teacher)
     pipe = nlp.get_pipe("ctxemb")
     task = get_task(build(folder, tmp_path, teacher, pretrain__objective__teacher_layers=[-1, 0]))
-    ((_, loaded),) = task.module.fixed
+    ((_, loaded),) = task.fixed
     batch = task.text.make_batch([0], seed_batch(0, 0, 0))
     answer = loaded(get_reading(batch, "teacher"), wants_words=True, wants_texts=True)
     side = task.text.sides[1]
@@ -243,7 +243,7 @@ def test_a_pupil_learns(folder: Path, tmp_path: Path, is_bilm: bool) -> None:
         del config["initialize"]["components"]
     trainer = build_trainer(config, tmp_path)
     targets = []
-    ((_, teacher),) = trainer.task.module.fixed
+    ((_, teacher),) = trainer.task.fixed
     for i in range(0, len(get_task(trainer).held_out), 4):
         batch = get_task(trainer).held_out.make_batch([i], seed_batch(0, 0, 0))
         answer = teacher(get_reading(batch, "teacher"), wants_words=True, wants_texts=False)
