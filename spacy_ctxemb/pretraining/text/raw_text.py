@@ -126,11 +126,8 @@ def find_files(path: Path) -> list[Path]:
     """
     if not path.exists():
         raise ValueError(Errors.E402.format(path=path))
-    if path.is_file():
-        if find_kind(path) is None:
-            raise ValueError(Errors.E404.format(path=path, kinds=", ".join(KINDS)))
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.is_file() and find_kind(file))
+    files = [path] if path.is_file() else path.rglob("*")
+    found = sorted(file for file in files if file.is_file() and find_kind(file))
     if not found:
         raise ValueError(Errors.E404.format(path=path, kinds=", ".join(KINDS)))
     return found

@@ -1,57 +1,27 @@
 """Tokenising one chunk of a corpus: from texts to a shard, the pieces of the chunk."""
 
-import json
 from collections.abc import Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file
 from spacy.language import Language
 from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc
 from spacy.util import load_model_from_config
 
 from ...objectives.masking import find_words
-from ...pieces.base import Ids, Ints, Pieces, TextPieces, Texts
+from ...pieces.base import Ints, Pieces, TextPieces, Texts
 from ...pieces.characters import CharacterPieces
 from ...pieces.pieces_from_json import pieces_from_json
-from ...read_files import reading
 from ...windows.docs_to_pieces import count_in_sequences, find_sequence_starts, read_texts
-from ..write_files import write_tensors
 from .raw_text import Text
+from .shards import Shard
 from .shared_words import share_words
 
 #: Words that a worker remembers at most before it begins anew; they take some 200 bytes each.
 MAX_WORDS = 1 << 20
-
-
-class Shard(NamedTuple):
-    """The pieces of a chunk.
-
-    ids: (P,), of pieces; for CharacterPieces of types, as the chunk numbers them.
-    word_starts: (P,), whether a piece begins a word.
-    sentence_lengths: (S,), in pieces. document_lengths: (D,), in sentences. Some may be 0.
-    continues: (), whether the first document begins in an earlier chunk.
-    types: the strings of types as JSON in bytes. type_counts: (n_types,).
-    """
-
-    ids: Ids
-    word_starts: NDArray[np.bool_]
-    sentence_lengths: Ints
-    document_lengths: Ints
-    continues: NDArray[np.bool_]
-    types: NDArray[np.uint8]
-    type_counts: Ints
-
-    def read_types(self) -> list[str]:
-        """Read the strings of types in the chunk's order."""
-        found: list[str] = json.loads(self.types.tobytes())
-        return found
 
 
 class Recipe(NamedTuple):
@@ -124,7 +94,7 @@ class Worker:
             sentence_lengths=encoded.sentence_lengths,
             document_lengths=np.add.reduceat(n_sentences, np.flatnonzero(begins)),
             continues=continues,
-            types=np.frombuffer(bytearray(json.dumps(encoded.types), "ascii"), dtype=np.uint8),
+            types=encoded.types,
             type_counts=encoded.type_counts,
         )
 
@@ -215,23 +185,3 @@ def join_starts(
         joined[-1].extend(offset + start for start in found)
         offset += len(doc)
     return joined
-
-
-def save_shard(shard: Shard, path: Path) -> None:
-    """Write a shard; the file appears when it is whole. Raises E164."""
-    write_tensors({name: torch.from_numpy(x) for name, x in shard._asdict().items()}, path)
-
-
-def load_shard(path: Path) -> Shard:
-    """Read a shard. Raises E163 if it is damaged."""
-    with reading(path, "a part of a token store"):
-        return Shard(**load_file(path))
-
-
-def is_shard(path: Path) -> bool:
-    """Tell whether a file is a shard that was not cut."""
-    try:
-        with safe_open(path, framework="np") as file:
-            return {*file.keys()} == {*Shard._fields}
-    except (OSError, SafetensorError):
-        return False

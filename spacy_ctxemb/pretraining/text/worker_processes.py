@@ -15,7 +15,8 @@ import torch
 
 from ...pieces.subwords import THREADS_SWITCH
 from .raw_text import Text, TextCorpus
-from .tokenize_chunk import Recipe, Worker, is_shard, save_shard
+from .shards import is_shard, save_shard
+from .tokenize_chunk import Recipe, Worker
 
 #: Characters of a chunk, roughly. One may have four times as many to end with a document.
 CHUNK = 1 << 20

@@ -22,7 +22,7 @@ from spacy.tokens import Doc
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import BytePairPieces, WordPieces
 from spacy_ctxemb.pretraining import write_files
-from spacy_ctxemb.pretraining.text import token_store, tokenize_chunk, worker_processes
+from spacy_ctxemb.pretraining.text import shards, token_store, tokenize_chunk, worker_processes
 from spacy_ctxemb.pretraining.text.raw_text import Text, TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
 from spacy_ctxemb.windows.docs_to_pieces import read_texts
@@ -166,7 +166,7 @@ def n_encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     encode = tokenize_chunk.Worker.encode
 
-    def encode_counted(self: tokenize_chunk.Worker, chunk: Sequence[Text]) -> tokenize_chunk.Shard:
+    def encode_counted(self: tokenize_chunk.Worker, chunk: Sequence[Text]) -> shards.Shard:
         sizes.append(len(chunk))
         return encode(self, chunk)
 

@@ -73,7 +73,7 @@ class BiLMText:
 class BiLMStream(Stream):
     """Reads both directions of one shard."""
 
-    def __init__(self, text: BiLMText, directions: list[DirectionStream], n_steps: int) -> None:
+    def __init__(self, text: BiLMText, directions: "list[DirectionStream]", n_steps: int) -> None:
         self.text = text
         self.directions = directions
         self.n_steps = n_steps
@@ -97,7 +97,7 @@ class DirectionStream:
     """
 
     def __init__(
-        self, store: TokenStore, units: Units, queue: Queue, *, n_rows: int, is_backward: bool
+        self, store: TokenStore, units: "Units", queue: Queue, *, n_rows: int, is_backward: bool
     ) -> None:
         self.store = store
         self.units = units

@@ -17,8 +17,8 @@ from ....encoders.bert_transformer import check_segments
 from ....errors import Errors
 from ....objectives import MaskedLMObjective
 from ....objectives.base import Losses, wrong_encoder
+from ....objectives.masked_lm_loss import IS_NEXT, IS_OTHER
 from ....objectives.masking import Masking
-from ....objectives.next_sentence_loss import IS_NEXT, IS_OTHER
 from ....pieces.base import Ids, Pieces
 from ....pieces.subwords import SubwordPieces
 from ..base import Batch, Carried, Data, StepOutput, validate_least

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from spacy_ctxemb.encoders import TransformerEncoder
 from spacy_ctxemb.objectives import MaskedLMObjective
 from spacy_ctxemb.objectives.base import NO_TARGET
-from spacy_ctxemb.objectives.next_sentence_loss import IS_NEXT
+from spacy_ctxemb.objectives.masked_lm_loss import IS_NEXT
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import WordPieces
 from spacy_ctxemb.pretraining.tasks.base import Batch, Data
