@@ -86,10 +86,7 @@ def build_model(
     longest = min(encoder.max_length or LONGEST, LONGEST)
     return {
         "encoder": encoder_section,
-        "pieces": {
-            "@architectures": "spacy-ctxemb.SubwordPieces.v1",
-            "vocab_size": encoder.n_ids,
-        },
+        "pieces": {"@architectures": "spacy-ctxemb.SubwordPieces.v1", "vocab_size": encoder.n_ids},
         "mix": mix,
         "width": width,
         "window": longest - N_BOUNDARIES,

@@ -21,11 +21,7 @@ from ..thinc_model.embedder_shim import EmbedderShim
 from .findings import Finding, error
 
 #: What spaCy lets these sections have.
-SCHEMAS = {
-    "nlp": ConfigSchemaNlp,
-    "training": ConfigSchemaTraining,
-    "initialize": ConfigSchemaInit,
-}
+SCHEMAS = {"nlp": ConfigSchemaNlp, "training": ConfigSchemaTraining, "initialize": ConfigSchemaInit}
 
 
 #: A callback of [initialize.before_init].

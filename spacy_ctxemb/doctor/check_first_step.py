@@ -19,13 +19,7 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train_while_improving
-from spacy.util import (
-    dot_to_object,
-    load_config,
-    registry,
-    resolve_dot_names,
-    set_dot_to_object,
-)
+from spacy.util import dot_to_object, load_config, registry, resolve_dot_names, set_dot_to_object
 from thinc.api import require_gpu
 
 from ..component import ContextualEmbedder

@@ -43,12 +43,7 @@ class LayerMixListener(Tok2VecListener):
     name = "layer-mix-listener"
 
     def __init__(
-        self,
-        upstream_name: str,
-        width: int,
-        *,
-        layer_norm: str | None,
-        grad_factor: float = 1.0,
+        self, upstream_name: str, width: int, *, layer_norm: str | None, grad_factor: float = 1.0
     ) -> None:
         super().__init__(upstream_name, width)
         self.shims.append(MixShim(width, layer_norm))

@@ -137,11 +137,7 @@ def score_docs(
 
 
 def score_batch(
-    shim: EmbedderShim,
-    objective: Objective,
-    source: PieceBatch,
-    target: PieceBatch,
-    n_targets: int,
+    shim: EmbedderShim, objective: Objective, source: PieceBatch, target: PieceBatch, n_targets: int
 ) -> Losses | None:
     """Run one batch of windows forward and, with gradients enabled, backward. None where a loss
     in training is not finite: else the loss that spaCy reports would never be finite again."""

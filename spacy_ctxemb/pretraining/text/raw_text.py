@@ -13,11 +13,7 @@ from typing import IO, NamedTuple
 from ...errors import Errors
 
 #: How a file is opened, by the end of its name.
-OPENERS: dict[str, Callable[..., IO[str]]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-}
+OPENERS: dict[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 #: Kinds of file; the first two may be compressed.
 KINDS = (".txt", ".jsonl", ".spacy", ".parquet")

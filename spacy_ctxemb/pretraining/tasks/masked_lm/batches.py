@@ -22,11 +22,7 @@ class MaskedLMText:
     """
 
     def __init__(
-        self,
-        store: TokenStore,
-        examples: Examples,
-        masking: Masking,
-        boundaries: tuple[Ids, Ids],
+        self, store: TokenStore, examples: Examples, masking: Masking, boundaries: tuple[Ids, Ids]
     ) -> None:
         self.store = store
         self.examples = examples
