@@ -90,12 +90,10 @@ def score_entities(nlp: Language, ner: EntityRecognizer, docs: list[Doc]) -> lis
 
 
 def locate(span: Span, label: str) -> tuple[int, int, str]:
-    """An entity by its characters."""
     return span.start_char, span.end_char, label
 
 
 def score_best(textcat: TextCategorizer, doc: Doc) -> float:
-    """The probability of the class that is chosen."""
     return max((doc.cats[label] for label in textcat.labels), default=1.0)
 
 

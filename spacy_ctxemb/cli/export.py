@@ -79,7 +79,6 @@ def reads_pieces(encoder: "Encoder") -> bool:
 
 
 def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Head]":
-    """What pretraining has trained, and its head."""
     from ..checkpoints.bert.masked_lm_head import build_head
     from ..pretraining.spacy_pretrain_objectives import load_pretrained, read_pretraining
 
@@ -88,7 +87,6 @@ def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Hea
 
 
 def write(shim: "EmbedderShim", output_dir: Path, head: "Head | None") -> str:
-    """Write the directory; returns the model_type."""
     from ..checkpoints.bert.checkpoint import write_bert
     from ..checkpoints.load_any_huggingface import write_huggingface
     from ..encoders.huggingface_wrapper import HuggingFaceEncoder

@@ -77,7 +77,6 @@ def import_bert(
 def build_model(
     encoder_section: dict[str, Any], mix: dict[str, Any], *, width: int | None
 ) -> dict[str, Any]:
-    """The section of the config for a model."""
     from spacy.util import registry
 
     from ..windows.pieces_to_windows import N_BOUNDARIES
@@ -95,7 +94,6 @@ def build_model(
 
 
 def describe(encoder: "Encoder", model_type: str) -> str:
-    """Family and sizes of an encoder."""
     return (
         f"a model of the type {model_type}: {encoder.n_layers - 1} blocks, width {encoder.width}, "
         f"vocabulary of {encoder.n_ids}"
@@ -103,7 +101,6 @@ def describe(encoder: "Encoder", model_type: str) -> str:
 
 
 def show_sentences(sentences: "Sentences") -> None:
-    """What becomes of sentence-transformers' settings."""
     from wasabi import msg
 
     if sentences.doc_pooling is None:

@@ -41,7 +41,6 @@ def build_pipeline(
 
 
 def find_shim(nlp: "Language") -> "EmbedderShim":
-    """The encoder of such a pipeline."""
     from ..thinc_model.embedder_shim import get_shim
 
     return get_shim(cast(Any, nlp.get_pipe("ctxemb")).model)

@@ -88,7 +88,6 @@ class Plan:
 
     @property
     def embedders(self) -> list[Part]:
-        """Components with encoders of this package."""
         return [part for part in self.parts if part.encoders]
 
 
@@ -120,7 +119,6 @@ def read_plan(config: Config) -> Plan:
 
 
 def build_pipeline(config: Config, names: list[str]) -> Language:
-    """Build a pipeline of some of the components."""
     changed = copy_config(config)
     changed["nlp"]["pipeline"] = names
     changed["nlp"]["disabled"] = []

@@ -57,7 +57,6 @@ class LayerTraining:
 
     @property
     def freezes(self) -> bool:
-        """Whether any layer is frozen at any step."""
         return self.freeze_layers != 0
 
     def list_frozen(self, encoder: Encoder, step: int) -> set[str]:

@@ -114,7 +114,6 @@ def get_mix_shim(listener: Model[Any, Any]) -> MixShim:
 def init(
     listener: Model[Any, Any], X: Sequence[Doc] | None = None, Y: list[Floats2d] | None = None
 ) -> None:
-    """Begin with a plain average."""
     remember_sample(listener, X, Y)
     get_mix_shim(listener).mix.reset_parameters()
 

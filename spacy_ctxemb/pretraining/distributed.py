@@ -44,7 +44,6 @@ class Processes(NamedTuple):
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until all processes have called this."""
         if self.n > 1:
             dist.barrier()
 

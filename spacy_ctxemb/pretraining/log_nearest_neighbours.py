@@ -35,7 +35,6 @@ class Neighbours:
         self.docs = choose_docs(map(nlp.make_doc, islice(texts, 20 * N_TEXTS)), set(self.words))
 
     def format_lines(self) -> Iterator[str]:
-        """Make a line for each occurrence of a word."""
         vectors = self._predict()
         tokens = [token for doc in self.docs for token in doc]
         unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)

@@ -86,7 +86,6 @@ def format_scores(scores: dict[str, float]) -> str:
 
 
 def truncate(path: Path, step: int) -> None:
-    """Drop the rows of a log after a step."""
     rows = read_log(path)
     kept = [row for row in rows if row["step"] <= step]
     with replacing(path) as temporary:
@@ -129,7 +128,6 @@ class Logger(NamedTuple):
 
 
 def open_loggers(output: Path, settings: PretrainSettings, start: int) -> list[Logger]:
-    """Open TensorBoard and Weights & Biases where settings want them. start: the step before."""
     loggers = []
     if settings.tensorboard:
         loggers.append(open_tensorboard(output / "tensorboard", start))

@@ -187,7 +187,6 @@ class Trainer:
 
 
 def weighted_mean(losses: Losses, weights: Mapping[str, float]) -> Tensor:
-    """Compute the loss of a micro-batch: the weighted sum of means over targets."""
     means = [
         weights[name] * nll / max(losses.n_targets[name], 1) for name, nll in losses.nll.items()
     ]

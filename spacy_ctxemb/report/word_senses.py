@@ -47,7 +47,6 @@ def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of the file, checked."""
     with reading(path, 'lines of JSON with "text", "word" and "sense"'):
         rows = [json.loads(line) for line in read_lines(path)]
         if not rows or not all(row["text"] and row["word"] and row["sense"] for row in rows):
@@ -56,7 +55,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def find_word(doc: Doc, word: str, path: Path) -> int:
-    """Where the word stands first."""
     for token in doc:
         if token.text == word:
             return token.i

@@ -74,7 +74,6 @@ class Stream(ABC):
         step, which begins at 0, but on nothing else."""
 
     def state(self) -> StreamState:
-        """Tell where the stream is."""
         return {name: numbers.copy() for name, numbers in self.place.items()}
 
     def load_state(self, state: StreamState) -> None:

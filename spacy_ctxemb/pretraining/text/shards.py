@@ -143,7 +143,6 @@ def merge_lengths(paths: Sequence[Path]) -> tuple[Ints, Ints]:
 
 
 def count_types(paths: Sequence[Path]) -> Counter[str]:
-    """How often each type occurs in all shards."""
     counts: Counter[str] = Counter()
     for shard in load_all(paths):
         counts.update(dict(zip(shard.types, shard.type_counts.tolist(), strict=True)))
@@ -158,7 +157,6 @@ def spell_types(types: Sequence[str], pieces: Pieces) -> Iterator[Ids]:
 
 
 def rank_ids(shard: Shard, ranks: dict[str, int]) -> Ids:
-    """The pieces of a shard, types by their rank."""
     if not shard.types:
         return shard.ids
     return np.array([ranks[word] for word in shard.types], dtype=np.int32)[shard.ids]

@@ -96,5 +96,4 @@ def end_after(process: BaseProcess) -> None:
 
 
 def write_shard(chunk: Sequence[Text], path: Path) -> None:
-    """Tokenise a chunk in a worker process; the file appears when it is whole."""
     save_shard(_worker[0].encode(chunk), path)

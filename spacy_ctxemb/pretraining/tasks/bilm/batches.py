@@ -151,7 +151,6 @@ class Units(NamedTuple):
         return len(self.ends)
 
     def span(self, unit: int) -> slice:
-        """Find the pieces of a unit."""
         return slice(int(self.ends[unit - 1]) if unit else 0, int(self.ends[unit]))
 
 

@@ -132,7 +132,6 @@ class BiLMTask(Task):
         return self._start_rows(self.settings.n_rows)
 
     def _start_rows(self, n_rows: int) -> Carried:
-        """The state of rows that have read nothing."""
         stacks = cast(Iterable[Iterable[LSTM]], self.encoder.directions)
         zeros = [[lstm.zero_state(n_rows) for lstm in lstms] for lstms in stacks]
         return BiLMState.collect(zeros)._asdict()

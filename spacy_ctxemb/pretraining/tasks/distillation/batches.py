@@ -141,12 +141,10 @@ class DistilText:
 
 
 def get_reading(batch: Batch, side: str) -> Reading:
-    """Get what one of SIDES reads in a batch."""
     return Reading(*(batch[f"{side}_{name}"] for name in Reading._fields))
 
 
 def make_reading(rows: Rows) -> Reading:
-    """Make the tensors of some rows."""
     mask = find_mask(rows.sizes)
     word_starts = rows.word_starts[rows.is_piece]  # (P,)
     first = np.flatnonzero(word_starts)

@@ -93,7 +93,6 @@ class Distil:
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """The weights of losses that are computed."""
         weights = {name: getattr(self, name) for name in (TOKENS, TEXTS, RELATIONS, MASKED)}
         return {name: weight for name, weight in weights.items() if weight}
 

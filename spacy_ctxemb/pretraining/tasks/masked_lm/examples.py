@@ -110,7 +110,6 @@ class SentencePairs(Examples):
         return Example(shorten(a, b, self.size, rng), is_next)
 
     def _span(self, first: int, last: int) -> tuple[int, int]:
-        """The pieces of some sentences."""
         ends = self.store.sentence_ends
         return int(ends[first - 1]) if first else 0, int(ends[last - 1])
 
