@@ -130,6 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".embedder", ".encoders"),
         *(
             ".atomic_files",
+            ".initialize_callbacks",
             ".objectives",
             ".pieces",
             ".pretraining",

@@ -1,4 +1,4 @@
-"""`python -m spacy ctxemb export bert`"""
+"""`python -m spacy ctxemb export bert` and `export elmo`"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from ..checkpoints.bert.checkpoint import Head, Tokens
-    from ..encoders import Encoder
+    from ..encoders import BiLM, Encoder
     from ..thinc_model.embedder_shim import EmbedderShim
 
 
@@ -54,6 +54,30 @@ def export_bert(
         msg.info("Layer mix, projection and pooling are not part of the format.")
 
 
+def export_elmo(
+    pipeline: str = typer.Argument(..., help="Path or name of a pipeline"),
+    output_dir: Path = typer.Argument(..., help="Directory for options.json and weights.hdf5"),
+    component: str | None = COMPONENT,
+) -> None:
+    """Write a pipeline's biLM in ELMo's published format, for AllenNLP and bilm-tf."""
+    import spacy
+    from wasabi import msg
+
+    from ..checkpoints.elmo.checkpoint import find_obstacles, write_elmo
+
+    check_files(output_dir)
+    shim = find_encoder(spacy.load(pipeline), component, is_bilm, wanted="a biLM")
+    encoder = cast("BiLM", shim.embedder.encoder)
+    write_elmo(encoder, output_dir)
+    msg.good("Wrote options.json and weights.hdf5", str(output_dir))
+    for program, reasons in find_obstacles(encoder).items():
+        if reasons:
+            msg.warn(f"{program} cannot load them: {'; '.join(reasons)}")
+        else:
+            msg.good(f"{program} can load them")
+    msg.info("Layer mix, projection and tokens_to_add are not part of the format.")
+
+
 def find_encoder(
     nlp: "Language", component: str | None, fits: "Callable[[Encoder], bool]", *, wanted: str
 ) -> "EmbedderShim":
@@ -76,6 +100,21 @@ def find_encoder(
 
 def reads_pieces(encoder: "Encoder") -> bool:
     return encoder.n_characters is None
+
+
+def is_bilm(encoder: "Encoder") -> bool:
+    from ..encoders import BiLM
+
+    return isinstance(encoder, BiLM)
+
+
+def check_files(output_dir: Path) -> None:
+    """Raise E362 if the files are there already; a download has the same names."""
+    from ..errors import Errors
+
+    for name in ("options.json", "weights.hdf5"):
+        if (output_dir / name).exists():
+            raise ValueError(Errors.E362.format(path=output_dir / name))
 
 
 def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Head]":
