@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from ..checkpoints.bert.checkpoint import Head, Tokens
-    from ..encoders import BiLM, Encoder
+    from ..encoders import Encoder
     from ..thinc_model.embedder_shim import EmbedderShim
 
 
@@ -44,7 +44,8 @@ def export_bert(
     check_output(output_dir)
     if weights is None:
         nlp, head = spacy.load(pipeline), None
-        shim = find_encoder(nlp, component, reads_pieces, wanted="an encoder of pieces")
+        wanted = "an encoder of pieces"
+        shim = find_encoder(nlp, component, lambda x: x.n_characters is None, wanted=wanted)
     else:
         shim, head = load_with_head(Path(pipeline), weights)
     model_type = write(shim, output_dir, head)
@@ -64,10 +65,12 @@ def export_elmo(
     from wasabi import msg
 
     from ..checkpoints.elmo.checkpoint import find_obstacles, write_elmo
+    from ..encoders import BiLM
 
     check_files(output_dir)
-    shim = find_encoder(spacy.load(pipeline), component, is_bilm, wanted="a biLM")
-    encoder = cast("BiLM", shim.embedder.encoder)
+    nlp = spacy.load(pipeline)
+    shim = find_encoder(nlp, component, lambda x: isinstance(x, BiLM), wanted="a biLM")
+    encoder = cast(BiLM, shim.embedder.encoder)
     write_elmo(encoder, output_dir)
     msg.good("Wrote options.json and weights.hdf5", str(output_dir))
     for program, reasons in find_obstacles(encoder).items():
@@ -96,16 +99,6 @@ def find_encoder(
         message = Errors.E361.format(names=nlp.component_names, wanted=wanted, found=names)
         raise ValueError(message)
     return chosen[0]
-
-
-def reads_pieces(encoder: "Encoder") -> bool:
-    return encoder.n_characters is None
-
-
-def is_bilm(encoder: "Encoder") -> bool:
-    from ..encoders import BiLM
-
-    return isinstance(encoder, BiLM)
 
 
 def check_files(output_dir: Path) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..checkpoints.bert.checkpoint import BertModel
     from ..checkpoints.load_any_huggingface import WrappedModel
     from ..checkpoints.sentence_transformers import Sentences
-    from ..encoders import Encoder
     from ..pieces.subwords import SubwordPieces
 
 #: Pieces of the longest window that is encoded at once.
@@ -70,7 +69,9 @@ def import_bert(
     nlp = build_pipeline(lang, section, model.tensors, **pooling)
     shim = find_shim(nlp)
     cast("SubwordPieces", shim.pieces).load(model.tokenizer)
-    write_pipeline(nlp, output, describe(shim.embedder.encoder, model.model_type))
+    encoder = shim.embedder.encoder
+    what = f"a model of the type {model.model_type}: {encoder.n_layers - 1} blocks, width "
+    write_pipeline(nlp, output, f"{what}{encoder.width}, vocabulary of {encoder.n_ids}")
     show_sentences(sentences)
 
 
@@ -91,13 +92,6 @@ def build_model(
         "window": longest - N_BOUNDARIES,
         "split_sentences": False,
     }
-
-
-def describe(encoder: "Encoder", model_type: str) -> str:
-    return (
-        f"a model of the type {model_type}: {encoder.n_layers - 1} blocks, width {encoder.width}, "
-        f"vocabulary of {encoder.n_ids}"
-    )
 
 
 def show_sentences(sentences: "Sentences") -> None:

@@ -52,7 +52,12 @@ def build_sections(
     yield from pretraining_sections(figures, names)
     mixes = [mix for run in runs for mix in run.mixes]
     if mixes:
-        yield mix_section(mixes)
+        note = (
+            "What each task has learned to take from the layers, in percent: the softmax of the "
+            "weights of ScalarMix, or of the LayerMixListener of a component. Layer 0 is "
+            "context-free; gamma scales the sum."
+        )
+        yield Section("Layer weights", note, mix_table(mixes))
 
 
 def comparison_section(figures: Figures, senses: Senses | None, word: str) -> Section:
@@ -111,12 +116,3 @@ def pretraining_sections(figures: Figures, names: Sequence[str]) -> Iterator[Sec
         note = "Mean loss of a word, in nats, over an epoch. Compare within an objective only."
         plot = plot_curves(losses, names, x_label="words seen", y_label="loss per word")
         yield Section("Pretraining loss", note, plot=plot)
-
-
-def mix_section(mixes: Sequence[LearnedMix]) -> Section:
-    note = (
-        "What each task has learned to take from the layers, in percent: the softmax of the "
-        "weights of ScalarMix, or of the LayerMixListener of a component. Layer 0 is "
-        "context-free; gamma scales the sum."
-    )
-    return Section("Layer weights", note, mix_table(mixes))

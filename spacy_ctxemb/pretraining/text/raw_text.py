@@ -102,9 +102,12 @@ class TextCorpus:
             return read_sentences(path)
         if kind == ".spacy":
             return read_docs(path)
-        whole = {".txt": read_documents, ".jsonl": read_jsonl, ".parquet": read_parquet}[kind]
-        texts = (text.strip() for text in whole(path, self.text_field))
-        return (Text(text, begins_document=True, is_sentence=False) for text in texts if text)
+        if kind == ".txt":
+            whole = (line for _, line in number_lines(path))
+        else:
+            read = read_jsonl if kind == ".jsonl" else read_parquet
+            whole = (text.strip() for text in read(path, self.text_field))
+        return (Text(text, begins_document=True, is_sentence=False) for text in whole if text)
 
 
 def find_kind(path: Path) -> str | None:
@@ -147,11 +150,6 @@ def read_sentences(path: Path) -> Iterator[Text]:
         if line:
             yield Text(line, begins_document, is_sentence=True)
         begins_document = not line
-
-
-def read_documents(path: Path, text_field: str) -> Iterator[str]:
-    """Read a document a line."""
-    return (line for _, line in number_lines(path))
 
 
 def read_jsonl(path: Path, text_field: str) -> Iterator[str]:

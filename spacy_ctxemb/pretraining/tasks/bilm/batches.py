@@ -119,7 +119,8 @@ class DirectionStream:
         """Write what a row reads and predicts into steps. (2, n_steps)"""
         n_filled = 0
         while n_filled < steps.shape[1]:
-            types = self._read_unit(int(self.current[row]))
+            unit, is_backward = int(self.current[row]), self.is_backward
+            types = read_unit(self.store, self.units, unit, is_backward=is_backward)
             start = int(self.read[row])
             n = min(len(types) - 1 - start, steps.shape[1] - n_filled)
             if n > 0:
@@ -129,11 +130,6 @@ class DirectionStream:
                 n_filled += n
             else:
                 self.current[row], self.read[row] = self.queue.take(), 0
-
-    def _read_unit(self, unit: int) -> Ints:
-        if unit < 0:
-            return np.empty(0, dtype=np.int64)
-        return read_unit(self.store, self.units.span(unit), is_backward=self.is_backward)
 
     @property
     def place(self) -> dict[str, Ints]:
@@ -181,10 +177,12 @@ def get_boundaries(store: TokenStore) -> tuple[int, int]:
     return len(store.types), len(store.types) + 1
 
 
-def read_unit(store: TokenStore, span: slice, *, is_backward: bool) -> Ints:
-    """Return the types of some words between boundaries, in the order of reading."""
+def read_unit(store: TokenStore, units: Units, unit: int, *, is_backward: bool) -> Ints:
+    """Return the types of a unit between boundaries, in the order of reading; none of -1."""
+    if unit < 0:
+        return np.empty(0, dtype=np.int64)
     begin, end = get_boundaries(store)
-    types = np.concatenate([[begin], store.ids[span], [end]])
+    types = np.concatenate([[begin], store.ids[units.span(unit)], [end]])
     return types[::-1] if is_backward else types
 
 
@@ -203,7 +201,7 @@ def lay_rows(store: TokenStore, rows: Iterable[int], n_rows: int) -> tuple[Ints,
     predicted = np.full_like(read, NOTHING)
     for direction, is_backward in enumerate((False, True)):
         for row, (numbers, n) in enumerate(zip(chosen, lengths, strict=True)):
-            types = [read_unit(store, units.span(u), is_backward=is_backward) for u in numbers]
+            types = [read_unit(store, units, u, is_backward=is_backward) for u in numbers]
             if types:
                 read[direction, :n, row] = np.concatenate([unit[:-1] for unit in types])
                 predicted[direction, :n, row] = np.concatenate([unit[1:] for unit in types])
