@@ -12,7 +12,7 @@ from ..atomic_files import replacing
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
 from ..torch_state import in_ordinary_torch
-from .build_from_config import build_data, build_pipeline, build_task, get_model, get_shim
+from .build_pipeline_and_task import build_data, build_pipeline, build_task, get_model, get_shim
 from .check_resume_fits import describe_run, validate_config, validate_text
 from .distributed import find_compiled, gather_state, join_processes
 from .log_nearest_neighbours import Neighbours
