@@ -232,7 +232,7 @@ def test_three_commands_train_ner(downloads: Path, monkeypatch: pytest.MonkeyPat
 
 def run_first_step_here(folder: Path, n_docs: int, gpu_id: int) -> Any:
     """What the doctor measures in another process, whose start would take most of the time."""
-    check_first_step.main(folder, n_docs, gpu_id)
+    check_first_step.write_result(folder, n_docs, gpu_id)
     return srsly.read_json(folder / check_first_step.RESULT)
 
 

@@ -104,11 +104,11 @@ def measure_memory(
 
 
 def run_in_process(folder: Path, n_docs: int, gpu_id: int) -> dict[str, Any]:
-    """What `main` finds in a process of its own; "failure" where it was killed or took too long."""
+    """What `write_result` finds in another process; "failure" where it was killed or took too long."""
     # With -m Python would import what lies in the working directory; here only what we import too.
     path = [place for place in sys.path if place]
-    program = f"import sys; sys.path = {path}; from {__name__} import main; "
-    program += f"from pathlib import Path; main(Path({str(folder)!r}), {n_docs}, {gpu_id})"
+    program = f"import sys; sys.path = {path}; from {__name__} import write_result; "
+    program += f"from pathlib import Path; write_result(Path({str(folder)!r}), {n_docs}, {gpu_id})"
     command = [sys.executable, "-W", "ignore", "-c", program]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
@@ -175,7 +175,7 @@ def read_peak(gpu_id: int) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
 
 
-def main(folder: Path, n_docs: int, gpu_id: int) -> None:
+def write_result(folder: Path, n_docs: int, gpu_id: int) -> None:
     """Write the megabytes; or "error" for what stops training, "failure" for too little memory."""
     result: dict[str, Any]
     try:

@@ -44,10 +44,10 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     with join_processes(get_torch_default_device().type) as processes:
         folder, n_shards = output / "checkpoints", processes.n * settings.accumulate
         before = read_last_basis(folder, n_shards=n_shards)
-        validate = None
+        validate: Callable[[Path], None] | None = None
         if before is None:
             validate_new(output, config, resume=resume)
-        if before is not None:
+        else:
             validate_config(config, before, output, resume=resume)
             validate = partial(validate_text, before=before, output=output)
         nlp = build_pipeline(config, settings)

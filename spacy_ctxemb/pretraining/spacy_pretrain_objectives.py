@@ -187,8 +187,7 @@ def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> E
     """Load the embedder and the objective that pretraining saved.
 
     nlp, pretraining: see read_pretraining. path: one of the model*.bin files. Raises E436 if it
-    has no objective, E163 if it is
-    damaged.
+    has no objective, E163 if it is damaged.
 
     Example:
         nlp, section = read_pretraining(Path("bilm.cfg"))
