@@ -104,7 +104,7 @@ def measure_memory(
 
 
 def run_in_process(folder: Path, n_docs: int, gpu_id: int) -> dict[str, Any]:
-    """What `write_result` finds in another process; "failure" where it was killed or took too long."""
+    """What `write_result` finds in a process of its own; "failure" where that did not end well."""
     # With -m Python would import what lies in the working directory; here only what we import too.
     path = [place for place in sys.path if place]
     program = f"import sys; sys.path = {path}; from {__name__} import write_result; "
