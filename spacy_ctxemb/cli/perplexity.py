@@ -51,7 +51,11 @@ def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, f
     from ..atomic_files import read_lines
     from ..errors import Errors
     from ..objectives.base import Sums, add_sums, summarise
-    from ..pretraining.spacy_pretrain_objectives import evaluate, load_pretrained, read_pretraining
+    from ..pretraining.spacy_pretrain_objectives import (
+        load_pretrained,
+        read_pretraining,
+        score_docs,
+    )
     from ..read_files import reading
 
     nlp, section = read_pretraining(config_path)
@@ -63,7 +67,8 @@ def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, f
     rng = np.random.default_rng(0)
     sums: Sums = {}
     for batch in minibatch(tqdm(lines, unit=" documents", disable=None), BATCH_SIZE):
-        add_sums(sums, evaluate(shim, [nlp.make_doc(text) for text in batch], rng))
+        docs = [nlp.make_doc(text) for text in batch]
+        add_sums(sums, score_docs(shim, docs, rng, is_train=False))
     if not any(n for _, n in sums.values()):
         raise ValueError(Errors.E437.format(path=text_path))
     named = summarise(sums).items()

@@ -104,20 +104,13 @@ def get_loss(ops: Ops, docs: Iterable[Doc], loss: float) -> tuple[float, float]:
 
 
 @in_ordinary_torch
-def evaluate(shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator) -> Sums:
-    """Compute nats and targets of documents by name, with the full softmax and without dropout.
-
-    Raises E433 if a loss is not finite.
-    """
-    return score_docs(shim, docs, rng, is_train=False)
-
-
 def score_docs(
     shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator, *, is_train: bool
 ) -> Sums:
-    """Add up the losses of documents; in training, leave the gradient of the mean in parameters.
+    """Add up nats and targets of documents by name, with the full softmax and without dropout.
 
-    Raises E433 if a loss is not finite outside training.
+    In training both are as in training, and the gradient of the mean is left in parameters. Raises
+    E433 if a loss is not finite outside training.
     """
     objective, pieces, windowing = shim.objective, shim.pieces, shim.windowing
     assert objective is not None

@@ -1,7 +1,6 @@
 """Tokenising one chunk of a corpus: from texts to a shard, the pieces of the chunk."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,23 +75,26 @@ class Worker:
         if len(self.vocab) > MAX_WORDS:
             self._load_tokenizer()
         docs = [self._tokenize(text) for text in chunk]
-        starts = [find_sequence_starts(doc) for doc in docs]  # of sentences in each text
+        found = [find_sequence_starts(doc) for doc in docs]  # of sentences in each text
+        n_tokens, n_sentences = (np.array([len(one) for one in x]) for x in (docs, found))
+        # Tokens are numbered through all texts.
+        starts = np.concatenate(found) + np.repeat(np.cumsum(n_tokens) - n_tokens, n_sentences)
         begins = np.array([text.begins_document for text in chunk])
         continues = np.array(not begins[0])
         begins[0] = True
+        document_lengths = np.add.reduceat(n_sentences, np.flatnonzero(begins))
         texts = join_texts(read_texts(docs), begins)
         if isinstance(self.pieces, CharacterPieces):
             encoded = encode_types(docs, starts)
         else:
-            encoded = encode_pieces(self.pieces, texts, join_starts(docs, starts, begins))
+            encoded = encode_pieces(self.pieces, texts, starts, document_lengths)
         if self.others:
-            encoded = self._share_words(encoded, texts, flatten(docs, starts))
-        n_sentences = np.array([len(found) for found in starts], dtype=np.int64)
+            encoded = self._share_words(encoded, texts, starts)
         return Shard(
             ids=encoded.ids.astype(np.int32),
             word_starts=encoded.word_starts,
             sentence_lengths=encoded.sentence_lengths,
-            document_lengths=np.add.reduceat(n_sentences, np.flatnonzero(begins)),
+            document_lengths=document_lengths,
             continues=continues,
             types=encoded.types,
             type_counts=encoded.type_counts,
@@ -126,32 +128,27 @@ class Encoded(NamedTuple):
     pieces: TextPieces | None
 
 
-def encode_pieces(pieces: Pieces, texts: Texts, starts: Sequence[Sequence[int]]) -> Encoded:
-    """Encode documents. starts: the tokens that begin a sentence in each of them."""
+def encode_pieces(pieces: Pieces, texts: Texts, starts: Ints, document_lengths: Ints) -> Encoded:
+    """Encode documents. starts: (S,), the tokens that begin a sentence. document_lengths: (D,)."""
     found = pieces.encode(texts)
-    lengths = count_in_sequences(texts, found, starts)
+    starts = starts - np.repeat(np.cumsum(texts.n_tokens) - texts.n_tokens, document_lengths)
+    by_document = [x.tolist() for x in np.split(starts, np.cumsum(document_lengths)[:-1])]
+    lengths = count_in_sequences(texts, found, by_document)
     words = find_words(found.starts, found.lengths, n_pieces=len(found.ids))
     none = np.zeros(0, dtype=np.int64)
     return Encoded(found.ids, np.diff(words, prepend=-1) > 0, lengths, [], none, found)
 
 
-def encode_types(docs: Sequence[Doc], starts: Sequence[Sequence[int]]) -> Encoded:
-    """Number words as types, in any order; white space is left out."""
+def encode_types(docs: Sequence[Doc], starts: Ints) -> Encoded:
+    """Number words as types, in any order; white space is left out. starts: see encode_pieces."""
     table = np.concatenate([doc.to_array(["ORTH", "IS_SPACE"]) for doc in docs])  # (W, 2)
     is_word = table[:, 1] == 0
     orths, ids, counts = np.unique(table[is_word, 0], return_inverse=True, return_counts=True)
     words_before = np.concatenate([[0], np.cumsum(is_word)])
-    lengths = np.diff(words_before[[*flatten(docs, starts), len(table)]])
+    lengths = np.diff(words_before[np.append(starts, len(table))])
     strings = docs[0].vocab.strings
     types = [strings[orth] for orth in orths.tolist()]
     return Encoded(ids.ravel(), np.ones(len(ids), dtype=np.bool_), lengths, types, counts, None)
-
-
-def flatten(docs: Sequence[Doc], starts: Sequence[Sequence[int]]) -> Ints:
-    """Number the tokens that begin a sentence through all texts. starts: those of each text."""
-    first = accumulate([len(doc) for doc in docs[:-1]], initial=0)
-    flat = [offset + s for offset, found in zip(first, starts, strict=True) for s in found]
-    return np.array(flat, dtype=np.int64)
 
 
 def join_texts(texts: Texts, begins: NDArray[np.bool_]) -> Texts:
@@ -170,18 +167,3 @@ def join_texts(texts: Texts, begins: NDArray[np.bool_]) -> Texts:
         ends=texts.ends + np.repeat(shift, texts.n_tokens),
         is_space=texts.is_space,
     )
-
-
-def join_starts(
-    docs: Sequence[Doc], starts: Sequence[Sequence[int]], begins: NDArray[np.bool_]
-) -> list[list[int]]:
-    """Find the tokens that begin a sentence in each document, from those of each text."""
-    joined: list[list[int]] = []
-    offset = 0
-    for doc, found, begins_document in zip(docs, starts, begins.tolist(), strict=True):
-        if begins_document:
-            joined.append([])
-            offset = 0
-        joined[-1].extend(offset + start for start in found)
-        offset += len(doc)
-    return joined
