@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "read_files": {"safetensors", "torch"},
     "working_folders": set(),
-    "atomic_files": {".working_folders"},
+    "atomic_files": {"safetensors", ".working_folders"},
     "fork_lock": set(),
     "torch_state": {"torch", ".fork_lock"},
     "pieces": {"numpy", "tokenizers", ".atomic_files", ".fork_lock"},

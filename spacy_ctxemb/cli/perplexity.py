@@ -26,7 +26,7 @@ def perplexity(
     from spacy.cli._util import show_validation_error
     from wasabi import msg
 
-    from ..pretraining.write_files import write_json
+    from ..atomic_files import write_json
 
     if output is not None:
         check_new(output, force=force)
@@ -48,7 +48,6 @@ def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, f
     from spacy.util import minibatch
     from tqdm import tqdm
 
-    from ..atomic_files import read_lines
     from ..errors import Errors
     from ..objectives.base import Sums, add_sums, summarise
     from ..pretraining.spacy_pretrain_objectives import (
@@ -56,7 +55,7 @@ def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, f
         read_pretraining,
         score_docs,
     )
-    from ..read_files import reading
+    from ..read_files import read_lines, reading
 
     nlp, section = read_pretraining(config_path)
     shim = load_pretrained(nlp, section, weights_path)

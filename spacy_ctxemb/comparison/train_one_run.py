@@ -20,7 +20,7 @@ from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 from thinc.api import Config
 
-from ..atomic_files import compute_checksum
+from ..read_files import compute_checksum
 from ..report.read_metrics import read_mixes
 
 PARTS = ("train", "dev", "test")

@@ -21,13 +21,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..atomic_files import compute_checksum, replacing_folder
+from ..atomic_files import replacing_folder, write_json, write_tensors
 from ..errors import Errors
-from ..read_files import reading
+from ..read_files import compute_checksum, reading
 from .check_resume_fits import Basis, validate_digests
 from .distributed import Processes, gather_state, load_state
 from .tasks.base import Carried, Stream
-from .write_files import write_json, write_tensors
 
 CHECKSUMS, PROGRESS, STATE = "checksums.json", "progress.json", "state.safetensors"
 

@@ -9,10 +9,9 @@ import spacy
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 
-from ..atomic_files import read_lines
 from ..errors import Errors
 from ..pretrained import DEFAULT, get_language
-from ..read_files import reading
+from ..read_files import read_lines, reading
 from ..report.plots import CONTEXT_FREE
 
 Floats = NDArray[np.floating[Any]]

@@ -17,13 +17,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 from thinc.api import Config
 
-from spacy_ctxemb.atomic_files import compute_checksum
+from spacy_ctxemb.atomic_files import write_json
 from spacy_ctxemb.pretraining import progress_log, save_and_resume
 from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.save_and_resume import is_whole
 from spacy_ctxemb.pretraining.text import shards, worker_processes
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
-from spacy_ctxemb.pretraining.write_files import write_json
+from spacy_ctxemb.read_files import compute_checksum
 
 from ..cli.command import run
 from .runs import read_weights, tiny_run, write_documents

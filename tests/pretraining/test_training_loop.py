@@ -12,7 +12,6 @@ import torch
 from spacy.util import load_config
 from thinc.api import Config
 
-from spacy_ctxemb.atomic_files import compute_checksum
 from spacy_ctxemb.encoders.feedforward import FeedForward
 from spacy_ctxemb.pretraining.build_pipeline_and_task import build_pipeline
 from spacy_ctxemb.pretraining.distributed import gather_state
@@ -21,6 +20,7 @@ from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.pretrain_section import PretrainSettings, read_settings
 from spacy_ctxemb.pretraining.save_and_resume import is_whole, list_checkpoints
 from spacy_ctxemb.pretraining.training_loop import MAX_SKIPPED, Report, Trainer, summarise
+from spacy_ctxemb.read_files import compute_checksum
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from .runs import (

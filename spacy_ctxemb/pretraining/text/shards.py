@@ -14,11 +14,10 @@ from numpy.typing import DTypeLike, NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
-from ...atomic_files import replacing
+from ...atomic_files import replacing, write_json, write_tensors
 from ...pieces.base import Ids, Ints, Pieces
 from ...pieces.characters import CharacterPieces
 from ...read_files import reading
-from ..write_files import write_json, write_tensors
 
 
 class Shard(NamedTuple):

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from spacy import about
 from spacy.language import Language
 
-from ...atomic_files import compute_checksum, is_working_folder, replacing_folder
+from ...atomic_files import is_working_folder, replacing_folder, write_json
 from ...errors import Errors
 from ...pieces.base import Ids, Ints, Pieces
-from ...read_files import reading
-from ..write_files import write_json
+from ...read_files import compute_checksum, reading
 from . import worker_processes
 from .raw_text import TextCorpus
 from .shards import ARRAYS, FILES, TYPES, merge_shards

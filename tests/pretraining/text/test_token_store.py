@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import BytePairPieces, WordPieces
-from spacy_ctxemb.pretraining import write_files
 from spacy_ctxemb.pretraining.text import shards, token_store, tokenize_chunk, worker_processes
 from spacy_ctxemb.pretraining.text.raw_text import Text, TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
@@ -213,7 +213,7 @@ def build_until_killed(corpus: TextCorpus, nlp: Language, folder: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         save_file(tensors, path)
 
-    save_file, write_files.save_file = write_files.save_file, save
+    save_file, safetensors.torch.save_file = safetensors.torch.save_file, save
     worker_processes.CHUNK = 6
     build_token_store(corpus, nlp, CharacterPieces(12), folder)
 
