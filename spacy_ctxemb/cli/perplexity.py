@@ -55,12 +55,11 @@ def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, f
         read_pretraining,
         score_docs,
     )
-    from ..read_files import read_lines, reading
+    from ..read_files import read_lines
 
     nlp, section = read_pretraining(config_path)
     shim = load_pretrained(nlp, section, weights_path)
-    with reading(text_path, "text in UTF-8"):
-        lines = read_lines(text_path)
+    lines = read_lines(text_path)
     if not lines:
         raise ValueError(Errors.E403.format(path=text_path))
     rng = np.random.default_rng(0)
