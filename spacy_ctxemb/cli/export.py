@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .save_new_pipeline import check_output
+from .output_paths import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable

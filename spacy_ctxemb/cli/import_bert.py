@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .save_new_pipeline import (
-    LANG,
-    MIXES,
-    WIDTH,
-    build_pipeline,
-    check_output,
-    find_shim,
-    write_pipeline,
-)
+from .output_paths import check_output
+from .save_new_pipeline import LANG, MIXES, WIDTH, build_pipeline, find_shim, write_pipeline
 
 if TYPE_CHECKING:
     from ..checkpoints.bert.checkpoint import BertModel

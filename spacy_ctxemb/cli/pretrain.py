@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from .save_new_pipeline import check_output
+from .output_paths import check_output
 
 
 def pretrain(
