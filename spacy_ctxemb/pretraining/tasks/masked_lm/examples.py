@@ -22,9 +22,6 @@ class Example(NamedTuple):
 class Examples(ABC):
     """The examples that a store has; what of them is random is drawn when one is read."""
 
-    #: Pieces of an example that are no text.
-    n_boundaries: int
-
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -43,10 +40,8 @@ class Sequences(Examples):
     max_pieces: of an example, boundaries included.
     """
 
-    n_boundaries = 2
-
     def __init__(self, store: TokenStore, *, max_pieces: int) -> None:
-        size = max_pieces - self.n_boundaries
+        size = max_pieces - 2  # without the boundaries
         sentences = pack_sentences([store], [size], n_least=1)  # (n, 2)
         before = np.concatenate([[0], store.sentence_ends])
         bounds = before[sentences]  # (n, 2), in pieces
@@ -81,11 +76,9 @@ class SentencePairs(Examples):
     max_pieces: of an example, boundaries included.
     """
 
-    n_boundaries = 3
-
     def __init__(self, store: TokenStore, *, max_pieces: int) -> None:
         self.store = store
-        self.size = max_pieces - self.n_boundaries
+        self.size = max_pieces - 3  # without the boundaries
         self.runs = pack_sentences([store], [self.size], n_least=2)
         if not len(self.runs) or len(store.document_ends) < 2:
             raise ValueError(
