@@ -102,8 +102,8 @@ class PretrainingErrors:
         "components {names}; of contextual vectors are {found}. Pass another pipeline."
     )
     E468 = (
-        "The weights of losses are {weights}. Each must be 0 or more, and one of tokens, texts and "
-        "relations above 0. Change them in [pretrain.objective]."
+        "The weights of losses are {weights}. Each must be 0 or more, and one of tokens, texts, "
+        "relations and uses above 0. Change them in [pretrain.objective]."
     )
     E469 = (
         "initial_table needs an encoder with a table of subword pieces, and {encoder} has none. "

@@ -16,7 +16,7 @@ from ....encoders import Encoder, TransformerEncoder
 from ....errors import Errors
 from ....objectives import DistilObjective, MaskedLMObjective
 from ....objectives.base import Losses, wrong_encoder
-from ....objectives.distillation_loss import COSINE, MASKED, RELATIONS, TEXTS, TOKENS, Answer
+from ....objectives.distillation_loss import COSINE, MASKED, RELATIONS, TEXTS, TOKENS, USES, Answer
 from ....objectives.masking import Masking
 from ....pieces.base import Pieces
 from ....windows.pieces_to_windows import N_BOUNDARIES
@@ -27,6 +27,8 @@ from .batches import DistilText, Side, get_reading
 from .initial_table import fill_table, get_table
 from .mean_of_layers import MeanOfLayers
 from .teacher import Teacher, load_teacher
+
+LOSSES = (TOKENS, TEXTS, RELATIONS, USES, MASKED)
 
 #: The name of the teacher's pieces among those in which the text is stored.
 TEACHER = "teacher"
@@ -49,6 +51,8 @@ class Distil:
         text's words and the teacher's vector of the text. 1.0.
     relations: that of the error of similarities, the mean square of differences of cosines: of all
         words of a text to one another, and of all texts of a micro-batch. 1.0.
+    uses: that of the error of how alike two uses of a word are, in a micro-batch: the mean square
+        of differences of cosines. It keeps the senses of a word apart. 1.0.
     masked: that of masked language modelling, for Transformer.v1. 0.0 to 0.3.
     layers: which layers of the pupil make the vector of a word, by their mean; null for the mix of
         its pipeline.
@@ -74,6 +78,7 @@ class Distil:
     tokens: float = 1.0
     texts: float = 1.0
     relations: float = 1.0
+    uses: float = 1.0
     masked: float = 0.0
     layers: list[int] | None = None
     teacher_layers: list[int] | None = None
@@ -84,16 +89,16 @@ class Distil:
 
     def __post_init__(self) -> None:
         validate_least(self, batch_size=1, max_pieces=LEAST)
-        weights = {name: getattr(self, name) for name in (TOKENS, TEXTS, RELATIONS, MASKED)}
+        weights = {name: getattr(self, name) for name in LOSSES}
         is_valid = all(0 <= weight < np.inf for weight in weights.values())
-        if not is_valid or not any(weights[name] for name in (TOKENS, TEXTS, RELATIONS)):
+        if not is_valid or not any(weights[name] for name in LOSSES if name != MASKED):
             raise ValueError(Errors.E468.format(weights=weights))
         if not 0 < self.masked_texts <= 1:
             raise ValueError(Errors.E470.format(value=self.masked_texts))
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        weights = {name: getattr(self, name) for name in (TOKENS, TEXTS, RELATIONS, MASKED)}
+        weights = {name: getattr(self, name) for name in LOSSES}
         return {name: weight for name, weight in weights.items() if weight}
 
     @cached_property
@@ -210,7 +215,7 @@ class DistilTask(ShuffledTask):
         wanted = set(self.objective.losses)
         answer = teacher(
             get_reading(batch, "teacher"),
-            wants_words=bool(wanted & {TOKENS, RELATIONS}),
+            wants_words=bool(wanted & {TOKENS, RELATIONS, USES}),
             wants_texts=bool(wanted & {TEXTS, RELATIONS}),
         )
         reading = get_reading(batch, "pupil")
@@ -221,7 +226,7 @@ class DistilTask(ShuffledTask):
         return reading.pool_words(mixed), answer
 
     def _compare(self, batch: Batch, words: Tensor, answer: Answer) -> Losses:
-        losses = self.objective.compare(words, answer, batch["n_words"])
+        losses = self.objective.compare(words, answer, batch["n_words"], batch["numbers"])
         masked = self.objective.masked
         if masked is not None:
             layers = self.encoder(batch["masked_ids"], batch["masked_mask"])
