@@ -1,4 +1,4 @@
-"""Writing files and folders so that nothing is lost; reading lines, and checksums.
+"""Writing files and folders so that nothing is lost.
 
 New content is made in a working folder beside its place. When it is whole and safe on the disk, it
 is renamed. So a reader finds the old content or the new one, whenever the program stops, and two
@@ -7,7 +7,7 @@ writers never mix.
 
 import ctypes
 import errno
-import hashlib
+import json
 import os
 import shutil
 import stat
@@ -15,10 +15,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import Errors, is_coded
-from .read_files import reading
 from .working_folders import LOCK, NAME, OLD, is_unfinished, working_beside
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: What a system says of a disk, a quota or a limit that is full.
 FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
@@ -89,22 +92,21 @@ def is_working_folder(path: Path) -> bool:
     return NAME.fullmatch(path.name) is not None
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file that are not blank, without white space around them.
-
-    Raises E163 for another file.
-    """
-    with reading(path, "text in UTF-8"), path.open(encoding="utf8") as lines:
-        return [line.strip() for line in lines if not line.isspace()]
+def write_json(data: object, path: Path) -> None:
+    """Write a JSON file whole or not at all. Raises E164."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(data), encoding="utf8")
 
 
-def compute_checksum(path: Path) -> str:
-    """The checksum of a file's content."""
-    found = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()
+def write_tensors(tensors: "dict[str, Tensor]", path: Path) -> None:
+    """Write a file of safetensors whole or not at all. Raises E164."""
+    import safetensors.torch
+
+    with replacing(path) as temporary:
+        try:
+            safetensors.torch.save_file(tensors, temporary)
+        except safetensors.SafetensorError as error:  # has the system's error as text alone
+            raise OSError(str(error)) from error
 
 
 def _follow(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Reading files that may be lost, cut short or of another kind, with a message that says so."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,24 @@ def read_tensors(path: Path, expected: str, *, advice: str = REPLACE) -> "dict[s
     with reading(path, expected, advice=advice):
         tensors: dict[str, Tensor] = load_file(path)
     return tensors
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file that are not blank, without white space around them.
+
+    Raises E163 for another file.
+    """
+    with reading(path, "text in UTF-8"), path.open(encoding="utf8") as lines:
+        return [line.strip() for line in lines if not line.isspace()]
+
+
+def compute_checksum(path: Path) -> str:
+    """The checksum of a file's content."""
+    found = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            found.update(block)
+    return found.hexdigest()
 
 
 def find_damage(path: Path) -> str | None:

@@ -57,11 +57,13 @@ def score(nlp: Language, pipe: object, docs: list[Doc]) -> list[float]:
     """The probability of a component's least certain decision in each Doc."""
     if isinstance(pipe, EntityRecognizer):
         return score_entities(nlp, pipe, docs)
-    if isinstance(pipe, MultiLabel_TextCategorizer):
-        return [score_each(pipe, doc) for doc in docs]
+    if isinstance(pipe, MultiLabel_TextCategorizer):  # each class applies or does not
+        chances = ([doc.cats[label] for label in pipe.labels] for doc in docs)
+        return [min((max(x, 1.0 - x) for x in found), default=1.0) for found in chances]
     if isinstance(pipe, TextCategorizer):
-        return [score_best(pipe, doc) for doc in docs]
-    return [score_spans(cast(SpanCategorizer, pipe), doc) for doc in docs]
+        return [max((doc.cats[label] for label in pipe.labels), default=1.0) for doc in docs]
+    spans = (doc.spans.get(cast(SpanCategorizer, pipe).key) for doc in docs)
+    return [min(found.attrs["scores"], default=1.0) if found else 1.0 for found in spans]
 
 
 def score_entities(nlp: Language, ner: EntityRecognizer, docs: list[Doc]) -> list[float]:
@@ -90,25 +92,7 @@ def score_entities(nlp: Language, ner: EntityRecognizer, docs: list[Doc]) -> lis
 
 
 def locate(span: Span, label: str) -> tuple[int, int, str]:
-    """An entity by its characters."""
     return span.start_char, span.end_char, label
-
-
-def score_best(textcat: TextCategorizer, doc: Doc) -> float:
-    """The probability of the class that is chosen."""
-    return max((doc.cats[label] for label in textcat.labels), default=1.0)
-
-
-def score_each(textcat: MultiLabel_TextCategorizer, doc: Doc) -> float:
-    """The least certain of all classes, each of which applies or does not."""
-    chances = [doc.cats[label] for label in textcat.labels]
-    return min((max(chance, 1.0 - chance) for chance in chances), default=1.0)
-
-
-def score_spans(spancat: SpanCategorizer, doc: Doc) -> float:
-    """The least certain of the spans that are there."""
-    spans = doc.spans.get(spancat.key)
-    return min(spans.attrs["scores"], default=1.0) if spans else 1.0
 
 
 def choose_classes(nlp: Language, doc: Doc) -> None:

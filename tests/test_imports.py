@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "read_files": {"safetensors", "torch"},
     "working_folders": set(),
-    "atomic_files": {".working_folders"},
+    "atomic_files": {"safetensors", ".working_folders"},
     "fork_lock": set(),
     "torch_state": {"torch", ".fork_lock"},
     "pieces": {"numpy", "tokenizers", ".atomic_files", ".fork_lock"},
@@ -101,11 +101,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         *(".schedules", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },
-    "report": {"jinja2", "matplotlib", "numpy", "safetensors", "srsly", "thinc", "wasabi"},
-    "comparison": {
-        *("numpy", "spacy", "srsly", "thinc", "torch"),
-        *(".atomic_files", ".pretrained", ".report"),
+    "report": {
+        *("jinja2", "matplotlib", "numpy", "safetensors", "spacy", "srsly", "thinc", "wasabi"),
+        *(".atomic_files", ".pretrained"),
     },
+    "comparison": {"spacy", "srsly", "thinc", "torch", ".atomic_files", ".report"},
     "config_writer": {
         *("jinja2", "spacy", "thinc", ".cache", ".component", ".pretrained", ".thinc_model"),
     },
@@ -130,6 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".embedder", ".encoders"),
         *(
             ".atomic_files",
+            ".initialize_callbacks",
             ".objectives",
             ".pieces",
             ".pretraining",

@@ -12,8 +12,7 @@ from .collect_text import collect_text
 from .compare import compare
 from .convert_textcat import convert_textcat
 from .doctor import doctor
-from .export_bert import export_bert
-from .export_elmo import export_elmo
+from .export import export_bert, export_elmo
 from .import_bert import import_bert
 from .import_elmo import import_elmo
 from .init_config import init_config

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import typer
 
+from .output_paths import FORCE, check_new
+
 
 class Layout(str, Enum):
     """What a line of .txt is."""
@@ -27,7 +29,7 @@ def annotate(
     layout: Layout = typer.Option(
         Layout.documents, help="Whether a line of .txt is a document or a sentence"
     ),
-    force: bool = typer.Option(False, "--force", "-F", help="Replace the file if it exists"),
+    force: bool = FORCE,
 ) -> None:
     """Label text with a trained pipeline, so that a smaller one can learn from it."""
     from itertools import islice
@@ -37,12 +39,10 @@ def annotate(
     from wasabi import msg
 
     from ..atomic_files import replacing
-    from ..errors import Errors
     from ..pretraining.text.raw_text import TextCorpus
     from ..silver_labels import label_texts
 
-    if output_path.exists() and not force:
-        raise ValueError(Errors.E510.format(path=output_path))
+    check_new(output_path, force=force)
     corpus = TextCorpus(str(text_path), layout=layout.value, text_field=text_field)
     texts = (text.text for _, text in corpus.number_documents())
     labelled = DocBin()

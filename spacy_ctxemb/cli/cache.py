@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .show_errors import showing_errors
-
 if TYPE_CHECKING:
     from collections import Counter
 
@@ -52,27 +50,26 @@ def cache(
 
     given = arguments or []
     paths = [Path(x) for x in takewhile(lambda x: not x.startswith("--"), given)]
-    with showing_errors():
-        setup_gpu(gpu_id)
-        is_config = Path(pipeline).suffix == ".cfg"
-        if is_config:
-            config = util.load_config(pipeline, parse_config_overrides(given[len(paths) :]))
-            nlp = init_nlp(config, use_gpu=gpu_id)  # as `spacy train` has it before the first step
-        else:
-            nlp = util.load_model(pipeline)
-        pipe = find_component(nlp, component)
-        if is_config and component not in nlp.config["training"]["frozen_components"]:
-            raise ValueError(Errors.E254.format(name=component))
-        readers = read_training(nlp, paths) if is_config else read_files(nlp, paths)
-        before = pipe.counts.copy()
-        for corpus, active in readers:
-            examples = read_examples(corpus, nlp)
-            docs = annotate(nlp, component, (eg.predicted for eg in examples), active)
-            progress = tqdm(docs, unit=" documents", disable=None)
-            for batch in util.minibatch(progress, nlp.batch_size):
-                pipe.predict(batch)
-        where = ", ".join(map(str, paths)) or "the corpora of the config"
-        show_result(cast("FeatureCache", pipe.cache), pipe.counts - before, component, where)
+    setup_gpu(gpu_id)
+    is_config = Path(pipeline).suffix == ".cfg"
+    if is_config:
+        config = util.load_config(pipeline, parse_config_overrides(given[len(paths) :]))
+        nlp = init_nlp(config, use_gpu=gpu_id)  # as `spacy train` has it before the first step
+    else:
+        nlp = util.load_model(pipeline)
+    pipe = find_component(nlp, component)
+    if is_config and component not in nlp.config["training"]["frozen_components"]:
+        raise ValueError(Errors.E254.format(name=component))
+    readers = read_training(nlp, paths) if is_config else read_files(nlp, paths)
+    before = pipe.counts.copy()
+    for corpus, active in readers:
+        examples = read_examples(corpus, nlp)
+        docs = annotate(nlp, component, (eg.predicted for eg in examples), active)
+        progress = tqdm(docs, unit=" documents", disable=None)
+        for batch in util.minibatch(progress, nlp.batch_size):
+            pipe.predict(batch)
+    where = ", ".join(map(str, paths)) or "the corpora of the config"
+    show_result(cast("FeatureCache", pipe.cache), pipe.counts - before, component, where)
 
 
 def show_result(cache: "FeatureCache", counts: "Counter[str]", name: str, where: str) -> None:
@@ -112,14 +109,11 @@ def find_component(nlp: "Language", name: str) -> "ContextualEmbedder":
     Raises E257 without it, E255 if its cache is not on disk, E258 if it cannot be used.
     """
     from ..cache.feature_cache import find_obstacle
-    from ..component import ContextualEmbedder
     from ..errors import Errors
+    from ..initialize_callbacks import get_embedder
     from ..stack.name_encoders import name_encoders
 
-    names = [n for n, pipe in nlp.components if isinstance(pipe, ContextualEmbedder)]
-    if name not in names:
-        raise ValueError(Errors.E257.format(name=name, names=names))
-    pipe = cast("ContextualEmbedder", nlp.get_pipe(name))
+    pipe = get_embedder(nlp, name)
     if pipe.cache is None or pipe.cache.path is None:
         found = "null" if pipe.cache is None else "in memory"
         raise ValueError(Errors.E255.format(name=name, found=found))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from .force import FORCE, check_new
+from .output_paths import FORCE, check_new
 
 #: Packages whose docstrings are read before those of all others, so that the text depends
 #: little on what else is installed.

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import Errors
 from ..read_files import reading
-from .force import FORCE, check_new
+from .output_paths import FORCE, check_new
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from .force import FORCE, check_new
+from .output_paths import FORCE, check_new
 
 
 def doctor(

@@ -6,21 +6,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .save_new_pipeline import (
-    LANG,
-    MIXES,
-    WIDTH,
-    build_pipeline,
-    check_output,
-    find_shim,
-    write_pipeline,
-)
+from .output_paths import check_output
+from .save_new_pipeline import LANG, MIXES, WIDTH, build_pipeline, find_shim, write_pipeline
 
 if TYPE_CHECKING:
     from ..checkpoints.bert.checkpoint import BertModel
     from ..checkpoints.load_any_huggingface import WrappedModel
     from ..checkpoints.sentence_transformers import Sentences
-    from ..encoders import Encoder
     from ..pieces.subwords import SubwordPieces
 
 #: Pieces of the longest window that is encoded at once.
@@ -70,14 +62,15 @@ def import_bert(
     nlp = build_pipeline(lang, section, model.tensors, **pooling)
     shim = find_shim(nlp)
     cast("SubwordPieces", shim.pieces).load(model.tokenizer)
-    write_pipeline(nlp, output, describe(shim.embedder.encoder, model.model_type))
+    encoder = shim.embedder.encoder
+    what = f"a model of the type {model.model_type}: {encoder.n_layers - 1} blocks, width "
+    write_pipeline(nlp, output, f"{what}{encoder.width}, vocabulary of {encoder.n_ids}")
     show_sentences(sentences)
 
 
 def build_model(
     encoder_section: dict[str, Any], mix: dict[str, Any], *, width: int | None
 ) -> dict[str, Any]:
-    """The section of the config for a model."""
     from spacy.util import registry
 
     from ..windows.pieces_to_windows import N_BOUNDARIES
@@ -86,10 +79,7 @@ def build_model(
     longest = min(encoder.max_length or LONGEST, LONGEST)
     return {
         "encoder": encoder_section,
-        "pieces": {
-            "@architectures": "spacy-ctxemb.SubwordPieces.v1",
-            "vocab_size": encoder.n_ids,
-        },
+        "pieces": {"@architectures": "spacy-ctxemb.SubwordPieces.v1", "vocab_size": encoder.n_ids},
         "mix": mix,
         "width": width,
         "window": longest - N_BOUNDARIES,
@@ -97,16 +87,7 @@ def build_model(
     }
 
 
-def describe(encoder: "Encoder", model_type: str) -> str:
-    """Family and sizes of an encoder."""
-    return (
-        f"a model of the type {model_type}: {encoder.n_layers - 1} blocks, width {encoder.width}, "
-        f"vocabulary of {encoder.n_ids}"
-    )
-
-
 def show_sentences(sentences: "Sentences") -> None:
-    """What becomes of sentence-transformers' settings."""
     from wasabi import msg
 
     if sentences.doc_pooling is None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .save_new_pipeline import LANG, MIXES, WIDTH, build_pipeline, check_output, write_pipeline
+from .output_paths import check_output
+from .save_new_pipeline import LANG, MIXES, WIDTH, build_pipeline, write_pipeline
 
 if TYPE_CHECKING:
     from ..checkpoints.elmo.checkpoint import ElmoModel

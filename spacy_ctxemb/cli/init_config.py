@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..config_writer.check_options import TASKS, Choices, Optimize
-from .force import FORCE, check_new
+from .output_paths import FORCE, check_new
 
 if TYPE_CHECKING:
     from ..config_writer.render import Written

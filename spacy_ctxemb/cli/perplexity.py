@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from .force import FORCE, check_new
+from .output_paths import FORCE, check_new
 
 #: Documents scored together.
 BATCH_SIZE = 64
@@ -26,7 +26,7 @@ def perplexity(
     from spacy.cli._util import show_validation_error
     from wasabi import msg
 
-    from ..pretraining.write_files import write_json
+    from ..atomic_files import write_json
 
     if output is not None:
         check_new(output, force=force)
@@ -48,22 +48,25 @@ def score(config_path: Path, weights_path: Path, text_path: Path) -> dict[str, f
     from spacy.util import minibatch
     from tqdm import tqdm
 
-    from ..atomic_files import read_lines
     from ..errors import Errors
     from ..objectives.base import Sums, add_sums, summarise
-    from ..pretraining.spacy_pretrain_objectives import evaluate, load_pretrained, read_pretraining
-    from ..read_files import reading
+    from ..pretraining.spacy_pretrain_objectives import (
+        load_pretrained,
+        read_pretraining,
+        score_docs,
+    )
+    from ..read_files import read_lines
 
     nlp, section = read_pretraining(config_path)
     shim = load_pretrained(nlp, section, weights_path)
-    with reading(text_path, "text in UTF-8"):
-        lines = read_lines(text_path)
+    lines = read_lines(text_path)
     if not lines:
         raise ValueError(Errors.E403.format(path=text_path))
     rng = np.random.default_rng(0)
     sums: Sums = {}
     for batch in minibatch(tqdm(lines, unit=" documents", disable=None), BATCH_SIZE):
-        add_sums(sums, evaluate(shim, [nlp.make_doc(text) for text in batch], rng))
+        docs = [nlp.make_doc(text) for text in batch]
+        add_sums(sums, score_docs(shim, docs, rng, is_train=False))
     if not any(n for _, n in sums.values()):
         raise ValueError(Errors.E437.format(path=text_path))
     named = summarise(sums).items()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from .save_new_pipeline import check_output
+from .output_paths import check_output
 
 
 def pretrain(
@@ -32,7 +32,7 @@ def pretrain(
     from spacy.util import load_config
     from wasabi import msg
 
-    from ..pretraining.run_from_config import pretrain as run
+    from ..pretraining.pretrain import pretrain as run
     from ..read_files import reading
     from ..save_pipeline import to_disk
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from .force import FORCE, check_new
+from .output_paths import FORCE, check_new
 
 
 def report(
@@ -44,11 +44,11 @@ def report(
 
     if find_spec("matplotlib") is None:
         raise ImportError(Errors.E523.format(package="matplotlib"))
-    from ..comparison.word_senses import place_senses
     from ..report.all_sections import build_sections
     from ..report.format_tables import print_table
     from ..report.markdown_and_html import html_page, markdown_page
     from ..report.read_metrics import read_figures
+    from ..report.word_senses import place_senses
 
     figures = read_figures(metrics_dir, training_dir, pretraining_dir)
     word, points = place_senses(senses) if senses else ("", None)

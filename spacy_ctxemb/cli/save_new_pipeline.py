@@ -41,20 +41,9 @@ def build_pipeline(
 
 
 def find_shim(nlp: "Language") -> "EmbedderShim":
-    """The encoder of such a pipeline."""
     from ..thinc_model.embedder_shim import get_shim
 
     return get_shim(cast(Any, nlp.get_pipe("ctxemb")).model)
-
-
-def check_output(output: Path) -> None:
-    """Raise E362 if there is anything but an empty directory, E166 for the working directory."""
-    from ..atomic_files import refuse_working_directory
-    from ..errors import Errors
-
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise ValueError(Errors.E362.format(path=output))
-    refuse_working_directory(output)
 
 
 def write_pipeline(nlp: "Language", output: Path, what: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from .force import FORCE, check_new
+from .output_paths import FORCE, check_new
 
 
 class Kind(str, Enum):

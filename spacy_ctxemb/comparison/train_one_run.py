@@ -14,14 +14,13 @@ from typing import Any
 import spacy
 import spacy.training.loop
 import srsly
-from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Corpus
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 from thinc.api import Config
 
-from ..atomic_files import compute_checksum
+from ..read_files import compute_checksum
 from ..report.read_metrics import read_mixes
 
 PARTS = ("train", "dev", "test")
@@ -90,7 +89,8 @@ def train(run: Run, gpu_id: int = -1) -> dict[str, Any]:
             log = join_logs(log, srsly.read_jsonl(folder / f"log{i}.jsonl"))
         nlp.from_disk(output / "model-best")
         mixes = [vars(mix) for mix in read_mixes(run.config, output / "model-best")]
-    scores = score(nlp, run.corpus_path / "test.spacy")
+    scores = nlp.evaluate(list(Corpus(run.corpus_path / "test.spacy")(nlp)))
+    del scores["speed"]
     weights = nlp.config["training"]["score_weights"].items()
     weights = {key: weight for key, weight in weights if weight and scores.get(key) is not None}
     return {
@@ -134,28 +134,16 @@ def build_config(path: Path, run: Run, docs: Sequence[Doc], folder: Path) -> Con
     config["paths"]["dev"] = str(run.corpus_path / "dev.spacy")
     config["system"]["seed"] = run.seed
     config["training"]["logger"] = {"@loggers": "spacy.ConsoleLogger.v3", "console_output": False}
-    config["nlp"]["pipeline"] = [
-        name
-        for name in config["nlp"]["pipeline"]
-        if has_labels(config["components"][name].get("factory", name), docs)
-    ]
-    config["components"] = {name: config["components"][name] for name in config["nlp"]["pipeline"]}
+    components = config["components"]
+    for name in list(config["nlp"]["pipeline"]):
+        has_labels = LABELS.get(components[name].get("factory", name))
+        if has_labels and not any(map(has_labels, docs)):
+            config["nlp"]["pipeline"].remove(name)
+    config["components"] = {name: components[name] for name in config["nlp"]["pipeline"]}
     return config
-
-
-def has_labels(factory: str, docs: Sequence[Doc]) -> bool:
-    """Whether a component learns from these Docs. One that needs no labels does."""
-    return factory not in LABELS or any(map(LABELS[factory], docs))
 
 
 def join_logs(before: list[dict[str, Any]], rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The log of several trainings: the steps of a later one count on."""
     n_steps = before[-1]["step"] if before else 0
     return [*before, *({"step": n_steps + row["step"], "score": row["score"]} for row in rows)]
-
-
-def score(nlp: Language, path: Path) -> dict[str, Any]:
-    """The scores of a pipeline on a file, also of labels, without its speed."""
-    scores = nlp.evaluate(list(Corpus(path)(nlp)))
-    del scores["speed"]
-    return scores

@@ -21,11 +21,7 @@ from ..thinc_model.embedder_shim import EmbedderShim
 from .findings import Finding, error
 
 #: What spaCy lets these sections have.
-SCHEMAS = {
-    "nlp": ConfigSchemaNlp,
-    "training": ConfigSchemaTraining,
-    "initialize": ConfigSchemaInit,
-}
+SCHEMAS = {"nlp": ConfigSchemaNlp, "training": ConfigSchemaTraining, "initialize": ConfigSchemaInit}
 
 
 #: A callback of [initialize.before_init].
@@ -92,7 +88,6 @@ class Plan:
 
     @property
     def embedders(self) -> list[Part]:
-        """Components with encoders of this package."""
         return [part for part in self.parts if part.encoders]
 
 
@@ -124,7 +119,6 @@ def read_plan(config: Config) -> Plan:
 
 
 def build_pipeline(config: Config, names: list[str]) -> Language:
-    """Build a pipeline of some of the components."""
     changed = copy_config(config)
     changed["nlp"]["pipeline"] = names
     changed["nlp"]["disabled"] = []

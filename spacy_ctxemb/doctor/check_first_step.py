@@ -9,20 +9,28 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+from spacy.schemas import ConfigSchemaTraining
 from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
-from spacy.util import dot_to_object, load_config, set_dot_to_object
+from spacy.training.loop import train_while_improving
+from spacy.util import dot_to_object, load_config, registry, resolve_dot_names, set_dot_to_object
+from thinc.api import require_gpu
 
+from ..component import ContextualEmbedder
+from ..errors import is_coded
 from ..thinc_model.embedder_shim import EmbedderShim
-from . import run_first_step
 from .build_components import Plan, name_encoders
 from .findings import Finding, error, ok, warning
 from .read_samples import Sample
-from .run_first_step import CONFIG, RESULT
+
+#: The files of a trial.
+CONFIG, RESULT = "config.cfg", "result.json"
 
 #: Megabytes that are worth a warning: few GPUs have more.
 MUCH = 16_000
@@ -96,11 +104,11 @@ def measure_memory(
 
 
 def run_in_process(folder: Path, n_docs: int, gpu_id: int) -> dict[str, Any]:
-    """What run_first_step.py finds; "failure" where it was killed or took too long."""
+    """What `write_result` finds in a process of its own; "failure" where that did not end well."""
     # With -m Python would import what lies in the working directory; here only what we import too.
     path = [place for place in sys.path if place]
-    program = f"import sys; sys.path = {path}; from {run_first_step.__name__} import main; "
-    program += f"from pathlib import Path; main(Path({str(folder)!r}), {n_docs}, {gpu_id})"
+    program = f"import sys; sys.path = {path}; from {__name__} import write_result; "
+    program += f"from pathlib import Path; write_result(Path({str(folder)!r}), {n_docs}, {gpu_id})"
     command = [sys.executable, "-W", "ignore", "-c", program]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
@@ -113,3 +121,69 @@ def run_in_process(folder: Path, n_docs: int, gpu_id: int) -> dict[str, Any]:
     last_words = " ".join(finished.stderr.split()[-30:])
     reason = "memory was probably not enough" if code in (-9, 137) else last_words
     return {"failure": f"the process ended with code {code}: {reason}"}
+
+
+def run_first_step(folder: Path, n_docs: int, gpu_id: int) -> dict[str, float]:
+    """Predict and update with the first documents. Returns the peak after each, in megabytes.
+
+    start: after the initialisation.
+    """
+    if gpu_id >= 0:
+        require_gpu(gpu_id)
+    nlp = init_nlp(load_config(folder / CONFIG), use_gpu=gpu_id)
+    for _, pipe in nlp.components:
+        if isinstance(pipe, ContextualEmbedder):
+            pipe.cache = None  # a trial leaves no files
+    config = nlp.config.interpolate()
+    training = registry.resolve(config["training"], schema=ConfigSchemaTraining)
+    (corpus,) = resolve_dot_names(config, [training["train_corpus"]])
+    examples = list(islice(corpus(nlp), n_docs))
+    peaks = {"start": read_peak(gpu_id)}
+    list(nlp.pipe([eg.x.copy() for eg in examples]))
+    peaks["prediction"] = read_peak(gpu_id)
+    steps = train_while_improving(
+        nlp,
+        training["optimizer"],
+        [(0, examples)],
+        lambda: (0.0, {}),
+        dropout=training["dropout"],
+        eval_frequency=1,
+        accumulate_gradient=training["accumulate_gradient"],
+        patience=0,
+        max_steps=1,
+        exclude=training["frozen_components"],
+        annotating_components=training["annotating_components"],
+        before_update=training["before_update"],
+    )
+    list(steps)
+    peaks["update"] = read_peak(gpu_id)
+    return peaks
+
+
+def read_peak(gpu_id: int) -> float:
+    """Megabytes that this process has held at most: of the GPU, or of main memory."""
+    if gpu_id >= 0:
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")  # on Linux ru_maxrss begins with that of the parent
+    if status.exists():
+        lines = status.read_text(encoding="utf8").splitlines()
+        return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM"))
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
+
+
+def write_result(folder: Path, n_docs: int, gpu_id: int) -> None:
+    """Write the megabytes; or "error" for what stops training, "failure" for too little memory."""
+    result: dict[str, Any]
+    try:
+        result = run_first_step(folder, n_docs, gpu_id)
+    except Exception as reason:
+        message = str(reason) if is_coded(reason) else repr(reason)
+        result = {"error": message}
+        texts = ("out of memory", "not enough memory", "allocate memory")
+        if isinstance(reason, MemoryError) or any(text in message.lower() for text in texts):
+            result = {"failure": f"memory was not enough: {message}"}
+    (folder / RESULT).write_text(json.dumps(result), encoding="utf8")

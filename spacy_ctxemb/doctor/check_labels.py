@@ -8,8 +8,8 @@ from spacy.tokens import Doc
 
 from ..stack.stack import is_stack
 from .build_components import Part
+from .check_what_learns import list_trained
 from .findings import Finding, error, ok, warning
-from .initial_weights import list_trained
 from .read_samples import Sample
 
 #: Fewer examples of a label than these teach little.

@@ -7,8 +7,8 @@ from typing import Any
 from spacy.util import registry
 
 from .build_components import Part, Plan
+from .check_what_learns import find_weights, list_trained
 from .findings import Finding, error, ok, warning
-from .initial_weights import find_weights, list_trained
 
 #: Steps looked at where training has no end.
 N_STEPS = 20000

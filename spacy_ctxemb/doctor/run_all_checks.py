@@ -14,9 +14,8 @@ from .check_labels import check_labels
 from .check_learning_rate import check_learning_rate
 from .check_listeners import check_wiring
 from .check_number_of_steps import check_number_of_steps, plan_steps
-from .check_pieces import check_pieces, check_vocabulary
+from .check_pieces import check_pieces, check_vocabulary, count_pieces
 from .check_what_learns import check_learning, check_weights
-from .count_pieces import count_pieces
 from .findings import Report
 from .read_samples import Sample, check_repeated_texts, read_samples
 

@@ -35,9 +35,7 @@ class EncoderErrors:
 
     # pieces
     E120 = "max_characters is {max_characters}. Use 3 to {most}; published models have 50."
-    E121 = (
-        "The token '{word}' of tokens_to_add has the character id {id}. Choose one from 0 to 255."
-    )
+    E121 = "The token '{word}' of tokens_to_add has character id {id}. Choose one from 0 to 255."
     E122 = "The token '{word}' of tokens_to_add has a `$`, which configs do not keep. Change it."
     E123 = (
         "{pieces} have no vocabulary yet. Make one with `python -m spacy ctxemb train-pieces`, and "

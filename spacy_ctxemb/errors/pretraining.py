@@ -13,13 +13,9 @@ class PretrainingErrors:
     )
     E405 = "{path} cannot be read: {reason}. Check that it is whole, and text in UTF-8."
     E406 = "Line {line} of {path} is no JSON: {reason}. Write one object a line."
-    E407 = (
-        "Line {line} of {path} has no text in the field '{field}'. Set text_field, or correct it."
-    )
+    E407 = "Line {line} of {path} has no text in the field '{field}'. Set text_field, or mend it."
     E408 = "{path} is read by the package pyarrow, which is missing. Run pip install pyarrow."
-    E409 = (
-        "{path} has no column '{field}' of text; there are {names}. Set text_field of TextCorpus."
-    )
+    E409 = "{path} has no column '{field}' of text; there are {names}. Set its text_field."
     E410 = "{path} is no token store. Make one with build_token_store."
     E411 = "Nothing in {path} has a piece: no word in it is known. Pass other files to TextCorpus."
     E412 = (
@@ -30,9 +26,7 @@ class PretrainingErrors:
         "max_pieces is {max_pieces}, but must be from {least} to {max_length}, the encoder's "
         "max_length. Change one of them."
     )
-    E414 = (
-        "No word of the text occurs {min_count} times. Lower min_count, or pretrain on more text."
-    )
+    E414 = "No word of the text occurs {min_count} times. Lower min_count, or take more text."
     E416 = (
         "{path} is no folder for a token store alone: it holds {names}, which would be lost. "
         "Choose another folder, or move these files away."
@@ -76,9 +70,7 @@ class PretrainingErrors:
     E454 = "[pretrain] names the component '{component}', but the pipeline has {names}. Change it."
     E455 = "compile needs the feed-forward layers of Transformer.v1. Set compile to false."
     E456 = "A run in {output} would write over text to read, {path}. Choose another folder."
-    E457 = (
-        "[pretrain] asks for {name}, which is missing. Run `pip install {name}`, or leave it out."
-    )
+    E457 = "[pretrain] asks for {name}, which is missing. Run pip install {name}, or leave it out."
     E458 = (
         "{pieces} of '{component}' have no vocabulary. Make one with `python -m spacy ctxemb "
         "train-pieces`, and name it as pieces_loader in [initialize.components.{component}]."
@@ -110,8 +102,8 @@ class PretrainingErrors:
         "components {names}; of contextual vectors are {found}. Pass another pipeline."
     )
     E468 = (
-        "The weights of losses are {weights}. Each must be 0 or more, and one of tokens, texts and "
-        "relations above 0. Change them in [pretrain.objective]."
+        "The weights of losses are {weights}. Each must be 0 or more, and one of tokens, texts, "
+        "relations and uses above 0. Change them in [pretrain.objective]."
     )
     E469 = (
         "initial_table needs an encoder with a table of subword pieces, and {encoder} has none. "

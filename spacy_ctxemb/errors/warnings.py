@@ -23,9 +23,7 @@ class Warnings:
         "`counts['skipped_updates']` grows, lower training.optimizer.learn_rate, or warm up longer."
     )
     W005 = "The cache of '{name}' is not used, since {reason}. Change that, or set cache = null."
-    W006 = (
-        "Nothing more is written to the cache in {path}: {reason}. Make room, or change its path."
-    )
+    W006 = "Nothing more is written to the cache in {path}: {reason}. Make room or change its path."
     W007 = (
         "'{name}' has a cache, but is trained, so that no vectors are asked for again. Add it to "
         "training.frozen_components, or remove its cache."

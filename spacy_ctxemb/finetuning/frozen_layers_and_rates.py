@@ -38,26 +38,21 @@ class LayerTraining:
         Raises E200 or E201 for freeze_layers, E205 for layer_decay, E206 for
         learn_rate_factor.
         """
-        if isinstance(self.freeze_layers, int):
-            if not 0 <= self.freeze_layers <= encoder.n_layers:
-                found = str(self.freeze_layers)
-                raise ValueError(Errors.E200.format(found=found, n_layers=encoder.n_layers))
-        else:
+        if not isinstance(self.freeze_layers, int):
             encoder.parameter_layers()  # wanted at a later step, if not at the first one
-            if isinstance(self.freeze_layers, Unfreeze):
-                found = self.freeze_layers.n_layers
-                if found != encoder.n_layers:
-                    raise ValueError(Errors.E201.format(found=found, n_layers=encoder.n_layers))
+        if isinstance(self.freeze_layers, Unfreeze):
+            found = self.freeze_layers.n_layers
+            if found != encoder.n_layers:
+                raise ValueError(Errors.E201.format(found=found, n_layers=encoder.n_layers))
+        self.list_frozen(encoder, 0)
         if not 0.0 < self.layer_decay <= 1.0:
             raise ValueError(Errors.E205.format(layer_decay=self.layer_decay))
         if not 0.0 < self.learn_rate_factor < math.inf:
             raise ValueError(Errors.E206.format(factor=self.learn_rate_factor))
-        self.list_frozen(encoder, 0)
         self.find_rates(encoder)
 
     @property
     def freezes(self) -> bool:
-        """Whether any layer is frozen at any step."""
         return self.freeze_layers != 0
 
     def list_frozen(self, encoder: Encoder, step: int) -> set[str]:
@@ -78,11 +73,13 @@ class LayerTraining:
         return self.list_frozen(encoder, 0) if isinstance(self.freeze_layers, int) else set()
 
     def _count_frozen(self, encoder: Encoder, step: int) -> int:
+        value: float
         if isinstance(self.freeze_layers, int):
-            return self.freeze_layers
-        value = self.freeze_layers(step)
+            value, when = self.freeze_layers, ""
+        else:
+            value, when = self.freeze_layers(step), f" at step {step}"
         if not 0 <= value <= encoder.n_layers:
-            found = f"{value} at step {step}"
+            found = f"{value}{when}"
             raise ValueError(Errors.E200.format(found=found, n_layers=encoder.n_layers))
         return math.ceil(value)
 

@@ -46,7 +46,6 @@ class PendingUpdate:
         return []
 
     def backpropagate(self) -> None:
-        """Send on what has come."""
         if self.arrived:
             self._backprop(self._sums.get("vectors"), self._sums.get("layers"))
 

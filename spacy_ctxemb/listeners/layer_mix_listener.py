@@ -42,12 +42,7 @@ class LayerMixListener(Tok2VecListener):
     name = "layer-mix-listener"
 
     def __init__(
-        self,
-        upstream_name: str,
-        width: int,
-        *,
-        layer_norm: str | None,
-        grad_factor: float = 1.0,
+        self, upstream_name: str, width: int, *, layer_norm: str | None, grad_factor: float = 1.0
     ) -> None:
         super().__init__(upstream_name, width)
         self.shims.append(MixShim(width, layer_norm))
@@ -118,7 +113,6 @@ def get_mix_shim(listener: Model[Any, Any]) -> MixShim:
 def init(
     listener: Model[Any, Any], X: Sequence[Doc] | None = None, Y: list[Floats2d] | None = None
 ) -> None:
-    """Begin with a plain average."""
     remember_sample(listener, X, Y)
     get_mix_shim(listener).mix.reset_parameters()
 

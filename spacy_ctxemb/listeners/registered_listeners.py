@@ -23,11 +23,7 @@ def build_listener(*, width: int, upstream: str = "*", grad_factor: float = 1.0)
 
 
 def build_layer_mix_listener(
-    *,
-    width: int,
-    upstream: str = "*",
-    layer_norm: str | None = None,
-    grad_factor: float = 1.0,
+    *, width: int, upstream: str = "*", layer_norm: str | None = None, grad_factor: float = 1.0
 ) -> LayerMixListener:
     """`spacy-ctxemb.LayerMixListener.v1`: each component mixes the encoder's layers its own way.
 

@@ -33,8 +33,5 @@ def replace_listener_config(model: dict[str, Any], listener: dict[str, Any]) -> 
     listener = listeners[0]
     if listener["@architectures"] != ARCHITECTURE:
         return model
-    mix = {
-        "@architectures": "spacy-ctxemb.TokenMix.v1",
-        "layer_norm": listener.get("layer_norm"),
-    }
+    mix = {"@architectures": "spacy-ctxemb.TokenMix.v1", "layer_norm": listener.get("layer_norm")}
     return {**copy.deepcopy(model), "mix": mix, "width": None}

@@ -46,7 +46,6 @@ Sums = dict[str, tuple[float, float]]
 
 
 def add_losses(sums: Sums, losses: Losses) -> None:
-    """Add the losses of one batch to totals, in place."""
     add_sums(sums, {k: (float(nll.detach()), losses.n_targets[k]) for k, nll in losses.nll.items()})
 
 

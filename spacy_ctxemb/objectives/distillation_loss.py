@@ -20,7 +20,7 @@ from ..pieces.base import TextPieces
 from .base import Losses, Objective, Targets
 from .masked_lm_loss import MaskedLMObjective
 
-TOKENS, TEXTS, RELATIONS, MASKED = "tokens", "texts", "relations", "masked"
+TOKENS, TEXTS, RELATIONS, USES, MASKED = "tokens", "texts", "relations", "uses", "masked"
 
 #: Not a loss, but the mean cosine of what is projected and its targets.
 COSINE = "tokens_cosine"
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 class DistilObjective(Objective):
     """Compares the vectors of words and texts with those of a teacher.
 
-    losses: names of those that are computed: "tokens", "texts", "relations".
+    losses: names of those that are computed: "tokens", "texts", "relations", "uses".
     width: of the pupil's words. word_widths: of the teacher's, one for each target layer.
     text_width: of the teacher's texts.
     teacher: what tells one teacher from another.
@@ -72,10 +72,11 @@ class DistilObjective(Objective):
         self.texts = nn.Linear(width, text_width) if TEXTS in losses else None
         self.masked = masked
 
-    def compare(self, words: Tensor, answer: Answer, n_words: Tensor) -> Losses:
+    def compare(self, words: Tensor, answer: Answer, n_words: Tensor, numbers: Tensor) -> Losses:
         """Compute the sums of the losses that are not of language modelling.
 
-        words: (W, D), the pupil's. n_words: (B,), words of each text, at least one.
+        words: (W, D), the pupil's. n_words: (B,), words of each text, at least one. numbers: (W,),
+        equal where words are.
         """
         nll: dict[str, Tensor] = {}
         n_targets = dict.fromkeys(self.losses, len(n_words))
@@ -92,6 +93,8 @@ class DistilObjective(Objective):
             within = sum_relations(words, answer.words[-1], n_words)
             among = sum_relations(texts, answer.texts, alone) * len(n_words)
             nll[RELATIONS] = within + among
+        if USES in self.losses and answer.words is not None:
+            nll[USES] = average_uses(words, answer.words[-1], numbers) * len(n_words)
         return Losses(nll, n_targets)
 
     def pair_words(self, words: Tensor, answer: Answer) -> Iterator[tuple[Tensor, Tensor]]:
@@ -155,6 +158,21 @@ def sum_relations(ours: Tensor, theirs: Tensor, sizes: Tensor) -> Tensor:
     with torch.autocast(ours.device.type, enabled=False):
         difference = find_cosines(ours, mask) - find_cosines(theirs, mask)  # (G, m, m)
     return (difference.square().sum(dim=(1, 2)) / sizes.square()).sum()
+
+
+def average_uses(ours: Tensor, theirs: Tensor, numbers: Tensor) -> Tensor:
+    """Average over words that occur again the squared difference of the cosines of two uses.
+
+    ours: (n, D); theirs: (n, E). numbers: (n,), equal where words are. A word that occurs often
+    counts no more than one that occurs twice. 0 where none occurs again.
+    """
+    order = numbers.argsort(stable=True)
+    again = numbers[order[:-1]] == numbers[order[1:]]
+    pair = order[:-1][again], order[1:][again]
+    with torch.autocast(ours.device.type, enabled=False):
+        cosines = [F.cosine_similarity(*(rows[i].float() for i in pair)) for rows in (ours, theirs)]
+    _, which, counts = numbers[pair[0]].unique(return_inverse=True, return_counts=True)
+    return ((cosines[0] - cosines[1]).square() / counts[which]).sum() / max(len(counts), 1)
 
 
 def find_cosines(rows: Tensor, mask: Tensor) -> Tensor:

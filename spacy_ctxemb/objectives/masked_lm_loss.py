@@ -1,4 +1,4 @@
-"""Masked language modelling: predict pieces that were hidden.
+"""Masked language modelling: predict pieces that were hidden, and whether texts follow each other.
 
 Source: Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
 Understanding", section 3.1 and appendix A.1.
@@ -17,7 +17,9 @@ from ..encoders import Encoder, TransformerEncoder
 from ..pieces.base import TextPieces
 from .base import NO_TARGET, Losses, Objective, Targets, wrong_encoder
 from .masking import Masking
-from .next_sentence_loss import NextSentenceHead
+
+#: Whether a text follows the one before it: classes in the order of published heads.
+IS_NEXT, IS_OTHER = 0, 1
 
 
 class MaskedLMObjective(Objective):
@@ -27,7 +29,7 @@ class MaskedLMObjective(Objective):
 
     masking: what is hidden.
     next_sentence: whether there is a head that tells if two texts follow each other; its targets
-        come from pretraining/tasks/masked_lm/sentence_pairs.py.
+        come from pretraining/tasks/masked_lm/examples.py.
 
     Raises E430 for another encoder than a Transformer.
     """
@@ -86,3 +88,29 @@ class MaskedLMObjective(Objective):
         next_sentence = data.get("next_sentence", False)
         masking = {name: value for name, value in data.items() if name != "next_sentence"}
         return cls(encoder, Masking(**masking), next_sentence=next_sentence)
+
+
+class NextSentenceHead(nn.Module):
+    """Computes two scores from the first step of each window, which stands for all of it.
+
+    Example:
+        logits = NextSentenceHead(width=256)(layers[-1], mask)  # (B, 2)
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.output = nn.Linear(width, 2)
+
+    def forward(self, top: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, 2). top: (N, D), the last layer of real steps; mask: (B, T)."""
+        lengths = mask.sum(dim=1)
+        first = top[torch.cumsum(lengths, dim=0) - lengths]  # (B, D)
+        scores: Tensor = self.output(torch.tanh(self.dense(first)))
+        return scores
+
+    def reset_parameters(self) -> None:
+        """Fill weights with normal values of deviation 0.02, biases with 0."""
+        for linear in (self.dense, self.output):
+            nn.init.normal_(linear.weight, 0.0, 0.02)
+            nn.init.zeros_(linear.bias)

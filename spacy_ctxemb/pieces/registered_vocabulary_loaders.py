@@ -4,9 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from ..atomic_files import read_lines
 from ..errors import Errors
-from ..read_files import reading
+from ..read_files import read_lines, reading
 from .base import Pieces
 from .subwords import LearnedPieces, SubwordPieces
 

@@ -31,7 +31,6 @@ class Basis(NamedTuple):
 
 
 def describe_config(config: Config) -> dict[str, Any]:
-    """Name the values that a run has to go on with."""
     values = config.interpolate()
     section = dict(values[SECTION])
     for name, place in (("train", "path"), ("objective", "teacher")):  # contents are compared

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,8 @@ from ..encoders.lstm import LSTM
 from ..encoders.transformer_blocks import Block
 from ..errors import Errors
 from .pretrain_section import PretrainSettings
+
+T = TypeVar("T")
 
 #: How long processes wait for each other: one of them may tokenise the text for all.
 TIMEOUT = timedelta(hours=6)
@@ -44,7 +46,6 @@ class Processes(NamedTuple):
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until all processes have called this."""
         if self.n > 1:
             dist.barrier()
 
@@ -56,7 +57,7 @@ class Processes(NamedTuple):
         dist.all_reduce(found)
         return {name: (row[0], row[1]) for name, row in zip(sums, found.tolist(), strict=True)}
 
-    def agree(self, value: str) -> str:
+    def agree(self, value: T) -> T:
         """Return the first process's value in all processes."""
         values = [value]
         if self.n > 1:

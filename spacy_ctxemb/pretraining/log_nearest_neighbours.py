@@ -35,7 +35,6 @@ class Neighbours:
         self.docs = choose_docs(map(nlp.make_doc, islice(texts, 20 * N_TEXTS)), set(self.words))
 
     def format_lines(self) -> Iterator[str]:
-        """Make a line for each occurrence of a word."""
         vectors = self._predict()
         tokens = [token for doc in self.docs for token in doc]
         unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
@@ -76,17 +75,13 @@ def choose_docs(docs: Iterable[Doc], words: set[str]) -> list[Doc]:
 
 def find_nearest(unit: NDArray[np.float32], place: int, tokens: list[Token]) -> list[int]:
     """Find the most similar tokens in other texts, each text's best one only."""
-    order = np.argsort(-(unit @ unit[place]))
-    seen = [tokens[place].doc]
-    nearest: list[int] = []
-    for i in order.tolist():
-        doc = tokens[i].doc
-        if not tokens[i].is_space and not any(doc is other for other in seen):
-            seen.append(doc)
-            nearest.append(i)
-        if len(nearest) == N_NEIGHBOURS:
+    nearest = {id(tokens[place].doc): place}  # by text
+    for i in np.argsort(-(unit @ unit[place])).tolist():
+        if not tokens[i].is_space:
+            nearest.setdefault(id(tokens[i].doc), i)
+        if len(nearest) > N_NEIGHBOURS:
             break
-    return nearest
+    return [*nearest.values()][1:]
 
 
 def in_context(token: Token, n: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from torch import nn
-from torch.optim import Adagrad, AdamW, Optimizer
+from torch.optim import Adagrad, AdamW
 
 from .pretrain_section import BuildOptimizer
 
@@ -25,11 +25,9 @@ def build_adamw(
         none.
     """
 
-    def build(parameters: Named) -> Optimizer:
-        groups = group(parameters, weight_decay)
-        return AdamW(groups, lr=0.0, betas=(beta1, beta2), eps=eps, fused=True)
-
-    return build
+    return lambda parameters: AdamW(
+        group(parameters, weight_decay), lr=0.0, betas=(beta1, beta2), eps=eps, fused=True
+    )
 
 
 def build_adagrad(*, initial_accumulator: float = 0.0025) -> BuildOptimizer:
@@ -43,14 +41,9 @@ def build_adagrad(*, initial_accumulator: float = 0.0025) -> BuildOptimizer:
         shorter are the first steps.
     """
 
-    def build(parameters: Named) -> Optimizer:
-        return Adagrad(
-            [parameter for _, parameter in parameters],
-            lr=0.0,
-            initial_accumulator_value=initial_accumulator,
-        )
-
-    return build
+    return lambda parameters: Adagrad(
+        [x for _, x in parameters], lr=0.0, initial_accumulator_value=initial_accumulator
+    )
 
 
 def group(parameters: Named, weight_decay: float) -> list[dict[str, object]]:

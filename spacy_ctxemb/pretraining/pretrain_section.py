@@ -84,20 +84,18 @@ class PretrainSettings:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
             types, expected = KINDS.get(field.type, ((type(value),), ""))
-            if type(value) not in types:
-                raise ValueError(Errors.E465.format(name=name, value=value, expected=expected))
+            self._require(type(value) in types, name, expected)
         least = {"seed": 0, "max_steps": 1, "accumulate": 1, "eval_every": 1, "checkpoint_every": 1}
         least |= {"keep_checkpoints": 2, "n_workers": 1, "grad_clip": 0}
         for name, bound in least.items():
-            value = getattr(self, name)
-            if not value >= bound:
-                expected = f"at least {bound}"
-                raise ValueError(Errors.E465.format(name=name, value=value, expected=expected))
+            self._require(getattr(self, name) >= bound, name, f"at least {bound}")
         for name, options in (("precision", PRECISIONS), ("parallel", PARALLEL)):
+            self._require(getattr(self, name) in options, name, f"one of {options}")
+
+    def _require(self, is_valid: bool, name: str, expected: str) -> None:
+        if not is_valid:
             value = getattr(self, name)
-            if value not in options:
-                expected = f"one of {options}"
-                raise ValueError(Errors.E465.format(name=name, value=value, expected=expected))
+            raise ValueError(Errors.E465.format(name=name, value=value, expected=expected))
 
 
 def read_settings(config: Config) -> PretrainSettings:

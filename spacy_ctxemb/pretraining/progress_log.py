@@ -48,7 +48,11 @@ class Monitor:
         self.describe_scores = describe_scores
         truncate(self.path, start)
         self.bar = tqdm(total=settings.max_steps, initial=start, unit="step", disable=None)
-        self.loggers = open_loggers(output, settings, start)
+        self.loggers: list[Logger] = []
+        if settings.tensorboard:
+            self.loggers.append(open_tensorboard(output / "tensorboard", start))
+        if settings.wandb_project:
+            self.loggers.append(open_wandb(output / "wandb-id", settings.wandb_project, start))
 
     def __call__(self, report: Report) -> None:
         self.bar.update()
@@ -59,7 +63,8 @@ class Monitor:
             for logger in self.loggers:
                 logger.log(flatten(row), report.step)
         if report.scores is not None:
-            self.show(f"step {report.step}: {format_scores(report.scores)}")
+            scores = [f"{name.replace('_', ' ')} {x:.4g}" for name, x in report.scores.items()]
+            self.show(f"step {report.step}: {', '.join(scores)}")
             for line in self.describe_scores():
                 self.show(line)
 
@@ -81,12 +86,7 @@ def format_status(report: Report) -> str:
     return ", ".join([*shown, f"{report.words_per_second:,.0f} words/s"])
 
 
-def format_scores(scores: dict[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {score:.4g}" for name, score in scores.items())
-
-
 def truncate(path: Path, step: int) -> None:
-    """Drop the rows of a log after a step."""
     rows = read_log(path)
     kept = [row for row in rows if row["step"] <= step]
     with replacing(path) as temporary:
@@ -128,17 +128,8 @@ class Logger(NamedTuple):
     close: Callable[[], None]
 
 
-def open_loggers(output: Path, settings: PretrainSettings, start: int) -> list[Logger]:
-    """Open TensorBoard and Weights & Biases where settings want them. start: the step before."""
-    loggers = []
-    if settings.tensorboard:
-        loggers.append(open_tensorboard(output / "tensorboard", start))
-    if settings.wandb_project:
-        loggers.append(open_wandb(output / "wandb-id", settings.wandb_project, start))
-    return loggers
-
-
 def open_tensorboard(folder: Path, start: int) -> Logger:
+    """start: the step before."""
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(folder, purge_step=start + 1)

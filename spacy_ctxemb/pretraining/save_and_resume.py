@@ -21,13 +21,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..atomic_files import compute_checksum, replacing_folder
+from ..atomic_files import replacing_folder, write_json, write_tensors
 from ..errors import Errors
-from ..read_files import reading
+from ..read_files import compute_checksum, reading
 from .check_resume_fits import Basis, validate_digests
 from .distributed import Processes, gather_state, load_state
 from .tasks.base import Carried, Stream
-from .write_files import write_json, write_tensors
 
 CHECKSUMS, PROGRESS, STATE = "checksums.json", "progress.json", "state.safetensors"
 
@@ -89,7 +88,7 @@ class RunCheckpoints:
         first = self.processes.is_first
         folder = replacing_folder(path, may_exist=True) if first else nullcontext(path)
         with folder as temporary:
-            temporary = Path(self.processes.agree(str(temporary)))
+            temporary = self.processes.agree(temporary)
             state = gather_state(module, optimizer, keep=first)
             if first:
                 write_tensors(state, temporary / STATE)
@@ -121,21 +120,20 @@ class RunCheckpoints:
         The first process looks, and sets damaged ones aside under other names: else they would
         count as later than those which are still to come.
         """
-        found, damaged = "", list[str]()
+        found, damaged = None, list[Path]()
         for path in reversed(list_checkpoints(self.folder) if self.processes.is_first else []):
             if is_whole(path):
-                found = path.name
+                found = path
                 break
-            damaged.append(path.name)
-        if found:
-            for name in damaged:
-                aside = self.folder / f"damaged-{name}"
-                shutil.rmtree(aside, ignore_errors=True)
-                (self.folder / name).rename(aside)
-        found, damaged = json.loads(self.processes.agree(json.dumps([found, damaged])))
-        if damaged and not found:
-            raise ValueError(Errors.E463.format(path=self.folder, names=damaged))
-        return self.folder / found if found else None, damaged
+            damaged.append(path)
+        for path in damaged if found else ():
+            aside = self.folder / f"damaged-{path.name}"
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+        found, names = self.processes.agree((found, [path.name for path in damaged]))
+        if names and not found:
+            raise ValueError(Errors.E463.format(path=self.folder, names=names))
+        return found, names
 
     def load(
         self, path: Path, module: nn.Module, optimizer: Optimizer, shards: Sequence[Shard]

@@ -104,20 +104,13 @@ def get_loss(ops: Ops, docs: Iterable[Doc], loss: float) -> tuple[float, float]:
 
 
 @in_ordinary_torch
-def evaluate(shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator) -> Sums:
-    """Compute nats and targets of documents by name, with the full softmax and without dropout.
-
-    Raises E433 if a loss is not finite.
-    """
-    return score_docs(shim, docs, rng, is_train=False)
-
-
 def score_docs(
     shim: EmbedderShim, docs: Sequence[Doc], rng: np.random.Generator, *, is_train: bool
 ) -> Sums:
-    """Add up the losses of documents; in training, leave the gradient of the mean in parameters.
+    """Add up nats and targets of documents by name, with the full softmax and without dropout.
 
-    Raises E433 if a loss is not finite outside training.
+    In training both are as in training, and the gradient of the mean is left in parameters. Raises
+    E433 if a loss is not finite outside training.
     """
     objective, pieces, windowing = shim.objective, shim.pieces, shim.windowing
     assert objective is not None
@@ -137,11 +130,7 @@ def score_docs(
 
 
 def score_batch(
-    shim: EmbedderShim,
-    objective: Objective,
-    source: PieceBatch,
-    target: PieceBatch,
-    n_targets: int,
+    shim: EmbedderShim, objective: Objective, source: PieceBatch, target: PieceBatch, n_targets: int
 ) -> Losses | None:
     """Run one batch of windows forward and, with gradients enabled, backward. None where a loss
     in training is not finite: else the loss that spaCy reports would never be finite again."""
@@ -191,8 +180,7 @@ def load_pretrained(nlp: Language, pretraining: dict[str, Any], path: Path) -> E
     """Load the embedder and the objective that pretraining saved.
 
     nlp, pretraining: see read_pretraining. path: one of the model*.bin files. Raises E436 if it
-    has no objective, E163 if it is
-    damaged.
+    has no objective, E163 if it is damaged.
 
     Example:
         nlp, section = read_pretraining(Path("bilm.cfg"))

@@ -65,8 +65,7 @@ class Trainer:
         self.checkpoints = checkpoints
         self.progress = Progress()
         self.n_skipped = 0
-        task.module.to(processes.device)
-        self.module = distribute(task.module, settings, processes)
+        self.module = distribute(task.to(processes.device), settings, processes)
         self.optimizer = settings.optimizer(self.module.named_parameters())
         self.scaler = GradScaler(processes.device.type, enabled=settings.precision == "fp16")
         n_shards = processes.n * settings.accumulate
@@ -188,7 +187,6 @@ class Trainer:
 
 
 def weighted_mean(losses: Losses, weights: Mapping[str, float]) -> Tensor:
-    """Compute the loss of a micro-batch: the weighted sum of means over targets."""
     means = [
         weights[name] * nll / max(losses.n_targets[name], 1) for name, nll in losses.nll.items()
     ]

@@ -52,11 +52,15 @@ def build_sections(
     yield from pretraining_sections(figures, names)
     mixes = [mix for run in runs for mix in run.mixes]
     if mixes:
-        yield mix_section(mixes)
+        note = (
+            "What each task has learned to take from the layers, in percent: the softmax of the "
+            "weights of ScalarMix, or of the LayerMixListener of a component. Layer 0 is "
+            "context-free; gamma scales the sum."
+        )
+        yield Section("Layer weights", note, mix_table(mixes))
 
 
 def comparison_section(figures: Figures, senses: Senses | None, word: str) -> Section:
-    """What `ctxemb compare` has found."""
     note = (
         "Scores on the test sets times 100: the mean, and the standard deviation where there are "
         "several seeds; the best in bold. Each seed chooses other examples, the same for all rows. "
@@ -81,7 +85,6 @@ def choose_runs(results: Sequence[Row]) -> list[Run]:
 
 
 def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Iterator[Section]:
-    """Scores, scores of labels, and the course of training."""
     table = score_table(runs)
     if table.rows:
         note = "Scores of spacy evaluate times 100, the best in bold; words/s is its speed."
@@ -100,7 +103,6 @@ def task_sections(task: str, runs: Sequence[Run], names: Sequence[str]) -> Itera
 
 
 def pretraining_sections(figures: Figures, names: Sequence[str]) -> Iterator[Section]:
-    """How well encoders predict text."""
     table = perplexity_table(figures.perplexities)
     if table.rows:
         note = (
@@ -114,13 +116,3 @@ def pretraining_sections(figures: Figures, names: Sequence[str]) -> Iterator[Sec
         note = "Mean loss of a word, in nats, over an epoch. Compare within an objective only."
         plot = plot_curves(losses, names, x_label="words seen", y_label="loss per word")
         yield Section("Pretraining loss", note, plot=plot)
-
-
-def mix_section(mixes: Sequence[LearnedMix]) -> Section:
-    """How much each task takes from each layer."""
-    note = (
-        "What each task has learned to take from the layers, in percent: the softmax of the "
-        "weights of ScalarMix, or of the LayerMixListener of a component. Layer 0 is "
-        "context-free; gamma scales the sum."
-    )
-    return Section("Layer weights", note, mix_table(mixes))

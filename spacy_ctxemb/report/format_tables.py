@@ -59,7 +59,6 @@ def group_scores(results: Sequence[Row]) -> dict[tuple[str, str], dict[str, list
 
 
 def score_table(runs: Sequence[Run]) -> Table:
-    """Runs by scores."""
     scores = {run.name: dict(name_scores(run.scores)) for run in runs if run.scores}
     speeds = {run.name: run.scores.get("speed") for run in runs if run.scores}
     titles = list(dict.fromkeys(title for row in scores.values() for title in row))
@@ -98,7 +97,6 @@ def label_table(runs: Sequence[Run], key: str) -> Table:
 
 
 def perplexity_table(perplexities: dict[str, dict[str, float]]) -> Table:
-    """Encoders by what they predict."""
     kinds = list(dict.fromkeys(kind for row in perplexities.values() for kind in row))
     rows = [
         [Cell(name), *(Cell(f"{row[kind]:,.2f}" if kind in row else "–") for kind in kinds)]
@@ -108,7 +106,6 @@ def perplexity_table(perplexities: dict[str, dict[str, float]]) -> Table:
 
 
 def mix_table(mixes: Sequence[LearnedMix]) -> Table:
-    """Runs by layers."""
     n_layers = max((len(mix.shares) for mix in mixes), default=0)
     rows = []
     for mix in mixes:

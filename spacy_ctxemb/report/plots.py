@@ -75,7 +75,6 @@ def plot_sizes(axes: Axes, results: Sequence[Row]) -> None:
 
 
 def plot_senses(axes: Axes, senses: Senses, word: str) -> None:
-    """Each use of the word as a point."""
     for sense, marker, colour in zip(senses, "os^D*", COLOURS[3:], strict=False):
         is_free = sense == CONTEXT_FREE
         axes.scatter(
@@ -126,7 +125,6 @@ def plot_curves(
 
 
 def describe_means(results: Sequence[Row]) -> str:
-    """The means, in words."""
     return " ".join(
         f"{corpus}, {size}: "
         + ", ".join(f"{name} {100 * statistics.mean(found):.1f}" for name, found in scores.items())
@@ -143,7 +141,6 @@ def to_png(figure: Figure) -> bytes:
 
 
 def describe_curve(name: str, curve: Curve) -> str:
-    """Its ends and its extremes, in words."""
     heights = [y for _, y in curve]
     return (
         f"{name} goes from {heights[0]:.3g} to {heights[-1]:.3g}, "

@@ -73,7 +73,7 @@ def evaluate(bilm: Loaded, *, carries_state: bool, device: str = "cpu") -> Sums:
         bilm.pieces,
         Data(bilm.text.store, bilm.text.store, seed=0),
     )
-    task.module.to(device).eval()
+    task.to(device).eval()
     return task.evaluate(0, 1)
 
 

@@ -27,8 +27,7 @@ import numpy as np
 import typer
 
 from spacy_ctxemb.objectives.bilm_loss import BEGIN, END, UNKNOWN
-from spacy_ctxemb.pretraining.tasks.bilm.batches import DIRECTIONS
-from spacy_ctxemb.pretraining.tasks.bilm.continuous_streams import Units, make_units
+from spacy_ctxemb.pretraining.tasks.bilm.batches import DIRECTIONS, Units, make_units
 from spacy_ctxemb.pretraining.text.shuffle import BlockShuffle
 
 from .ngram_model import Ints, KneserNey, Words

@@ -12,6 +12,7 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config
+from torch import nn
 
 from spacy_ctxemb.encoders import BiLM
 from spacy_ctxemb.objectives import BiLMObjective
@@ -20,7 +21,7 @@ from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.pretrain_section import SECTION
 from spacy_ctxemb.pretraining.save_and_resume import STATE, list_checkpoints
 from spacy_ctxemb.pretraining.tasks.bilm.batches import BiLMText, choose_vocabulary
-from spacy_ctxemb.pretraining.tasks.bilm.task import BiLMModule, PretrainBiLM
+from spacy_ctxemb.pretraining.tasks.bilm.task import PretrainBiLM
 from spacy_ctxemb.pretraining.text.raw_text import TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
 from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, find_shims
@@ -79,7 +80,7 @@ class Run:
     def _load_checkpoint(self, shim: EmbedderShim, path: Path) -> None:
         objective = BiLMObjective(shim.embedder.encoder, self.vocabulary, n_samples=None)
         objective.to_empty(device=shim.device)
-        module = BiLMModule(shim.embedder.encoder, objective, carries_state=False)
+        module = nn.ModuleDict({"encoder": shim.embedder.encoder, "objective": objective})
         weights = {
             name.removeprefix("model."): tensor
             for name, tensor in load_file(path).items()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import spacy
 
+from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.progress_log import read_log
-from spacy_ctxemb.pretraining.run_from_config import pretrain
-from spacy_ctxemb.pretraining.spacy_pretrain_objectives import evaluate as score_docs
+from spacy_ctxemb.pretraining.spacy_pretrain_objectives import score_docs
 
 from ..pretraining import TEXT
 from ..pretraining.runs import tiny_run, write_documents
@@ -52,7 +52,7 @@ def test_sentences_are_scored_as_pipelines_read_them(run: Run) -> None:
         for start, end in zip(starts, store.sentence_ends, strict=True)
     ]
     assert {len(doc) for doc in docs} == {len(nlp.make_doc(text)) for text in TEXT}
-    expected = score_docs(get_shim(nlp, "ctxemb"), docs, np.random.default_rng(0))
+    expected = score_docs(get_shim(nlp, "ctxemb"), docs, np.random.default_rng(0), is_train=False)
     assert found.keys() == expected.keys() == {"forward", "backward"}
     for name, (nll, n) in expected.items():
         assert found[name] == (pytest.approx(nll, rel=1e-5), n)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_ctxemb.objectives.bilm_loss import BEGIN, END
-from spacy_ctxemb.pretraining.tasks.bilm.continuous_streams import Units, lay_rows
+from spacy_ctxemb.pretraining.tasks.bilm.batches import Units, lay_rows
 from spacy_ctxemb.pretraining.tasks.bilm.task import BiLMTask
 
 from ..pretraining.runs import build_trainer, tiny_run, write_documents

@@ -19,10 +19,10 @@ from spacy.training.loggers import console_logger_v3
 from spacy.util import registry
 from typer.testing import CliRunner, Result
 
-from spacy_ctxemb.comparison.word_senses import place_senses
 from spacy_ctxemb.report.format_tables import mark_best
 from spacy_ctxemb.report.plots import CONTEXT_FREE
 from spacy_ctxemb.report.read_metrics import RESULT, find_pretraining_losses
+from spacy_ctxemb.report.word_senses import place_senses
 
 from ..pipelines import WIDTH, initialised, ner_config
 

@@ -9,7 +9,7 @@ import pytest
 from spacy.language import DEFAULT_CONFIG_PRETRAIN_PATH
 from spacy.util import load_config
 
-from spacy_ctxemb.doctor import run_first_step as first_step
+from spacy_ctxemb.doctor import check_first_step
 from spacy_ctxemb.doctor.build_components import Plan
 from spacy_ctxemb.doctor.check_first_step import measure_memory, start_training, write_trial
 from spacy_ctxemb.doctor.check_number_of_steps import plan_steps
@@ -31,7 +31,7 @@ def write(folder: Path, **settings: Any) -> tuple[Plan, list[Any]]:
 
 def test_a_step_is_measured(tmp_path: Path) -> None:
     _, batch = write(tmp_path)
-    first_step.main(tmp_path, len(batch), -1)
+    check_first_step.write_result(tmp_path, len(batch), -1)
     figures = json.loads((tmp_path / "result.json").read_text())
     assert 50 < figures["start"] <= figures["prediction"] <= figures["update"] < 16_000
 
@@ -39,7 +39,7 @@ def test_a_step_is_measured(tmp_path: Path) -> None:
 def test_what_stops_training_in_its_first_step(tmp_path: Path) -> None:
     components = {"ctxemb": write_pipeline(tmp_path / "nlp"), "textcat": classifier()}
     _, batch = write(tmp_path, components=components, training={"frozen_components": ["ctxemb"]})
-    first_step.main(tmp_path, len(batch), -1)
+    check_first_step.write_result(tmp_path, len(batch), -1)
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["error"].startswith("[E025] 'textcat' is trained on the vectors of 'ctxemb'")
 
@@ -110,8 +110,8 @@ def test_what_the_process_reports(
     def fail(*arguments: Any) -> None:
         raise reason
 
-    monkeypatch.setattr(first_step, "run_first_step", fail)
-    first_step.main(tmp_path, 1, -1)
+    monkeypatch.setattr(check_first_step, "run_first_step", fail)
+    check_first_step.write_result(tmp_path, 1, -1)
     (found,) = json.loads((tmp_path / "result.json").read_text()).items()
     assert found[0] == key and str(reason) in found[1]
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_ctxemb.doctor.check_pieces import check_pieces
-from spacy_ctxemb.doctor.count_pieces import PieceCounts, count_covered, count_pieces
+from spacy_ctxemb.doctor.check_pieces import PieceCounts, check_pieces, count_covered, count_pieces
 from spacy_ctxemb.doctor.findings import Level
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 

@@ -7,9 +7,13 @@ import pytest
 
 from spacy_ctxemb.doctor.build_components import Plan
 from spacy_ctxemb.doctor.check_labels import check_many_classes
-from spacy_ctxemb.doctor.check_what_learns import check_learning, check_weights
+from spacy_ctxemb.doctor.check_what_learns import (
+    check_learning,
+    check_weights,
+    find_weights,
+    list_trained,
+)
 from spacy_ctxemb.doctor.findings import Finding, Level
-from spacy_ctxemb.doctor.initial_weights import find_weights, list_trained
 
 from ..pipelines import BILM, TRANSFORMER, inline_model, listener, textcat_config
 from ..stacks import stack

@@ -15,7 +15,10 @@ from ..tiny import build_transformer, randomise
 #: Words of three texts, and widths of the pupil's words, the teacher's and its texts.
 SIZES, WIDTH, WORD_WIDTHS, TEXT_WIDTH = [3, 1, 4], 5, [6, 7], 4
 
-LOSSES = ["tokens", "texts", "relations"]
+LOSSES = ["tokens", "texts", "relations", "uses"]
+
+#: Two words occur again, one of them often.
+NUMBERS = torch.tensor([0, 1, 2, 0, 3, 1, 0, 4])
 
 
 def build(losses: list[str] = LOSSES, masked: MaskedLMObjective | None = None) -> DistilObjective:
@@ -51,8 +54,8 @@ def test_losses_are_as_written_out() -> None:
     objective = build()
     words, answer, n_words = draw()
     with torch.no_grad():
-        losses = objective.compare(words, answer, n_words)
-    assert losses.n_targets == {"tokens": 8, "texts": 3, "relations": 3}
+        losses = objective.compare(words, answer, n_words, NUMBERS)
+    assert losses.n_targets == {"tokens": 8, "texts": 3, "relations": 3, "uses": 3}
     means = {name: float(nll) / losses.n_targets[name] for name, nll in losses.nll.items()}
 
     projections = {n: p.detach().numpy() for n, p in objective.named_parameters()}
@@ -76,29 +79,45 @@ def test_losses_are_as_written_out() -> None:
     among = ((find_cosines(texts) - find_cosines(theirs)) ** 2).mean()
     assert means["relations"] == pytest.approx(np.mean(within) + among, rel=1e-4)
 
+    errors = (find_cosines(words.numpy()) - find_cosines(answer.words[-1].numpy())) ** 2
+    often, twice = (errors[0, 3] + errors[3, 6]) / 2, errors[1, 5]
+    assert means["uses"] == pytest.approx((often + twice) / 2, rel=1e-4)
+
+
+def test_words_that_occur_once_have_no_uses_to_compare() -> None:
+    words, answer, n_words = draw()
+    words.requires_grad_()
+    losses = build(["uses"]).compare(words, answer, n_words, torch.arange(8))
+    losses.nll["uses"].backward()
+    assert losses.nll["uses"].item() == 0
+    assert not words.grad.any()
+
 
 def test_a_pupil_like_its_teacher_has_no_error() -> None:
     words, _, n_words = draw()
     texts = torch.stack([part.mean(dim=0) for part in words.split(SIZES)])
-    losses = build(["relations"]).compare(words, Answer([words], texts), n_words)
+    objective = build(["relations", "uses"])
+    losses = objective.compare(words, Answer([words], texts), n_words, NUMBERS)
     assert float(losses.nll["relations"]) == pytest.approx(0, abs=1e-6)
+    assert float(losses.nll["uses"]) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_alone_has_what_it_needs_and_no_more(name: str) -> None:
     objective = build([name])
     found = {parameter.split(".")[0] for parameter, _ in objective.named_parameters()}
-    assert found == {name} - {"relations"}
+    assert found == {name} - {"relations", "uses"}
     words, answer, n_words = draw()
     needed = {
         "tokens": answer._replace(texts=None),
         "texts": answer._replace(words=None),
         "relations": answer,
+        "uses": answer._replace(texts=None),
     }
-    losses = objective.compare(words, needed[name], n_words)
+    losses = objective.compare(words, needed[name], n_words, NUMBERS)
     assert losses.nll.keys() == losses.n_targets.keys() == {name}
-    whole = build().compare(words, answer, n_words)
-    if name == "relations":  # has no parameters, which are drawn in turn
+    whole = build().compare(words, answer, n_words, NUMBERS)
+    if name in ("relations", "uses"):  # have no parameters, which are drawn in turn
         torch.testing.assert_close(losses.nll[name], whole.nll[name])
 
 

@@ -10,7 +10,7 @@ from spacy.util import load_config, load_model_from_config
 from thinc.api import Config, fix_random_seed
 
 from spacy_ctxemb.pieces.subwords import WordPieces
-from spacy_ctxemb.pretraining.build_from_config import (
+from spacy_ctxemb.pretraining.build_pipeline_and_task import (
     build_data,
     build_pipeline,
     build_task,

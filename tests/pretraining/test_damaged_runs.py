@@ -17,13 +17,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 from thinc.api import Config
 
-from spacy_ctxemb.atomic_files import compute_checksum
+from spacy_ctxemb.atomic_files import write_json
 from spacy_ctxemb.pretraining import progress_log, save_and_resume
-from spacy_ctxemb.pretraining.run_from_config import pretrain
+from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.save_and_resume import is_whole
-from spacy_ctxemb.pretraining.text import merge_shards, tokenize_in_parallel
+from spacy_ctxemb.pretraining.text import shards, worker_processes
 from spacy_ctxemb.pretraining.text.token_store import TokenStore
-from spacy_ctxemb.pretraining.write_files import write_json
+from spacy_ctxemb.read_files import compute_checksum
 
 from ..cli.command import run
 from .runs import read_weights, tiny_run, write_documents
@@ -253,7 +253,7 @@ def test_a_damaged_shard_is_made_anew(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(merge_shards, "write_array", fail)
+        patched.setattr(shards, "write_array", fail)
         with pytest.raises(OSError, match="E164.*No space left"):
             pretrain(begin(text), tmp_path / "run", resume=False)
     (shard,) = tmp_path.glob("run/text/train/shards-*/*0.safetensors")
@@ -372,7 +372,7 @@ def test_a_worker_on_a_full_disk(
 ) -> None:
     """It inherits the limit, and its message arrives."""
     begin(text).to_disk(tmp_path / "run.cfg")
-    monkeypatch.setattr(tokenize_in_parallel, "CHUNK", 500)
+    monkeypatch.setattr(worker_processes, "CHUNK", 500)
     small_files(300)
     code, shown = run("pretrain", tmp_path / "run.cfg", tmp_path / "run")
     small_files(resource.RLIM_INFINITY)

@@ -16,9 +16,9 @@ import spacy
 import torch
 from spacy.util import load_config
 
-from spacy_ctxemb.pretraining import run_from_config
+from spacy_ctxemb.pretraining import pretrain as pretrain_module
 from spacy_ctxemb.pretraining.plot_log import plot_log
-from spacy_ctxemb.pretraining.run_from_config import pretrain
+from spacy_ctxemb.pretraining.pretrain import pretrain
 
 from ..cli.command import run, run_well
 from ..pipelines import BILM
@@ -188,7 +188,7 @@ def finished(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     settings = ["--to-pipeline", output / "pipeline", "--pretrain.neighbours", '["bank"]']
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("THP_MEM_ALLOC_ENABLE", "1")
-        patched.setattr(run_from_config, "plot_log", plot_log)
+        patched.setattr(pretrain_module, "plot_log", plot_log)
         return output, run_well("pretrain", config, output, *settings)
 
 

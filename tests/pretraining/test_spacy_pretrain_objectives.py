@@ -13,7 +13,7 @@ from thinc.api import SGD, Adam
 
 from spacy_ctxemb.embedder.training_precision import LossScale
 from spacy_ctxemb.objectives import BiLMObjective, MaskedLMObjective
-from spacy_ctxemb.pretraining.spacy_pretrain_objectives import evaluate
+from spacy_ctxemb.pretraining.spacy_pretrain_objectives import score_docs
 from spacy_ctxemb.thinc_model.docs_to_outputs import cut_docs
 from spacy_ctxemb.thinc_model.embedder_shim import find_shims
 
@@ -52,7 +52,7 @@ def objective(request):
 def mean_loss(pretraining):
     """Nats of a target, full softmax, always the same targets."""
     rng = np.random.default_rng(0)
-    scores = evaluate(pretraining.shim, pretraining.docs, rng).values()
+    scores = score_docs(pretraining.shim, pretraining.docs, rng, is_train=False).values()
     return sum(nll for nll, _ in scores) / sum(n for _, n in scores)
 
 
@@ -384,7 +384,7 @@ def test_a_loss_that_is_not_a_number(objective, tmp_path):
         for _ in range(9):
             pretraining.update()
     with pytest.raises(RuntimeError, match=r"\[E433\] The loss became nan.*learn_rate"):
-        evaluate(pretraining.shim, pretraining.docs, np.random.default_rng(0))
+        score_docs(pretraining.shim, pretraining.docs, np.random.default_rng(0), is_train=False)
 
 
 def test_a_loss_that_is_infinite(objective, tmp_path):

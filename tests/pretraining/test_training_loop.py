@@ -12,15 +12,15 @@ import torch
 from spacy.util import load_config
 from thinc.api import Config
 
-from spacy_ctxemb.atomic_files import compute_checksum
 from spacy_ctxemb.encoders.basic_layers import FeedForward
-from spacy_ctxemb.pretraining.build_from_config import build_pipeline
+from spacy_ctxemb.pretraining.build_pipeline_and_task import build_pipeline
 from spacy_ctxemb.pretraining.distributed import gather_state
 from spacy_ctxemb.pretraining.plot_log import plot_log
+from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.pretrain_section import PretrainSettings, read_settings
-from spacy_ctxemb.pretraining.run_from_config import pretrain
 from spacy_ctxemb.pretraining.save_and_resume import is_whole, list_checkpoints
 from spacy_ctxemb.pretraining.training_loop import MAX_SKIPPED, Report, Trainer, summarise
+from spacy_ctxemb.read_files import compute_checksum
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from .runs import (
@@ -225,7 +225,7 @@ def test_training_lowers_held_out_perplexity(text: Path, tmp_path: Path) -> None
 
 def test_evaluation_does_not_depend_on_the_number_of_processes(shared_trainer: Trainer) -> None:
     task = shared_trainer.task
-    task.module.eval()
+    task.eval()
     whole = task.evaluate(0, 1)
     parts = [task.evaluate(rank, 3) for rank in range(3)]
     for name, (nll, n) in whole.items():
@@ -296,7 +296,7 @@ def test_bf16_where_it_is_slower(
 ) -> None:
     for precision, is_supported in (("bf16", False), ("bf16", True), ("fp32", False)):
         monkeypatch.setattr(
-            "spacy_ctxemb.pretraining.run_from_config.has_bf16_products",
+            "spacy_ctxemb.pretraining.pretrain.has_bf16_products",
             lambda found=is_supported: found,
         )
         config = tiny_run(text, pretrain__max_steps=1, pretrain__precision=precision)

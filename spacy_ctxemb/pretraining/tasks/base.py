@@ -74,7 +74,6 @@ class Stream(ABC):
         step, which begins at 0, but on nothing else."""
 
     def state(self) -> StreamState:
-        """Tell where the stream is."""
         return {name: numbers.copy() for name, numbers in self.place.items()}
 
     def load_state(self, state: StreamState) -> None:
@@ -83,25 +82,27 @@ class Stream(ABC):
             numbers[...] = state[name]
 
 
-class Task(ABC):
+class Task(nn.Module, ABC):
     """A model to train, and its micro-batches.
 
-    module: called as module(batch, carried), returns a StepOutput; its parameters are trained.
-    objective: the head among them, which is stored beside the encoder.
+    objective: the head on the encoder, which is stored beside it.
     loss_weights: of each of the objective's losses, by name; a loss is the mean over its targets.
     """
 
     loss_weights: Mapping[str, float]
-    module: nn.Module
     objective: Objective
+
+    @abstractmethod
+    def forward(self, batch: Batch, carried: Carried) -> StepOutput:
+        """Compute the losses of a micro-batch."""
 
     @abstractmethod
     def open_stream(self, shard: int, n_shards: int) -> Stream:
         """Open the stream of a shard at its beginning."""
 
-    @abstractmethod
     def start(self) -> Carried:
         """Make what the first step of a shard is given as carried."""
+        return {}
 
     @abstractmethod
     def count_words(self, batch: Batch) -> int:

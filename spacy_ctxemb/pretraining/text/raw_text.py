@@ -13,11 +13,7 @@ from typing import IO, NamedTuple
 from ...errors import Errors
 
 #: How a file is opened, by the end of its name.
-OPENERS: dict[str, Callable[..., IO[str]]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-}
+OPENERS: dict[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 #: Kinds of file; the first two may be compressed.
 KINDS = (".txt", ".jsonl", ".spacy", ".parquet")
@@ -106,9 +102,12 @@ class TextCorpus:
             return read_sentences(path)
         if kind == ".spacy":
             return read_docs(path)
-        whole = {".txt": read_documents, ".jsonl": read_jsonl, ".parquet": read_parquet}[kind]
-        texts = (text.strip() for text in whole(path, self.text_field))
-        return (Text(text, begins_document=True, is_sentence=False) for text in texts if text)
+        if kind == ".txt":
+            whole = (line for _, line in number_lines(path))
+        else:
+            read = read_jsonl if kind == ".jsonl" else read_parquet
+            whole = (text.strip() for text in read(path, self.text_field))
+        return (Text(text, begins_document=True, is_sentence=False) for text in whole if text)
 
 
 def find_kind(path: Path) -> str | None:
@@ -126,11 +125,8 @@ def find_files(path: Path) -> list[Path]:
     """
     if not path.exists():
         raise ValueError(Errors.E402.format(path=path))
-    if path.is_file():
-        if find_kind(path) is None:
-            raise ValueError(Errors.E404.format(path=path, kinds=", ".join(KINDS)))
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.is_file() and find_kind(file))
+    files = [path] if path.is_file() else path.rglob("*")
+    found = sorted(file for file in files if file.is_file() and find_kind(file))
     if not found:
         raise ValueError(Errors.E404.format(path=path, kinds=", ".join(KINDS)))
     return found
@@ -154,11 +150,6 @@ def read_sentences(path: Path) -> Iterator[Text]:
         if line:
             yield Text(line, begins_document, is_sentence=True)
         begins_document = not line
-
-
-def read_documents(path: Path, text_field: str) -> Iterator[str]:
-    """Read a document a line."""
-    return (line for _, line in number_lines(path))
 
 
 def read_jsonl(path: Path, text_field: str) -> Iterator[str]:

@@ -70,7 +70,6 @@ class Queue:
         self._epoch = -1
 
     def take(self) -> int:
-        """The next unit."""
         epoch, place = divmod(int(self.position) * self.n_shards + self.shard, self.n_units)
         self.position += 1
         if epoch != self._epoch:

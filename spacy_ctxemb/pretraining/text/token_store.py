@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from spacy import about
 from spacy.language import Language
 
-from ...atomic_files import compute_checksum, is_working_folder, replacing_folder
+from ...atomic_files import is_working_folder, replacing_folder, write_json
 from ...errors import Errors
 from ...pieces.base import Ids, Ints, Pieces
-from ...read_files import reading
-from ..write_files import write_json
-from . import tokenize_in_parallel
-from .merge_shards import ARRAYS, FILES, TYPES, merge_shards
+from ...read_files import compute_checksum, reading
+from . import worker_processes
 from .raw_text import TextCorpus
-from .tokenize_in_parallel import make_shards
-from .tokenize_worker import Recipe, make_recipe
+from .shards import ARRAYS, FILES, TYPES, merge_shards
+from .tokenize_chunk import Recipe, make_recipe
+from .worker_processes import make_shards
 
 #: Part of the key: stores of another format are made anew.
 FORMAT = 2
@@ -161,7 +160,7 @@ def compute_key(corpus: TextCorpus, recipe: Recipe) -> str:
     files = [(path, found.st_size, found.st_mtime_ns) for path, found in status]
     settings = corpus.layout, corpus.text_field, corpus.limit, corpus.split
     tokenizer = hashlib.sha256(recipe.tokenizer or b"").hexdigest()
-    parts = [FORMAT, tokenize_in_parallel.CHUNK, about.__version__, files, settings, tokenizer]
+    parts = [FORMAT, worker_processes.CHUNK, about.__version__, files, settings, tokenizer]
     parts += [recipe.config, recipe.pieces, *recipe.others]
     text = json.dumps(parts, sort_keys=True, default=repr)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import BytePairPieces, WordPieces
-from spacy_ctxemb.pretraining import write_files
-from spacy_ctxemb.pretraining.text import token_store, tokenize_in_parallel, tokenize_worker
+from spacy_ctxemb.pretraining.text import shards, token_store, tokenize_chunk, worker_processes
 from spacy_ctxemb.pretraining.text.raw_text import Text, TextCorpus
 from spacy_ctxemb.pretraining.text.token_store import TokenStore, build_token_store
 from spacy_ctxemb.windows.docs_to_pieces import read_texts
@@ -88,7 +88,7 @@ def test_chunks_and_processes_change_nothing(
     assert read_words(whole) == tokenize(nlp, DOCUMENTS)
     assert "er." in whole.types
     # Chunks of about a sentence, so that documents go on in further chunks.
-    monkeypatch.setattr(tokenize_in_parallel, "CHUNK", 6)
+    monkeypatch.setattr(worker_processes, "CHUNK", 6)
     for n_workers in (0, 1):
         store = build_token_store(
             corpus, nlp, pieces, tmp_path / f"{n_workers}", n_workers=n_workers
@@ -153,8 +153,8 @@ def test_what_has_no_pieces_is_left_out(nlp: Language, tmp_path: Path) -> None:
 def test_a_worker_that_begins_anew_goes_on(
     nlp: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokenize_worker, "MAX_WORDS", 3)
-    monkeypatch.setattr(tokenize_in_parallel, "CHUNK", 6)
+    monkeypatch.setattr(tokenize_chunk, "MAX_WORDS", 3)
+    monkeypatch.setattr(worker_processes, "CHUNK", 6)
     corpus = write_sentences(tmp_path / "a.txt")
     store = build_token_store(corpus, nlp, CharacterPieces(12), tmp_path / "store")
     assert read_words(store) == tokenize(nlp, DOCUMENTS)
@@ -164,15 +164,13 @@ def test_a_worker_that_begins_anew_goes_on(
 def n_encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many texts were tokenised in each chunk, from now on."""
     sizes: list[int] = []
-    encode = tokenize_worker.Worker.encode
+    encode = tokenize_chunk.Worker.encode
 
-    def encode_counted(
-        self: tokenize_worker.Worker, chunk: Sequence[Text]
-    ) -> tokenize_worker.Shard:
+    def encode_counted(self: tokenize_chunk.Worker, chunk: Sequence[Text]) -> shards.Shard:
         sizes.append(len(chunk))
         return encode(self, chunk)
 
-    monkeypatch.setattr(tokenize_worker.Worker, "encode", encode_counted)
+    monkeypatch.setattr(tokenize_chunk.Worker, "encode", encode_counted)
     return sizes
 
 
@@ -215,8 +213,8 @@ def build_until_killed(corpus: TextCorpus, nlp: Language, folder: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         save_file(tensors, path)
 
-    save_file, write_files.save_file = write_files.save_file, save
-    tokenize_in_parallel.CHUNK = 6
+    save_file, safetensors.torch.save_file = safetensors.torch.save_file, save
+    worker_processes.CHUNK = 6
     build_token_store(corpus, nlp, CharacterPieces(12), folder)
 
 
@@ -246,9 +244,9 @@ def test_what_was_done_before_a_kill_is_used(
         TokenStore.open(folder)
     assert len(list(folder.glob("shards-*/??????.safetensors"))) == 2
 
-    monkeypatch.setattr(tokenize_in_parallel, "CHUNK", 6)
+    monkeypatch.setattr(worker_processes, "CHUNK", 6)
     store = build_token_store(corpus, nlp, pieces, folder)
-    assert len(n_encoded) == len(list(tokenize_in_parallel.cut_chunks(corpus))) - 2 > 1
+    assert len(n_encoded) == len(list(worker_processes.cut_chunks(corpus))) - 2 > 1
     assert read_words(store) == tokenize(nlp, DOCUMENTS)
     whole = build_token_store(corpus, nlp, pieces, tmp_path / "whole")
     files = [path.name for path in whole.folder.iterdir()]
@@ -277,11 +275,11 @@ def test_a_small_corpus_starts_no_process(
     def refuse(*arguments: object, **settings: object) -> None:
         raise RuntimeError("a process")
 
-    monkeypatch.setattr(tokenize_in_parallel, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(worker_processes, "ProcessPoolExecutor", refuse)
     corpus, pieces = write_sentences(tmp_path / "a.txt"), CharacterPieces(12)
     store = build_token_store(corpus, nlp, pieces, tmp_path / "store", n_workers=2)
     assert read_words(store) == tokenize(nlp, DOCUMENTS)
-    monkeypatch.setattr(tokenize_in_parallel, "CHUNK", 6)
+    monkeypatch.setattr(worker_processes, "CHUNK", 6)
     with pytest.raises(RuntimeError, match="a process"):
         build_token_store(corpus, nlp, pieces, tmp_path / "chunks", n_workers=2)
 
@@ -293,8 +291,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 import spacy
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining.text.tokenize_worker import make_recipe
-from spacy_ctxemb.pretraining.text.tokenize_in_parallel import start_worker
+from spacy_ctxemb.pretraining.text.tokenize_chunk import make_recipe
+from spacy_ctxemb.pretraining.text.worker_processes import start_worker
 
 if __name__ == "__main__":
     recipe = make_recipe(spacy.blank("en"), CharacterPieces(12), split=False)
@@ -331,4 +329,4 @@ def test_errors_in_workers_arrive() -> None:
     done: Future[None] = Future()
     done.set_exception(RuntimeError("of a worker"))
     with pytest.raises(RuntimeError, match="of a worker"):
-        tokenize_in_parallel.collect({done}, return_when=FIRST_COMPLETED)
+        worker_processes.collect({done}, return_when=FIRST_COMPLETED)

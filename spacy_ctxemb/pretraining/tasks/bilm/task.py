@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 import torch
-from torch import nn
 
 from ....encoders import BiLM, Encoder
 from ....encoders.bilm_hidden_state import BiLMState
@@ -22,8 +21,15 @@ from ....pieces.base import Pieces
 from ....pieces.characters import CharacterPieces
 from ...text.shuffle import Queue
 from ..base import Batch, Carried, Data, StepOutput, Task, to_device, validate_least
-from .batches import DIRECTIONS, BiLMStream, BiLMText, choose_vocabulary
-from .continuous_streams import DirectionStream, lay_rows, make_units
+from .batches import (
+    DIRECTIONS,
+    BiLMStream,
+    BiLMText,
+    DirectionStream,
+    choose_vocabulary,
+    lay_rows,
+    make_units,
+)
 
 #: Rows in which held-out text is read. Each begins at zero, so few are better than many.
 N_HELD_OUT_ROWS = 32
@@ -90,7 +96,6 @@ class BiLMTask(Task):
     """Continuous streams in both directions, with carried states."""
 
     loss_weights = {"forward": 0.5, "backward": 0.5}
-    module: "BiLMModule"
 
     def __init__(
         self,
@@ -100,8 +105,9 @@ class BiLMTask(Task):
         pieces: CharacterPieces,
         data: Data,
     ) -> None:
-        self.module = BiLMModule(encoder, objective, carries_state=settings.carries_state)
-        self.objective = objective
+        super().__init__()
+        self.encoder = encoder
+        self.objective: BiLMObjective = objective
         self.settings = settings
         self.text, self.held_out = (
             BiLMText(store, pieces, objective.vocabulary) for store in (data.store, data.held_out)
@@ -123,35 +129,15 @@ class BiLMTask(Task):
         return BiLMStream(self.text, directions, self.settings.n_steps)
 
     def start(self) -> Carried:
-        return self.module.start(self.settings.n_rows)
+        return self._start_rows(self.settings.n_rows)
+
+    def _start_rows(self, n_rows: int) -> Carried:
+        stacks = cast(Iterable[Iterable[LSTM]], self.encoder.directions)
+        zeros = [[lstm.zero_state(n_rows) for lstm in lstms] for lstms in stacks]
+        return BiLMState.collect(zeros)._asdict()
 
     def count_words(self, batch: Batch) -> int:
         return batch["targets"].size(1)
-
-    @torch.no_grad()
-    def evaluate(self, rank: int, n_ranks: int) -> Sums:
-        """Full softmax, states as in training; each row reads a part of the text in order."""
-        rows = range(rank, N_HELD_OUT_ROWS, n_ranks)
-        read, predicted = lay_rows(self.held_out.store, rows, N_HELD_OUT_ROWS)  # (2, T, B)
-        sums: Sums = dict.fromkeys(DIRECTIONS, (0.0, 0.0))
-        carried = self.module.start(len(rows))
-        device = next(self.module.parameters()).device
-        for start in range(0, read.shape[1], self.settings.n_steps):
-            steps = slice(start, start + self.settings.n_steps)
-            batch = self.held_out.make_batch(read[:, steps], predicted[:, steps])
-            losses, carried = self.module(to_device(batch, device), carried)
-            add_losses(sums, losses)
-        return sums
-
-
-class BiLMModule(nn.Module):
-    """The likelihoods of what two streams predict."""
-
-    def __init__(self, encoder: BiLM, objective: BiLMObjective, *, carries_state: bool) -> None:
-        super().__init__()
-        self.carries_state = carries_state
-        self.encoder = encoder
-        self.objective = objective
 
     def forward(self, batch: Batch, carried: Carried) -> StepOutput:
         """batch: see `BiLMText.make_batch`. carried: h and c of each row, see BiLMState."""
@@ -159,13 +145,13 @@ class BiLMModule(nn.Module):
         n_rows = initial.h.size(2)
         sizes = [n_rows] * (batch["words"].size(1) // n_rows)
         vectors = self.encoder.token_encoder(batch["characters"])  # (n, D / 2)
-        continues = None if self.carries_state else 1.0 - batch["begins"].to(vectors.dtype)
+        carries_state = self.settings.carries_state
+        continues = None if carries_state else 1.0 - batch["begins"].to(vectors.dtype)
         states, tops, predicted = [], [], []
         for direction in DIRECTIONS.values():
-            x = vectors[batch["words"][direction]]  # (T * B, D / 2)
             layers, last = self.encoder.run_direction(
                 direction,
-                x,
+                vectors[batch["words"][direction]],  # (T * B, D / 2)
                 sizes,
                 initial,
                 self.encoder.dropout,
@@ -180,8 +166,17 @@ class BiLMModule(nn.Module):
         n_targets = {name: len(ids) for name, ids in zip(DIRECTIONS, predicted, strict=True)}
         return StepOutput(Losses(nll, n_targets), BiLMState.collect(states)._asdict())
 
-    def start(self, n_rows: int) -> Carried:
-        """The state of rows that have read nothing."""
-        stacks = cast(Iterable[Iterable[LSTM]], self.encoder.directions)
-        zeros = [[lstm.zero_state(n_rows) for lstm in lstms] for lstms in stacks]
-        return BiLMState.collect(zeros)._asdict()
+    @torch.no_grad()
+    def evaluate(self, rank: int, n_ranks: int) -> Sums:
+        """Full softmax, states as in training; each row reads a part of the text in order."""
+        rows = range(rank, N_HELD_OUT_ROWS, n_ranks)
+        read, predicted = lay_rows(self.held_out.store, rows, N_HELD_OUT_ROWS)  # (2, T, B)
+        sums: Sums = dict.fromkeys(DIRECTIONS, (0.0, 0.0))
+        carried = self._start_rows(len(rows))
+        device = next(self.parameters()).device
+        for start in range(0, read.shape[1], self.settings.n_steps):
+            steps = slice(start, start + self.settings.n_steps)
+            batch = self.held_out.make_batch(read[:, steps], predicted[:, steps])
+            losses, carried = self(to_device(batch, device), carried)
+            add_losses(sums, losses)
+        return sums

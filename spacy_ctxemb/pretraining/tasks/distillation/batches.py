@@ -14,7 +14,7 @@ from ....objectives.masking import Masking
 from ....pieces.base import Ids, Ints, Pieces
 from ...text.token_store import TokenStore
 from ..base import Batch
-from ..shuffled_batches import pad
+from ..shuffled_task import pad
 from .cut_texts import PUPIL, TEACHER, cut_texts
 
 #: The two sides of a batch, by the beginning of their tensors' names.
@@ -109,7 +109,8 @@ class DistilText:
         """Read some texts, the longest first.
 
         The tensors of a Reading for each of SIDES, with its name before theirs. n_words: (B,), of
-        each text. With masking also masked_ids, masked_targets, masked_mask: (b, T), of some.
+        each text. numbers: (W,), equal for words of the same pieces of the pupil. With masking also
+        masked_ids, masked_targets, masked_mask: (b, T), of some.
         """
         bounds = self.bounds[np.array(chosen)]  # (B, 2, 2)
         lengths = bounds[:, PUPIL, 1] - bounds[:, PUPIL, 0]
@@ -120,6 +121,8 @@ class DistilText:
             tensors = make_reading(rows)._asdict()
             batch |= {f"{name}_{key}": tensor for key, tensor in tensors.items()}
             n_words = count_words(rows)
+            if i == PUPIL:
+                batch["numbers"] = torch.tensor(number_words(rows))
         batch["n_words"] = torch.from_numpy(n_words)
         if self.masking is not None:
             batch |= self._hide(bounds[:, PUPIL], self.masking, rng)
@@ -141,12 +144,10 @@ class DistilText:
 
 
 def get_reading(batch: Batch, side: str) -> Reading:
-    """Get what one of SIDES reads in a batch."""
     return Reading(*(batch[f"{side}_{name}"] for name in Reading._fields))
 
 
 def make_reading(rows: Rows) -> Reading:
-    """Make the tensors of some rows."""
     mask = find_mask(rows.sizes)
     word_starts = rows.word_starts[rows.is_piece]  # (P,)
     first = np.flatnonzero(word_starts)
@@ -163,6 +164,14 @@ def find_mask(sizes: Ints) -> NDArray[np.bool_]:
     """Tell which steps are real. (B,) to (B, T)"""
     found: NDArray[np.bool_] = np.arange(sizes.max()) < sizes[:, None]
     return found
+
+
+def number_words(rows: Rows) -> list[int]:
+    """Give each word a number, and words of the same pieces the same one."""
+    begins = np.flatnonzero(rows.word_starts[rows.is_piece])[1:]
+    numbers: dict[bytes, int] = {}
+    words = np.split(rows.ids[rows.is_piece], begins)
+    return [numbers.setdefault(word.tobytes(), len(numbers)) for word in words]
 
 
 def count_words(rows: Rows) -> Ints:

@@ -7,7 +7,7 @@ import numpy as np
 from ....errors import Errors
 from ....pieces.base import Ints
 from ...text.token_store import TokenStore
-from ..masked_lm.cut_sequences import pack_sentences
+from ..masked_lm.examples import pack_sentences
 
 #: The place of each encoder's store, and of what is computed of it.
 PUPIL, TEACHER = 0, 1

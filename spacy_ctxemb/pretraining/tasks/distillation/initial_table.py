@@ -81,11 +81,7 @@ def encode_words(teacher: Teacher, words: list[str]) -> tuple[Tensor, Tensor]:
         window=longest - 2, stride=longest - 2, batch_pieces=max(4096, longest), max_padding=0.25
     )
     windows = build_windows(
-        found,
-        found.document_lengths,
-        np.arange(len(words)),
-        teacher.pieces.boundaries,
-        windowing,
+        found, found.document_lengths, np.arange(len(words)), teacher.pieces.boundaries, windowing
     )
     vectors = torch.zeros(len(found.ids), encoder.width, device=device)
     for batch in windows.batches:

@@ -9,25 +9,26 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ....embedder.layer_mix import LayerMix
 from ....encoders import Encoder, TransformerEncoder
 from ....errors import Errors
 from ....objectives import DistilObjective, MaskedLMObjective
-from ....objectives.base import Losses, Sums, add_losses, wrong_encoder
-from ....objectives.distillation_loss import COSINE, MASKED, RELATIONS, TEXTS, TOKENS, Answer
+from ....objectives.base import Losses, wrong_encoder
+from ....objectives.distillation_loss import COSINE, MASKED, RELATIONS, TEXTS, TOKENS, USES, Answer
 from ....objectives.masking import Masking
 from ....pieces.base import Pieces
 from ....windows.pieces_to_windows import N_BOUNDARIES
-from ...text.shuffle import Queue
-from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, to_device, validate_least
-from ..masked_lm.task import EVALUATION, LEAST, make_masking
-from ..shuffled_batches import ShuffledStream
+from ..base import Batch, Carried, Data, StepOutput, validate_least
+from ..masked_lm.task import make_masking
+from ..shuffled_task import LEAST, ShuffledTask
 from .batches import DistilText, Side, get_reading
 from .initial_table import fill_table, get_table
 from .mean_of_layers import MeanOfLayers
 from .teacher import Teacher, load_teacher
+
+LOSSES = (TOKENS, TEXTS, RELATIONS, USES, MASKED)
 
 #: The name of the teacher's pieces among those in which the text is stored.
 TEACHER = "teacher"
@@ -50,6 +51,8 @@ class Distil:
         text's words and the teacher's vector of the text. 1.0.
     relations: that of the error of similarities, the mean square of differences of cosines: of all
         words of a text to one another, and of all texts of a micro-batch. 1.0.
+    uses: that of the error of how alike two uses of a word are, in a micro-batch: the mean square
+        of differences of cosines. It keeps the senses of a word apart. 1.0.
     masked: that of masked language modelling, for Transformer.v1. 0.0 to 0.3.
     layers: which layers of the pupil make the vector of a word, by their mean; null for the mix of
         its pipeline.
@@ -75,6 +78,7 @@ class Distil:
     tokens: float = 1.0
     texts: float = 1.0
     relations: float = 1.0
+    uses: float = 1.0
     masked: float = 0.0
     layers: list[int] | None = None
     teacher_layers: list[int] | None = None
@@ -85,17 +89,16 @@ class Distil:
 
     def __post_init__(self) -> None:
         validate_least(self, batch_size=1, max_pieces=LEAST)
-        weights = {name: getattr(self, name) for name in (TOKENS, TEXTS, RELATIONS, MASKED)}
+        weights = {name: getattr(self, name) for name in LOSSES}
         is_valid = all(0 <= weight < np.inf for weight in weights.values())
-        if not is_valid or not any(weights[name] for name in (TOKENS, TEXTS, RELATIONS)):
+        if not is_valid or not any(weights[name] for name in LOSSES if name != MASKED):
             raise ValueError(Errors.E468.format(weights=weights))
         if not 0 < self.masked_texts <= 1:
             raise ValueError(Errors.E470.format(value=self.masked_texts))
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """The weights of losses that are computed."""
-        weights = {name: getattr(self, name) for name in (TOKENS, TEXTS, RELATIONS, MASKED)}
+        weights = {name: getattr(self, name) for name in LOSSES}
         return {name: weight for name, weight in weights.items() if weight}
 
     @cached_property
@@ -155,18 +158,17 @@ class Distil:
         return pupil, other
 
 
-class DistilTask(Task):
-    """Texts in the pieces of pupil and teacher, and what they make of these."""
-
-    module: "DistilModule"
-    objective: DistilObjective
+class DistilTask(ShuffledTask):
+    """Texts in the pieces of pupil and teacher, and the errors of what the pupil makes of them."""
 
     def __init__(self, encoder: Encoder, pieces: Pieces, settings: Distil, data: Data) -> None:
+        super().__init__()
         teacher = settings.loaded_teacher
         mix = settings.build_mix(encoder, data.mix)
         masking = settings.make_masking(encoder, pieces)
         self.loss_weights = settings.loss_weights
-        self.objective = DistilObjective(
+        self.encoder = encoder
+        self.objective: DistilObjective = DistilObjective(
             losses=[name for name in self.loss_weights if name != MASKED],
             width=mix.width,
             word_widths=teacher.word_widths,
@@ -174,7 +176,8 @@ class DistilTask(Task):
             teacher=teacher.digest,
             masked=None if masking is None else MaskedLMObjective(encoder, masking),
         )
-        self.module = DistilModule(encoder, self.objective, mix, teacher)
+        # In a list, so that their parameters, which stay as they are, are not this module's too.
+        self.fixed = [(mix, teacher)]
         own = (data.store, data.held_out)
         self.text, self.held_out = (
             DistilText(
@@ -188,43 +191,10 @@ class DistilTask(Task):
         )
         self.batch_size = settings.batch_size
         self.seed = data.seed
-
-    def open_stream(self, shard: int, n_shards: int) -> ShuffledStream:
-        queue = Queue(len(self.text), seed=self.seed, shard=shard, n_shards=n_shards)
-        return ShuffledStream(self.text, queue, batch_size=self.batch_size)
-
-    def start(self) -> Carried:
-        return {}
+        self.scores = [*self.loss_weights, *([COSINE] if TOKENS in self.loss_weights else [])]
 
     def count_words(self, batch: Batch) -> int:
         return int(batch["n_words"].sum())
-
-    @torch.no_grad()
-    def evaluate(self, rank: int, n_ranks: int) -> Sums:
-        """All losses and, where words are compared, their mean cosine with the targets."""
-        device = next(self.module.parameters()).device
-        # All names, also in a process that has no batch: all of them add up the same.
-        names = [*self.loss_weights, *([COSINE] if TOKENS in self.loss_weights else [])]
-        sums: Sums = dict.fromkeys(names, (0.0, 0.0))
-        firsts = range(0, len(self.held_out), self.batch_size)
-        for i in range(rank, len(firsts), n_ranks):
-            last = min(firsts[i] + self.batch_size, len(self.held_out))
-            batch = self.held_out.make_batch(range(firsts[i], last), seed_batch(EVALUATION, i, 0))
-            add_losses(sums, self.module.score(to_device(batch, device)))
-        return sums
-
-
-class DistilModule(nn.Module):
-    """The errors of a pupil. mix: makes one vector of its layers."""
-
-    def __init__(
-        self, encoder: Encoder, objective: DistilObjective, mix: LayerMix, teacher: Teacher
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.objective = objective
-        # In a list, so that their parameters, which stay as they are, are not this module's too.
-        self.fixed = [(mix, teacher)]
 
     def forward(self, batch: Batch, carried: Carried) -> StepOutput:
         """batch: see `DistilText.make_batch`. Nothing is carried."""
@@ -245,7 +215,7 @@ class DistilModule(nn.Module):
         wanted = set(self.objective.losses)
         answer = teacher(
             get_reading(batch, "teacher"),
-            wants_words=bool(wanted & {TOKENS, RELATIONS}),
+            wants_words=bool(wanted & {TOKENS, RELATIONS, USES}),
             wants_texts=bool(wanted & {TEXTS, RELATIONS}),
         )
         reading = get_reading(batch, "pupil")
@@ -256,7 +226,7 @@ class DistilModule(nn.Module):
         return reading.pool_words(mixed), answer
 
     def _compare(self, batch: Batch, words: Tensor, answer: Answer) -> Losses:
-        losses = self.objective.compare(words, answer, batch["n_words"])
+        losses = self.objective.compare(words, answer, batch["n_words"], batch["numbers"])
         masked = self.objective.masked
         if masked is not None:
             layers = self.encoder(batch["masked_ids"], batch["masked_mask"])

@@ -58,7 +58,6 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, reading: Reading, *, wants_words: bool, wants_texts: bool) -> Answer:
-        """Answer. wants_words, wants_texts: what of it is wanted."""
         device = reading.ids.device
         encoder = self.embedder.to(device).encoder
         encoder.reset_state()

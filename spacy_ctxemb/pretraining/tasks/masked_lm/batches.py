@@ -11,8 +11,8 @@ from ....objectives.masking import Masking
 from ....pieces.base import Ids, Ints
 from ...text.token_store import TokenStore
 from ..base import Batch
-from ..shuffled_batches import pad
-from .cut_sequences import Example, Examples
+from ..shuffled_task import pad
+from .examples import Example, Examples
 
 
 class MaskedLMText:
@@ -22,16 +22,15 @@ class MaskedLMText:
     """
 
     def __init__(
-        self,
-        store: TokenStore,
-        examples: Examples,
-        masking: Masking,
-        boundaries: tuple[Ids, Ids],
+        self, store: TokenStore, examples: Examples, masking: Masking, boundaries: tuple[Ids, Ids]
     ) -> None:
         self.store = store
         self.examples = examples
         self.masking = masking
         self.begin, self.end = (boundary.reshape(1) for boundary in boundaries)
+
+    def __len__(self) -> int:
+        return len(self.examples)
 
     def make_batch(self, chosen: Sequence[int], rng: np.random.Generator) -> Batch:
         """Read some examples, the longest first.

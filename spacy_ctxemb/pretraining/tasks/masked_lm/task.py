@@ -9,30 +9,22 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ....encoders import Encoder, TransformerEncoder
 from ....encoders.bert_transformer import check_segments
 from ....errors import Errors
 from ....objectives import MaskedLMObjective
-from ....objectives.base import Losses, Sums, wrong_encoder
+from ....objectives.base import Losses, wrong_encoder
+from ....objectives.masked_lm_loss import IS_NEXT, IS_OTHER
 from ....objectives.masking import Masking
-from ....objectives.next_sentence_loss import IS_NEXT, IS_OTHER
 from ....pieces.base import Ids, Pieces
 from ....pieces.subwords import SubwordPieces
-from ...text.shuffle import Queue
-from ..base import Batch, Carried, Data, StepOutput, Task, seed_batch, to_device, validate_least
-from ..shuffled_batches import ShuffledStream
+from ..base import Batch, Carried, Data, StepOutput, validate_least
+from ..shuffled_task import LEAST, ShuffledTask
 from .batches import MaskedLMText
-from .cut_sequences import Sequences
-from .sentence_pairs import SentencePairs
-
-#: The seed of masks in evaluation, always the same.
-EVALUATION = 0x3A5C
-
-#: Pieces of the shortest sequences that may be asked for, boundaries included.
-LEAST = 8
+from .examples import SentencePairs, Sequences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +93,13 @@ def make_masking(
     return Masking(pieces.mask_id, special, pieces.n_trained, share, whole_words, spans)
 
 
-class MaskedLMTask(Task):
+class MaskedLMTask(ShuffledTask):
     """Sequences of neighbouring sentences or, where the objective has a head for them, pairs.
 
     boundaries: the pieces before and after a text.
     """
 
     loss_weights = {"masked": 1.0, "next_sentence": 1.0}
-    module: "MaskedLMModule"
 
     def __init__(
         self,
@@ -118,13 +109,15 @@ class MaskedLMTask(Task):
         boundaries: tuple[Ids, Ids],
         data: Data,
     ) -> None:
-        examples = Sequences if objective.next_sentence is None else SentencePairs
-        self.module = MaskedLMModule(encoder, objective)
-        self.objective = objective
+        super().__init__()
+        has_pairs = objective.next_sentence is not None
+        make_examples = SentencePairs if has_pairs else Sequences
+        self.encoder = encoder
+        self.objective: MaskedLMObjective = objective
         self.text, self.held_out = (
             MaskedLMText(
                 store,
-                examples(store, max_pieces=settings.max_pieces),
+                make_examples(store, max_pieces=settings.max_pieces),
                 objective.masking,
                 boundaries,
             )
@@ -132,67 +125,34 @@ class MaskedLMTask(Task):
         )
         self.batch_size = settings.batch_size
         self.seed = data.seed
-
-    def open_stream(self, shard: int, n_shards: int) -> ShuffledStream:
-        n = len(self.text.examples)
-        queue = Queue(n, seed=self.seed, shard=shard, n_shards=n_shards)
-        return ShuffledStream(self.text, queue, batch_size=self.batch_size)
-
-    def start(self) -> Carried:
-        return {}
+        self.scores = ["masked", "masked_accuracy", *["next_sentence_accuracy"] * has_pairs]
 
     def count_words(self, batch: Batch) -> int:
         return int(batch["mask"].sum())
 
-    @torch.no_grad()
-    def evaluate(self, rank: int, n_ranks: int) -> Sums:
-        """Of hidden pieces, nats and how many are found; of pairs, how many are told rightly."""
-        device = next(self.module.parameters()).device
-        names = ["masked", "masked_accuracy"]
-        if self.objective.next_sentence is not None:
-            names.append("next_sentence_accuracy")
-        # All names, also in a process that has no batch: all of them add up the same.
-        sums: Sums = dict.fromkeys(names, (0.0, 0.0))
-        firsts = range(0, len(self.held_out.examples), self.batch_size)
-        for i in range(rank, len(firsts), n_ranks):
-            last = min(firsts[i] + self.batch_size, len(self.held_out.examples))
-            batch = self.held_out.make_batch(range(firsts[i], last), seed_batch(EVALUATION, i, 0))
-            scores = self.module.score(to_device(batch, device))
-            for name, (logits, targets) in scores.items():
-                found = {f"{name}_accuracy": (logits.argmax(dim=-1) == targets).sum()}
-                if name == "masked":
-                    found[name] = F.cross_entropy(logits, targets, reduction="sum")
-                for key, value in found.items():
-                    total, n = sums[key]
-                    sums[key] = total + float(value), n + len(targets)
-        return sums
-
-
-class MaskedLMModule(nn.Module):
-    """The likelihoods of hidden pieces and, of pairs, of whether they are neighbours."""
-
-    def __init__(self, encoder: Encoder, objective: MaskedLMObjective) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.objective = objective
-
     def forward(self, batch: Batch, carried: Carried) -> StepOutput:
         """batch: see `MaskedLMText.make_batch`. Nothing is carried."""
-        scores = self.score(batch)
-        nll = {
-            name: F.cross_entropy(logits, targets, reduction="sum")
-            for name, (logits, targets) in scores.items()
-        }
-        n_targets = {name: len(targets) for name, (_, targets) in scores.items()}
-        return StepOutput(Losses(nll, n_targets), {})
+        found = self._classify(batch)
+        nll = {name: F.cross_entropy(*pair, reduction="sum") for name, pair in found.items()}
+        return StepOutput(Losses(nll, {name: len(right) for name, (_, right) in found.items()}), {})
 
-    def score(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+    def score(self, batch: Batch) -> Losses:
+        """Of hidden pieces, nats and how many are found; of pairs, how many are told rightly."""
+        found = self._classify(batch)
+        scores = {"masked": F.cross_entropy(*found["masked"], reduction="sum")}
+        n_targets = {"masked": len(found["masked"][1])}
+        for name, (logits, right) in found.items():
+            scores[f"{name}_accuracy"] = (logits.argmax(dim=-1) == right).sum()
+            n_targets[f"{name}_accuracy"] = len(right)
+        return Losses(scores, n_targets)
+
+    def _classify(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """By name, the scores of all classes, and the right ones: (n, n_classes), (n,)."""
         segments = {"segments": batch["segments"]} if "segments" in batch else {}
         layers = self.encoder(batch["ids"], batch["mask"], **segments)
-        scores = {"masked": self.objective.score(layers, batch["targets"], batch["mask"])}
+        found = {"masked": self.objective.score(layers, batch["targets"], batch["mask"])}
         if self.objective.next_sentence is not None:
             logits = self.objective.next_sentence(layers[-1], batch["mask"])
-            targets = torch.where(batch["is_next"], IS_NEXT, IS_OTHER)
-            scores["next_sentence"] = logits.to(layers[-1].dtype), targets
-        return scores
+            right = torch.where(batch["is_next"], IS_NEXT, IS_OTHER)
+            found["next_sentence"] = logits.to(layers[-1].dtype), right
+        return found

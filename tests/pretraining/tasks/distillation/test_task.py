@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 from spacy_ctxemb.encoders import BiLM
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.distributed import gather_state
-from spacy_ctxemb.pretraining.run_from_config import pretrain
+from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.tasks.base import Data, Stores, seed_batch
 from spacy_ctxemb.pretraining.tasks.distillation.batches import get_reading
 from spacy_ctxemb.pretraining.tasks.distillation.cut_texts import PUPIL, TEACHER, cut_texts
@@ -107,7 +107,7 @@ def test_batches_have_the_same_words_on_both_sides(
 
 def test_gradients_reach_the_pupil_alone(folder: Path, tmp_path: Path) -> None:
     trainer = build(folder, tmp_path, "transformer", pretrain__objective__masked=0.5)
-    ((mix, teacher),) = trainer.task.module.fixed
+    ((mix, teacher),) = trainer.task.fixed
     before = {name: p.clone() for name, p in teacher.embedder.named_parameters()}
     shard = trainer.shards[0]
     trainer.backpropagate(shard.stream.next_batch(0), shard, 0)
@@ -126,7 +126,7 @@ def test_gradients_reach_the_pupil_alone(folder: Path, tmp_path: Path) -> None:
 def test_the_teacher_has_no_dropout(shared: dict[str, Trainer]) -> None:
     trainer = shared["transformer"]
     trainer.module.train()
-    ((_, teacher),) = trainer.task.module.fixed
+    ((_, teacher),) = trainer.task.fixed
     reading = get_reading(trainer.shards[0].stream.next_batch(0), "teacher")
     first, second = (teacher(reading, wants_words=True, wants_texts=True) for _ in range(2))
     for one, other in zip([*first.words, first.texts], [*second.words, second.texts], strict=True):
@@ -142,7 +142,7 @@ def test_answers_are_those_of_the_pipeline(folder: Path, tmp_path: Path, teacher
     nlp = spacy.load(folder / teacher)
     pipe = nlp.get_pipe("ctxemb")
     task = get_task(build(folder, tmp_path, teacher, pretrain__objective__teacher_layers=[-1, 0]))
-    ((_, loaded),) = task.module.fixed
+    ((_, loaded),) = task.fixed
     batch = task.text.make_batch([0], seed_batch(0, 0, 0))
     answer = loaded(get_reading(batch, "teacher"), wants_words=True, wants_texts=True)
     side = task.text.sides[1]
@@ -216,7 +216,7 @@ def test_evaluation_does_not_depend_on_the_number_of_processes(
     trainer.module.eval()
     whole = trainer.task.evaluate(0, 1)
     parts = [trainer.task.evaluate(rank, 9) for rank in range(9)]
-    assert list(whole) == ["tokens", "texts", "relations", "masked", "tokens_cosine"]
+    assert list(whole) == ["tokens", "texts", "relations", "uses", "masked", "tokens_cosine"]
     for name, (total, n) in whole.items():
         assert all(list(part) == list(whole) for part in parts)
         np.testing.assert_allclose(sum(part[name][0] for part in parts), total, rtol=1e-4)
@@ -231,9 +231,9 @@ def test_a_pupil_learns(folder: Path, tmp_path: Path, is_bilm: bool) -> None:
     config = tiny_distil_run(
         folder / "text.txt",
         folder / ("transformer" if is_bilm else "bilm"),
-        pretrain__max_steps=120,
-        pretrain__eval_every=120,
-        pretrain__checkpoint_every=120,
+        pretrain__max_steps=160,
+        pretrain__eval_every=160,
+        pretrain__checkpoint_every=160,
         pretrain__learn_rate__initial_rate=0.01,
         components__ctxemb__model__dropout=0.0,
         pretrain__objective__initial_table=not is_bilm,
@@ -243,7 +243,7 @@ def test_a_pupil_learns(folder: Path, tmp_path: Path, is_bilm: bool) -> None:
         del config["initialize"]["components"]
     trainer = build_trainer(config, tmp_path)
     targets = []
-    ((_, teacher),) = trainer.task.module.fixed
+    ((_, teacher),) = trainer.task.fixed
     for i in range(0, len(get_task(trainer).held_out), 4):
         batch = get_task(trainer).held_out.make_batch([i], seed_batch(0, 0, 0))
         answer = teacher(get_reading(batch, "teacher"), wants_words=True, wants_texts=False)
@@ -257,6 +257,7 @@ def test_a_pupil_learns(folder: Path, tmp_path: Path, is_bilm: bool) -> None:
     assert after["tokens_cosine"] > before["tokens_cosine"] + 0.2
     assert after["texts"] < 0.5 * before["texts"]
     assert after["relations"] < before["relations"]
+    assert after["uses"] < before["uses"]
 
 
 def test_the_table_begins_with_answers(folder: Path, shared: dict[str, Trainer]) -> None:
@@ -312,8 +313,8 @@ def test_weights_reach_pipelines(text: Path, folder: Path, tmp_path: Path) -> No
     nlp = pretrain(config, tmp_path, resume=False)
     assert nlp is not None and nlp("The ferry leaves.").tensor.shape == (4, 16)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert rows[-1]["losses"].keys() == {"tokens", "texts", "relations"}
-    assert rows[-1]["scores"].keys() == {"tokens", "texts", "relations", "tokens_cosine"}
+    assert rows[-1]["losses"].keys() == {"tokens", "texts", "relations", "uses"}
+    assert rows[-1]["scores"].keys() == {"tokens", "texts", "relations", "uses", "tokens_cosine"}
     with pytest.raises(ValueError, match="E461.*objective"):
         changed = tiny_distil_run(text, folder / "bilm", pretrain__objective__texts=0.5)
         pretrain(changed, tmp_path, resume=True)
@@ -372,7 +373,7 @@ def test_stores_with_other_words_are_refused() -> None:
         ({"teacher": "nowhere"}, "E163.*nowhere cannot be read as a pipeline with a teacher"),
         ({"tokens": -1.0}, r"E468.*'tokens': -1.0"),
         ({"tokens": float("nan")}, "E468"),
-        ({"tokens": 0.0, "texts": 0.0, "relations": 0.0, "masked": 1.0}, "E468"),
+        ({"tokens": 0.0, "texts": 0.0, "relations": 0.0, "uses": 0.0, "masked": 1.0}, "E468"),
         ({"masked_texts": 0.0}, "E470.*is 0.0"),
         ({"share": 1.5, "masked": 1.0}, "E431.*1.5"),
         ({"batch_size": 0}, "E401.*batch_size is 0"),

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from spacy_ctxemb.encoders import TransformerEncoder
 from spacy_ctxemb.objectives import MaskedLMObjective
 from spacy_ctxemb.objectives.base import NO_TARGET
-from spacy_ctxemb.objectives.next_sentence_loss import IS_NEXT
+from spacy_ctxemb.objectives.masked_lm_loss import IS_NEXT
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pieces.subwords import WordPieces
 from spacy_ctxemb.pretraining.tasks.base import Batch, Data
@@ -146,9 +146,9 @@ def test_shards_share_the_text() -> None:
 def test_losses_are_sums_over_targets(next_sentence: bool) -> None:
     task = build(next_sentence=next_sentence)
     batch = task.open_stream(0, 1).next_batch(0)
-    output = task.module(batch, task.start())
+    output = task(batch, task.start())
     assert output.carried == {}
-    layers = task.module.encoder(batch["ids"], batch["mask"], batch.get("segments"))
+    layers = task.encoder(batch["ids"], batch["mask"], batch.get("segments"))
     expected = task.objective(layers, batch["targets"], batch["mask"])
     assert output.losses.n_targets["masked"] == expected.n_targets["masked"] > 0
     torch.testing.assert_close(output.losses.nll["masked"], expected.nll["masked"])
@@ -211,10 +211,10 @@ def test_training_learns_pieces_and_pairs() -> None:
     encoder.reset_parameters()
     task.objective.reset_parameters()
     stream = task.open_stream(0, 1)
-    optimizer = torch.optim.Adam(task.module.parameters(), lr=0.005)
+    optimizer = torch.optim.Adam(task.parameters(), lr=0.005)
     means = []
     for step in range(200):
-        losses = task.module(stream.next_batch(step), {}).losses
+        losses = task(stream.next_batch(step), {}).losses
         mean = {name: nll / losses.n_targets[name] for name, nll in losses.nll.items()}
         optimizer.zero_grad()
         sum(mean.values()).backward()

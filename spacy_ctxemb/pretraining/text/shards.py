@@ -1,19 +1,65 @@
-"""Shards of a corpus into one store: arrays laid end to end, types numbered by frequency."""
+"""Shards of a corpus, and how one store is made of them: arrays laid end to end, types numbered by
+frequency."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 from numpy.typing import DTypeLike, NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file
 
-from ...atomic_files import replacing
+from ...atomic_files import replacing, write_json, write_tensors
 from ...pieces.base import Ids, Ints, Pieces
 from ...pieces.characters import CharacterPieces
-from ..write_files import write_json
-from .tokenize_worker import Shard, load_shard
+from ...read_files import reading
+
+
+class Shard(NamedTuple):
+    """The pieces of a chunk.
+
+    ids: (P,), of pieces; for CharacterPieces of types, as the chunk numbers them.
+    word_starts: (P,), whether a piece begins a word.
+    sentence_lengths: (S,), in pieces. document_lengths: (D,), in sentences. Some may be 0.
+    continues: (), whether the first document begins in an earlier chunk.
+    types: words; none for other pieces. type_counts: (n_types,).
+    """
+
+    ids: Ids
+    word_starts: NDArray[np.bool_]
+    sentence_lengths: Ints
+    document_lengths: Ints
+    continues: NDArray[np.bool_]
+    types: list[str]
+    type_counts: Ints
+
+
+def save_shard(shard: Shard, path: Path) -> None:
+    """Write a shard; the file appears when it is whole. Raises E164."""
+    types = np.frombuffer(bytearray(json.dumps(shard.types), "ascii"), dtype=np.uint8)
+    arrays = {**shard._asdict(), "types": types}
+    write_tensors({name: torch.from_numpy(array) for name, array in arrays.items()}, path)
+
+
+def load_shard(path: Path) -> Shard:
+    """Read a shard. Raises E163 if it is damaged."""
+    with reading(path, "a part of a token store"):
+        arrays = load_file(path)
+        return Shard(**{**arrays, "types": json.loads(arrays["types"].tobytes())})
+
+
+def is_shard(path: Path) -> bool:
+    """Tell whether a file is a shard that was not cut."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return {*file.keys()} == {*Shard._fields}
+    except (OSError, SafetensorError):
+        return False
 
 
 class Kind(NamedTuple):
@@ -96,10 +142,9 @@ def merge_lengths(paths: Sequence[Path]) -> tuple[Ints, Ints]:
 
 
 def count_types(paths: Sequence[Path]) -> Counter[str]:
-    """How often each type occurs in all shards."""
     counts: Counter[str] = Counter()
     for shard in load_all(paths):
-        counts.update(dict(zip(shard.read_types(), shard.type_counts.tolist(), strict=True)))
+        counts.update(dict(zip(shard.types, shard.type_counts.tolist(), strict=True)))
     return counts
 
 
@@ -111,8 +156,6 @@ def spell_types(types: Sequence[str], pieces: Pieces) -> Iterator[Ids]:
 
 
 def rank_ids(shard: Shard, ranks: dict[str, int]) -> Ids:
-    """The pieces of a shard, types by their rank."""
-    types = shard.read_types()
-    if not types:
+    if not shard.types:
         return shard.ids
-    return np.array([ranks[word] for word in types], dtype=np.int32)[shard.ids]
+    return np.array([ranks[word] for word in shard.types], dtype=np.int32)[shard.ids]

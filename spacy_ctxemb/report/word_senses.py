@@ -9,10 +9,9 @@ import spacy
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 
-from ..atomic_files import read_lines
 from ..errors import Errors
 from ..pretrained import DEFAULT, get_language
-from ..read_files import reading
+from ..read_files import read_lines, reading
 from ..report.plots import CONTEXT_FREE
 
 Floats = NDArray[np.floating[Any]]
@@ -47,7 +46,6 @@ def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of the file, checked."""
     with reading(path, 'lines of JSON with "text", "word" and "sense"'):
         rows = [json.loads(line) for line in read_lines(path)]
         if not rows or not all(row["text"] and row["word"] and row["sense"] for row in rows):
@@ -56,7 +54,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def find_word(doc: Doc, word: str, path: Path) -> int:
-    """Where the word stands first."""
     for token in doc:
         if token.text == word:
             return token.i

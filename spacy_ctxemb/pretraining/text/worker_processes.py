@@ -15,7 +15,8 @@ import torch
 
 from ...pieces.subwords import THREADS_SWITCH
 from .raw_text import Text, TextCorpus
-from .tokenize_worker import Recipe, Worker, is_shard, save_shard
+from .shards import is_shard, save_shard
+from .tokenize_chunk import Recipe, Worker
 
 #: Characters of a chunk, roughly. One may have four times as many to end with a document.
 CHUNK = 1 << 20
@@ -95,5 +96,4 @@ def end_after(process: BaseProcess) -> None:
 
 
 def write_shard(chunk: Sequence[Text], path: Path) -> None:
-    """Tokenise a chunk in a worker process; the file appears when it is whole."""
     save_shard(_worker[0].encode(chunk), path)

@@ -1,11 +1,11 @@
-"""`python -m spacy ctxemb export bert`"""
+"""`python -m spacy ctxemb export bert` and `export elmo`"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from .save_new_pipeline import check_output
+from .output_paths import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,8 @@ def export_bert(
     check_output(output_dir)
     if weights is None:
         nlp, head = spacy.load(pipeline), None
-        shim = find_encoder(nlp, component, reads_pieces, wanted="an encoder of pieces")
+        wanted = "an encoder of pieces"
+        shim = find_encoder(nlp, component, lambda x: x.n_characters is None, wanted=wanted)
     else:
         shim, head = load_with_head(Path(pipeline), weights)
     model_type = write(shim, output_dir, head)
@@ -52,6 +53,32 @@ def export_bert(
     msg.good(f"Wrote a model of the type {what}", str(output_dir))
     if head is None:
         msg.info("Layer mix, projection and pooling are not part of the format.")
+
+
+def export_elmo(
+    pipeline: str = typer.Argument(..., help="Path or name of a pipeline"),
+    output_dir: Path = typer.Argument(..., help="Directory for options.json and weights.hdf5"),
+    component: str | None = COMPONENT,
+) -> None:
+    """Write a pipeline's biLM in ELMo's published format, for AllenNLP and bilm-tf."""
+    import spacy
+    from wasabi import msg
+
+    from ..checkpoints.elmo.checkpoint import find_obstacles, write_elmo
+    from ..encoders import BiLM
+
+    check_files(output_dir)
+    nlp = spacy.load(pipeline)
+    shim = find_encoder(nlp, component, lambda x: isinstance(x, BiLM), wanted="a biLM")
+    encoder = cast(BiLM, shim.embedder.encoder)
+    write_elmo(encoder, output_dir)
+    msg.good("Wrote options.json and weights.hdf5", str(output_dir))
+    for program, reasons in find_obstacles(encoder).items():
+        if reasons:
+            msg.warn(f"{program} cannot load them: {'; '.join(reasons)}")
+        else:
+            msg.good(f"{program} can load them")
+    msg.info("Layer mix, projection and tokens_to_add are not part of the format.")
 
 
 def find_encoder(
@@ -74,12 +101,16 @@ def find_encoder(
     return chosen[0]
 
 
-def reads_pieces(encoder: "Encoder") -> bool:
-    return encoder.n_characters is None
+def check_files(output_dir: Path) -> None:
+    """Raise E362 if the files are there already; a download has the same names."""
+    from ..errors import Errors
+
+    for name in ("options.json", "weights.hdf5"):
+        if (output_dir / name).exists():
+            raise ValueError(Errors.E362.format(path=output_dir / name))
 
 
 def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Head]":
-    """What pretraining has trained, and its head."""
     from ..checkpoints.bert.masked_lm_head import build_head
     from ..pretraining.spacy_pretrain_objectives import load_pretrained, read_pretraining
 
@@ -88,7 +119,6 @@ def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Hea
 
 
 def write(shim: "EmbedderShim", output_dir: Path, head: "Head | None") -> str:
-    """Write the directory; returns the model_type."""
     from ..checkpoints.bert.checkpoint import write_bert
     from ..checkpoints.load_any_huggingface import write_huggingface
     from ..encoders.huggingface_wrapper import HuggingFaceEncoder

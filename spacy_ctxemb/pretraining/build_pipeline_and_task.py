@@ -112,7 +112,6 @@ def build_data(
 
 
 def build_task(nlp: Language, settings: PretrainSettings, data: Data) -> Task:
-    """Build the task, with an objective that is stored beside the encoder."""
     shim = get_shim(nlp, settings)
     task = settings.objective(shim.embedder.encoder, shim.pieces, data)
     attach_objective(shim, task.objective)

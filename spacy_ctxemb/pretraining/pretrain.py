@@ -12,7 +12,7 @@ from ..atomic_files import replacing
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
 from ..torch_state import in_ordinary_torch
-from .build_from_config import build_data, build_pipeline, build_task, get_model, get_shim
+from .build_pipeline_and_task import build_data, build_pipeline, build_task, get_model, get_shim
 from .check_resume_fits import describe_run, validate_config, validate_text
 from .distributed import find_compiled, gather_state, join_processes
 from .log_nearest_neighbours import Neighbours
@@ -44,10 +44,10 @@ def pretrain(config: Config, output: Path, *, resume: bool) -> Language | None:
     with join_processes(get_torch_default_device().type) as processes:
         folder, n_shards = output / "checkpoints", processes.n * settings.accumulate
         before = read_last_basis(folder, n_shards=n_shards)
-        validate = None
+        validate: Callable[[Path], None] | None = None
         if before is None:
             validate_new(output, config, resume=resume)
-        if before is not None:
+        else:
             validate_config(config, before, output, resume=resume)
             validate = partial(validate_text, before=before, output=output)
         nlp = build_pipeline(config, settings)
@@ -156,8 +156,8 @@ def write_weights(
     if settings.parallel == "fsdp":  # this process has but a part of each parameter
         nlp = build_pipeline(config, settings)
         task = build_task(nlp, settings, data._replace(has_weights=True))
-    task.module.load_state_dict({n.removeprefix("model."): w for n, w in weights.items()})
-    task.module.eval()
+    task.load_state_dict({n.removeprefix("model."): w for n, w in weights.items()})
+    task.eval()
     get_shim(nlp, settings).weights_changed()
     with replacing(output / "model-last.bin") as temporary:
         temporary.write_bytes(get_model(nlp, settings).to_bytes())

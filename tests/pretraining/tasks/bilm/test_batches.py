@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining.tasks.bilm.batches import BiLMText
-from spacy_ctxemb.pretraining.tasks.bilm.continuous_streams import (
+from spacy_ctxemb.pretraining.tasks.bilm.batches import (
     NOTHING,
+    BiLMText,
     DirectionStream,
     get_boundaries,
     lay_rows,

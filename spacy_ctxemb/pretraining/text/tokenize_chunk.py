@@ -1,57 +1,26 @@
 """Tokenising one chunk of a corpus: from texts to a shard, the pieces of the chunk."""
 
-import json
 from collections.abc import Sequence
-from itertools import accumulate
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file
 from spacy.language import Language
 from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc
 from spacy.util import load_model_from_config
 
 from ...objectives.masking import find_words
-from ...pieces.base import Ids, Ints, Pieces, TextPieces, Texts
+from ...pieces.base import Ints, Pieces, TextPieces, Texts
 from ...pieces.characters import CharacterPieces
 from ...pieces.pieces_from_json import pieces_from_json
-from ...read_files import reading
 from ...windows.docs_to_pieces import count_in_sequences, find_sequence_starts, read_texts
-from ..write_files import write_tensors
 from .raw_text import Text
+from .shards import Shard
 from .shared_words import share_words
 
 #: Words that a worker remembers at most before it begins anew; they take some 200 bytes each.
 MAX_WORDS = 1 << 20
-
-
-class Shard(NamedTuple):
-    """The pieces of a chunk.
-
-    ids: (P,), of pieces; for CharacterPieces of types, as the chunk numbers them.
-    word_starts: (P,), whether a piece begins a word.
-    sentence_lengths: (S,), in pieces. document_lengths: (D,), in sentences. Some may be 0.
-    continues: (), whether the first document begins in an earlier chunk.
-    types: the strings of types as JSON in bytes. type_counts: (n_types,).
-    """
-
-    ids: Ids
-    word_starts: NDArray[np.bool_]
-    sentence_lengths: Ints
-    document_lengths: Ints
-    continues: NDArray[np.bool_]
-    types: NDArray[np.uint8]
-    type_counts: Ints
-
-    def read_types(self) -> list[str]:
-        """Read the strings of types in the chunk's order."""
-        found: list[str] = json.loads(self.types.tobytes())
-        return found
 
 
 class Recipe(NamedTuple):
@@ -106,25 +75,28 @@ class Worker:
         if len(self.vocab) > MAX_WORDS:
             self._load_tokenizer()
         docs = [self._tokenize(text) for text in chunk]
-        starts = [find_sequence_starts(doc) for doc in docs]  # of sentences in each text
+        found = [find_sequence_starts(doc) for doc in docs]  # of sentences in each text
+        n_tokens, n_sentences = (np.array([len(one) for one in x]) for x in (docs, found))
+        # Tokens are numbered through all texts.
+        starts = np.concatenate(found) + np.repeat(np.cumsum(n_tokens) - n_tokens, n_sentences)
         begins = np.array([text.begins_document for text in chunk])
         continues = np.array(not begins[0])
         begins[0] = True
+        document_lengths = np.add.reduceat(n_sentences, np.flatnonzero(begins))
         texts = join_texts(read_texts(docs), begins)
         if isinstance(self.pieces, CharacterPieces):
             encoded = encode_types(docs, starts)
         else:
-            encoded = encode_pieces(self.pieces, texts, join_starts(docs, starts, begins))
+            encoded = encode_pieces(self.pieces, texts, starts, document_lengths)
         if self.others:
-            encoded = self._share_words(encoded, texts, flatten(docs, starts))
-        n_sentences = np.array([len(found) for found in starts], dtype=np.int64)
+            encoded = self._share_words(encoded, texts, starts)
         return Shard(
             ids=encoded.ids.astype(np.int32),
             word_starts=encoded.word_starts,
             sentence_lengths=encoded.sentence_lengths,
-            document_lengths=np.add.reduceat(n_sentences, np.flatnonzero(begins)),
+            document_lengths=document_lengths,
             continues=continues,
-            types=np.frombuffer(bytearray(json.dumps(encoded.types), "ascii"), dtype=np.uint8),
+            types=encoded.types,
             type_counts=encoded.type_counts,
         )
 
@@ -156,32 +128,27 @@ class Encoded(NamedTuple):
     pieces: TextPieces | None
 
 
-def encode_pieces(pieces: Pieces, texts: Texts, starts: Sequence[Sequence[int]]) -> Encoded:
-    """Encode documents. starts: the tokens that begin a sentence in each of them."""
+def encode_pieces(pieces: Pieces, texts: Texts, starts: Ints, document_lengths: Ints) -> Encoded:
+    """Encode documents. starts: (S,), the tokens that begin a sentence. document_lengths: (D,)."""
     found = pieces.encode(texts)
-    lengths = count_in_sequences(texts, found, starts)
+    starts = starts - np.repeat(np.cumsum(texts.n_tokens) - texts.n_tokens, document_lengths)
+    by_document = [x.tolist() for x in np.split(starts, np.cumsum(document_lengths)[:-1])]
+    lengths = count_in_sequences(texts, found, by_document)
     words = find_words(found.starts, found.lengths, n_pieces=len(found.ids))
     none = np.zeros(0, dtype=np.int64)
     return Encoded(found.ids, np.diff(words, prepend=-1) > 0, lengths, [], none, found)
 
 
-def encode_types(docs: Sequence[Doc], starts: Sequence[Sequence[int]]) -> Encoded:
-    """Number words as types, in any order; white space is left out."""
+def encode_types(docs: Sequence[Doc], starts: Ints) -> Encoded:
+    """Number words as types, in any order; white space is left out. starts: see encode_pieces."""
     table = np.concatenate([doc.to_array(["ORTH", "IS_SPACE"]) for doc in docs])  # (W, 2)
     is_word = table[:, 1] == 0
     orths, ids, counts = np.unique(table[is_word, 0], return_inverse=True, return_counts=True)
     words_before = np.concatenate([[0], np.cumsum(is_word)])
-    lengths = np.diff(words_before[[*flatten(docs, starts), len(table)]])
+    lengths = np.diff(words_before[np.append(starts, len(table))])
     strings = docs[0].vocab.strings
     types = [strings[orth] for orth in orths.tolist()]
     return Encoded(ids.ravel(), np.ones(len(ids), dtype=np.bool_), lengths, types, counts, None)
-
-
-def flatten(docs: Sequence[Doc], starts: Sequence[Sequence[int]]) -> Ints:
-    """Number the tokens that begin a sentence through all texts. starts: those of each text."""
-    first = accumulate([len(doc) for doc in docs[:-1]], initial=0)
-    flat = [offset + s for offset, found in zip(first, starts, strict=True) for s in found]
-    return np.array(flat, dtype=np.int64)
 
 
 def join_texts(texts: Texts, begins: NDArray[np.bool_]) -> Texts:
@@ -200,38 +167,3 @@ def join_texts(texts: Texts, begins: NDArray[np.bool_]) -> Texts:
         ends=texts.ends + np.repeat(shift, texts.n_tokens),
         is_space=texts.is_space,
     )
-
-
-def join_starts(
-    docs: Sequence[Doc], starts: Sequence[Sequence[int]], begins: NDArray[np.bool_]
-) -> list[list[int]]:
-    """Find the tokens that begin a sentence in each document, from those of each text."""
-    joined: list[list[int]] = []
-    offset = 0
-    for doc, found, begins_document in zip(docs, starts, begins.tolist(), strict=True):
-        if begins_document:
-            joined.append([])
-            offset = 0
-        joined[-1].extend(offset + start for start in found)
-        offset += len(doc)
-    return joined
-
-
-def save_shard(shard: Shard, path: Path) -> None:
-    """Write a shard; the file appears when it is whole. Raises E164."""
-    write_tensors({name: torch.from_numpy(x) for name, x in shard._asdict().items()}, path)
-
-
-def load_shard(path: Path) -> Shard:
-    """Read a shard. Raises E163 if it is damaged."""
-    with reading(path, "a part of a token store"):
-        return Shard(**load_file(path))
-
-
-def is_shard(path: Path) -> bool:
-    """Tell whether a file is a shard that was not cut."""
-    try:
-        with safe_open(path, framework="np") as file:
-            return {*file.keys()} == {*Shard._fields}
-    except (OSError, SafetensorError):
-        return False
