@@ -12,6 +12,7 @@ def test_a_tiny_encoder_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     tiny = {"width": 16, "hidden_width": 32, "n_lstm_layers": 2, "filters": filters}
     monkeypatch.setattr(elmo_speed, "ORIGINAL", {**tiny, "n_highways": 1})
     monkeypatch.setattr(elmo_speed, "measure_products", lambda multiply: 1.0)
+    monkeypatch.setattr(elmo_speed, "find_time", lambda way: {})
     text = tmp_path / "text.txt"
     text.write_text("The bank lent money .\nWe sat by the river .\n", encoding="utf8")
     elmo_speed.build_pipeline().to_disk(tmp_path / "pipeline")
