@@ -95,7 +95,8 @@ def build_pipeline() -> spacy.Language:
     nlp = spacy.blank("en")
     encoder = {"@architectures": "spacy-ctxemb.BiLM.v1", **ORIGINAL}
     mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None}
-    nlp.add_pipe("ctxemb", config={"model": {"encoder": encoder, "mix": mix}})
+    settings = {"model": {"encoder": encoder, "mix": mix}, "pretrained": None}
+    nlp.add_pipe("ctxemb", config=settings)
     torch.manual_seed(0)
     nlp.initialize()
     return nlp
@@ -137,7 +138,7 @@ def measure_speed(text: Path, n: int, rounds: int, pipeline: Path) -> dict[str, 
         def call() -> list[Any]:
             if not keep_words:
                 encoder._words.drop()
-            return component.predict(docs)
+            return [outputs.vectors for outputs in component.predict(docs)]
 
         def prepare() -> None:
             encoder.set_precision(precision)
