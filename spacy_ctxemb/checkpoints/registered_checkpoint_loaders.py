@@ -104,11 +104,10 @@ def check_fit(path: str, kind: str, differences: Iterable[str]) -> None:
 
 def load_vocabulary(pieces: SubwordPieces, tokenizer: str, path: str, section: str) -> None:
     """Give pieces the vocabulary of a published model. Raises E135 if they have another one."""
-    from tokenizers import Tokenizer
-
-    vocabulary = Tokenizer.from_str(tokenizer).get_vocab()
     if pieces.is_trained:
-        own = pieces.tokenizer.get_vocab()
+        from tokenizers import Tokenizer
+
+        vocabulary, own = Tokenizer.from_str(tokenizer).get_vocab(), pieces.tokenizer.get_vocab()
         if own != vocabulary:
             raise ValueError(
                 Errors.E135.format(

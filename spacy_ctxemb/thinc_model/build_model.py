@@ -116,9 +116,10 @@ def init(
 
 
 def needs_vocabulary(shim: EmbedderShim) -> bool:
-    """Whether the pieces have no vocabulary, and can learn one."""
+    """Whether the pieces have no vocabulary, are given none with weights, and can learn one."""
     pieces = shim.pieces
-    return isinstance(pieces, WordPieces | BytePairPieces) and not pieces.is_trained
+    can_learn = isinstance(pieces, WordPieces | BytePairPieces) and not pieces.is_trained
+    return can_learn and shim.pretrained is None
 
 
 def train_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> None:

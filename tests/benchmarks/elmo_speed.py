@@ -95,7 +95,9 @@ def build_pipeline() -> spacy.Language:
     nlp = spacy.blank("en")
     encoder = {"@architectures": "spacy-ctxemb.BiLM.v1", **ORIGINAL}
     mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None}
-    nlp.add_pipe("ctxemb", config={"model": {"encoder": encoder, "mix": mix}})
+    pieces = {"@architectures": "spacy-ctxemb.CharacterPieces.v1"}
+    model = {"encoder": encoder, "pieces": pieces, "mix": mix, "split_sentences": True}
+    nlp.add_pipe("ctxemb", config={"model": model})
     torch.manual_seed(0)
     nlp.initialize()
     return nlp
