@@ -16,6 +16,7 @@ from ..encoders import Encoder
 from ..encoders.bert_transformer import TransformerEncoder
 from ..errors import Errors
 from ..pieces.base import Pieces
+from ..pieces.registered_vocabulary_loaders import load_vocabulary as take
 from ..pieces.subwords import SubwordPieces
 from ..read_files import read_tensors, reading
 from ..torch_state import in_ordinary_torch
@@ -97,11 +98,9 @@ def load_vocabulary(name: str, pieces: Pieces) -> None:
     """
     if not isinstance(pieces, SubwordPieces):
         return
-    from ..checkpoints.registered_checkpoint_loaders import load_vocabulary as load
-
     if name == MINILM:
-        load(pieces, minilm_from_pip.load_tokenizer(pieces.n_ids), name, "model")
+        take(pieces, minilm_from_pip.load_tokenizer(pieces.n_ids), name, "model")
         return
     path = FOLDER / VOCABULARY
     with reading(path, "a vocabulary of the package", advice=INSTALL):
-        load(pieces, path.read_text(encoding="utf8"), str(path), "model")
+        take(pieces, path.read_text(encoding="utf8"), str(path), "model")

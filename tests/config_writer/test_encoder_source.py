@@ -24,7 +24,8 @@ def test_a_new_encoder() -> None:
 
 def test_the_weights_that_ship() -> None:
     source = find_source("english")
-    assert (source.pretrained, source.component, source.lang) == ("en_transformer_sm", "ctxemb", "en")
+    assert (source.pretrained, source.recipe) == ("en_transformer_sm", recipes.ENGLISH)
+    assert (source.component, source.lang) == ("ctxemb", "en")
     assert not source.is_new and source.has_layers
     assert source.model == DEFAULT_MODEL
     assert find_source("en_transformer_sm") == source

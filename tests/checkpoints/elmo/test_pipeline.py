@@ -204,7 +204,9 @@ class TestState:
         model = read_elmo(folder / "options.json", folder / "lm_weights.hdf5")
         nlp = spacy.blank("en")
         encoder = {"@architectures": "spacy-ctxemb.BiLM.v1", **model.settings, "stateful": True}
-        ctxemb = nlp.add_pipe("ctxemb", config={"keep": "layers", "model": {**BILM, "encoder": encoder}})
+        ctxemb = nlp.add_pipe(
+            "ctxemb", config={"keep": "layers", "model": {**BILM, "encoder": encoder}}
+        )
         get_shim(ctxemb.model).load_encoder(model.tensors)
         name = "sentences.json" if fixture == "." else "lm_embeddings_sentences.json"
         streams = json.loads((folder / name).read_text(encoding="utf8"))
