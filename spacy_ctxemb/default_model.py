@@ -24,7 +24,11 @@ DEFAULT_MODEL: dict[str, Any] = {
         "layer_norm_epsilon": 1e-12,
     },
     # Without the weights that ship, a vocabulary is learned from the training examples.
-    "pieces": {"@architectures": "spacy-ctxemb.WordPieces.v1", "vocab_size": 40000},
+    "pieces": {
+        "@architectures": "spacy-ctxemb.WordPieces.v1",
+        "vocab_size": 40000,
+        "lowercase": False,
+    },
     "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
     # The weights have learned from texts of several sentences.
     "split_sentences": False,

@@ -103,4 +103,6 @@ def load_vocabulary(name: str, pieces: Pieces) -> None:
         return
     path = FOLDER / VOCABULARY
     with reading(path, "a vocabulary of the package", advice=INSTALL):
-        take(pieces, path.read_text(encoding="utf8"), str(path), "model")
+        vocabulary = path.read_text(encoding="utf8")
+        json.loads(vocabulary)  # the library's own messages name no file
+    take(pieces, vocabulary, str(path), "model")

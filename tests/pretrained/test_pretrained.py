@@ -196,7 +196,7 @@ def test_other_languages_go_without(caplog: pytest.LogCaptureFixture) -> None:
     nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("Ein Satz."), {})])
     assert "[W002] 'ctxemb' begins with random weights" in caplog.text
     assert nlp("Ein Satz.").tensor.shape == (3, 256)
-    assert shim_of(nlp).pieces.n_trained < 100
+    assert shim_of(nlp).pieces.n_trained < 1000
 
 
 def test_other_languages_have_them_by_name() -> None:
