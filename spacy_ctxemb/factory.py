@@ -5,22 +5,10 @@ from weakref import ref
 
 from spacy.language import Language
 
+from .default_model import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from .component import ContextualEmbedder
-
-DEFAULT_MODEL: dict[str, Any] = {
-    "@architectures": "spacy-ctxemb.ContextualTok2Vec.v1",
-    # As pretrained/en_bilm_sm/model.json has it.
-    "encoder": {
-        "@architectures": "spacy-ctxemb.BiLM.v1",
-        "width": 256,
-        "hidden_width": 1024,
-        "filters": [[1, 32], [2, 32], [3, 64], [4, 128], [5, 128], [6, 128]],
-    },
-    "pieces": {"@architectures": "spacy-ctxemb.CharacterPieces.v1"},
-    # Vectors of unit variance: components on top learn much faster than from a biLM's small ones.
-    "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": "document"},
-}
 
 
 @Language.factory(
@@ -67,7 +55,7 @@ def build_ctxemb(
         to doc._.ctxemb_boundaries.
     doc_pooling: what doc.vector and the vector of a sentence that was encoded by itself are:
         "mean", "cls" or "max" of all pieces, boundaries included, except where the mix has
-        layer_norm = "document", as in the default model; null for the mean of the tokens;
+        layer_norm = "document"; null for the mean of the tokens;
         "auto" for what the weights that `pretrained` names were made for: "mean" and length 1 for
         "minilm", null for others.
     normalize: whether these have length 1; with doc_pooling.
@@ -77,16 +65,15 @@ def build_ctxemb(
     cache: a `spacy-ctxemb.FeatureCache.v1` for what prediction makes of each Doc, so that later
         epochs do without a frozen encoder; null for none.
     pretrained: the weights of the package that the encoder begins with, unless something else
-        brings weights: a name; "auto" for those of the default model, where this is it and the
-        pipeline is English; "en_transformer_sm" for a small Transformer that has learned from
-        MiniLM, or "minilm" for all-MiniLM-L6-v2, which the extra `minilm` installs: their encoder,
-        pieces and mix, and split_sentences = false, take the place of those of the default model;
-        null for none, so that nlp.initialize() draws random ones.
+        brings weights: "auto" for those of the default model, where this is it and the pipeline
+        is English; "en_transformer_sm" for these in any language; "minilm" for all-MiniLM-L6-v2,
+        which the extra `minilm` installs: its encoder, pieces and mix take the place of those of
+        the default model; null for none, so that nlp.initialize() draws random ones.
     """
     from .component import ContextualEmbedder
     from .component.follow_pretrained import ConfigChange, choose_model, choose_text_vectors
 
-    model, changes = choose_model(model, pretrained, DEFAULT_MODEL)
+    model, changes = choose_model(model, pretrained)
     doc_pooling, normalize = choose_text_vectors(doc_pooling, pretrained, normalize=normalize)
     pipe = ContextualEmbedder(
         nlp.vocab,

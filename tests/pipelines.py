@@ -11,7 +11,13 @@ from thinc.api import Adam, fix_random_seed
 
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
+#: Vectors of unit variance, and each sentence by itself.
+OWN: dict[str, Any] = {
+    "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": "document"},
+    "split_sentences": True,
+}
 BILM: dict[str, Any] = {
+    **OWN,
     "encoder": {
         "@architectures": "spacy-ctxemb.BiLM.v1",
         "width": 16,
@@ -22,6 +28,7 @@ BILM: dict[str, Any] = {
     "pieces": {"@architectures": "spacy-ctxemb.CharacterPieces.v1"},
 }
 TRANSFORMER: dict[str, Any] = {
+    **OWN,
     "encoder": {
         "@architectures": "spacy-ctxemb.Transformer.v1",
         "vocab_size": 200,
@@ -30,6 +37,7 @@ TRANSFORMER: dict[str, Any] = {
         "n_heads": 2,
         "feedforward_width": 32,
         "max_length": 32,
+        "n_segments": 2,
     },
     "pieces": {"@architectures": "spacy-ctxemb.WordPieces.v1", "vocab_size": 200},
     "window": 30,

@@ -36,7 +36,7 @@ from .small_corpus import CORPUS, copy_corpus
 N_EXAMPLES = 60
 
 #: For `ctxemb pretrain`; tests/pretraining has their tests.
-AT_SCALE = {"pretrain_bert", "pretrain_distil", "pretrain_elmo", "pretrain_english"}
+AT_SCALE = {"pretrain_bert", "pretrain_distil", "pretrain_elmo"}
 PATHS = {
     path.stem: path
     for folder in (CONFIGS, TRAINING_CONFIGS)
@@ -140,7 +140,8 @@ def fill(name, task, directory, data):
 
 
 def test_the_configs_are_these():
-    training = {"hashembedcnn", "frozen", "finetuned", "ner_further", "textcat_further"}
+    further = {"ner_further", "textcat_further"}
+    training = {"hashembedcnn", "frozen", "finetuned", "minilm", *further}
     assert {path.stem for path in CONFIGS.glob("*.cfg")} == {*training, *PRETRAINING, *AT_SCALE}
     assert {"pretrain_bilm", "pretrain_mlm"} == {*PRETRAINING}
 

@@ -74,18 +74,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         ".torch_state",
     },
     "component": {
-        *("spacy", "srsly", "thinc", ".atomic_files", ".cache", ".checkpoints", ".doc_vectors"),
-        *(".embedder", ".listeners", ".pieces", ".pretrained", ".stack", ".thinc_model"),
+        *("spacy", "srsly", "thinc", ".atomic_files", ".cache", ".checkpoints"),
+        *(".default_model", ".doc_vectors", ".embedder", ".listeners", ".pieces", ".pretrained"),
+        *(".stack", ".thinc_model"),
     },
     "initialize_callbacks": {
         *("spacy", "thinc", ".cache", ".component", ".finetuning", ".pieces", ".schedules"),
         ".thinc_model",
     },
-    "factory": {"spacy", ".component"},
+    "default_model": set(),
+    "factory": {"spacy", ".component", ".default_model"},
     "pretrained": {
         *("safetensors", "spacy", "torch", "typer"),
-        *(".checkpoints", ".component", ".encoders", ".atomic_files", ".pieces", ".thinc_model"),
-        ".torch_state",
+        *(".checkpoints", ".component", ".default_model", ".encoders", ".atomic_files"),
+        *(".pieces", ".thinc_model", ".torch_state"),
     },
     "pretraining": {
         *("numpy", "pyarrow", "safetensors", "spacy", "thinc", "torch", "tqdm", "wandb"),
@@ -148,7 +150,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
 MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
     "__init__": set(),
-    "factory": {"spacy.language"},
+    "factory": {"spacy.language", ".default_model"},
     "pieces": {"numpy", ".atomic_files", ".fork_lock"},
     "checkpoints": {
         *("pydantic", "pydantic_core", "torch", ".encoders", ".atomic_files", ".objectives"),

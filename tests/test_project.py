@@ -185,7 +185,8 @@ def test_the_report_opens_with_the_comparison(finished):
     assert title == "## Comparison"
     header, _, *rows = table.splitlines()
     assert header == "|  | ner, 10 examples | textcat, 10 examples |"
-    assert [row.split(" | ")[0] for row in rows] == ["| HashEmbedCNN", "| fine-tuned", "| frozen"]
+    names = ["HashEmbedCNN", "MiniLM", "fine-tuned", "frozen"]
+    assert [row.split(" | ")[0] for row in rows] == [f"| {name}" for name in names]
     assert picture.startswith("![Mean test scores") and picture.endswith("](comparison.png)")
     html = (metrics / "report.html").read_text("utf8")
     assert html.index("<table>") < html.index("<img src=") < html.index("ner: ")
@@ -194,7 +195,7 @@ def test_the_report_opens_with_the_comparison(finished):
 
 def test_every_training_has_a_result(finished):
     results = [srsly.read_json(p) for p in (finished / "metrics/comparison").glob("*.json")]
-    assert len(results) == 2 * 3
+    assert len(results) == 2 * 4
     assert {r["metric"] for r in results} == {"ents_f", "cats_score"}
     assert all([row["step"] for row in r["log"]] == [0, 1, 2] for r in results)
 

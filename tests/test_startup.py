@@ -52,7 +52,7 @@ def started(request):
 
 def test_own_modules(started):
     name, before, after = started
-    factory = {"spacy_ctxemb", "spacy_ctxemb.factory"}
+    factory = {"spacy_ctxemb", "spacy_ctxemb.factory", "spacy_ctxemb.default_model"}
     commands = {path.stem for path in COMMANDS.glob("*.py")} - {"__init__"}
     files = {f"spacy_ctxemb.cli.{command}" for command in commands}
     light = {"errors", "read_files"}

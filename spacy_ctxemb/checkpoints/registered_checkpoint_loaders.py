@@ -1,6 +1,6 @@
 """Loaders for [initialize.components.ctxemb.encoder_loader]: weights of published models."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,16 +10,14 @@ from ..encoders import BiLM, Encoder
 from ..encoders.huggingface_wrapper import HuggingFaceEncoder
 from ..errors import Errors
 from ..pieces.base import Pieces
+from ..pieces.registered_vocabulary_loaders import load_vocabulary
 from ..pieces.subwords import SubwordPieces
 from .bert.checkpoint import BertModel, read_bert
 from .bert.config_json import describe as describe_bert
 from .elmo.checkpoint import ElmoModel, read_elmo
 from .elmo.options_json import describe as describe_elmo
+from .encoder_loader import EncoderLoader
 from .load_any_huggingface import WrappedModel, describe_sizes, read_huggingface
-
-#: Reads weights for an encoder, by the names of its parameters, and checks that they fit.
-#: Arguments: the encoder; its pieces; the section of the config in which both stand.
-EncoderLoader = Callable[[Encoder, Pieces, str], dict[str, Tensor]]
 
 
 def build_elmo_weights(*, options: str, weights: str | None = None) -> EncoderLoader:
@@ -100,19 +98,3 @@ def check_fit(path: str, kind: str, differences: Iterable[str]) -> None:
     """Raise E360 if there are differences. kind: "elmo" or "bert", as commands name it."""
     if listed := "; ".join(differences):
         raise ValueError(Errors.E360.format(path=path, differences=listed, kind=kind))
-
-
-def load_vocabulary(pieces: SubwordPieces, tokenizer: str, path: str, section: str) -> None:
-    """Give pieces the vocabulary of a published model. Raises E135 if they have another one."""
-    from tokenizers import Tokenizer
-
-    vocabulary = Tokenizer.from_str(tokenizer).get_vocab()
-    if pieces.is_trained:
-        own = pieces.tokenizer.get_vocab()
-        if own != vocabulary:
-            raise ValueError(
-                Errors.E135.format(
-                    section=section, found=len(own), expected=len(vocabulary), path=path
-                )
-            )
-    pieces.load(tokenizer, source=path)

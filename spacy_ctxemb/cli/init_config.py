@@ -20,16 +20,18 @@ def init_config(
     task: str = typer.Option("ner", help=f"One or several, with commas: {', '.join(TASKS)}"),
     encoder: str = typer.Option(
         "english",
-        help="english or en_transformer_sm (weights of the package), minilm (all-MiniLM-L6-v2, "
-        "with the extra of this name), bilm or transformer (new, without weights), or the "
-        "directory of a pipeline with a component ctxemb",
+        help="english (weights of the package), minilm (all-MiniLM-L6-v2, with the extra of this "
+        "name), bilm or transformer (new, without weights), or the directory of a pipeline with a "
+        "component ctxemb",
     ),
     optimize: Optimize = typer.Option(
         Optimize.efficiency,
         help="Small and fast; or larger, where each task learns its own mix of layers",
     ),
-    freeze: bool = typer.Option(
-        False, "--freeze/--no-freeze", help="Train only the tasks, not the encoder"
+    freeze: bool | None = typer.Option(
+        None,
+        "--freeze/--no-freeze",
+        help="Train only the tasks, not the encoder; by default all learn",
     ),
     lang: str | None = typer.Option(
         None, help="Language of the tokenizer; by default that of the pipeline, or en"
@@ -81,22 +83,22 @@ def init_config(
         return
     with replacing(output) as temporary:
         written.config.to_disk(temporary)
-    show(output, choices, written)
+    show(output, written)
 
 
-def show(output: Path, choices: Choices, written: "Written") -> None:
+def show(output: Path, written: "Written") -> None:
     """Say what the config is, and what to run next."""
     from wasabi import msg
 
     from ..errors import Errors
 
-    source = written.source
+    choices, source = written.choices, written.source
     way = "frozen" if choices.freeze else "fine-tuned"
     msg.good(f"Wrote a config for {', '.join(choices.tasks)} on {choices.encoder}, {way}")
     if source.path is None and Path(choices.encoder).is_dir():
         msg.info(f"For the pipeline in the folder of this name pass --encoder ./{choices.encoder}")
     options = ["--paths.train train.spacy", "--paths.dev dev.spacy"]
-    if choices.wants_cache and source.cache_obstacle:
+    if choices.cache and source.cache_obstacle:
         msg.warn(Errors.W008.format(reason=source.cache_obstacle))
     if source.is_new and choices.freeze:
         msg.warn(Errors.W009)

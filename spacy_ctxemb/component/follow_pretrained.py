@@ -8,16 +8,12 @@ from weakref import ref
 from spacy.language import Language
 from spacy.util import registry
 
-from ..cache.keys import describe
-from ..pretrained import AUTO, TEXT_VECTORS, WITH_MODEL, read_model
+from ..default_model import DEFAULT_MODEL
+from ..pretrained import AUTO, DEFAULT, MINILM, TEXT_VECTORS, fits, get_model
 from ..thinc_model.build_model import ARGUMENTS, ContextualModel, build_again
-from ..thinc_model.embedder_shim import get_shim
 
 if TYPE_CHECKING:
     from .pipe import ContextualEmbedder
-
-#: The settings of a model that weights bring along; all others stay as they are.
-ENCODER = ("encoder", "pieces", "split_sentences")
 
 
 @dataclass(frozen=True)
@@ -52,21 +48,22 @@ def choose_text_vectors(
 
 
 def choose_model(
-    model: ContextualModel, pretrained: str | None, default: Mapping[str, Any]
+    model: ContextualModel, pretrained: str | None
 ) -> tuple[ContextualModel, dict[str, Any]]:
     """The model that weights are for, in the place of the default one.
 
-    default: the default model, as in a config. Settings that differ from it are kept.
+    Settings that differ from those of the default model are kept.
     Returns the settings of its section that have changed besides.
     """
-    if pretrained not in WITH_MODEL or model not in ARGUMENTS:
+    if pretrained != MINILM or model not in ARGUMENTS:
         return model, {}
-    given = describe(get_shim(model))
-    usual = describe(get_shim(build({"model": default})["model"]))
-    if given["encoder"] != usual["encoder"]:
+    given = ARGUMENTS[model]
+    if not fits(DEFAULT, given["encoder"]):
         return model, {}
-    names = [*ENCODER, "mix"] if given["mix"] == usual["mix"] else ENCODER
-    changes = {name: read_model(pretrained)[name] for name in names}
+    usual = build({"mix": DEFAULT_MODEL["mix"]})["mix"]
+    has_own_mix = (given["mix"].func, given["mix"].keywords) != (usual.func, usual.keywords)
+    names = ("encoder", "pieces") if has_own_mix else ("encoder", "pieces", "mix")
+    changes = {name: get_model(MINILM)[name] for name in names}
     return build_again(model, **build(changes)), changes
 
 

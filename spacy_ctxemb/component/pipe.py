@@ -19,7 +19,7 @@ from thinc.api import Optimizer, set_dropout_rate
 
 from .. import doc_vectors
 from ..cache.feature_cache import FeatureCache
-from ..checkpoints.registered_checkpoint_loaders import EncoderLoader
+from ..checkpoints.encoder_loader import EncoderLoader
 from ..embedder.layer_mix import LayerWeights, ScalarMix
 from ..embedder.output_types import Wanted
 from ..errors import Errors

@@ -35,8 +35,7 @@ class Choices:
     """The choices for one config.
 
     tasks: names from TASKS.
-    encoder: "english", "en_transformer_sm", "minilm", "bilm", "transformer", or the path of a
-        pipeline.
+    encoder: "english", "minilm", "bilm", "transformer", or the path of a pipeline.
     freeze: whether only the tasks learn, and not the encoder.
     lang: of the tokenizer; None for that of the pipeline, or English.
     gpu: whether to train on a GPU.
@@ -45,11 +44,9 @@ class Choices:
     cache: whether a frozen encoder runs in the first epoch only.
     cnn: whether each task has a small network of its own beside a frozen encoder.
 
-    Where listener_mix, cache or cnn is None, `optimize` decides; on a Transformer with weights, the
-    tasks that label tokens mix its layers in any case.
+    Where freeze, listener_mix, cache or cnn is None, `optimize` and recipes.py decide.
 
-    Raises E500 for an unknown task, E501 for tasks that cannot share a pipeline, E503 for a cache
-    and E502 for a network beside an encoder that is not frozen.
+    Raises E500 for an unknown task, E501 for tasks that cannot share a pipeline.
 
         choices = Choices(["ner"], encoder="english", freeze=True)
         build_config(choices).config.to_disk("config.cfg")
@@ -58,7 +55,7 @@ class Choices:
     tasks: Sequence[str]
     encoder: str = "english"
     optimize: Optimize = Optimize.efficiency
-    freeze: bool = False
+    freeze: bool | None = None
     lang: str | None = None
     gpu: bool = False
     vectors: str | None = None
@@ -68,27 +65,10 @@ class Choices:
 
     def __post_init__(self) -> None:
         check_tasks(self.tasks)
-        if self.cache and not self.freeze:
-            raise ValueError(Errors.E503)
-        if self.cnn and not self.freeze:
-            raise ValueError(Errors.E502)
 
     @property
     def is_small(self) -> bool:
         return self.optimize is Optimize.efficiency
-
-    @property
-    def wants_mix(self) -> bool | None:
-        """None leaves it to the encoder."""
-        return True if self.listener_mix is None and not self.is_small else self.listener_mix
-
-    @property
-    def wants_cache(self) -> bool:
-        return self.freeze and self.is_small if self.cache is None else self.cache
-
-    @property
-    def wants_cnn(self) -> bool:
-        return self.freeze and not self.is_small if self.cnn is None else self.cnn
 
 
 def check_tasks(tasks: Sequence[str]) -> None:

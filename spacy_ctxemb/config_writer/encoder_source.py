@@ -1,8 +1,9 @@
 """Where the encoder of a config comes from: new, from the package's weights, or from a pipeline."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from spacy.util import load_config, load_model
 from thinc.api import Config
@@ -10,20 +11,23 @@ from thinc.api import Config
 from ..cache.feature_cache import find_obstacle
 from ..component import ContextualEmbedder
 from ..errors import Errors
-from ..pretrained import DEFAULT, MINILM, TRANSFORMER, read_model
+from ..pretrained import DEFAULT, MINILM, get_model
 from ..thinc_model.embedder_shim import find_shims
+from . import recipes
+from .recipes import Recipe
+
+if TYPE_CHECKING:
+    from ..embedder.embedder import Embedder
 
 #: Encoders that begin with random weights, or with those that `init_tok2vec` reads.
 NEW_ENCODERS = ("bilm", "transformer")
 
-#: Encoders that begin with weights of the package, and the names of these weights.
-SHIPPED = {"english": DEFAULT, TRANSFORMER: TRANSFORMER, MINILM: MINILM}
-
-#: The largest learning rate of an encoder that has weights.
-BILM_RATE, TRANSFORMER_RATE, LARGE_RATE = 5e-4, 1e-4, 5e-5
-
-#: A Transformer with more parameters needs LARGE_RATE.
-LARGE = 15_000_000
+#: Encoders that begin with weights of the package: the names of these weights, and the recipe.
+SHIPPED = {
+    "english": (DEFAULT, recipes.ENGLISH),
+    DEFAULT: (DEFAULT, recipes.ENGLISH),
+    MINILM: (MINILM, recipes.MINILM),
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,7 @@ class Source:
     width, layer_width: of the vectors and of the layers of a pipeline; layer_width is None where
         there are several encoders.
     vectors: the path of the pipeline if it has static vectors.
-    rate: the largest learning rate of the encoder; None for random weights.
-    is_transformer: whether it is a Transformer with weights.
+    recipe: how tasks are trained on it; None for random weights.
     cache_obstacle: why the encoder cannot have a cache.
     """
 
@@ -50,8 +53,7 @@ class Source:
     width: int | None = None
     layer_width: int | None = None
     vectors: str | None = None
-    rate: float | None = None
-    is_transformer: bool = False
+    recipe: Recipe | None = None
     cache_obstacle: str | None = None
 
     @property
@@ -71,21 +73,15 @@ def find_source(encoder: str) -> Source:
     Raises E504 for a path without a pipeline, E505 and E506 for a published model that is to be
     imported first, E507 for a pipeline with no or several components `ctxemb`.
 
-        find_source("english").pretrained  # "en_bilm_sm"
+        find_source("english").pretrained  # "en_transformer_sm"
     """
     if encoder in NEW_ENCODERS:
         return Source()
     if encoder in SHIPPED:
-        return find_shipped(SHIPPED[encoder])
+        name, recipe = SHIPPED[encoder]
+        return Source(pretrained=name, model=get_model(name), recipe=recipe)
     check_pipeline(Path(encoder))
     return read_pipeline(str(Path(encoder).resolve()))  # the config may be used elsewhere
-
-
-def find_shipped(name: str) -> Source:
-    """The source of weights that `pretrained` names."""
-    model = read_model(name)
-    rate = {DEFAULT: BILM_RATE, TRANSFORMER: TRANSFORMER_RATE, MINILM: LARGE_RATE}[name]
-    return Source(pretrained=name, model=model, rate=rate, is_transformer=name != DEFAULT)
 
 
 def read_pipeline(path: str) -> Source:
@@ -96,7 +92,6 @@ def read_pipeline(path: str) -> Source:
     pipe = cast(ContextualEmbedder, nlp.get_pipe(name))
     shims = find_shims(pipe.model)
     single = shims[0] if len(shims) == 1 else None
-    has_attention = any(shim.embedder.encoder.has_attention for shim in shims)
     return Source(
         component=name,
         lang=str(nlp.lang),
@@ -104,11 +99,7 @@ def read_pipeline(path: str) -> Source:
         width=pipe.model.get_dim("nO"),
         layer_width=single.embedder.encoder.width if single else None,
         vectors=path if 0 not in nlp.vocab.vectors.shape else None,
-        rate=find_rate(
-            sum(p.numel() for shim in shims for p in shim.embedder.parameters()),
-            has_attention=has_attention,
-        ),
-        is_transformer=has_attention,
+        recipe=find_recipe([shim.embedder for shim in shims]),
         cache_obstacle=find_obstacle(single, pipe._wanted) if single else None,
     )
 
@@ -123,11 +114,13 @@ def find_component(config: Config, path: str) -> str:
     return str(found[0])
 
 
-def find_rate(n_parameters: int, *, has_attention: bool) -> float:
-    """The largest learning rate of an encoder that has weights."""
-    if not has_attention:
-        return BILM_RATE
-    return LARGE_RATE if n_parameters > LARGE else TRANSFORMER_RATE
+def find_recipe(embedders: "Sequence[Embedder]") -> Recipe:
+    """The recipe for encoders that have weights."""
+    if not any(embedder.encoder.has_attention for embedder in embedders):
+        return recipes.BILM
+    n_parameters = sum(p.numel() for embedder in embedders for p in embedder.parameters())
+    is_large = n_parameters > recipes.N_LARGE
+    return recipes.LARGE_TRANSFORMER if is_large else recipes.TRANSFORMER
 
 
 def check_pipeline(path: Path) -> None:

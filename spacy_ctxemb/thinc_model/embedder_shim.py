@@ -26,7 +26,7 @@ from ..read_files import reading
 from ..torch_state import in_ordinary_torch
 from ..windows.pieces_to_windows import Windowing, Windows
 from .arrays_and_tensors import backpropagate
-from .parameter_values import compute_digest, get_tensors, load_module
+from .parameter_values import allocate, compute_digest, get_tensors, load_module
 from .torch_module_shim import TorchShim
 
 
@@ -96,11 +96,13 @@ class EmbedderShim(TorchShim):
             tensors = load_pretrained(self.pretrained)
             load_vocabulary(self.pretrained, self.pieces)
         with self.all_or_none():
-            self.embedder.to_empty(device=get_torch_default_device())
-            self.embedder.reset_parameters()
-            if tensors is not None:
-                load_module(self.embedder.encoder, tensors)
-                self.weights_replaced()
+            for part in self.embedder.parts():
+                if part is self.embedder.encoder and tensors is not None:
+                    load_module(part, tensors)
+                else:
+                    allocate(part)
+                    part.reset_parameters()
+            self.weights_replaced()
             self.awaits_pretrained = False
 
     @contextmanager

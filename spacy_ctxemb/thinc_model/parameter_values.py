@@ -24,6 +24,13 @@ def compute_digest(module: nn.Module) -> bytes:
     return found.digest()
 
 
+def allocate(module: nn.Module) -> None:
+    """Give parameters memory, but no values. `Module.to_empty` does this too, and imports SymPy
+    for it, which takes a second."""
+    device = get_torch_default_device()
+    module._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=device))
+
+
 def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Take the values of all parameters, after a check of names and shapes.
 

@@ -31,8 +31,6 @@ ROWS = {
             Row(f"{encoder}-{how}", encoder, how)
             for encoder in ("bilm", "transformer", "minilm")
             for how in ("frozen", "cached", "stacked", "finetuned")
-            # The cache is the same for every encoder: once with a biLM, once with BERT.
-            if encoder != "transformer" or how in ("frozen", "finetuned")
         ),
     )
 }
@@ -46,6 +44,7 @@ NER = {
     ("bilm", "frozen"): Recipe(1500, 400, 0.003),
     ("transformer", "frozen"): Recipe(1500, 400, 0.003),
     ("bilm", "stacked"): Recipe(2000, 400, 0.001),
+    ("transformer", "stacked"): Recipe(2000, 400, 0.001),
     ("source", "frozen"): Recipe(1500, 200, 0.003),
     ("source", "stacked"): Recipe(2000, 400, 0.001),
     ("source", "head"): Recipe(600, 200, 0.003),

@@ -82,7 +82,11 @@ def read_lines(text: Path, n: int) -> list[str]:
 def build_pipeline(encoder: dict[str, Any], cache: dict[str, Any] | None) -> Language:
     """A biLM with random weights, and a classifier that listens to it."""
     nlp = spacy.blank("en")
-    model = {"encoder": {"@architectures": "spacy-ctxemb.BiLM.v1", **encoder}}
+    model = {
+        "encoder": {"@architectures": "spacy-ctxemb.BiLM.v1", **encoder},
+        "pieces": {"@architectures": "spacy-ctxemb.CharacterPieces.v1"},
+        "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": "document"},
+    }
     nlp.add_pipe("ctxemb", config={"model": model, "cache": cache})
     tok2vec = {"@architectures": "spacy.Tok2VecListener.v1", "width": encoder["width"]}
     classifier = {

@@ -95,8 +95,9 @@ def build_pipeline() -> spacy.Language:
     nlp = spacy.blank("en")
     encoder = {"@architectures": "spacy-ctxemb.BiLM.v1", **ORIGINAL}
     mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None}
-    settings = {"model": {"encoder": encoder, "mix": mix}, "pretrained": None}
-    nlp.add_pipe("ctxemb", config=settings)
+    pieces = {"@architectures": "spacy-ctxemb.CharacterPieces.v1"}
+    model = {"encoder": encoder, "pieces": pieces, "mix": mix, "split_sentences": True}
+    nlp.add_pipe("ctxemb", config={"model": model, "pretrained": None})
     torch.manual_seed(0)
     nlp.initialize()
     return nlp

@@ -4,7 +4,7 @@
         [--device cuda] [--only bilm] [--output FILE]
 
 Whole steps of the training loop, from reading a micro-batch to the change of the weights, on a
-text of random words in the frequencies of Zipf's law: the biLM of configs/pretrain_english.cfg, and
+text of random words in the frequencies of Zipf's law: the biLM of configs/pretrain_elmo.cfg, and
 masked language modelling with an encoder of BERT-base's size, each in fp32 and in bf16. For each:
 words or pieces a second, the median of the rounds and their range; model FLOP a second, as
 model_flop.py counts them; and their share of what matrix products of the model's own shapes reach
@@ -49,7 +49,7 @@ from .model_flop import (
 )
 from .transformer_peers import Limit, take_time
 
-CONFIG = Path(__file__).parents[2] / "configs" / "pretrain_english.cfg"
+CONFIG = Path(__file__).parents[2] / "configs" / "pretrain_elmo.cfg"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 BERT_BASE: dict[str, Any] = {

@@ -32,7 +32,7 @@ def test_stdout(tmp_path: Path) -> None:
     assert result.output.strip() == (tmp_path / "out.cfg").read_text().strip()
     components = Config().from_str(result.output)["components"]
     assert components["tagger"]["factory"] == "tagger"
-    assert components["ctxemb"]["pretrained"] == "en_bilm_sm"
+    assert components["ctxemb"]["pretrained"] == "en_transformer_sm"
 
 
 def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
@@ -112,9 +112,7 @@ def test_published_models_are_to_be_imported_first(tmp_path: Path) -> None:
 
 
 def test_paths_without_an_encoder(tmp_path: Path) -> None:
-    assert "[E504]Theencoder'elmo'isneitherenglish,en_transformer_sm,minilm," in fail(
-        Path("elmo"), tmp_path
-    )
+    assert "[E504]Theencoder'elmo'isneitherenglish,minilm," in fail(Path("elmo"), tmp_path)
     assert "[E504]" in fail(tmp_path, tmp_path)
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")

@@ -393,9 +393,9 @@ def test_an_encoder_that_is_excluded(tmp_path: Path) -> None:
 def test_the_default_model_in_another_language() -> None:
     nlp = spacy.blank("de")
     nlp.add_pipe("ctxemb")
-    message = r"\[E008\].*\[E013\] pretrained of 'ctxemb' is \"auto\".*'de'.*'en_bilm_sm'"
+    message = r"\[E008\].*\[E013\] pretrained of 'ctxemb' is \"auto\".*'de'.*'en_transformer_sm'"
     with pytest.raises(RuntimeError, match=message):
         nlp("zwei Wörter")
     nlp.remove_pipe("ctxemb")
-    nlp.add_pipe("ctxemb", config={"pretrained": "en_bilm_sm"})
+    nlp.add_pipe("ctxemb", config={"pretrained": "en_transformer_sm"})
     assert nlp("zwei Wörter").has_vector

@@ -9,7 +9,7 @@ import pytest
 
 from spacy_ctxemb.config_writer.check_options import TASKS, Choices, Optimize
 from spacy_ctxemb.config_writer.encoder_source import find_source
-from spacy_ctxemb.config_writer.render import build_config, render
+from spacy_ctxemb.config_writer.render import build_config, render, settle
 
 from ..annotated import write_corpus
 from ..pipelines import BILM, TRANSFORMER, initialised
@@ -52,6 +52,7 @@ def draft(folder: Path) -> Build:
 
     def draft(encoder: str, **changes: Any) -> Any:
         choices = choose(folder, encoder, **changes)
-        return render(choices, remembered(choices.encoder))
+        source = remembered(choices.encoder)
+        return render(settle(choices, source), source)
 
     return draft

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import spacy
 
+from spacy_ctxemb.config_writer import recipes
 from spacy_ctxemb.config_writer.encoder_source import Source, find_source
+from spacy_ctxemb.config_writer.recipes import Recipe
 from spacy_ctxemb.factory import DEFAULT_MODEL
 
 from ..pipelines import BILM, TRANSFORMER, initialised
@@ -22,15 +24,16 @@ def test_a_new_encoder() -> None:
 
 def test_the_weights_that_ship() -> None:
     source = find_source("english")
-    assert (source.pretrained, source.component, source.lang) == ("en_bilm_sm", "ctxemb", "en")
+    assert (source.pretrained, source.recipe) == ("en_transformer_sm", recipes.ENGLISH)
+    assert (source.component, source.lang) == ("ctxemb", "en")
     assert not source.is_new and source.has_layers
-    settings = DEFAULT_MODEL["encoder"]
-    assert {key: source.model["encoder"][key] for key in settings} == settings
+    assert source.model == DEFAULT_MODEL
+    assert find_source("en_transformer_sm") == source
 
 
 def test_minilm() -> None:
     source = find_source("minilm")
-    assert (source.pretrained, source.rate, source.is_transformer) == ("minilm", 5e-5, True)
+    assert (source.pretrained, source.recipe) == ("minilm", recipes.MINILM)
     assert not source.is_new and source.has_layers
 
 
@@ -50,7 +53,7 @@ def test_a_pipeline(tmp_path: Path) -> None:
     nlp.initialize()
     nlp.to_disk(tmp_path / "own pipeline")
     path = str(tmp_path / "own pipeline")
-    expected = Source("words", "pt", path, width=10, layer_width=16, rate=5e-4)
+    expected = Source("words", "pt", path, width=10, layer_width=16, recipe=recipes.BILM)
     assert find_source(path) == expected
     assert not expected.is_new and expected.has_layers
 
@@ -67,12 +70,13 @@ def test_what_a_cache_cannot_hold(tmp_path: Path) -> None:
     assert "doc_pooling" in (find_source(str(tmp_path / "sentences")).cache_obstacle or "")
 
 
-def test_rates_depend_on_the_encoder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(encoder: str) -> float | None:
-        return find_source(str(folder / encoder) if "pipeline" in encoder else encoder).rate
+def test_recipes_depend_on_the_encoder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(encoder: str) -> Recipe | None:
+        return find_source(str(folder / encoder) if "pipeline" in encoder else encoder).recipe
 
-    assert find("english") == find("bilm pipeline") == 5e-4
-    assert find("transformer pipeline") == 1e-4
-    monkeypatch.setattr("spacy_ctxemb.config_writer.encoder_source.LARGE", 100)
-    assert find("transformer pipeline") == 5e-5
-    assert find("bilm pipeline") == 5e-4
+    assert find("english") is recipes.ENGLISH
+    assert find("bilm pipeline") is recipes.BILM
+    assert find("transformer pipeline") is recipes.TRANSFORMER
+    monkeypatch.setattr(recipes, "N_LARGE", 100)
+    assert find("transformer pipeline") is recipes.LARGE_TRANSFORMER
+    assert find("bilm pipeline") is recipes.BILM

@@ -1,5 +1,6 @@
 """Every choice makes a config that is complete and valid, and that trains."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from spacy.cli.train import train
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config, fix_random_seed
 
+from spacy_ctxemb.config_writer import recipes
 from spacy_ctxemb.config_writer.check_options import TASKS, WRITE_CATS, Optimize
-from spacy_ctxemb.config_writer.encoder_source import NEW_ENCODERS
+from spacy_ctxemb.config_writer.encoder_source import NEW_ENCODERS, find_source
+from spacy_ctxemb.config_writer.recipes import Recipe
+from spacy_ctxemb.config_writer.render import get_recipe
 from spacy_ctxemb.doctor.build_components import read_plan
 from spacy_ctxemb.doctor.check_learning_rate import check_learning_rate, read_rates
 from spacy_ctxemb.pretrained import load_weights
@@ -24,7 +28,7 @@ from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 from ..bert_models import find_minilm
 from ..pipelines import BILM, NER_DATA, examples
 from ..stacks import MEMBERS, stack, stacked
-from .conftest import ALL, Build
+from .conftest import ALL, Build, choose
 
 ENCODERS = ("english", "bilm", "transformer", "bilm pipeline", "transformer pipeline")
 
@@ -46,7 +50,9 @@ WAYS = [*product(ENCODERS, [False, True], Optimize)]
 
 
 @pytest.mark.parametrize("encoder, freeze, optimize", WAYS)
-def test_what_is_chosen(encoder: str, freeze: bool, optimize: Optimize, build: Build) -> None:
+def test_what_is_chosen(
+    encoder: str, freeze: bool, optimize: Optimize, folder: Path, build: Build
+) -> None:
     """Building a config fills it, builds the pipeline, and checks every setting."""
     config = build(encoder, freeze=freeze, optimize=optimize).interpolate()
     components, training = config["components"], config["training"]
@@ -61,7 +67,8 @@ def test_what_is_chosen(encoder: str, freeze: bool, optimize: Optimize, build: B
             members = listener["members"]
             assert members["cnn"]["@architectures"] == "spacy.HashEmbedCNN.v2"
             listener = members["context"]
-        labels_tokens = encoder == "transformer pipeline" and task not in WRITE_CATS
+        is_transformer = encoder in ("english", "transformer pipeline")
+        labels_tokens = is_transformer and task not in WRITE_CATS
         assert ("LayerMixListener" in listener["@architectures"]) == (mixes or labels_tokens)
         assert listener["upstream"] == "ctxemb"
         sourced = "pipeline" in encoder
@@ -70,8 +77,10 @@ def test_what_is_chosen(encoder: str, freeze: bool, optimize: Optimize, build: B
     frozen = ["ctxemb"] if freeze else []
     assert training["frozen_components"] == training["annotating_components"] == frozen
     rate = training["optimizer"]["learn_rate"]
+    choices = choose(folder, encoder, optimize=optimize)
+    recipe = get_recipe(choices, find_source(choices.encoder))
     if freeze:
-        assert rate == (0.001 if has_cnn else 0.005)
+        assert rate == (recipe.network_rate if has_cnn else recipe.frozen_rate)
     else:
         assert (rate["total_steps"], rate["warmup_share"]) == (training["max_steps"], 0.05)
 
@@ -81,14 +90,15 @@ def test_english_begins_with_the_weights_that_ship(build: Build) -> None:
     ways = product([False, True], Optimize)
     configs = [build("english", freeze=freeze, optimize=optimize) for freeze, optimize in ways]
     components = [config["components"]["ctxemb"] for config in configs]
-    alike = [{**one, "model": {**one["model"], "learn_rate_factor": 1.0}} for one in components]
+    learning = {"learn_rate_factor": 1.0, "freeze_layers": 0}
+    alike = [{**one, "model": {**one["model"], **learning}} for one in components]
     assert all(one == alike[0] for one in alike)
     nlp = load_model_from_config(configs[0])
     with nlp.select_pipes(enable="ctxemb"):
         nlp.initialize(lambda: examples(nlp, NER_DATA))
         nlp("Ada Lovelace lives in Oslo.")  # weights are read when they are needed
     found = get_shim(nlp.get_pipe("ctxemb").model).embedder.encoder.state_dict()
-    expected = load_weights("en_bilm_sm")
+    expected = load_weights("en_transformer_sm")
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
@@ -225,11 +235,30 @@ def test_rates_of_encoders_that_learn(draft: Build) -> None:
         factor = callback.get("learn_rate_factor", model.get("learn_rate_factor", 1.0))
         return rate, pytest.approx(rate * factor)
 
+    def expect(recipe: Recipe) -> tuple[float, float]:
+        return recipe.head_rate, recipe.encoder_rate
+
     assert find("bilm") == find("transformer") == (1e-3, 1e-3)
     assert find("bilm", "accuracy") == find("transformer", "accuracy") == (5e-4, 5e-4)
-    assert find("english") == find("bilm pipeline") == (5e-3, 5e-4)
-    assert find("transformer pipeline") == (5e-3, 1e-4)
-    assert find("minilm") == (5e-3, 5e-5)
+    assert find("english") == expect(recipes.ENGLISH)
+    assert find("bilm pipeline") == expect(recipes.BILM)
+    assert find("transformer pipeline") == expect(recipes.TRANSFORMER)
+    assert find("minilm") == expect(recipes.MINILM)
+
+
+def test_what_a_recipe_decides_is_the_default(
+    draft: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(**changes: Any) -> tuple[list[str], str]:
+        config = draft("bilm", **changes)
+        tok2vec = config["components"]["ner"]["model"]["tok2vec"]
+        return config["training"]["frozen_components"], tok2vec["@architectures"]
+
+    recipe = replace(recipes.BILM, freezes=True, has_network=True)
+    monkeypatch.setattr(recipes, "NEW", dict.fromkeys(Optimize, recipe))
+    assert read() == (["ctxemb"], "spacy-ctxemb.Stack.v1")
+    assert read(cnn=False) == (["ctxemb"], "spacy.Tok2VecListener.v1")
+    assert read(freeze=False) == ([], "spacy.Tok2VecListener.v1")
 
 
 def test_steps_on_the_command_line_carry_the_schedule_along(build: Build, tmp_path: Path) -> None:

@@ -239,7 +239,8 @@ def test_reset_fills_every_parameter() -> None:
     with torch.no_grad():
         for parameter in embedder.parameters():
             parameter.fill_(torch.nan)
-    embedder.reset_parameters()
+    for part in embedder.parts():
+        part.reset_parameters()
     assert all(parameter.isfinite().all() for parameter in embedder.parameters())
 
 

@@ -41,7 +41,7 @@ def build(options: Options = OPTIONS, *, mix: dict[str, Any] | None = None, **co
         "cell_clip": options.cell_clip,
     } | config.pop("encoder", {})
     mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None} | (mix or {})
-    model = {"encoder": encoder, "mix": mix, **config.pop("model", {})}
+    model = {**BILM, "encoder": encoder, "mix": mix, **config.pop("model", {})}
     nlp = spacy.blank("en")
     nlp.add_pipe("ctxemb", config={"model": model, "keep": "layers", **config})
     nlp.initialize()
@@ -204,7 +204,9 @@ class TestState:
         model = read_elmo(folder / "options.json", folder / "lm_weights.hdf5")
         nlp = spacy.blank("en")
         encoder = {"@architectures": "spacy-ctxemb.BiLM.v1", **model.settings, "stateful": True}
-        ctxemb = nlp.add_pipe("ctxemb", config={"keep": "layers", "model": {"encoder": encoder}})
+        ctxemb = nlp.add_pipe(
+            "ctxemb", config={"keep": "layers", "model": {**BILM, "encoder": encoder}}
+        )
         get_shim(ctxemb.model).load_encoder(model.tensors)
         name = "sentences.json" if fixture == "." else "lm_embeddings_sentences.json"
         streams = json.loads((folder / name).read_text(encoding="utf8"))

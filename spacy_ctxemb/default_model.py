@@ -1,0 +1,35 @@
+"""The model of the component where a config does not choose: that of the weights that ship.
+
+factory.py imports this, and so every start of spaCy. So it imports next to nothing.
+"""
+
+from typing import Any
+
+DEFAULT_MODEL: dict[str, Any] = {
+    "@architectures": "spacy-ctxemb.ContextualTok2Vec.v1",
+    "encoder": {
+        "@architectures": "spacy-ctxemb.Transformer.v1",
+        "vocab_size": 40000,
+        "width": 256,
+        "n_blocks": 4,
+        "n_heads": 4,
+        "feedforward_width": 768,
+        "max_length": 256,
+        "n_segments": 0,
+        "embedding_width": None,
+        "n_groups": None,
+        "n_position_buckets": None,
+        "activation": "gelu",
+        "pre_norm": False,
+        "layer_norm_epsilon": 1e-12,
+    },
+    # Without the weights that ship, a vocabulary is learned from the training examples.
+    "pieces": {
+        "@architectures": "spacy-ctxemb.WordPieces.v1",
+        "vocab_size": 40000,
+        "lowercase": False,
+    },
+    "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
+    # The weights have learned from texts of several sentences.
+    "split_sentences": False,
+}
