@@ -29,7 +29,7 @@ DEFAULT_MODEL: dict[str, Any] = {
         "vocab_size": 40000,
         "lowercase": False,
     },
-    "mix": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
+    "mix": {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 2},
     # The weights have learned from texts of several sentences.
     "split_sentences": False,
 }
