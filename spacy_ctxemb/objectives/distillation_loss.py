@@ -168,10 +168,12 @@ def average_uses(ours: Tensor, theirs: Tensor, numbers: Tensor) -> Tensor:
     """
     order = numbers.argsort(stable=True)
     again = numbers[order[:-1]] == numbers[order[1:]]
-    pair = order[:-1][again], order[1:][again]
+    one, other = order[:-1][again], order[1:][again]
     with torch.autocast(ours.device.type, enabled=False):
-        cosines = [F.cosine_similarity(*(rows[i].float() for i in pair)) for rows in (ours, theirs)]
-    _, which, counts = numbers[pair[0]].unique(return_inverse=True, return_counts=True)
+        cosines = [
+            F.cosine_similarity(rows[one].float(), rows[other].float()) for rows in (ours, theirs)
+        ]
+    _, which, counts = numbers[one].unique(return_inverse=True, return_counts=True)
     return ((cosines[0] - cosines[1]).square() / counts[which]).sum() / max(len(counts), 1)
 
 
