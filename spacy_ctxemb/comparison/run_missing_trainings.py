@@ -98,6 +98,6 @@ def read_result(path: Path) -> dict[str, Any]:
     """A result of the folder; {} for a file that holds something else, say half of one."""
     try:
         result = json.loads(path.read_text(encoding="utf8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return result if isinstance(result, dict) else {}

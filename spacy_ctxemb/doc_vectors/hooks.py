@@ -159,7 +159,7 @@ def has_vector(tokens: Doc | Span | Token) -> bool:
 
 def vector_norm(tokens: Doc | Span | Token) -> float:
     """The Euclidean norm of the vector."""
-    vector = tokens.vector
+    vector = to_doubles(tokens.vector)
     return float(vector @ vector) ** 0.5
 
 
@@ -168,7 +168,7 @@ def similarity(tokens: Doc | Span | Token, other: Any) -> float:
 
     other: a Doc, Span or Token.
     """
-    a, b = to_cpu(tokens.vector), to_cpu(other.vector)
+    a, b = to_doubles(tokens.vector), to_doubles(other.vector)
     if not (a.any() and b.any()):
         return 0.0
     if a.shape != b.shape:
@@ -176,9 +176,9 @@ def similarity(tokens: Doc | Span | Token, other: Any) -> float:
     return float(a @ b) / (float(a @ a) * float(b @ b)) ** 0.5
 
 
-def to_cpu(vector: Any) -> Vector:
-    """A NumPy array, also of a vector on the GPU."""
-    return cast(Vector, vector.get() if hasattr(vector, "get") else vector)
+def to_doubles(vector: Any) -> NDArray[np.float64]:
+    """A NumPy array, also of a vector on the GPU, whose squares neither overflow nor underflow."""
+    return np.asarray(vector.get() if hasattr(vector, "get") else vector, dtype=np.float64)
 
 
 #: All functions that `attach` puts on a Doc.

@@ -54,6 +54,7 @@ class CommandErrors:
         "The config is not valid: {reason}\n`python -m spacy debug config` shows where. `spacy "
         "init fill-config` adds settings that are missing."
     )
+    E521 = "GPU {gpu_id} cannot be used: {reason}. Leave --gpu-id out for the CPU."
     E522 = (
         "One of {n} workers was killed, probably since memory was not enough. Pass fewer "
         "--workers, and run the same command again: finished trainings are kept."

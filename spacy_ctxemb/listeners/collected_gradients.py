@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from spacy.tokens import Doc
 
 from ..thinc_model.docs_to_outputs import Backprop, forget
@@ -35,6 +36,7 @@ class PendingUpdate:
         known = set(map(id, self.docs))
         return any(id(doc) in known for doc in docs)
 
+    @np.errstate(all="ignore")  # squares of small gradients underflow, whatever the user has set
     def collect(self, of: str, gradients: list[Any]) -> list[Doc]:
         """What a listener calls. of: "vectors" or "layers"; one array a Doc."""
         self._losses[self._name] += sum(float((gradient**2).sum()) for gradient in gradients)

@@ -74,9 +74,9 @@ def find_folder(name: str) -> Path:
     return ROOT / name
 
 
-@cache
 def read_model(name: str) -> dict[str, Any]:
-    """The model that weights are for, as a section of a config."""
+    """The model that weights are for, as a section of a config: a new one each time, which becomes
+    part of the config of a pipeline."""
     path = find_folder(name) / MODEL
     with reading(path, "a model of the package", advice=INSTALL):
         model: dict[str, Any] = json.loads(path.read_text("utf8"))

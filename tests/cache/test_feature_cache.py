@@ -146,6 +146,13 @@ class TestEquality:
         n_tokens = sum(len(nlp.make_doc(text)) for text in TEXTS)
         assert nlp.get_pipe("ctxemb").cache.megabytes == pytest.approx(n_tokens * 16 * 2 / 1e6)
 
+    def test_float16_where_numpy_raises(self) -> None:
+        """Small values underflow."""
+        nlp = initialised(cache=settings(dtype="float16"))
+        with np.errstate(all="raise"):
+            vectors(nlp)
+        assert count(nlp) == [0, len(TEXTS), 0]
+
     def test_what_float16_cannot_hold_is_computed_again(self) -> None:
         nlp = initialised(cache=settings(dtype="float16"))
         get_shim(nlp.get_pipe("ctxemb").model).embedder.mix.gamma.data.fill_(1e9)
@@ -403,6 +410,18 @@ class TestComponent:
         for expected in ([0, 5, 3], [2, 3, 3]):
             nlp.get_pipe("ctxemb").predict(docs)
             assert count(nlp) == expected
+
+    def test_another_working_directory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        nlp = initialised(cache=settings(Path("cache")))
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        vectors(nlp)
+        vectors(pickle.loads(pickle.dumps(nlp)))
+        assert list((tmp_path / "other").iterdir()) == []
+        assert (tmp_path / "cache" / "index").is_file()
 
     def test_disk_and_pickle_and_copy(self, tmp_path: Path) -> None:
         nlp = initialised(cache=settings(tmp_path / "cache", dtype="float16", max_megabytes=7))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb.comparison import train_one_run as train
-from spacy_ctxemb.comparison.run_missing_trainings import do_runs, plan_runs
+from spacy_ctxemb.comparison.run_missing_trainings import do_runs, plan_runs, read_result
 from spacy_ctxemb.comparison.train_one_run import Run
 
 
@@ -52,6 +52,13 @@ def test_small_sets_have_more_seeds(files: dict[str, Any]) -> None:
         ("two", 0): 1,
     }
     assert len({run.name for run in runs}) == len(runs)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", 99_999 * "[", 5000 * "1"], ids=lambda x: x[:9])
+def test_half_a_result_is_none(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    assert read_result(path) == {}
 
 
 def test_a_missing_file_is_named(files: dict[str, Any]) -> None:

@@ -73,6 +73,15 @@ def test_the_config_says_what_the_model_is(nlp: Language) -> None:
     np.testing.assert_array_equal(again("a bank").tensor, nlp("a bank").tensor)
 
 
+def test_a_config_that_the_user_changes_is_of_one_pipeline(nlp: Language) -> None:
+    changed = spacy.blank("en")
+    changed.add_pipe("ctxemb", config={"pretrained": NAME})
+    changed.get_pipe_config("ctxemb")["model"]["encoder"]["width"] = 7
+    again = spacy.blank("en")
+    again.add_pipe("ctxemb", config={"pretrained": NAME})
+    assert again.get_pipe_config("ctxemb") == nlp.get_pipe_config("ctxemb")
+
+
 def test_a_stored_pipeline_has_weights_and_vocabulary(nlp: Language, tmp_path: Path) -> None:
     nlp.to_disk(tmp_path)
     np.testing.assert_array_equal(spacy.load(tmp_path)("a bank").tensor, nlp("a bank").tensor)
