@@ -7,6 +7,7 @@ from .names import LAYERS as LAYERS
 from .names import TENSOR as TENSOR
 from .names import TOKENS_KEY as TOKENS_KEY
 from .names import readers_key as readers_key
+from .names import user_key as user_key
 from .tensor import check_tensor as check_tensor
 from .tensor import has_tensor as has_tensor
 from .tokens import drop as drop

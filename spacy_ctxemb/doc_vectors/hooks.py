@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc, Span, Token
 
 from ..errors import Errors
-from .names import LAYERS, POOLED
+from .names import LAYERS, POOLED, user_key
 from .stored_tokens import is_pooled
 from .tensor import check_tensor, lacks_tensor
 from .tokens import fit_tokens
@@ -75,7 +75,7 @@ def elmo_outputs(doc: Doc) -> dict[str, Vector]:
         "default": (width,), its mean over the tokens.
     """
     fit_tokens(doc)
-    layers = doc._.get(LAYERS)
+    layers = doc.user_data.get(user_key(LAYERS))
     if layers is None:
         raise ValueError(Errors.E062.format(n_tokens=len(doc)))
     check_tensor(doc)
@@ -109,7 +109,7 @@ def pooled_vector(tokens: Doc | Span) -> Vector:
         return mean_vector(tokens)
     fit_tokens(doc)
     check_tensor(doc)
-    pooled, is_whole = doc._.get(POOLED), len(tokens) == len(doc)
+    pooled, is_whole = doc.user_data.get(user_key(POOLED)), len(tokens) == len(doc)
     if pooled is not None and pooled["n_tokens"] == len(doc):
         if isinstance(tokens, Doc):
             return cast(Vector, pooled["document"])

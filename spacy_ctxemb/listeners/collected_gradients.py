@@ -36,10 +36,10 @@ class PendingUpdate:
         known = set(map(id, self.docs))
         return any(id(doc) in known for doc in docs)
 
-    @np.errstate(all="ignore")  # squares of small gradients underflow, whatever the user has set
     def collect(self, of: str, gradients: list[Any]) -> list[Doc]:
         """What a listener calls. of: "vectors" or "layers"; one array a Doc."""
-        self._losses[self._name] += sum(float((gradient**2).sum()) for gradient in gradients)
+        with np.errstate(under="ignore"):  # squares of small gradients
+            self._losses[self._name] += sum(float((gradient**2).sum()) for gradient in gradients)
         if of in self._sums:
             for one, gradient in zip(self._sums[of], gradients, strict=True):
                 one += gradient
