@@ -104,3 +104,12 @@ def test_an_interrupted_run_leaves_no_result(
     with pytest.raises(KeyboardInterrupt):
         list(do_runs(plan(files), tmp_path / "out"))
     assert list(tmp_path.glob("out/*")) == []
+
+
+def test_nothing_is_trained_whose_result_cannot_be_kept(
+    files: dict[str, Any], done: list[Run], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"\[E164\] .*file.* cannot be written"):
+        next(do_runs(plan(files), tmp_path / "file"))
+    assert done == []

@@ -1,5 +1,7 @@
 """A small Transformer that has learned from MiniLM: its weights are in the package, in 8 bits."""
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,15 @@ def test_a_config_that_the_user_changes_is_of_one_pipeline(nlp: Language) -> Non
     again = spacy.blank("en")
     again.add_pipe("ctxemb", config={"pretrained": NAME})
     assert again.get_pipe_config("ctxemb") == nlp.get_pipe_config("ctxemb")
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda pipe: pickle.loads(pickle.dumps(pipe))]
+)
+def test_copies_of_a_component_that_is_in_no_pipeline(duplicate: Any) -> None:
+    nlp = spacy.blank("en")
+    pipe = duplicate(nlp.create_pipe("ctxemb", config={"pretrained": NAME}))
+    assert pipe(nlp.make_doc("a bank")).has_vector
 
 
 def test_a_stored_pipeline_has_weights_and_vocabulary(nlp: Language, tmp_path: Path) -> None:
