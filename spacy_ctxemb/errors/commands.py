@@ -61,6 +61,7 @@ class CommandErrors:
     )
     E523 = "{package} draws the plots, and is not installed: pip install 'spacy-ctxemb[project]'."
     E524 = "{paths} would all be written to {target}. Rename one, or choose different folders."
+    E525 = "Memory is not enough: {reason}. Choose smaller sizes or batches, or another machine."
     E530 = (
         "None of the components {names} tells how sure it is of a label, so min_score can leave "
         "nothing out. Use a pipeline with ner, textcat, textcat_multilabel or spancat, or no "
