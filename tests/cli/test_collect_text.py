@@ -39,7 +39,8 @@ def test_numbers_of_words_below_one(option, number, tmp_path):
 
 def test_a_file_in_the_place_of_the_folder(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("spacy_ctxemb.cli.collect_text.documentation", lambda: pytest.fail("late"))
+    module = sys.modules["spacy_ctxemb.cli.collect_text"]
+    monkeypatch.setattr(module, "documentation", lambda: pytest.fail("too late"))
     code, output = run("collect-text", tmp_path / "file")
     assert code == 1 and "[E519]" in output and "File exists" in output
 
