@@ -38,6 +38,6 @@ def describe(error: Exception) -> str | None:
         return Errors.E520.format(reason=str(error).strip())
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         return Errors.E519.format(reason=error)
-    if isinstance(error, MemoryError) or re.search("(allocate|out of) memory", str(error)):
+    if isinstance(error, MemoryError) or re.search("(allocate|out of|enough) memory", str(error)):
         return Errors.E525.format(reason=str(error).split("\n")[0] or type(error).__name__)
     return None
