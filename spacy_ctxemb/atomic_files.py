@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
     if is_unfinished(path):
         yield path
         return
-    with _coding_errors(path):
+    with writing(path):
         place = _follow(path)
         if place.exists() and not place.is_file():
             raise OSError("it is there already, and is no ordinary file")
@@ -67,14 +67,15 @@ def replacing_folder(path: Path, *, may_exist: bool = False) -> Iterator[Path]:
         path.mkdir(parents=True, exist_ok=may_exist)
         yield path
         return
-    refuse_working_directory(path)
-    place = _follow(path)
-    with _coding_errors(path), working_beside(place) as temporary:
-        temporary.mkdir()
-        yield temporary
-        _save(temporary, place)
-        _put_in_place(temporary, place, may_exist=may_exist)
-        _sync(place.parent)
+    with writing(path):
+        refuse_working_directory(path)
+        place = _follow(path)
+        with working_beside(place) as temporary:
+            temporary.mkdir()
+            yield temporary
+            _save(temporary, place)
+            _put_in_place(temporary, place, may_exist=may_exist)
+            _sync(place.parent)
 
 
 def refuse_working_directory(path: Path) -> None:
@@ -117,7 +118,7 @@ def _follow(path: Path) -> Path:
 
 
 @contextmanager
-def _coding_errors(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Give errors of the system a message about `path`; of the same type, as callers expect.
 
     Errors about other files, which name these, stay as they are.

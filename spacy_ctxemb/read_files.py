@@ -64,6 +64,7 @@ def read_tensors(path: Path, expected: str, *, advice: str = REPLACE) -> "dict[s
     from safetensors.torch import load_file
 
     with reading(path, expected, advice=advice):
+        check_regular(path)
         tensors: dict[str, Tensor] = load_file(path)
     return tensors
 
@@ -84,6 +85,26 @@ def compute_checksum(path: Path) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             found.update(block)
     return found.hexdigest()
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a file, inside `reading`. Raises OSError for one that need not end."""
+    check_regular(path)
+    return path.read_bytes()
+
+
+def check_regular(path: Path) -> None:
+    """Raise OSError for a pipe, whose reader waits for a writer, or a device."""
+    mode = path.stat().st_mode
+    if not (S_ISREG(mode) or S_ISDIR(mode)):  # a folder fails by itself
+        raise OSError("it is not a regular file")
+
+
+def check_text(path: Path, expected: str) -> None:
+    """Raise E163 for a file that is there, and is no text in UTF-8."""
+    if path.exists():
+        with reading(path, expected):
+            path.read_text(encoding="utf8")
 
 
 def find_damage(path: Path) -> str | None:

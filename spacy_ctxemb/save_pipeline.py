@@ -6,7 +6,7 @@ from pathlib import Path
 import srsly
 from spacy.language import Language
 
-from .atomic_files import replacing_folder
+from .atomic_files import replacing_folder, writing
 from .errors import Errors
 
 #: What spaCy writes besides the folders of components.
@@ -31,7 +31,8 @@ def to_disk(nlp: Language, path: str | Path) -> None:
         spacy_ctxemb.to_disk(nlp, "pipeline")
     """
     path = Path(path)
-    check_replaceable(nlp, path)
+    with writing(path):
+        check_replaceable(nlp, path)
     with replacing_folder(path, may_exist=True) as temporary:
         nlp.to_disk(temporary)
 

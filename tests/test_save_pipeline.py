@@ -66,6 +66,21 @@ def test_other_files_are_not_lost(nlps: list[Language], tmp_path: Path) -> None:
     assert find(tmp_path, nlps) == 0
 
 
+def test_a_name_that_is_too_long(nlps: list[Language]) -> None:
+    with pytest.raises(OSError, match=r"\[E164\] xxx.* cannot be written: File name too long"):
+        spacy_ctxemb.to_disk(nlps[0], 300 * "x")
+
+
+def test_a_working_directory_that_is_gone(
+    nlps: list[Language], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(OSError, match=r"\[E164\] pipeline cannot be written: No such file"):
+        spacy_ctxemb.to_disk(nlps[0], "pipeline")
+
+
 def test_what_a_kill_of_spacys_own_writer_left_is_replaced(
     nlps: list[Language], tmp_path: Path
 ) -> None:

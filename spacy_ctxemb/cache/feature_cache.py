@@ -1,6 +1,8 @@
 """A cache of what a frozen encoder makes of Docs, so that later epochs need not run it."""
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from inspect import signature
 from pathlib import Path
 from typing import Any, cast
@@ -31,8 +33,8 @@ class FeatureCache:
     was not is encoded together with others of its kind, so that the last bits may differ from
     those of a run without a cache (1e-5).
 
-    path: a directory; None for memory, which ends with the process, and is not copied with the
-        component.
+    path: a directory, which stays the same one when the program changes its working directory;
+        None for memory, which ends with the process, and is not copied with the component.
     dtype: "float32", or "float16", which takes half the space and rounds values to 11 bits.
         A Doc with values that float16 cannot hold is not kept.
     max_megabytes: of the records. A token takes width * 4 bytes, and where layers are wanted as
@@ -44,6 +46,9 @@ class FeatureCache:
             raise ValueError(Errors.E250.format(dtype=dtype, options=list(DTYPES)))
         if max_megabytes <= 0:
             raise ValueError(Errors.E251.format(max_megabytes=max_megabytes))
+        if path is not None:
+            with suppress(FileNotFoundError):  # the working directory is gone
+                path = os.path.abspath(path)
         self.path = path
         self.dtype = dtype
         self.max_megabytes = max_megabytes
@@ -106,7 +111,7 @@ class FeatureCache:
         records = []
         for key, one in zip(keys, made, strict=True):
             parts = [ops.to_numpy(part) for part in (one.vectors, one.layers) if part is not None]
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", under="ignore"):
                 flat = np.concatenate([np.ravel(x) for x in parts]).astype(DTYPES[self.dtype])
             if np.isfinite(flat).all():
                 records.append((key, flat.tobytes()))

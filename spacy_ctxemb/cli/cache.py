@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
+from .use_gpu import use_gpu
+
 if TYPE_CHECKING:
     from collections import Counter
 
@@ -42,18 +44,22 @@ def cache(
     an interrupted run goes on where it stopped. Exits with code 1 unless all are in the cache then.
     """
     from spacy import util
-    from spacy.cli._util import parse_config_overrides, setup_gpu
+    from spacy.cli._util import parse_config_overrides
     from spacy.training.initialize import init_nlp
     from tqdm import tqdm
 
     from ..errors import Errors
+    from ..read_files import check_text
 
     given = arguments or []
     paths = [Path(x) for x in takewhile(lambda x: not x.startswith("--"), given)]
-    setup_gpu(gpu_id)
+    use_gpu(gpu_id)
     is_config = Path(pipeline).suffix == ".cfg"
     if is_config:
+        check_text(Path(pipeline), "a config")
         config = util.load_config(pipeline, parse_config_overrides(given[len(paths) :]))
+        if "training" not in config:
+            raise ValueError(Errors.E520.format(reason="the section [training] is missing."))
         nlp = init_nlp(config, use_gpu=gpu_id)  # as `spacy train` has it before the first step
     else:
         nlp = util.load_model(pipeline)

@@ -34,6 +34,8 @@ def collect_text(
 
     targets = output_dir / "train.txt", output_dir / "dev.txt"
     check_new(*targets, force=force)
+    # First: long work should not end where nothing can be kept.
+    output_dir.mkdir(parents=True, exist_ok=True)
     train: list[str] = []
     dev: list[str] = []
     n_train, n_dev = 0, 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from ..errors import Errors
+from .use_gpu import use_gpu
 
 
 def compare(
@@ -38,14 +39,14 @@ def compare(
     the components that a config has for several tasks, those train that a corpus has labels for.
     A comparison that was interrupted goes on where it stopped.
     """
-    from spacy.cli._util import parse_config_overrides, setup_gpu
+    from spacy.cli._util import parse_config_overrides
     from wasabi import msg
 
     from ..atomic_files import replacing
     from ..comparison.run_missing_trainings import do_runs, plan_runs, read_result
     from ..report.format_tables import comparison_table, print_table, to_markdown
 
-    setup_gpu(gpu_id, silent=True)
+    use_gpu(gpu_id, silent=True)
     runs = plan_runs(
         configs={n: [*map(Path, files.split(","))] for n, files in read_pairs(configs).items()},
         corpora={n: Path(folder) for n, folder in read_pairs(corpora).items()},

@@ -65,7 +65,7 @@ def parse_tokens(text: str | None) -> dict[str, int] | None:
     """Words and their ids. Raises BadParameter for JSON of another kind."""
     try:
         tokens = None if text is None else json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"--tokens-to-add is not JSON: {error}") from error
     if tokens is not None and not (
         isinstance(tokens, dict) and all(type(i) is int for i in tokens.values())

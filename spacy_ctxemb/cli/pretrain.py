@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from .output_paths import check_output
+from .use_gpu import use_gpu
 
 
 def pretrain(
@@ -28,7 +29,7 @@ def pretrain(
     # quarter of the time it fills the gradient of a vocabulary's table, new in each step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-    from spacy.cli._util import parse_config_overrides, setup_gpu, show_validation_error
+    from spacy.cli._util import parse_config_overrides, show_validation_error
     from spacy.util import load_config
     from wasabi import msg
 
@@ -39,7 +40,7 @@ def pretrain(
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     if gpu_id >= 0:  # with torchrun each process has a GPU of its own
         gpu_id = int(os.environ.get("LOCAL_RANK", gpu_id))
-    setup_gpu(gpu_id, silent=True)
+    use_gpu(gpu_id, silent=True)
     overrides = parse_config_overrides(ctx.args)
     with show_validation_error(config_path, hint_fill=False):
         with reading(config_path, "a config"):

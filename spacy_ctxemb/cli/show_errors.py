@@ -1,8 +1,11 @@
 """Errors as messages, not as tracebacks."""
 
 import configparser
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+MENDABLE = (ValueError, OSError, ImportError, RuntimeError, MemoryError, configparser.Error)
 
 
 @contextmanager
@@ -15,7 +18,7 @@ def showing_errors() -> Iterator[None]:
 
     try:
         yield
-    except (ValueError, OSError, ImportError, RuntimeError, configparser.Error) as error:
+    except MENDABLE as error:
         message = describe(error)
         if message is None:
             raise
@@ -23,7 +26,8 @@ def showing_errors() -> Iterator[None]:
 
 
 def describe(error: Exception) -> str | None:
-    """The coded message of an error of this package, of spaCy, of a config or of the system."""
+    """The coded message of an error of this package, of spaCy, of a config or of the system; None
+    for a fault of a program."""
     from thinc.api import ConfigValidationError
 
     from ..errors import Errors, is_coded
@@ -34,4 +38,6 @@ def describe(error: Exception) -> str | None:
         return Errors.E520.format(reason=str(error).strip())
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         return Errors.E519.format(reason=error)
+    if isinstance(error, MemoryError) or re.search("(allocate|out of|enough) memory", str(error)):
+        return Errors.E525.format(reason=str(error).split("\n")[0] or type(error).__name__)
     return None

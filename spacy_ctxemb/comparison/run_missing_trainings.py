@@ -78,12 +78,13 @@ def do_runs(
 
 def do_run(run: Run, folder: Path, gpu_id: int = -1) -> dict[str, Any]:
     """Train one pipeline, and write its result into the folder. Raises E518 if this fails."""
-    try:
-        result = {"fingerprint": run.fingerprint, **train_one_run.train(run, gpu_id)}
-    except Exception as error:  # components may be anybody's
-        reason = str(error).strip() or repr(error)
-        raise ValueError(Errors.E518.format(name=run.name, reason=reason)) from error
+    # The place of the result comes first: a training should not end where nothing can be kept.
     with replacing(folder / f"{run.name}.json") as path:
+        try:
+            result = {"fingerprint": run.fingerprint, **train_one_run.train(run, gpu_id)}
+        except Exception as error:  # components may be anybody's
+            reason = str(error).strip() or repr(error)
+            raise ValueError(Errors.E518.format(name=run.name, reason=reason)) from error
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
     return result
 
@@ -98,6 +99,6 @@ def read_result(path: Path) -> dict[str, Any]:
     """A result of the folder; {} for a file that holds something else, say half of one."""
     try:
         result = json.loads(path.read_text(encoding="utf8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return result if isinstance(result, dict) else {}

@@ -7,6 +7,7 @@ import srsly
 
 from ..atomic_files import replacing
 from ..errors import Errors
+from ..read_files import read_bytes
 
 
 def write_cfg(path: Path, settings: dict[str, Any]) -> None:
@@ -20,7 +21,7 @@ def read_cfg(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        settings = srsly.read_json(path)
+        settings = srsly.json_loads(read_bytes(path))
     except (OSError, ValueError) as reason:
         raise ValueError(Errors.E036.format(path=path, reason=reason)) from reason
     return check_cfg(settings, path)

@@ -36,6 +36,10 @@ class ConfigChange:
         config["model"] = {**config["model"], **self.model}
         return True
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy or a pickle of a component is in no pipeline: None."""
+        return type(None), ()
+
 
 def choose_text_vectors(
     doc_pooling: str | None, pretrained: str | None, *, normalize: bool

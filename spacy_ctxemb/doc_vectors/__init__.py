@@ -11,3 +11,4 @@ from .names import LAYERS as LAYERS
 from .names import TENSOR as TENSOR
 from .names import TOKENS_KEY as TOKENS_KEY
 from .names import readers_key as readers_key
+from .names import user_key as user_key

@@ -16,7 +16,7 @@ from .tokens_when_encoded import drop_tokens, store_tokens
 def token_pieces(token: Token) -> list[str] | None:
     """The text of a token's pieces. Raises E064 where the pieces are those of other tokens."""
     fit_tokens(token.doc)
-    of_doc = token.doc._.get(PIECES)
+    of_doc = token.doc.user_data.get(user_key(PIECES))
     if of_doc is None:
         return None
     n_tokens = len(of_doc["starts"])

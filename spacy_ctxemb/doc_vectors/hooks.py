@@ -15,7 +15,7 @@ from spacy.tokens import Doc, Span, Token
 from ..errors import Errors
 from .changed_tokens import fit_tokens
 from .doc_tensor import check_tensor, lacks_tensor
-from .names import LAYERS, POOLED
+from .names import LAYERS, POOLED, user_key
 from .tokens_when_encoded import is_pooled
 
 Vector = NDArray[np.float32]
@@ -75,7 +75,7 @@ def elmo_outputs(doc: Doc) -> dict[str, Vector]:
         "default": (width,), its mean over the tokens.
     """
     fit_tokens(doc)
-    layers = doc._.get(LAYERS)
+    layers = doc.user_data.get(user_key(LAYERS))
     if layers is None:
         raise ValueError(Errors.E062.format(n_tokens=len(doc)))
     check_tensor(doc)
@@ -109,7 +109,7 @@ def pooled_vector(tokens: Doc | Span) -> Vector:
         return mean_vector(tokens)
     fit_tokens(doc)
     check_tensor(doc)
-    pooled, is_whole = doc._.get(POOLED), len(tokens) == len(doc)
+    pooled, is_whole = doc.user_data.get(user_key(POOLED)), len(tokens) == len(doc)
     if pooled is not None and pooled["n_tokens"] == len(doc):
         if isinstance(tokens, Doc):
             return cast(Vector, pooled["document"])
@@ -158,7 +158,8 @@ def has_vector(tokens: Doc | Span | Token) -> bool:
 
 
 def vector_norm(tokens: Doc | Span | Token) -> float:
-    vector = tokens.vector
+    """The Euclidean norm of the vector."""
+    vector = to_doubles(tokens.vector)
     return float(vector @ vector) ** 0.5
 
 
@@ -167,7 +168,7 @@ def similarity(tokens: Doc | Span | Token, other: Any) -> float:
 
     other: a Doc, Span or Token.
     """
-    a, b = to_cpu(tokens.vector), to_cpu(other.vector)
+    a, b = to_doubles(tokens.vector), to_doubles(other.vector)
     if not (a.any() and b.any()):
         return 0.0
     if a.shape != b.shape:
@@ -175,9 +176,9 @@ def similarity(tokens: Doc | Span | Token, other: Any) -> float:
     return float(a @ b) / (float(a @ a) * float(b @ b)) ** 0.5
 
 
-def to_cpu(vector: Any) -> Vector:
-    """A NumPy array, also of a vector on the GPU."""
-    return cast(Vector, vector.get() if hasattr(vector, "get") else vector)
+def to_doubles(vector: Any) -> NDArray[np.float64]:
+    """A NumPy array, also of a vector on the GPU, whose squares neither overflow nor underflow."""
+    return np.asarray(vector.get() if hasattr(vector, "get") else vector, dtype=np.float64)
 
 
 #: All functions that `attach` puts on a Doc.

@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 from spacy.tokens import Doc
 
-from .names import POOLED, TOKENS_KEY
+from .names import POOLED, TOKENS_KEY, user_key
 from .refit_values import Starts, list_places
 
 
@@ -41,4 +41,6 @@ def drop_tokens(doc: Doc) -> None:
 def is_pooled(doc: Doc) -> bool:
     """Whether a Doc was encoded by a component with doc_pooling."""
     stored = read_tokens(doc).values()
-    return doc._.get(POOLED) is not None or any(one["is_pooled"] for one in stored)
+    return doc.user_data.get(user_key(POOLED)) is not None or any(
+        one["is_pooled"] for one in stored
+    )

@@ -7,6 +7,7 @@ from typing import Any
 from spacy.util import load_config
 
 from ..errors import Errors
+from ..read_files import check_text
 from ..thinc_model.embedder_shim import EmbedderShim
 from .build_components import Plan, read_plan
 from .check_first_step import measure_memory, start_training, write_trial
@@ -27,12 +28,13 @@ def examine(
 
     overrides: of the config, by dotted names. limit: documents of each corpus; 0 for all.
     gpu_id: where memory is measured, -1 for the CPU; not at all if measure is False.
-    Raises E508 if no component has an encoder of this package.
+    Raises E508 if no component has an encoder of this package, E163 for a file that is no text.
 
     >>> report = examine(Path("config.cfg"), {"paths.train": "train.spacy"}, limit=1000)
     >>> report.has_errors
     False
     """
+    check_text(path, "a config")
     plan = read_plan(load_config(path, overrides=overrides))
     if not plan.embedders and not plan.errors:
         names = [part.name for part in plan.parts]

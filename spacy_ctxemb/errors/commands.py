@@ -54,12 +54,14 @@ class CommandErrors:
         "The config is not valid: {reason}\n`python -m spacy debug config` shows where. `spacy "
         "init fill-config` adds settings that are missing."
     )
+    E521 = "GPU {gpu_id} cannot be used: {reason}. Leave --gpu-id out for the CPU."
     E522 = (
         "One of {n} workers was killed, probably since memory was not enough. Pass fewer "
         "--workers, and run the same command again: finished trainings are kept."
     )
     E523 = "{package} draws the plots, and is not installed: pip install 'spacy-ctxemb[project]'."
     E524 = "{paths} would all be written to {target}. Rename one, or choose different folders."
+    E525 = "Memory is not enough: {reason}. Choose smaller sizes or batches, or another machine."
     E530 = (
         "None of the components {names} tells how sure it is of a label, so min_score can leave "
         "nothing out. Use a pipeline with ner, textcat, textcat_multilabel or spancat, or no "

@@ -37,7 +37,9 @@ class PendingUpdate:
 
     def collect(self, of: str, gradients: list[Any]) -> list[Doc]:
         """What a listener calls. of: "vectors" or "layers"; one array a Doc."""
-        self._losses[self._name] += sum(float((gradient**2).sum()) for gradient in gradients)
+        # In fp64: squares of small gradients underflow, at which NumPy may raise.
+        squares = (float((one.astype("f8") ** 2).sum()) for one in gradients)
+        self._losses[self._name] += sum(squares)
         if of in self._sums:
             for one, gradient in zip(self._sums[of], gradients, strict=True):
                 one += gradient

@@ -14,7 +14,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, get_torch_default_device, xp2torch
 from thinc.types import Floats2d, Floats3d
 
-from ..doc_vectors import LAYERS, fit_tokens
+from ..doc_vectors import LAYERS, fit_tokens, user_key
 from ..embedder.layer_mix import TokenMix, mix_tokens
 from ..errors import Errors
 from ..thinc_model.arrays_and_tensors import join, run, split, split_vectors, to_array
@@ -156,7 +156,7 @@ def read_layers(listener: Model[Any, Any], doc: Doc, is_train: bool) -> Floats3d
     known = guard(listener)
     fit_tokens(doc)
     expected = (get_mix_shim(listener).mix.n_layers, len(doc), listener.get_dim("nO"))
-    layers = doc._.get(LAYERS)
+    layers = doc.user_data.get(user_key(LAYERS))
     if layers is None:
         if needs_outputs(known, doc):
             if not known.component:

@@ -1,5 +1,6 @@
 """Reading tokenizer.json files: what a tokenizer's special pieces are for."""
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Errors
@@ -7,12 +8,16 @@ from ..read_files import coding_errors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from tokenizers.normalizers import Normalizer
 
 #: Begin and end of a text, as BERT and RoBERTa name them.
 BOUNDARIES = (("[CLS]", "[SEP]"), ("<s>", "</s>"))
 MASKS = ("[MASK]", "<mask>")
 UNKNOWN = ("[UNK]", "<unk>")
 PADDING = ("[PAD]", "<pad>")
+
+#: Published tokenizers make one or two characters of one.
+MOST_GROWTH = 64
 
 
 class SpecialPieces(NamedTuple):
@@ -31,24 +36,43 @@ class SpecialPieces(NamedTuple):
 
 
 def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
-    """The tokenizer, which pads and cuts nothing and puts a piece before and after a text.
+    """The tokenizer, which pads and cuts nothing, leaves nothing to chance, and puts a piece before
+    and after a text.
 
-    source: where it comes from, for messages. Raises E124 for text of another kind, E125 for a
-    vocabulary without the piece for unknown text.
+    source: where it comes from, for messages. Raises E124 for text of another kind, or a normaliser
+    that lets text grow beyond measure, E125 for a vocabulary without the piece for unknown text.
     """
     from tokenizers import Tokenizer
 
     with coding_errors(Errors.E124, source=source):
         tokenizer = Tokenizer.from_str(tokenizer_json)
+    growth = count_growth(tokenizer.normalizer)
+    if growth > MOST_GROWTH:
+        reason = (
+            f"its normalizer makes up to {growth} characters of one, at most {MOST_GROWTH} are read"
+        )
+        raise ValueError(Errors.E124.format(source=source, reason=reason))
     unknown = getattr(tokenizer.model, "unk_token", None)
     if unknown and tokenizer.token_to_id(unknown) is None:
         raise ValueError(Errors.E125.format(source=source, missing=[unknown]))
     # Both would change how many pieces a text has.
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    if getattr(tokenizer.model, "dropout", None):  # meant for training; drawn anew for each text
+        tokenizer.model.dropout = None
     if not tokenizer.num_special_tokens_to_add(is_pair=False):
         add_boundaries(tokenizer)
     return tokenizer
+
+
+def count_growth(normalizer: "Normalizer | None") -> int:
+    """The characters that the replacements of a normaliser, one after the other, make of one."""
+    growth, rest = 1, [json.loads(normalizer.__getstate__())] if normalizer else []
+    while rest:
+        part = rest.pop()
+        growth *= max(1, len(part.get("content", "")))
+        rest += part.get("normalizers", [])
+    return growth
 
 
 def add_boundaries(tokenizer: "Tokenizer") -> None:

@@ -6,6 +6,7 @@ Those of MINILM come from another package, see minilm_from_pip.py.
 """
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,11 @@ INSTALL = "Install spacy-ctxemb again."
 
 
 def get_model(name: str) -> dict[str, Any]:
-    """The model that weights are for. Raises E011 for a name that there is not."""
+    """The model that weights are for: a new one each time, for it becomes part of the config of a
+    pipeline. Raises E011 for a name that there is not."""
     if name not in MODELS:
         raise ValueError(Errors.E011.format(name=name, names=sorted(MODELS)))
-    return MODELS[name]
+    return deepcopy(MODELS[name])
 
 
 def get_language(name: str) -> str:

@@ -132,7 +132,7 @@ def read_rows(path: Path, keys: Sequence[str]) -> list[Row]:
     for line in path.read_text(encoding="utf8", errors="replace").splitlines():
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
     with reading(path, "a log of training"):
         check_rows(rows, keys)

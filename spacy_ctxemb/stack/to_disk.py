@@ -7,7 +7,7 @@ import safetensors.torch
 import srsly
 
 from ..atomic_files import replacing_folder
-from ..read_files import read_tensors, reading
+from ..read_files import read_bytes, read_tensors, reading
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import EmbedderShim, get_shim
 from ..torch_state import in_ordinary_torch
@@ -44,11 +44,11 @@ def from_disk(model: ContextualModel, path: Path) -> None:
             read_encoder(get_shim(member), path / name)
             continue
         with reading(file, f"the member '{name}' of a Stack"):
-            member.from_bytes(file.read_bytes())
+            member.from_bytes(read_bytes(file))
     shim = find_mix(model)
     if shim is not None:
         with reading(path / MIX, f"the mix of a Stack of {list(get_members(model))}"):
-            shim.from_bytes((path / MIX).read_bytes())
+            shim.from_bytes(read_bytes(path / MIX))
 
 
 @in_ordinary_torch
@@ -64,5 +64,5 @@ def read_encoder(shim: EmbedderShim, path: Path) -> None:
     """Raises E163 for a file that is lost or damaged."""
     tensors = read_tensors(path / WEIGHTS, "the weights of an encoder, in safetensors' format")
     with reading(path / PIECES, "the pieces of an encoder"):
-        shim.load_pieces(srsly.msgpack_loads((path / PIECES).read_bytes()))
+        shim.load_pieces(srsly.msgpack_loads(read_bytes(path / PIECES)))
     shim.load_weights(tensors)

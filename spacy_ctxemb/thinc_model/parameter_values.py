@@ -32,13 +32,12 @@ def allocate(module: nn.Module) -> None:
 
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Take the values of all parameters, after a check of names and shapes.
+    """Take the values of all parameters, after a check of names, shapes and kinds of numbers.
 
     Where that is interrupted, all parameters are as before.
     """
     own = module.state_dict()
-    expected = {name: tuple(value.shape) for name, value in own.items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected, found = describe_shapes(own), describe_shapes(tensors)
     if found != expected:
         raise ValueError(Errors.E162.format(differences=describe_differences(expected, found)))
     device = get_torch_default_device()
@@ -51,9 +50,16 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
         raise
 
 
-def describe_differences(
-    expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
-) -> str:
+def describe_shapes(tensors: dict[str, Tensor]) -> dict[str, str]:
+    """Shapes by name; of what holds no floating-point numbers with their type."""
+    return {
+        name: f"{tuple(value.shape)}{'' if value.is_floating_point() else f' of {value.dtype}'}"
+        for name, value in tensors.items()
+    }
+
+
+def describe_differences(expected: dict[str, str], found: dict[str, str]) -> str:
+    """The first few parameters that differ, for an error message."""
     names = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
     lines = [
         f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"

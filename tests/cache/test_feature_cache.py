@@ -15,10 +15,11 @@ import torch
 from numpy.testing import assert_allclose
 from spacy.language import Language
 from spacy.tokens import Doc
-from thinc.api import Adam
+from thinc.api import Adam, NumpyOps
 
-from spacy_ctxemb.cache.feature_cache import FeatureCache
+from spacy_ctxemb.cache.feature_cache import FeatureCache, build_feature_cache
 from spacy_ctxemb.cache.keys import make_encoder_key
+from spacy_ctxemb.thinc_model.docs_to_outputs import Outputs
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import (
@@ -146,6 +147,12 @@ class TestEquality:
             assert np.array_equal(a, b.astype(np.float16).astype(np.float32))
         n_tokens = sum(len(nlp.make_doc(text)) for text in TEXTS)
         assert nlp.get_pipe("ctxemb").cache.megabytes == pytest.approx(n_tokens * 16 * 2 / 1e6)
+
+    def test_float16_where_numpy_raises(self) -> None:
+        """Small values underflow."""
+        cache, made = build_feature_cache(dtype="float16"), Outputs(np.full((1, 2), 1e-7, "f"))
+        with np.errstate(all="raise"):
+            assert cache._store([b"key"], [made], NumpyOps()) == 0
 
     def test_what_float16_cannot_hold_is_computed_again(self) -> None:
         nlp = initialised(cache=settings(dtype="float16"))
@@ -404,6 +411,18 @@ class TestComponent:
         for expected in ([0, 5, 3], [2, 3, 3]):
             nlp.get_pipe("ctxemb").predict(docs)
             assert count(nlp) == expected
+
+    def test_another_working_directory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        nlp = initialised(cache=settings(Path("cache")))
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        vectors(nlp)
+        vectors(pickle.loads(pickle.dumps(nlp)))
+        assert list((tmp_path / "other").iterdir()) == []
+        assert (tmp_path / "cache" / "index").is_file()
 
     def test_disk_and_pickle_and_copy(self, tmp_path: Path) -> None:
         nlp = initialised(cache=settings(tmp_path / "cache", dtype="float16", max_megabytes=7))

@@ -153,6 +153,12 @@ def test_nothing_is_replaced(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"precious", "out"}
 
 
+def test_vectors_that_memory_cannot_hold(tmp_path: Path) -> None:
+    code, output = run("import", "bert", FAMILIES / "bert", tmp_path / "out", "--width", 10**12)
+    assert code == 1 and "[E525] Memory is not enough: " in output
+    assert not (tmp_path / "out").exists()
+
+
 def test_errors_are_messages(tmp_path: Path) -> None:
     code, output = run("import", "bert", tmp_path / "nothing", tmp_path / "out")
     assert code == 1 and "[E330]" in output and "is not there" in output

@@ -359,3 +359,16 @@ def test_a_cache_for_no_such_component(folder: Path) -> None:
     arguments = ["cache", folder / "config.cfg", "--paths.train", folder / "train.spacy"]
     code, output = run(*arguments)
     assert code == 1 and "[E257] 'textcat' is no component" in output
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\xff\xfe", "[E163]"),
+        (b"[nlp]\n", "[E520] The config is not valid: the section [training]"),
+    ],
+)
+def test_a_config_that_is_none(content: bytes, message: str, folder: Path) -> None:
+    (folder / "config.cfg").write_bytes(content)
+    code, output = run("cache", folder / "config.cfg")
+    assert code == 1 and message in output

@@ -37,6 +37,14 @@ def test_numbers_of_words_below_one(option, number, tmp_path):
     assert code == 2 and not (tmp_path / "out").exists()
 
 
+def test_a_file_in_the_place_of_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    module = sys.modules["spacy_ctxemb.cli.collect_text"]
+    monkeypatch.setattr(module, "documentation", lambda: pytest.fail("too late"))
+    code, output = run("collect-text", tmp_path / "file")
+    assert code == 1 and "[E519]" in output and "File exists" in output
+
+
 def test_held_out_sentences_are_not_trained_on(tmp_path):
     train, dev = collect(tmp_path, "--words", "5000")
     assert len({*train, *dev}) == len(train) + len(dev)

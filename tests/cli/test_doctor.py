@@ -168,6 +168,12 @@ def test_a_config_that_is_not_valid(text: str, message: str, tmp_path: Path) -> 
     assert message in output and "`python -m spacy debug config` shows" in output
 
 
+def test_a_config_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "config.cfg").write_bytes(b"\xff\xfe")
+    code, output = run("doctor", tmp_path / "config.cfg")
+    assert code == 1 and "[E163]" in output and "config.cfg cannot be read as a config: " in output
+
+
 def test_sentences_are_those_that_training_sees(folder: Path) -> None:
     components = {
         "sentencizer": {"factory": "sentencizer"},

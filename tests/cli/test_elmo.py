@@ -67,7 +67,9 @@ def test_tokens_to_add(files: Files, tmp_path: Path) -> None:
     np.testing.assert_allclose(doc.tensor, raw.tensor, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("text", ["{", 99_999 * "[", "[1]", '{"<num>": "1"}'])
+@pytest.mark.parametrize(
+    "text", ["{", 99_999 * "[", 5000 * "1", "[1]", '{"<num>": "1"}'], ids=lambda text: text[:9]
+)
 def test_tokens_to_add_that_are_none(files: Files, tmp_path: Path, text: str) -> None:
     code, output = run("import", "elmo", *files, tmp_path / "out", "--tokens-to-add", text)
     assert code == 2 and "--tokens-to-add" in output

@@ -272,11 +272,12 @@ def test_plots_need_a_package(project: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert result.exit_code == 1 and "[E523] matplotlib draws the plots" in result.output
 
 
-def test_truncated_line_of_a_log_is_skipped(project: Path) -> None:
+@pytest.mark.parametrize("line", ['{"epoch":3,"step":1', 99_999 * "[", 5000 * "1"])
+def test_truncated_line_of_a_log_is_skipped(line: str, project: Path) -> None:
     before, _ = run_report(project)
     for path in project.glob("*/*/log.jsonl"):
         with path.open("a", encoding="utf8") as log:
-            log.write('{"epoch":3,"step":1')
+            log.write(line)
     assert run_report(project)[0] == before
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb.comparison import train_one_run as train
-from spacy_ctxemb.comparison.run_missing_trainings import do_runs, plan_runs
+from spacy_ctxemb.comparison.run_missing_trainings import do_runs, plan_runs, read_result
 from spacy_ctxemb.comparison.train_one_run import Run
 
 
@@ -54,6 +54,13 @@ def test_small_sets_have_more_seeds(files: dict[str, Any]) -> None:
     assert len({run.name for run in runs}) == len(runs)
 
 
+@pytest.mark.parametrize("content", ["", "[1]", 99_999 * "[", 5000 * "1"], ids=lambda x: x[:9])
+def test_half_a_result_is_none(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    assert read_result(path) == {}
+
+
 def test_a_missing_file_is_named(files: dict[str, Any]) -> None:
     (files["corpora"]["news"] / "test.spacy").unlink()
     with pytest.raises(ValueError, match=r"\[E513\].*missing: .*test\.spacy"):
@@ -97,3 +104,12 @@ def test_an_interrupted_run_leaves_no_result(
     with pytest.raises(KeyboardInterrupt):
         list(do_runs(plan(files), tmp_path / "out"))
     assert list(tmp_path.glob("out/*")) == []
+
+
+def test_nothing_is_trained_whose_result_cannot_be_kept(
+    files: dict[str, Any], done: list[Run], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"\[E164\] .*file.* cannot be written"):
+        next(do_runs(plan(files), tmp_path / "file"))
+    assert done == []

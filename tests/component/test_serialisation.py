@@ -13,6 +13,7 @@ import pytest
 import spacy
 import srsly
 import torch
+from safetensors.torch import load_file, save_file
 from spacy.language import Language
 
 from spacy_ctxemb.objectives import BiLMObjective
@@ -86,6 +87,30 @@ def test_weights_of_another_shape(tmp_path):
     message = r"\[E162\].*encoder\.directions\.0\.0\.\w+: expected \(40, 8\), found \(48, 8\)"
     with pytest.raises(ValueError, match=message):
         other.get_pipe("ctxemb").from_disk(tmp_path / "ctxemb")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64], ids=str)
+def test_weights_that_are_no_floats(dtype, tmp_path):
+    nlp = initialised()
+    nlp.to_disk(tmp_path)
+    path = tmp_path / "ctxemb" / "model" / "encoder.safetensors"
+    tensors = {name: value.to(dtype) for name, value in load_file(path).items()}
+    save_file(tensors, path)
+    message = rf"\[E162\].*: expected (\(.*\)), found \1 of {dtype}"
+    with pytest.raises(ValueError, match=message):
+        nlp.from_disk(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+@pytest.mark.parametrize("name", ["cfg", "model/pieces", "model/encoder.safetensors"])
+def test_a_pipe_in_the_place_of_a_file(name, tmp_path):
+    """Nobody writes into it: to read it would take for ever."""
+    nlp = initialised()
+    nlp.to_disk(tmp_path)
+    (tmp_path / "ctxemb" / name).unlink()
+    os.mkfifo(tmp_path / "ctxemb" / name)
+    with pytest.raises(ValueError, match=rf"\[E\d+\] .*{name} .*: it is not a regular file"):
+        nlp.from_disk(tmp_path)
 
 
 def test_weights_of_another_width():

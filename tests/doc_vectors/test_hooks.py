@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import spacy
 from spacy.tokens import Doc
+from spacy.tokens.underscore import Underscore
 
 import spacy_ctxemb
 
@@ -108,3 +109,18 @@ def test_vectors_of_other_pipelines_cannot_be_compared(doc):
     other = initialised({**BILM, "width": 8})("bank")
     with pytest.raises(ValueError, match=r"\[E061\].*16 and 8"):
         doc[4].similarity(other[0])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_squares_that_floats_cannot_hold(nlp, scale):
+    doc, scaled = nlp("I sat on the bank of the river."), nlp("I sat on the bank of the river.")
+    scaled.tensor = scaled.tensor * np.float32(scale)
+    assert scaled[0].vector_norm == pytest.approx(scale * doc[0].vector_norm, rel=1e-5)
+    assert scaled.similarity(doc) == pytest.approx(1.0)
+
+
+def test_where_somebody_has_dropped_all_extensions(monkeypatch):
+    monkeypatch.setattr(Underscore, "doc_extensions", {})
+    doc = initialised(keep="layers")("I sat on the bank of the river.")
+    assert np.array_equal(doc[4].vector, doc.tensor[4]) and doc.has_vector
+    assert np.array_equal(spacy_ctxemb.elmo_outputs(doc)["elmo"], doc.tensor)

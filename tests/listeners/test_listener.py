@@ -3,13 +3,16 @@
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import spacy
 import torch
 from spacy.language import Language
 from thinc.api import Adam, fix_random_seed
 
+from spacy_ctxemb.listeners.collected_gradients import PendingUpdate
 from spacy_ctxemb.listeners.listener import guard
+from spacy_ctxemb.thinc_model.docs_to_outputs import forget
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import (
@@ -155,3 +158,11 @@ def test_a_factor_that_cannot_be(name: str, factor: float) -> None:
     message = rf"\[E027\] grad_factor of a listener is {factor}, but must be 0 or above\."
     with pytest.raises(ValueError, match=message):
         blank().add_pipe("textcat", config=textcat_config(weighted(name, grad_factor=factor)))
+
+
+def test_small_gradients_where_numpy_raises() -> None:
+    losses = {"ctxemb": 0.0}
+    pending = PendingUpdate([], forget, losses, "ctxemb")
+    with np.errstate(all="raise"):
+        pending.collect("vectors", [np.full((1, 2), 1e-30, dtype="f")])
+    assert losses == {"ctxemb": pytest.approx(2e-60)} and pending.arrived

@@ -5,13 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, processors
+from tokenizers import Tokenizer, models, normalizers, processors
 
 from spacy_ctxemb.pieces.pieces_from_json import pieces_from_json
 from spacy_ctxemb.pieces.subwords import BytePairPieces, SubwordPieces, WordPieces
@@ -225,6 +226,31 @@ def test_loading_leaves_out_padding_and_truncation(word_pieces: WordPieces) -> N
     pieces = WordPieces(200)
     pieces.load(tokenizer.to_str())
     assert encode(pieces, words).ids.tolist() == encode(word_pieces, words).ids.tolist()
+
+
+def test_nothing_is_left_to_chance() -> None:
+    tokenizer = build_byte_level(("a", "b"))
+    expected = encode(load_pieces(tokenizer), ["ab" * 20]).ids.tolist()
+    tokenizer.model.dropout = 0.5
+    pieces = load_pieces(tokenizer)
+    for _ in range(3):
+        assert encode(pieces, ["ab" * 20]).ids.tolist() == expected
+
+
+def load_pieces(tokenizer: Tokenizer) -> SubwordPieces:
+    pieces = SubwordPieces(300)
+    pieces.load(tokenizer.to_str())
+    return pieces
+
+
+@pytest.mark.parametrize("n, is_read", [(1, True), (5, False)])
+def test_a_normalizer_that_lets_text_grow(n: int, is_read: bool, word_pieces: WordPieces) -> None:
+    tokenizer = Tokenizer.from_str(word_pieces.tokenizer.to_str())
+    grow = [normalizers.Replace("a", 50 * "a") for _ in range(n)]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *grow])
+    message = r"\[E124\] the tokenizer is not .*: its normalizer makes up to 312500000 characters"
+    with nullcontext() if is_read else pytest.raises(ValueError, match=message):
+        WordPieces(200).load(tokenizer.to_str())
 
 
 def test_training_respects_vocab_size_whatever_the_alphabet() -> None:

@@ -1,5 +1,7 @@
 """The weights that ship with the package: a small Transformer that has learned from MiniLM."""
 
+import copy
+import pickle
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -76,6 +78,28 @@ def test_the_config_says_what_the_model_is(nlp: Language) -> None:
     assert {part: model[part] for part in DEFAULT_MODEL} == DEFAULT_MODEL
     again = type(nlp).from_config(nlp.config)
     np.testing.assert_array_equal(again(TEXT).tensor, nlp(TEXT).tensor)
+
+
+@pytest.mark.parametrize("settings", [{}, {"pretrained": NAME}])
+def test_a_config_that_the_user_changes_is_of_one_pipeline(
+    nlp: Language, settings: dict[str, Any]
+) -> None:
+    changed = spacy.blank("en")
+    changed.add_pipe("ctxemb", config=settings)
+    changed.get_pipe_config("ctxemb")["model"]["encoder"]["width"] = 7
+    again = spacy.blank("en")
+    again.add_pipe("ctxemb", config=settings)
+    expected = nlp.get_pipe_config("ctxemb")["model"]
+    assert again.get_pipe_config("ctxemb")["model"] == expected
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda pipe: pickle.loads(pickle.dumps(pipe))]
+)
+def test_copies_of_a_component_that_is_in_no_pipeline(duplicate: Any) -> None:
+    nlp = spacy.blank("en")
+    pipe = duplicate(nlp.create_pipe("ctxemb", config={"pretrained": NAME}))
+    assert pipe(nlp.make_doc("a bank")).has_vector
 
 
 def test_nothing_is_read_before_the_first_use() -> None:
