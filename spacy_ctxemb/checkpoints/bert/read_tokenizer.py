@@ -64,6 +64,9 @@ class AddedTokens(RootModel[dict[str, int]], strict=True):
     """added_tokens.json: ids by pieces."""
 
 
+#: Keys of tokenizer_config.json for pieces with a meaning of their own.
+ROLES = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "cls", "sep", "pad", "mask"))
+
 #: Keys of tokenizer_config.json, and what BERT's normaliser calls them.
 NORMALIZER = {
     "tokenize_chinese_chars": "handle_chinese_chars",
@@ -129,6 +132,10 @@ def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
         hint = f" Its {found[0]} is sentencepiece's." if found else ""
         raise ValueError(Errors.E344.format(path=folder, hint=hint))
     add_tokens(tokenizer, {piece: i for i, piece in settings.added_tokens_decoder.items()}, path)
+    # As in transformers, the piece of any role is cut out of a text before all else.
+    known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    given = [getattr(settings, role) for role in ROLES]
+    tokenizer.add_special_tokens([piece for piece in given if piece and piece not in known])
     return tokenizer
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
@@ -365,6 +366,21 @@ def test_what_two_files_of_a_tokenizer_say_differently(
     refuse(rf"\[E357\] According to .*{said}", folder)
     change_json(path, **{key: own})
     read_bert(folder)
+
+
+def test_a_role_without_a_row_in_the_table(tmp_path: Path) -> None:
+    """transformers cuts the piece of every role out of texts, be it a space."""
+    folder = copy_family("electra", tmp_path / "family")
+    change_json(folder / "tokenizer_config.json", pad_token=" ")
+    refuse(r"\[E338\] ", folder)
+
+
+def test_a_role_of_an_ordinary_piece(tmp_path: Path) -> None:
+    """It is cut out of longer words, too."""
+    folder = copy_family("bert", tmp_path / "family")
+    change_json(folder / "tokenizer_config.json", pad_token="t")
+    tokens = Tokenizer.from_str(read_bert(folder).tokenizer).encode("atat").tokens
+    assert tokens.count("t") == 2
 
 
 def test_a_switch_that_is_none(tmp_path: Path) -> None:
