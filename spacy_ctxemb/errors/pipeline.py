@@ -79,7 +79,8 @@ class PipelineErrors:
         "has none: '{upstream}' is disabled or excluded, or frozen and does not annotate. Enable "
         "it too: nlp.select_pipes(enable=['{upstream}', '{component}']), or nlp.enable_pipe"
         "('{upstream}') where it is in nlp.disabled. If it is frozen, add it to "
-        "training.annotating_components. (nlp.rehearse does not work with shared encoders.)"
+        "training.annotating_components. (nlp.rehearse and `spacy debug model` do not work with "
+        "shared encoders.)"
     )
     E026 = (
         "'{other}' comes after '{name}' and writes doc.tensor too, so its vectors would be lost. "

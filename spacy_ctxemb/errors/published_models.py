@@ -107,8 +107,8 @@ class PublishedModelErrors:
         "one model."
     )
     E357 = (
-        "According to {path} {role} is {piece}, in tokenizer.json it is {found}. Take all files of "
-        "the tokenizer from one model, or correct {role}."
+        "According to {path} {key} is {value}, in tokenizer.json it is {found}. Take all files of "
+        "the tokenizer from one model, or correct {key}."
     )
 
     # published models: import and export

@@ -102,12 +102,14 @@ class Forked:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bear a fork")
-def test_two_kills_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kills, steps", [(2, 20), pytest.param(20, 60, marks=pytest.mark.slow)])
+def test_kills_lose_nothing(kills: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here a process is forked: most of the time of a fresh one goes into importing libraries."""
     monkeypatch.setattr(resume_kills, "start", Forked)
-    kill(2, steps=20)
+    kill(kills, steps)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
-def test_twenty_kills_lose_nothing() -> None:
-    kill(20, steps=400)
+def test_kills_of_fresh_processes_lose_nothing() -> None:
+    kill(5, steps=100)

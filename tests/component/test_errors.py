@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import spacy
 import torch
+from spacy.cli.debug_model import debug_model
+from spacy.schemas import ConfigSchemaTraining
+from spacy.util import registry
 from thinc.api import Adam
 
 from ..pipelines import (
@@ -95,6 +98,17 @@ def test_frozen_without_annotating():
     nlp = with_ner()
     with pytest.raises(ValueError, match=r"\[E025\] 'ner'.*annotating_components"):
         nlp.update(examples(nlp, NER_DATA), sgd=Adam(0.001), exclude=["ctxemb"])
+
+
+def test_spacys_debug_model(capsys):
+    """As docs/troubleshooting.md says: it knows no encoder that is not called "tok2vec"."""
+    nlp = with_ner()
+    config = nlp.config.interpolate()
+    training = registry.resolve(config["training"], schema=ConfigSchemaTraining)
+    debug_model(config, training, nlp, nlp.get_pipe("ctxemb"))
+    assert "model looks good" in capsys.readouterr().out
+    with pytest.raises(KeyError, match="No component 'tok2vec'"):
+        debug_model(config, training, nlp, nlp.get_pipe("ner"))
 
 
 def test_no_weights_yet():

@@ -1,7 +1,7 @@
 """Tokenizers of Hugging Face checkpoints, in the JSON format of the `tokenizers` library."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +42,7 @@ class TokenizerSettings(Typed):
 
     tokenizer_class: Annotated[str | None, expect("a name, or null")] = None
     do_lower_case: Switch = True
+    keep_accents: Switch = False
     tokenize_chinese_chars: Switch = True
     strip_accents: SwitchOrNull = None
     add_prefix_space: SwitchOrNull = None
@@ -61,6 +62,9 @@ class TokenizerSettings(Typed):
 class AddedTokens(RootModel[dict[str, int]], strict=True):
     """added_tokens.json: ids by pieces."""
 
+
+#: Keys of tokenizer_config.json for pieces with a meaning of their own.
+ROLES = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "cls", "sep", "pad", "mask"))
 
 #: Keys of tokenizer_config.json, and what BERT's normaliser calls them.
 NORMALIZER = {
@@ -118,7 +122,7 @@ def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
         tokenizer = load_tokenizer(folder / "tokenizer.json")
         if settings.tokenizer_class not in WHOLE:
             follow_settings(tokenizer, settings)
-            check_roles(tokenizer, settings, path, model_type)
+            check_agreement(tokenizer, settings, path, model_type)
     elif (folder / "vocab.txt").is_file():
         tokenizer = build_word_pieces(folder / "vocab.txt", settings, model_type)
         add_stored_tokens(tokenizer, folder / "added_tokens.json")
@@ -130,6 +134,10 @@ def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
         hint = f" Its {found[0]} is sentencepiece's." if found else ""
         raise ValueError(Errors.E344.format(path=folder, hint=hint))
     add_tokens(tokenizer, {piece: i for i, piece in settings.added_tokens_decoder.items()}, path)
+    # As in transformers, the piece of any role is cut out of a text before all else.
+    known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    given = [getattr(settings, role) for role in ROLES]
+    tokenizer.add_special_tokens([piece for piece in given if piece and piece not in known])
     return tokenizer
 
 
@@ -161,23 +169,44 @@ def follow_settings(tokenizer: "Tokenizer", settings: TokenizerSettings) -> None
         tokenizer.pre_tokenizer = splitter
 
 
-def check_roles(
+def check_agreement(
     tokenizer: "Tokenizer", settings: TokenizerSettings, path: Path, model_type: str
 ) -> None:
-    """Raise E357 where settings give a role to another piece than tokenizer.json does.
+    """Raise E357 where settings give a role to another piece than tokenizer.json does, or treat
+    text in another way.
 
     Which of the two counts depends on the version of transformers.
     """
+    from tokenizers.models import Unigram
+
     kind = (settings.tokenizer_class or model_type).lower().replace("-", "")
     roles = ("bos_token", "eos_token") if kind.startswith(BY_BOS) else ("cls_token", "sep_token")
     encoded = tokenizer.encode("")
     around = [t for t, mask in zip(encoded.tokens, encoded.attention_mask, strict=True) if mask]
     pieces = (around[0], around[-1]) if around else (None, None)
-    own = dict(zip((*roles, "unk_token"), (*pieces, find_unknown(tokenizer)), strict=True))
-    for role, found in own.items():
-        piece = getattr(settings, role)
-        if None not in (piece, found) and piece != found:
-            raise ValueError(Errors.E357.format(path=path, role=role, piece=piece, found=found))
+    own: dict[str, Any] = dict(
+        zip((*roles, "unk_token"), (*pieces, find_unknown(tokenizer)), strict=True)
+    )
+    if isinstance(tokenizer.model, Unigram):
+        own |= find_switches(tokenizer, kind, settings.model_fields_set)
+    for key, found in own.items():
+        value = getattr(settings, key)
+        if isinstance(found, bool):
+            value = bool(value)  # null too, as transformers does
+        if None not in (value, found) and value != found:
+            raise ValueError(Errors.E357.format(path=path, key=key, value=value, found=found))
+
+
+def find_switches(tokenizer: "Tokenizer", kind: str, given: Set[str]) -> dict[str, bool]:
+    """How tokenizer.json treats text, by the given keys that sentencepiece's kin have."""
+    normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer
+    found = {}
+    if splitter is not None:
+        found["add_prefix_space"] = splitter.pre_tokenize_str("a")[0][0] != "a"
+    if kind.startswith("albert"):
+        text = normalizer.normalize_str("\u00c9") if normalizer is not None else "\u00c9"
+        found |= {"do_lower_case": text == text.lower(), "keep_accents": text not in ("E", "e")}
+    return {key: value for key, value in found.items() if key in given}
 
 
 def find_unknown(tokenizer: "Tokenizer") -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
@@ -339,7 +340,7 @@ def test_added_tokens_with_other_ids(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "family, role, piece, own",
+    "family, key, value, own",
     [
         ("bert", "cls_token", "[SEP]", "[CLS]"),
         ("bert", "sep_token", "[PAD]", "[SEP]"),
@@ -348,15 +349,41 @@ def test_added_tokens_with_other_ids(folder: Path) -> None:
         ("camembert", "bos_token", "<pad>", "<s>"),
         ("camembert", "eos_token", "<s>", "</s>"),
         ("camembert", "unk_token", "<pad>", "<unk>"),
+        ("camembert", "add_prefix_space", False, True),
+        ("xlm-roberta", "add_prefix_space", False, True),
+        ("albert", "add_prefix_space", False, True),
+        ("albert", "do_lower_case", False, True),
+        ("albert", "keep_accents", True, False),
     ],
 )
-def test_a_role_that_two_files_give_to_two_pieces(
-    family: str, role: str, piece: str, own: str, tmp_path: Path
+def test_what_two_files_of_a_tokenizer_say_differently(
+    family: str, key: str, value: object, own: object, tmp_path: Path
 ) -> None:
     folder = copy_family(family, tmp_path / "family")
     path = folder / "tokenizer_config.json"
-    change_json(path, **{role: piece})
-    said = re.escape(f"tokenizer_config.json {role} is {piece}, in tokenizer.json it is {own}. ")
+    change_json(path, **{key: value})
+    said = re.escape(f"tokenizer_config.json {key} is {value}, in tokenizer.json it is {own}. ")
     refuse(rf"\[E357\] According to .*{said}", folder)
-    change_json(path, **{role: own})
+    change_json(path, **{key: own})
     read_bert(folder)
+
+
+def test_a_role_without_a_row_in_the_table(tmp_path: Path) -> None:
+    """transformers cuts the piece of every role out of texts, be it a space."""
+    folder = copy_family("electra", tmp_path / "family")
+    change_json(folder / "tokenizer_config.json", pad_token=" ")
+    refuse(r"\[E338\] ", folder)
+
+
+def test_a_role_of_an_ordinary_piece(tmp_path: Path) -> None:
+    """It is cut out of longer words, too."""
+    folder = copy_family("bert", tmp_path / "family")
+    change_json(folder / "tokenizer_config.json", pad_token="t")
+    tokens = Tokenizer.from_str(read_bert(folder).tokenizer).encode("atat").tokens
+    assert tokens.count("t") == 2
+
+
+def test_a_switch_that_is_none(tmp_path: Path) -> None:
+    folder = copy_family("albert", tmp_path / "family")
+    change_json(folder / "tokenizer_config.json", keep_accents=100_000)
+    refuse(r"\[E333\] .*tokenizer_config\.json, keep_accents is 100000; expected true or f", folder)

@@ -19,6 +19,7 @@ KEYS = [
     *("adapter_config", "architectures", "attn_implementation", "auto_map", "bos_token_id"),
     *("char_cnn", "chunk_size_feed_forward", "cls_token", "config_path", "do_lower_case", "dtype"),
     *("embedding_size", "hidden_act", "id2label", "is_decoder", "layer_types", "local_attention"),
+    *("add_prefix_space", "keep_accents"),
     *("lstm", "max_length", "max_seq_length", "model_max_length", "model_type", "n_ctx"),
     *("num_hidden_groups", "pad_token_id", "pooling_mode", "position_embedding_type", "prompts"),
     *("prune_heads", "pruned_heads", "quantization_config", "rope_parameters", "rope_scaling"),

@@ -68,7 +68,8 @@ def split(tensors: Tensors, path: Path, rng: Random) -> None:
     fault = rng.choice(["none", "both", "other", "extra", "missing", "path"])
     if fault == "both":
         for shard in shards:
-            shard[key] = tensors[key].clone() * rng.choice([1, 2])
+            value = tensors[key]  # not every type can be multiplied
+            shard[key] = (value.float() * rng.choice([1, 2])).to(value.dtype)
     elif fault == "other":
         index[key] = names[1 - names.index(index[key])]
     elif fault == "extra":

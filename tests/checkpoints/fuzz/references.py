@@ -65,13 +65,18 @@ def run_bert_reference(folder: Path, ids: NDArray[Any], noise: float) -> Referen
     path = folder
     if (folder / "modules.json").is_file():
         path = folder / json.loads((folder / "modules.json").read_text())[0]["path"]
+    # Without a dtype the first tensor of a file would tell to what all others are rounded.
     model, report = transformers.AutoModel.from_pretrained(
-        path, local_files_only=True, output_loading_info=True, attn_implementation="eager"
+        path,
+        local_files_only=True,
+        output_loading_info=True,
+        attn_implementation="eager",
+        dtype=torch.float32,
     )
     made_up = [name for name in report["missing_keys"] if "pooler" not in name]
     if made_up or report.get("mismatched_keys"):
         raise ValueError(f"has no values for {made_up[:2] or report['mismatched_keys']}")
-    model = model.float().eval()
+    model.eval()
     torch.manual_seed(0)
     with torch.inference_mode():
         for parameter in model.parameters():
