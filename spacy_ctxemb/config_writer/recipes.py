@@ -30,7 +30,7 @@ class Recipe:
 
 
 #: The weights that ship, and MiniLM.
-ENGLISH = Recipe(encoder_rate=1e-4)
+ENGLISH = Recipe(encoder_rate=2.5e-4, freeze_layers=1)
 MINILM = Recipe(encoder_rate=5e-5)
 
 #: Encoders of pipelines. A Transformer of more than N_LARGE parameters is large.

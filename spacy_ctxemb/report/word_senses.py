@@ -18,7 +18,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]:
-    """The word, and its uses by sense as points; last the points of its context-free vectors.
+    """The word, and its uses by sense as points; last the point of the word without a text.
 
     The plane is the one on which the contextual vectors spread most: their first two principal
     components. The vectors are those of the weights that ship.
@@ -28,20 +28,20 @@ def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]
     """
     rows = read_rows(path)
     nlp = spacy.blank(get_language(DEFAULT))
-    nlp.add_pipe("ctxemb", config={"pretrained": DEFAULT, "keep": "layers"})
+    nlp.add_pipe("ctxemb", config={"pretrained": DEFAULT, "doc_pooling": None})
     nlp.initialize()
     docs = [nlp(row["text"]) for row in rows]
     places = [find_word(doc, row["word"], path) for doc, row in zip(docs, rows, strict=True)]
     used = list(zip(docs, places, strict=True))
     vectors: Floats = np.array([doc[i].vector for doc, i in used])
-    context_free: Floats = np.array([doc._.ctxemb[0][i] for doc, i in used])
+    alone = nlp(rows[0]["word"]).vector
     centre = vectors.mean(axis=0)
     axes = np.linalg.svd(vectors - centre, full_matrices=False)[2][:2]
     points: dict[str, list[tuple[float, float]]] = {}
     for row, (x, y) in zip(rows, (vectors - centre) @ axes.T, strict=True):
         points.setdefault(row["sense"], []).append((float(x), float(y)))
-    flat = (context_free - centre) @ axes.T
-    points[CONTEXT_FREE] = [(float(x), float(y)) for x, y in flat]
+    x, y = (alone - centre) @ axes.T
+    points[CONTEXT_FREE] = [(float(x), float(y))]
     return rows[0]["word"], points
 
 

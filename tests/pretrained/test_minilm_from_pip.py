@@ -23,7 +23,7 @@ from ..cli.command import run_well
 from ..pipelines import BILM, NER_DATA
 
 TEXT = "She sat on the bank of the river. He took his money to the bank, unhesitatingly."
-MIX = {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 2}
+MIX = {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 3}
 
 
 def blank(lang: str = "en", **config: Any) -> Language:
@@ -83,7 +83,11 @@ class TestTheConfig:
         pipe = nlp.get_pipe("ctxemb")
         assert pipe.doc_pooling is None and not pipe.normalize
         shim = get_shim(pipe.model)
-        assert shim.layer_training.freeze_layers == 2 and list(shim.embedder.mix.layers) == [5, 6]
+        assert shim.layer_training.freeze_layers == 2 and list(shim.embedder.mix.layers) == [
+            4,
+            5,
+            6,
+        ]
 
     def test_a_whole_model_of_its_own_is_kept(self) -> None:
         model = {**get_model("minilm"), "split_sentences": True, "window": 100}

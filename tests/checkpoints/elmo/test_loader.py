@@ -78,7 +78,8 @@ def test_the_encoder_gets_the_weights(files: Files) -> None:
 
 
 def test_mix_and_projection_get_initial_values(files: Files) -> None:
-    nlp = blank(fitting(files) | {"width": 5})
+    mix = {"@architectures": "spacy-ctxemb.ScalarMix.v1"}
+    nlp = blank(fitting(files) | {"width": 5, "mix": mix})
     for _ in range(2):
         initialize(nlp, *files)
         embedder = get_shim(nlp.get_pipe("ctxemb").model).embedder
