@@ -6,6 +6,7 @@ from typing import Any
 
 from spacy.util import registry
 
+from ..thinc_model.embedder_shim import EmbedderShim
 from .build_components import Part, Plan
 from .check_what_learns import find_weights, list_trained
 from .findings import Finding, error, ok, warning
@@ -16,6 +17,9 @@ N_STEPS = 20000
 #: The largest rate that a Transformer with weights bears. Source: Devlin et al. 2019, "BERT",
 #: appendix A.3, has 5e-5.
 LARGEST_RATE = 1e-4
+
+#: That of one of at most so many parameters.
+LARGEST_SMALL_RATE, N_SMALL = 5e-4, 15_000_000
 
 #: The smallest rate at which a new head learns in reasonable time, and the largest that it bears.
 LEAST_HEAD_RATE, LARGEST_HEAD_RATE = 1e-4, 0.02
@@ -46,7 +50,7 @@ def check_learning_rate(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
     ]
     for name, shim, part in trained:
         if shim.embedder.encoder.has_attention and find_weights(name, part):
-            yield from check_fine_tuning(name, rates, shim.layer_training.learn_rate_factor)
+            yield from check_fine_tuning(name, rates, shim)
             yield from check_new_heads(part, max(rates))
     peak = max(rates)
     if plan.embedders and not trained and peak and not LEAST_HEAD_RATE <= peak <= LARGEST_HEAD_RATE:
@@ -78,15 +82,17 @@ def describe(rates: list[float]) -> Finding:
     )
 
 
-def check_fine_tuning(name: str, rates: list[float], factor: float) -> Iterator[Finding]:
-    """Check whether a Transformer with weights bears its rate. factor: its learn_rate_factor."""
+def check_fine_tuning(name: str, rates: list[float], shim: EmbedderShim) -> Iterator[Finding]:
+    """Check whether a Transformer with weights bears its rate."""
+    factor = shim.layer_training.learn_rate_factor
     peak = factor * max(rates)
-    if peak > (1 + 1e-6) * LARGEST_RATE:
+    n_parameters = sum(parameter.numel() for parameter in shim.embedder.encoder.parameters())
+    largest = LARGEST_SMALL_RATE if n_parameters <= N_SMALL else LARGEST_RATE
+    if peak > (1 + 1e-6) * largest:
         yield warning(
             f"'{name}' is a Transformer with weights, and is fine-tuned at a rate of up to "
             f"{peak:g}: it may forget what it knows.",
-            f"Use 2e-5 to {LARGEST_RATE:g}, with warmup_linear.v1, or a lower learn_rate_factor; "
-            "small models bear more.",
+            f"Use 2e-5 to {largest:g}, with warmup_linear.v1, or a lower learn_rate_factor.",
         )
     if rates[0] > 0.5 * max(rates):
         yield warning(

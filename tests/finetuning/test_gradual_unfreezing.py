@@ -210,9 +210,9 @@ def test_unfreezing_other_layers_than_there_are(model: dict[str, Any], n_layers:
 
 def test_the_excerpt_of_the_docs() -> None:
     excerpt = read_excerpt("layer by layer")
-    nlp = spacy.blank("en")
-    nlp.add_pipe("ctxemb")
-    config = Config().from_str(f"{nlp.config.to_str()}\n{excerpt}")
+    base = '[nlp]\nlang = "en"\npipeline = ["ctxemb"]\n\n[components]\n\n[components.ctxemb]\n'
+    section = f"[components.ctxemb.model]\n\n{excerpt}"
+    config = Config().from_str(f'{base}factory = "ctxemb"\n\n{section}')
     nlp = load_model_from_config(config, auto_fill=True)
     shim = get_shim(nlp.get_pipe("ctxemb").model)
     assert shim.layer_training.freeze_layers == Unfreeze(5, every=200, start=100)

@@ -145,10 +145,7 @@ def test_a_pipeline_with_weights_that_shipped_once_can_be_loaded(tmp_path: Path)
     nlp.to_disk(tmp_path)
     loaded = spacy.load(tmp_path)
     np.testing.assert_array_equal(loaded(TEXT).tensor, nlp(TEXT).tensor)
-    with (
-        pytest.warns(UserWarning, match="W003"),
-        pytest.raises(ValueError, match=r"E011.*'en_bilm_sm' .*, but"),
-    ):
+    with pytest.warns(UserWarning, match="W003"):  # as for any weights of its own
         loaded.initialize()
 
 
