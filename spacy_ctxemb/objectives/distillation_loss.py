@@ -72,11 +72,13 @@ class DistilObjective(Objective):
         self.texts = nn.Linear(width, text_width) if TEXTS in losses else None
         self.masked = masked
 
-    def compare(self, words: Tensor, answer: Answer, n_words: Tensor, numbers: Tensor) -> Losses:
+    def compare(
+        self, words: Tensor, answer: Answer, n_words: Tensor, numbers: Tensor | None
+    ) -> Losses:
         """Compute the sums of the losses that are not of language modelling.
 
         words: (W, D), the pupil's. n_words: (B,), words of each text, at least one. numbers: (W,),
-        equal where words are.
+        equal where words are; for "uses".
         """
         nll: dict[str, Tensor] = {}
         n_targets = dict.fromkeys(self.losses, len(n_words))
@@ -93,7 +95,7 @@ class DistilObjective(Objective):
             within = sum_relations(words, answer.words[-1], n_words)
             among = sum_relations(texts, answer.texts, alone) * len(n_words)
             nll[RELATIONS] = within + among
-        if USES in self.losses and answer.words is not None:
+        if USES in self.losses and answer.words is not None and numbers is not None:
             nll[USES] = average_uses(words, answer.words[-1], numbers) * len(n_words)
         return Losses(nll, n_targets)
 

@@ -82,7 +82,8 @@ class DistilText:
     """Reads texts of a corpus that is stored in the pieces of pupil and teacher.
 
     max_pieces: of a text, for each of both. masking: hides pieces of the pupil; None for none.
-    masked_texts: in which share of the texts it does.
+    masked_texts: in which share of the texts it does. numbers_words: whether batches tell which
+        words are the same.
 
     Raises E417 if the stores have other words.
     """
@@ -95,12 +96,14 @@ class DistilText:
         max_pieces: tuple[int, int],
         masking: Masking | None,
         masked_texts: float,
+        numbers_words: bool,
     ) -> None:
         self.sides = [pupil, teacher]
         sizes = [n - len(side.boundaries) for n, side in zip(max_pieces, self.sides, strict=True)]
         self.bounds = cut_texts([side.store for side in self.sides], sizes)  # (n, 2, 2)
         self.masking = masking
         self.masked_texts = masked_texts
+        self.numbers_words = numbers_words
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -109,8 +112,8 @@ class DistilText:
         """Read some texts, the longest first.
 
         The tensors of a Reading for each of SIDES, with its name before theirs. n_words: (B,), of
-        each text. numbers: (W,), equal for words of the same pieces of the pupil. With masking also
-        masked_ids, masked_targets, masked_mask: (b, T), of some.
+        each text. With numbers_words numbers: (W,), equal for words of the same pieces of the
+        pupil. With masking also masked_ids, masked_targets, masked_mask: (b, T), of some.
         """
         bounds = self.bounds[np.array(chosen)]  # (B, 2, 2)
         lengths = bounds[:, PUPIL, 1] - bounds[:, PUPIL, 0]
@@ -121,7 +124,7 @@ class DistilText:
             tensors = make_reading(rows)._asdict()
             batch |= {f"{name}_{key}": tensor for key, tensor in tensors.items()}
             n_words = count_words(rows)
-            if i == PUPIL:
+            if i == PUPIL and self.numbers_words:
                 batch["numbers"] = torch.tensor(number_words(rows))
         batch["n_words"] = torch.from_numpy(n_words)
         if self.masking is not None:

@@ -186,6 +186,7 @@ class DistilTask(ShuffledTask):
                 max_pieces=settings.find_limits(encoder),
                 masking=masking,
                 masked_texts=settings.masked_texts,
+                numbers_words=USES in self.loss_weights,
             )
             for store, other in zip(own, data.others[TEACHER], strict=True)
         )
@@ -226,7 +227,7 @@ class DistilTask(ShuffledTask):
         return reading.pool_words(mixed), answer
 
     def _compare(self, batch: Batch, words: Tensor, answer: Answer) -> Losses:
-        losses = self.objective.compare(words, answer, batch["n_words"], batch["numbers"])
+        losses = self.objective.compare(words, answer, batch["n_words"], batch.get("numbers"))
         masked = self.objective.masked
         if masked is not None:
             layers = self.encoder(batch["masked_ids"], batch["masked_mask"])

@@ -17,7 +17,11 @@ from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.distributed import gather_state
 from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.tasks.base import Data, Stores, seed_batch
-from spacy_ctxemb.pretraining.tasks.distillation.batches import get_reading
+from spacy_ctxemb.pretraining.tasks.distillation.batches import (
+    Rows,
+    get_reading,
+    number_words,
+)
 from spacy_ctxemb.pretraining.tasks.distillation.cut_texts import PUPIL, TEACHER, cut_texts
 from spacy_ctxemb.pretraining.tasks.distillation.initial_table import encode_words, list_words
 from spacy_ctxemb.pretraining.tasks.distillation.task import Distil, DistilTask
@@ -207,6 +211,19 @@ def test_accumulation_adds_shards(folder: Path, tmp_path: Path) -> None:
         trainer.backpropagate(shard.stream.next_batch(0), shard, 0)
     for p, first, second in zip(trainer.module.parameters(), *gradients, strict=True):
         torch.testing.assert_close(p.grad, (first + second) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_words_of_the_same_pieces_have_the_same_number() -> None:
+    ids = np.array([9, 1, 2, 1, 8, 9, 2, 1, 2, 8], dtype=np.int32)  # 9 and 8 are boundaries
+    starts = np.array([1, 1, 0, 1, 1, 1, 1, 1, 0, 1], dtype=np.bool_)
+    rows = Rows(ids, np.array([5, 5]), starts, ids < 8)
+    assert number_words(rows) == [0, 1, 2, 0]  # 1 2, 1, 2, 1 2
+
+
+def test_words_have_no_numbers_where_none_are_compared(folder: Path, tmp_path: Path) -> None:
+    trainer = build(folder, tmp_path, pretrain__objective__uses=0.0)
+    assert "numbers" not in trainer.shards[0].stream.next_batch(0)
+    assert "uses" not in trainer.evaluate()
 
 
 def test_evaluation_does_not_depend_on_the_number_of_processes(
