@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "windows": {"numpy", "spacy", "torch", ".pieces"},
     "embedder": {"torch", ".encoders", ".windows"},
     "objectives": {"numpy", "torch", ".encoders", ".pieces"},
+    "heads": {"torch", ".encoders"},
     "checkpoints": {
         *("h5py", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch"),
         "transformers",

@@ -1,0 +1,58 @@
+"""The layers between an encoder's last layer and the scores of classes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..encoders.basic_layers import ACTIVATIONS, check_activation
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {**ACTIVATIONS, "tanh": torch.tanh}
+
+
+class Head(nn.Module):
+    """Scores of classes: a linear layer, with a dense layer before it where there is an activation.
+
+    width: D, of the states. n_classes: C.
+    activation: of the dense layer: "tanh" (BERT's pooler, RoBERTa), "gelu" (ELECTRA, ModernBERT),
+        "relu" (DistilBERT), or another of the encoders'; None for no dense layer.
+    dense_bias: whether the dense layer has a bias.
+    norm_epsilon: of a layer norm without bias after the dense layer (ModernBERT); None for none.
+    dropout: the rate before each linear layer, in training.
+
+    Source: Devlin et al. 2019, "BERT", section 4; Liu et al. 2019, "RoBERTa".
+
+        head = Head(384, 5)
+        scores = head(states)  # (n, 384) to (n, 5)
+    """
+
+    def __init__(
+        self,
+        width: int,
+        n_classes: int,
+        *,
+        activation: str | None = None,
+        dense_bias: bool = True,
+        norm_epsilon: float | None = None,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        if activation is not None and activation not in FUNCTIONS:
+            check_activation(activation)
+        self.dense = None if activation is None else nn.Linear(width, width, bias=dense_bias)
+        self.norm = (
+            None if norm_epsilon is None else nn.LayerNorm(width, eps=norm_epsilon, bias=False)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(width, n_classes)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(n, D) to (n, C)."""
+        x = states
+        if self.dense is not None and self.activation is not None:
+            x = FUNCTIONS[self.activation](self.dense(self.dropout(x)))
+        if self.norm is not None:
+            x = self.norm(x)
+        scores: Tensor = self.output(self.dropout(x))
+        return scores
