@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fork_lock": set(),
     "torch_state": {"torch", ".fork_lock"},
     "pieces": {"numpy", "tokenizers", ".atomic_files", ".fork_lock"},
+    "remote": {"huggingface_hub", "requests", "tqdm", ".atomic_files"},
     "encoders": {
         *("torch", "transformers", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"),
     },
@@ -39,7 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": {
         *("h5py", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch"),
         "transformers",
-        *(".encoders", ".atomic_files", ".objectives", ".pieces"),
+        *(".encoders", ".atomic_files", ".objectives", ".pieces", ".remote"),
+    },
+    "load_published": {
+        *("spacy", ".checkpoints", ".pieces", ".remote", ".thinc_model", ".windows"),
     },
     "schedules": set(),
     "finetuning": {".encoders", ".schedules"},
@@ -76,8 +80,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "component": {
         *("spacy", "srsly", "thinc", ".atomic_files", ".cache", ".checkpoints"),
-        *(".default_model", ".doc_vectors", ".embedder", ".listeners", ".pieces", ".pretrained"),
-        *(".stack", ".thinc_model"),
+        *(".default_model", ".doc_vectors", ".embedder", ".listeners", ".load_published"),
+        *(".pieces", ".pretrained", ".remote", ".stack", ".thinc_model"),
     },
     "initialize_callbacks": {
         *("spacy", "thinc", ".cache", ".component", ".finetuning", ".pieces", ".schedules"),
@@ -110,7 +114,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "comparison": {"spacy", "srsly", "thinc", "torch", ".atomic_files", ".report"},
     "config_writer": {
-        *("jinja2", "spacy", "thinc", ".cache", ".component", ".pretrained", ".thinc_model"),
+        *("jinja2", "spacy", "thinc", ".cache", ".component", ".load_published", ".pretrained"),
+        ".thinc_model",
     },
     "doctor": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),
@@ -134,9 +139,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(
             ".atomic_files",
             ".initialize_callbacks",
+            ".load_published",
             ".objectives",
             ".pieces",
             ".pretraining",
+            ".remote",
             ".report",
             ".save_pipeline",
             ".silver_labels",
@@ -145,7 +152,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
-    "__init__": {".doc_vectors", ".save_pipeline"},
+    "__init__": {".doc_vectors", ".load_published", ".save_pipeline"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
@@ -155,7 +162,7 @@ MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
     "pieces": {"numpy", ".atomic_files", ".fork_lock"},
     "checkpoints": {
         *("pydantic", "pydantic_core", "torch", ".encoders", ".atomic_files", ".objectives"),
-        ".pieces",
+        *(".pieces", ".remote"),
     },
     "encoders": {"torch", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"},
     "cli": {"spacy.cli._util", "typer", ".config_writer"},

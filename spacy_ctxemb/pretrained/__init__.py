@@ -6,6 +6,7 @@ Those of MINILM come from another package, see minilm_from_pip.py.
 """
 
 import json
+import os
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ def get_model(name: str) -> dict[str, Any]:
     if name not in MODELS:
         raise ValueError(Errors.E011.format(name=name, names=sorted(MODELS)))
     return deepcopy(MODELS[name])
+
+
+def is_published(name: str | None) -> bool:
+    """Whether `pretrained` names no weights of the package, but a path or OWNER/NAME on the hub."""
+    return name is not None and ("/" in name or os.sep in name)
 
 
 def get_language(name: str) -> str:
