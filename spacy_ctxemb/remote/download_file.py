@@ -23,8 +23,8 @@ TRIES, PAUSE = 4, 1.0
 #: Seconds to wait for a connection, and for more bytes.
 TIMEOUT = (10, 60)
 
-#: Bytes that are written at once.
-BLOCK = 2**20
+#: Bytes that are read at once; fewer are lost where a connection breaks off.
+BLOCK = 2**16
 
 #: Hosts that may be asked without encryption.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -111,9 +111,10 @@ def fetch(url: str, path: Path) -> None:
         while True:
             before = file.tell()
             try:
-                response = ask(session, url, file, tag)
-                tag = response.headers.get("ETag")
-                receive(response, file, bar)
+                with ask(session, url, file, tag) as response:
+                    check_status(response, url)
+                    tag = response.headers.get("ETag")
+                    receive(response, file, bar)
                 return
             except requests.RequestException as error:
                 n_failures = 1 if file.tell() > before else n_failures + 1
@@ -123,27 +124,30 @@ def fetch(url: str, path: Path) -> None:
                 time.sleep(PAUSE)
 
 
-def ask(session: requests.Session, url: str, file: IO[bytes], tag: str | None) -> Any:
-    """The answer of the server: the rest of the file where it can, else all of it again.
-
-    Raises E378 where the server refuses, RequestException for what may go well the next time.
-    """
+def ask(
+    session: requests.Session, url: str, file: IO[bytes], tag: str | None
+) -> requests.Response:
+    """Ask for the rest of a file, if it is still the one of this tag."""
     headers = {"Accept-Encoding": "identity"}
     if file.tell() and tag:
         headers |= {"Range": f"bytes={file.tell()}-", "If-Range": tag}
-    response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+    return session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+
+
+def check_status(response: requests.Response, url: str) -> None:
+    """Raise E378 where the server refuses, HTTPError for what may go well the next time."""
+    reason = f"the server answers {response.status_code} {response.reason}"
     if response.status_code >= 500:
-        raise requests.HTTPError(f"the server answers {response.status_code} {response.reason}")
+        raise requests.HTTPError(reason)
     if response.status_code not in (200, 206):
-        reason = f"the server answers {response.status_code} {response.reason}"
         raise ValueError(Errors.E378.format(address=url, reason=reason))
-    if not response.headers.get("Content-Range", "").startswith(f"bytes {file.tell()}-"):
-        file.seek(0)
-        file.truncate()
-    return response
 
 
 def receive(response: requests.Response, file: IO[bytes], bar: "tqdm[Any]") -> None:
+    """Write what the server sends: the rest of the file where it can, else all of it again."""
+    if not response.headers.get("Content-Range", "").startswith(f"bytes {file.tell()}-"):
+        file.seek(0)
+        file.truncate()
     bar.n = file.tell()
     bar.total = bar.n + int(response.headers.get("Content-Length", 0)) or None
     for block in response.iter_content(BLOCK):

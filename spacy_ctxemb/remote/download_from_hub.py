@@ -61,17 +61,31 @@ def download_model(name: str) -> Found:
         files = choose_files(names, read, name)
         # Of the revision as it is named, so that the cache knows it by this name too.
         folder = huggingface_hub.snapshot_download(
-            repository, revision=revision, allow_patterns=[glob.escape(file) for file in files]
+            repository,
+            revision=revision,
+            allow_patterns=[glob.escape(file) for file in files],
+            tqdm_class=build_bar(),
         )
     return Found(Path(folder), repository, Path(folder).name)
+
+
+def build_bar() -> type[Any]:
+    """The progress bar of huggingface_hub, on a terminal alone."""
+    from huggingface_hub.utils import tqdm
+
+    class TerminalBar(tqdm):  # type: ignore[misc, type-arg] # a class without types
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": kwargs.get("disable") or None})
+
+    return TerminalBar
 
 
 def find_in_cache(name: str, repository: str, revision: str | None, reason: Exception) -> Found:
     """What was downloaded before. Raises E370 where a file is missing."""
     import huggingface_hub
 
-    lost: list[str] = ["all files"]
-    with suppress(FileNotFoundError):
+    lost = ["all files"]
+    with suppress(FileNotFoundError, ValueError):
         folder = Path(
             huggingface_hub.snapshot_download(
                 repository, revision=revision, local_files_only=True, allow_patterns=["config.json"]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from spacy_ctxemb.remote import download_file
@@ -53,3 +54,4 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         point_at(hub, tmp_path, monkeypatch)
         monkeypatch.setattr(download_file, "PAUSE", 0.0)
         yield hub
+        huggingface_hub.close_session()

@@ -182,7 +182,10 @@ def test_a_hub_that_fails_and_recovers(hub: Hub, commit: str) -> None:
     assert download_model(NAME).revision == commit
 
 
-def test_a_download_that_breaks_off_goes_on(hub: Hub, commit: str) -> None:
+def test_a_download_that_breaks_off_goes_on(
+    hub: Hub, commit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 500)
     hub.cuts["/cdn/"] = (1000, 1)
     assert download_model(NAME).revision == commit
     assert [r.headers["range"] for r in hub.requests if "range" in r.headers] == ["bytes=1000-"]
@@ -280,7 +283,6 @@ def test_a_config_for_a_name(hub: Hub, commit: str, tmp_path: Path) -> None:
     output = run_well("init-config", config, "--encoder", NAME, "--task", "ner")
     assert f"From {NAME} at {commit}" in output
     folder = tmp_path / "tiny-bert-pipeline"
-    assert spacy.util.load_config(config)["paths"] or True
     assert str(folder.resolve()) in config.read_text()
     before = len(hub.requests)
     output = run_well("init-config", config, "--encoder", NAME, "--task", "ner", "--force")
@@ -350,7 +352,7 @@ def test_a_config_without_the_model(hub: Hub, commit: str, no_socket: None) -> N
         "components": {"ctxemb": {"factory": "ctxemb", "pretrained": NAME}},
     }
     with pytest.raises(ValueError, match=r"\[E379\] .*has not the encoder .* init-config --enc"):
-        spacy.util.load_model_from_config(config)
+        spacy.util.load_model_from_config(config, auto_fill=True)
     assert not hub.requests
 
 
