@@ -49,9 +49,15 @@ def import_bert(
     from ..load_published import load_bert
 
     check_output(output)
-    settings = {"lang": lang, "layers": layers.value, "width": width, "wrap": wrap}
     with showing_warnings():
-        loaded = load_bert(checkpoint, with_pooling=not no_pooling, **settings)
+        loaded = load_bert(
+            checkpoint,
+            lang=lang,
+            layers=layers.value,
+            width=width,
+            wrap=wrap,
+            with_pooling=not no_pooling,
+        )
     write_pipeline(loaded, output)
     if loaded.sentences is not None:
         show_sentences(loaded.sentences)

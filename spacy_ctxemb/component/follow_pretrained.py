@@ -81,9 +81,10 @@ def follow_pretrained(
     A published model is read where the user adds a component, never where a config is loaded.
     Raises E379 for a config that has not the model of a published one, and what reading it raises.
     """
-    published, section, pooling = None, None, (None, False)
-    if is_published(pretrained):
-        assert pretrained is not None
+    published: Published | None = None
+    section: Mapping[str, Any] | None = None
+    pooling: tuple[str | None, bool] = (None, False)
+    if pretrained is not None and is_published(pretrained):
         if is_added_by_user():
             from .published import read_published
 

@@ -35,7 +35,7 @@ MINILM = "minilm"
 MODELS: dict[str, dict[str, Any]] = {DEFAULT: DEFAULT_MODEL, MINILM: minilm_from_pip.MODEL}
 
 #: How they make a vector of a text: doc_pooling and normalize.
-TEXT_VECTORS: dict[str | None, tuple[str, bool]] = {MINILM: ("mean", True)}
+TEXT_VECTORS: dict[str, tuple[str, bool]] = {MINILM: ("mean", True)}
 
 #: In a config: DEFAULT, where the model is the one that it is for.
 AUTO = "auto"

@@ -124,9 +124,7 @@ def fetch(url: str, path: Path) -> None:
                 time.sleep(PAUSE)
 
 
-def ask(
-    session: requests.Session, url: str, file: IO[bytes], tag: str | None
-) -> requests.Response:
+def ask(session: requests.Session, url: str, file: IO[bytes], tag: str | None) -> requests.Response:
     """Ask for the rest of a file, if it is still the one of this tag."""
     headers = {"Accept-Encoding": "identity"}
     if file.tell() and tag:

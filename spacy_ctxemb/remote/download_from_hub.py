@@ -71,11 +71,12 @@ def download_model(name: str) -> Found:
 
 def build_bar() -> type[Any]:
     """The progress bar of huggingface_hub, on a terminal alone."""
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined] # it is meant to be used
 
-    class TerminalBar(tqdm):  # type: ignore[misc, type-arg] # a class without types
+    class TerminalBar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": kwargs.get("disable") or None})
+            named = {**kwargs, "disable": kwargs.get("disable") or None}
+            super().__init__(*args, **named)  # type: ignore[no-untyped-call] # theirs
 
     return TerminalBar
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from ...errors import Errors
 from ...read_files import coding_errors
 from ..read_json import Size, Switch, Typed, check_types, expect, read_json, shorten
-from .families import FAMILIES
+from .families import FAMILIES, Family
 
 CONFIG = "adapter_config.json"
 #: The first that there is.
@@ -84,7 +84,9 @@ def merge_adapter(
     that do not fit.
     """
     config = read_adapter_config(folder / CONFIG)
-    is_transposed = config.fan_in_fan_out and not is_of_linear_layers(folder)
+    family = find_family(folder)
+    # As in peft, which knows that BERT's family has no layers that are transposed.
+    is_transposed = config.fan_in_fan_out and family is None
     names = {normalise(name): name for name in tensors}
     pairs: dict[str, dict[str, Tensor]] = {}
     merged: dict[str, Tensor] = {}
@@ -100,20 +102,22 @@ def merge_adapter(
         elif is_saved(name, config):
             merged[name] = value
         else:
-            unknown.append(full)
+            unknown.append(name)
     for module, pair in pairs.items():
         own = names.get(normalise(f"{module}.weight"))
         if own is None or len(pair) < 2:
-            unknown.append(f"base_model.model.{module}.lora_{'/'.join(sorted(pair))}")
+            unknown.append(f"{module}.lora_{'/'.join(sorted(pair))}")
             continue
         delta = compute_delta(module, pair, config, folder)
         if is_transposed or f"base_model.model.{module}.lora_embedding_A" in adapter:
             delta = delta.T
         check_shape(folder, module, delta, tensors[own].shape)
         merged[own] = merged.get(own, tensors[own]).float() + delta
-    if unknown:
-        shown = ", ".join(sorted(unknown)[:3])
-        raise ValueError(Errors.E393.format(path=folder, names=shown, n=len(unknown)))
+    patterns = (r"pooler\.",) if family is None else family.ignored
+    names_left = [n for n in unknown if not any(re.match(p, normalise(n)) for p in patterns)]
+    if names_left:
+        shown = ", ".join(sorted(names_left)[:3])
+        raise ValueError(Errors.E393.format(path=folder, names=shown, n=len(names_left)))
     return merged
 
 
@@ -151,10 +155,11 @@ def is_saved(name: str, config: AdapterConfig) -> bool:
     return any(f".{module}." in f".{name}" for module in config.modules_to_save or [])
 
 
-def is_of_linear_layers(folder: Path) -> bool:
-    """Whether peft ignores fan_in_fan_out: BERT's family has no layers that are transposed."""
+def find_family(folder: Path) -> Family | None:
+    """The family of a model that this package has encoders for."""
     path = folder / "config.json"
-    return path.is_file() and read_json(path).get("model_type") in FAMILIES
+    model_type = read_json(path).get("model_type") if path.is_file() else None
+    return FAMILIES.get(model_type) if isinstance(model_type, str) else None
 
 
 def normalise(name: str) -> str:
