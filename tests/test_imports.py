@@ -125,6 +125,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".encoders",
             ".listeners",
             ".pieces",
+            ".pretrained",
             ".stack",
             ".thinc_model",
         ),

@@ -18,7 +18,7 @@ import spacy_ctxemb
 from spacy_ctxemb.remote.download_from_hub import choose_files, download_model
 from spacy_ctxemb.remote.find_model import add_revision, find_folder, is_hub_name
 
-from ..bert_models import FAMILIES, change_json, copy_family, make_sentences
+from ..bert_models import FAMILIES, change_json, copy_family, find_minilm, make_sentences
 from ..cli.command import run, run_well
 from .hub import TOKEN, Hub
 
@@ -366,6 +366,17 @@ def test_a_component_with_another_encoder(hub: Hub, commit: str) -> None:
 def test_layers_of_another_name() -> None:
     with pytest.raises(ValueError, match=r"\[E395\] layers is some, which is none of top, av"):
         spacy_ctxemb.load(BERT, layers="some")
+
+
+def test_a_published_model(hub: Hub) -> None:
+    """The files of a package are those that the hub has."""
+    name = "sentence-transformers/all-MiniLM-L6-v2"
+    hub.add(name, find_minilm())
+    nlp = spacy_ctxemb.load(name)
+    other = spacy.blank("en")
+    other.add_pipe("ctxemb", config={"pretrained": "minilm"})
+    np.testing.assert_array_equal(encode(nlp), encode(other))
+    np.testing.assert_array_equal(nlp(TEXT).vector, other(TEXT).vector)
 
 
 PROGRAM = """
