@@ -70,3 +70,7 @@ class HeadErrors:
         "{head} reads a Transformer of width {width}, not a {found}. Put it behind the encoder of "
         "its own model."
     )
+    E620 = (
+        "--head is for {options}, and does without --listener-mix, --cache and --cnn. Here the "
+        "tasks are {tasks}, and the options in its way: {unfit}."
+    )
