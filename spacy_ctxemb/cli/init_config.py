@@ -59,8 +59,8 @@ def init_config(
     head: bool = typer.Option(
         False,
         "--head",
-        help="Let ner and textcat be a linear layer on the encoder, as in published models, in place "
-        "of spaCy's networks",
+        help="Let ner and textcat be a linear layer on the encoder, as in published models, in "
+        "place of spaCy's networks",
     ),
     force: bool = FORCE,
 ) -> None:

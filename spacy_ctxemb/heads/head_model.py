@@ -187,7 +187,7 @@ def forward(
         return [], no_backprop
     shim, ops = get_head(model), model.ops
     read = READS[model.attrs["reads"]]
-    rows = [ops.asarray2f(one["rows"]) for one in states]
+    rows = [ops.asarray(one["rows"]) for one in states]
     joined = xp2torch(ops.xp.concatenate(rows), device=shim.device)  # (R, D)
     scores, backprop_head = run(
         lambda inputs: shim.score(

@@ -72,7 +72,7 @@ def read_states(listener: Model[Any, Any], doc: Doc, is_train: bool) -> dict[str
     if found != width:
         names = {"component": known.component, "name": known.upstream}
         raise ValueError(Errors.E601.format(found=width, width=found, **names))
-    return {**states, "rows": listener.ops.asarray2f(states["rows"])}
+    return {**states, "rows": listener.ops.asarray(states["rows"])}
 
 
 def make_blank(listener: Model[Any, Any], doc: Doc, width: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 from ..bert_models import FAMILIES
 from ..checkpoints.family_texts import CORPUS
 from ..pipelines import BILM, initialised, learn_by_heart
-from ..stacks import MEMBERS, stack
+from ..stacks import stack, stacked
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
@@ -108,7 +108,6 @@ def load_ours(name: str) -> Language:
             "vocab_size": model.section["vocab_size"],
         },
         "mix": {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1},
-        "window": 80,
         "split_sentences": False,
     }
     nlp.add_pipe("ctxemb", config={"model": section, "pretrained": None})
@@ -252,7 +251,7 @@ def test_a_published_head_is_trained_further() -> None:
         ("Ada Lovelace wrote it.", {"entities": [(0, 12, "PER")]}),
         ("The train to Oslo leaves.", {"entities": [(13, 17, "LOC")]}),
     ]
-    learn_by_heart(nlp, data, "ents_f")
+    learn_by_heart(nlp, data, "ents_f", rate=0.02)
 
 
 # What does not fit
@@ -271,7 +270,7 @@ def test_heads_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="E619.*BertFor.* of width 12, not a BiLM of width 16"):
         add_head(initialised(BILM), head)
     with pytest.raises(ValueError, match="E044"):
-        add_head(initialised(stack(MEMBERS)), head)
+        add_head(stacked(stack()), head)
     head.labels = TAGS[:3]
     with pytest.raises(ValueError, match="E609.*5 classes for 'again'"):
         add_head(nlp, head, name="again")

@@ -14,7 +14,7 @@ from thinc.api import Adam, fix_random_seed
 
 from spacy_ctxemb.heads.head_model import get_head
 
-from ..pipelines import BILM, MODELS, TEXTCAT_DATA, blank, examples, learn_by_heart
+from ..pipelines import BILM, MODELS, TEXTCAT_DATA, TRANSFORMER, blank, examples, learn_by_heart
 
 TEXTS = [text for text, _ in TEXTCAT_DATA]
 SEVERAL = [
@@ -31,7 +31,7 @@ def model(request: Any) -> Any:
     return MODELS[request.param]
 
 
-def pipeline(data: Any = TEXTCAT_DATA, model: Any = BILM, **settings: Any) -> Language:
+def pipeline(data: Any = TEXTCAT_DATA, model: Any = TRANSFORMER, **settings: Any) -> Language:
     nlp = blank(model)
     nlp.add_pipe("ctxemb_textcat", config=settings)
     fix_random_seed(0)
@@ -63,7 +63,7 @@ def test_one_label_is_learned(model: Any, reads: str) -> None:
     nlp.add_pipe("ctxemb_textcat", config={"model": {"reads": reads}})
     fix_random_seed(0)
     nlp.initialize(lambda: examples(nlp, TEXTCAT_DATA))
-    learn_by_heart(nlp, TEXTCAT_DATA, "cats_score")
+    learn_by_heart(nlp, TEXTCAT_DATA, "cats_score", rate=0.02)
     found = cats(nlp)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     assert pipe_of(nlp).labels == ("money", "nature")
@@ -71,7 +71,7 @@ def test_one_label_is_learned(model: Any, reads: str) -> None:
 
 def test_several_labels_are_learned() -> None:
     nlp = pipeline(SEVERAL, kind="multi_label")
-    learn_by_heart(nlp, SEVERAL, "cats_micro_f", "cats_macro_auc")
+    learn_by_heart(nlp, SEVERAL, "cats_micro_f", "cats_macro_auc", rate=0.02)
     found = cats(nlp, [text for text, _ in SEVERAL])
     expected = [list(a["cats"].values()) for _, a in SEVERAL]
     assert (found > 0.5).tolist() == np.array(expected, dtype=bool).tolist()
@@ -159,7 +159,7 @@ def split(model: Any = BILM) -> Language:
     nlp.add_pipe("ctxemb_textcat", config={"per_sentence": True})
     fix_random_seed(0)
     nlp.initialize(lambda: examples(nlp, TEXTCAT_DATA))
-    learn_by_heart(nlp, TEXTCAT_DATA, "cats_score")
+    learn_by_heart(nlp, TEXTCAT_DATA, "cats_score", rate=0.02)
     return nlp
 
 
@@ -184,14 +184,14 @@ def test_sentences_that_the_encoder_did_not_know() -> None:
 
 def test_a_new_label() -> None:
     nlp = pipeline()
-    learn_by_heart(nlp, TEXTCAT_DATA, "cats_score")
+    learn_by_heart(nlp, TEXTCAT_DATA, "cats_score", rate=0.02)
     assert pipe_of(nlp).add_label("party") == 1 and pipe_of(nlp).add_label("party") == 0
     data = [*TEXTCAT_DATA, ("Nobody came to the party.", {"cats": {"party": 1.0}})]
-    learn_by_heart(nlp, data, "cats_score")
+    learn_by_heart(nlp, data, "cats_score", rate=0.02)
 
 
 def test_labels_that_are_given() -> None:
-    nlp = blank()
+    nlp = blank(TRANSFORMER)
     pipe: Any = nlp.add_pipe("ctxemb_textcat")
     pipe.initialize(lambda: examples(nlp, TEXTCAT_DATA), labels=["nature", "money", "other"])
     assert pipe.labels == ("nature", "money", "other")

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import spacy
+import srsly
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from thinc.api import Adam, fix_random_seed
+from spacy.util import load_model_from_config
+from thinc.api import Adam, Config, fix_random_seed
 
 from spacy_ctxemb.heads.head_model import get_head
 from spacy_ctxemb.heads.token_aggregation import Entity
@@ -41,7 +43,7 @@ def model(request: Any) -> Any:
     return MODELS[request.param]
 
 
-def pipeline(model: Any = BILM, **settings: Any) -> Language:
+def pipeline(model: Any = TRANSFORMER, **settings: Any) -> Language:
     """An encoder, and a new head for entities."""
     nlp = blank(model)
     nlp.add_pipe("ctxemb_ner", config=settings)
@@ -50,10 +52,19 @@ def pipeline(model: Any = BILM, **settings: Any) -> Language:
     return nlp
 
 
-def trained(model: Any = BILM, **settings: Any) -> Language:
-    nlp = pipeline(model, **settings)
-    learn_by_heart(nlp, NER_DATA, "ents_f")
-    return nlp
+#: What was trained already, by its settings.
+TRAINED: dict[str, tuple[Config, bytes]] = {}
+
+
+def trained(model: Any = TRANSFORMER, **settings: Any) -> Language:
+    """The same, with the texts learned by heart. Each call gives another copy."""
+    key = srsly.json_dumps([model, settings])
+    if key not in TRAINED:
+        nlp = pipeline(model, **settings)
+        learn_by_heart(nlp, NER_DATA, "ents_f", rate=0.02)
+        TRAINED[key] = nlp.config.copy(), nlp.to_bytes()
+    config, data = TRAINED[key]
+    return load_model_from_config(config).from_bytes(data)
 
 
 def find(nlp: Language, texts: list[str] = TEXTS) -> list[Any]:
@@ -75,33 +86,33 @@ def test_texts_are_learned_by_heart(scheme: str) -> None:
     assert len(scores) == 6 and all(0.3 < score <= 1 for score in scores)
 
 
-@pytest.mark.parametrize("aggregation", ["simple", "average", "max"])
-def test_words_of_several_pieces_are_learned(aggregation: str) -> None:
-    trained(TRANSFORMER, aggregation="first")
-    nlp = trained(TRANSFORMER, aggregation=aggregation)
-    assert nlp.evaluate(examples(nlp, NER_DATA))["ents_f"] == 1.0
-
-
 def test_the_encoder_learns_with_it(model: Any) -> None:
     nlp = pipeline(model)
     before, head = parameters(nlp), copy.deepcopy(head_of(nlp).get_tensors())
     losses: dict[str, float] = {}
-    nlp.update(examples(nlp, NER_DATA), sgd=Adam(0.01), losses=losses)
+    nlp.update(examples(nlp, NER_DATA), losses=losses)
+    for _ in range(2):  # spaCy lets an encoder take its step when the next batch comes
+        nlp.update(examples(nlp, NER_DATA), sgd=Adam(0.01))
     unchanged = {n for n, p in parameters(nlp).items() if torch.equal(p, before[n])}
-    assert all(name.startswith(("mix", "encoder.token")) for name in unchanged)
+    assert unchanged == {"mix.weights", "mix.gamma"}
     assert not any(torch.equal(v, head[n]) for n, v in head_of(nlp).get_tensors().items())
     assert losses["ctxemb_ner"] == pytest.approx(np.log(5), abs=0.2) and losses["ctxemb"] > 0
 
 
 def test_a_frozen_encoder_stays(model: Any) -> None:
     nlp = pipeline(model)
-    before = parameters(nlp)
-    learn_by_heart(nlp, NER_DATA, "ents_f", exclude=["ctxemb"], annotates=["ctxemb"])
+    before, losses, optimizer = parameters(nlp), [], Adam(0.02)
+    for _ in range(5):
+        found: dict[str, float] = {}
+        frozen: Any = {"exclude": ["ctxemb"], "annotates": ["ctxemb"]}
+        nlp.update(examples(nlp, NER_DATA), sgd=optimizer, losses=found, **frozen)
+        losses.append(found["ctxemb_ner"])
+    assert losses[-1] < losses[0]
     assert all(torch.equal(p, before[n]) for n, p in parameters(nlp).items())
 
 
 def test_one_pass_for_several_components(monkeypatch: pytest.MonkeyPatch) -> None:
-    nlp = blank()
+    nlp = blank(TRANSFORMER)
     nlp.add_pipe("ctxemb_ner")
     nlp.add_pipe("ctxemb_textcat")
     nlp.add_pipe("ner", config=ner_config(listener()))
@@ -136,8 +147,9 @@ def test_gradient_equals_finite_differences() -> None:
     compute()
     ctxemb.flush_gradient()
     step, generator = 1e-5, np.random.default_rng(0)
-    for parameter in [p for module in modules for p in module.parameters()]:
-        gradient = None if parameter.grad is None else parameter.grad.clone()
+    parameters = [p for module in modules for p in module.parameters()]
+    gradients = [None if p.grad is None else p.grad.clone() for p in parameters]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         direction = torch.from_numpy(generator.normal(size=parameter.shape))
         values = []
         for sign in (1, -2):
@@ -246,8 +258,8 @@ def test_parts_of_tokens_become_tokens() -> None:
 
 def test_entities_over_the_edges_of_windows() -> None:
     """Windows of three pieces end within the names."""
-    nlp = pipeline({**BILM, "window": 3, "stride": 2})
-    learn_by_heart(nlp, NER_DATA, "ents_f")
+    nlp = pipeline({**TRANSFORMER, "window": 3, "stride": 2})
+    learn_by_heart(nlp, NER_DATA, "ents_f", rate=0.02)
     assert nlp.get_pipe("ctxemb").counts["windows"] > nlp.get_pipe("ctxemb").counts["documents"]
 
 
@@ -258,6 +270,7 @@ def test_a_long_text_equals_its_parts() -> None:
     assert len(doc.ents) > 150 and all(isinstance(e, Span) for e in doc.ents)
 
 
+@pytest.mark.filterwarnings("ignore:.*W109")
 def test_scores_are_kept_in_bytes() -> None:
     nlp = trained(spans_key="sc")
     doc = nlp(TEXTS[0])
@@ -278,11 +291,11 @@ def test_a_new_label_is_learned_beside_the_others() -> None:
     assert torch.equal(after[: len(before)], before) and len(after) == len(before) + 2
     assert ner.labels == ("LOC", "PERSON", "ANIMAL")
     data = [*NER_DATA, ("An otter sleeps.", {"entities": [(3, 8, "ANIMAL")]})]
-    learn_by_heart(nlp, data, "ents_f")
+    learn_by_heart(nlp, data, "ents_f", rate=0.02)
 
 
 def test_labels_that_are_given() -> None:
-    nlp = blank()
+    nlp = blank(TRANSFORMER)
     ner: Any = nlp.add_pipe("ctxemb_ner")
     ner.initialize(lambda: examples(nlp, NER_DATA), labels=["LOC", "ORG", "PERSON"])
     assert ner.label_data == ["LOC", "ORG", "PERSON"]
@@ -298,7 +311,7 @@ def test_labels_that_no_example_may_have() -> None:
 
 
 def test_no_labels() -> None:
-    nlp = blank()
+    nlp = blank(TRANSFORMER)
     nlp.add_pipe("ctxemb_ner")
     with pytest.raises(ValueError, match="E607.*'ctxemb_ner' has no labels"):
         nlp.initialize(lambda: examples(nlp, [("Nothing.", {"entities": []})]))
@@ -321,13 +334,13 @@ def test_no_labels() -> None:
     ids=str,
 )
 def test_settings_are_checked(settings: Any, message: str) -> None:
-    nlp = blank()
+    nlp = blank(TRANSFORMER)
     with pytest.raises(ValueError, match=message):
         nlp.add_pipe("ctxemb_ner", config=settings)
 
 
 def test_without_weights() -> None:
-    nlp = blank()
+    nlp = blank(TRANSFORMER)
     nlp.add_pipe("ctxemb_ner")
     with pytest.raises(RuntimeError, match="E608.*'ctxemb_ner' has no weights"):
         nlp.get_pipe("ctxemb_ner")(nlp.make_doc("two words"))
@@ -335,18 +348,19 @@ def test_without_weights() -> None:
 
 def test_a_head_with_layers_is_learned() -> None:
     model = {"activation": "tanh", "norm_epsilon": 1e-5, "dropout": 0.0}
-    nlp = blank()
+    nlp = blank(TRANSFORMER)
     nlp.add_pipe("ctxemb_ner", config={"model": model})
     fix_random_seed(0)
     nlp.initialize(lambda: examples(nlp, NER_DATA))
-    learn_by_heart(nlp, NER_DATA, "ents_f")
+    learn_by_heart(nlp, NER_DATA, "ents_f", rate=0.02)
 
 
 # Storing, copying, moving
 
 
 def test_disk_and_bytes(tmp_path: Path, model: Any) -> None:
-    nlp = trained(model, aggregation="average", spans_key="sc")
+    nlp = pipeline(model, aggregation="average", spans_key="sc")
+    nlp.update(examples(nlp, NER_DATA), sgd=Adam(0.01))
     nlp.to_disk(tmp_path)
     expected = find(nlp)
     assert find(spacy.load(tmp_path)) == expected
@@ -376,7 +390,7 @@ def test_sourced() -> None:
 
 
 def test_listeners_can_be_replaced(tmp_path: Path, model: Any) -> None:
-    nlp = trained(model)
+    nlp = pipeline(model)
     expected = find(nlp)
     nlp.replace_listeners("ctxemb", "ctxemb_ner", ["model.tok2vec"])
     nlp.remove_pipe("ctxemb")
@@ -398,11 +412,11 @@ def parameters_of_own(nlp: Language) -> list[torch.Tensor]:
 
 def test_an_encoder_of_its_own() -> None:
     nlp = spacy.blank("en")
-    own = {"@architectures": "spacy-ctxemb.ContextualTok2Vec.v1", **BILM}
+    own = {"@architectures": "spacy-ctxemb.ContextualTok2Vec.v1", **TRANSFORMER}
     nlp.add_pipe("ctxemb_ner", config={"model": {"tok2vec": own}})
     fix_random_seed(0)
     nlp.initialize(lambda: examples(nlp, NER_DATA))
-    learn_by_heart(nlp, NER_DATA, "ents_f")
+    learn_by_heart(nlp, NER_DATA, "ents_f", rate=0.02)
 
 
 def test_averages_and_copies_of_weights() -> None:
@@ -434,10 +448,10 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
 
 def test_spacys_ner_beside_it() -> None:
     """Both may read one encoder."""
-    nlp = blank()
+    nlp = blank(TRANSFORMER)
     nlp.add_pipe("textcat", config=textcat_config(listener()))
     nlp.add_pipe("ctxemb_ner")
     data = [(t, {**a, **b}) for (t, a), (_, b) in zip(NER_DATA, TEXTCAT_DATA, strict=True)]
     fix_random_seed(0)
     nlp.initialize(lambda: examples(nlp, data))
-    learn_by_heart(nlp, data, "ents_f", "cats_score")
+    learn_by_heart(nlp, data, "ents_f", "cats_score", rate=0.02)

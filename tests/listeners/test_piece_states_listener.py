@@ -18,7 +18,7 @@ from spacy_ctxemb.thinc_model.docs_to_outputs import embed_docs
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import BILM, MODELS, NER_DATA, TRANSFORMER, WIDTH, examples, initialised
-from ..stacks import MEMBERS, stack
+from ..stacks import stack, stacked
 
 TEXTS = [*(text for text, _ in NER_DATA), "", "a  \n b", " ", "word " * 40]
 
@@ -237,7 +237,8 @@ def test_a_frozen_encoder_is_read_from_docs() -> None:
 
 
 def test_a_cache_is_bypassed() -> None:
-    nlp = initialised(cache=build_feature_cache())
+    nlp = initialised()
+    nlp.get_pipe("ctxemb").cache = build_feature_cache()
     with pytest.warns(UserWarning, match="W005.*'ctxemb' is not used.*PieceStatesListener"):
         listen(nlp, PieceStatesListener("*", WIDTH))
     assert nlp("two words")._.ctxemb_states is not None
@@ -263,7 +264,7 @@ def test_states_of_another_encoder() -> None:
 
 
 def test_a_stack() -> None:
-    nlp = initialised(stack(MEMBERS))
+    nlp = stacked(stack())
     with pytest.raises(ValueError, match="E044.*The PieceStatesListener of 'reader' needs"):
         listen(nlp, PieceStatesListener("*", None))
 
