@@ -25,6 +25,7 @@ from ..stacks import stack, stacked
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 N_TEXTS = 200
+WORDS = " ".join(CORPUS).split()
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 PLAIN = ["O", "PER", "LOC", "ORG", "MISC"]
 
@@ -62,7 +63,7 @@ def quiet() -> Iterator[None]:
 
 def list_texts(n: int = N_TEXTS) -> list[str]:
     """Stretches of a corpus, with what words are not made of; short enough for the tiny models."""
-    draw, words = random.Random(0), CORPUS.split()
+    draw, words = random.Random(0), WORDS
     texts = []
     for _ in range(n):
         start, size = draw.randrange(len(words)), draw.randint(1, 12)
@@ -184,7 +185,7 @@ def list_words(n: int = N_TEXTS) -> list[str]:
     """Texts of which spaCy and BERT's own tokenizer make the same words, all of them known."""
     draw, words = (
         random.Random(1),
-        sorted({w for w in CORPUS.split() if w.isalpha() and w.isascii()}),
+        sorted({w for w in WORDS if w.isalpha() and w.isascii()}),
     )
     return [" ".join(draw.choices(words, k=draw.randint(1, 12))) for _ in range(n)]
 

@@ -21,7 +21,6 @@ from spacy_ctxemb.heads.token_aggregation import Entity
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import (
-    BILM,
     MODELS,
     NER_DATA,
     TEXTCAT_DATA,
