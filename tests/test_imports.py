@@ -36,7 +36,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "windows": {"numpy", "spacy", "torch", ".pieces"},
     "embedder": {"torch", ".encoders", ".windows"},
     "objectives": {"numpy", "torch", ".encoders", ".pieces"},
-    "heads": {"torch", ".encoders"},
     "checkpoints": {
         *("h5py", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch"),
         "transformers",
@@ -83,12 +82,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".default_model", ".doc_vectors", ".embedder", ".listeners", ".load_published"),
         *(".pieces", ".pretrained", ".remote", ".stack", ".thinc_model"),
     },
+    "heads": {
+        *("numpy", "safetensors", "spacy", "thinc", "torch", ".component", ".embedder"),
+        *(".encoders", ".listeners", ".stack", ".thinc_model", ".torch_state", ".windows"),
+    },
     "initialize_callbacks": {
         *("spacy", "thinc", ".cache", ".component", ".finetuning", ".pieces", ".schedules"),
         ".thinc_model",
     },
     "default_model": set(),
-    "factory": {"spacy", ".component", ".default_model"},
+    "factory": {"spacy", ".component", ".default_model", ".heads"},
     "pretrained": {
         *("safetensors", "spacy", "torch", "typer"),
         *(".checkpoints", ".component", ".default_model", ".encoders", ".atomic_files"),
