@@ -16,8 +16,12 @@ class Head(nn.Module):
     width: D, of the states. n_classes: C.
     activation: of the dense layer: "tanh" (BERT's pooler, RoBERTa), "gelu" (ELECTRA, ModernBERT),
         "relu" (DistilBERT), or another of the encoders'; None for no dense layer.
+    dense_width: of the dense layer's output (ALBERT, ELECTRA in masked language modelling); None
+        for D.
     dense_bias: whether the dense layer has a bias.
-    norm_epsilon: of a layer norm without bias after the dense layer (ModernBERT); None for none.
+    norm_epsilon: of a layer norm after the dense layer (ModernBERT, masked language modelling);
+        None for none.
+    norm_bias: whether the layer norm has a bias.
     dropout: the rate before each linear layer, in training.
 
     Source: Devlin et al. 2019, "BERT", section 4; Liu et al. 2019, "RoBERTa".
@@ -32,20 +36,23 @@ class Head(nn.Module):
         n_classes: int,
         *,
         activation: str | None = None,
+        dense_width: int | None = None,
         dense_bias: bool = True,
         norm_epsilon: float | None = None,
+        norm_bias: bool = False,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.activation = activation
         if activation is not None and activation not in FUNCTIONS:
             check_activation(activation)
-        self.dense = None if activation is None else nn.Linear(width, width, bias=dense_bias)
+        E = dense_width or width
+        self.dense = None if activation is None else nn.Linear(width, E, bias=dense_bias)
         self.norm = (
-            None if norm_epsilon is None else nn.LayerNorm(width, eps=norm_epsilon, bias=False)
+            None if norm_epsilon is None else nn.LayerNorm(E, eps=norm_epsilon, bias=norm_bias)
         )
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(width, n_classes)
+        self.output = nn.Linear(E, n_classes)
 
     def forward(self, states: Tensor) -> Tensor:
         """(n, D) to (n, C)."""
