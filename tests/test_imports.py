@@ -35,7 +35,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "windows": {"numpy", "spacy", "torch", ".pieces"},
     "embedder": {"torch", ".encoders", ".windows"},
     "objectives": {"numpy", "torch", ".encoders", ".pieces"},
-    "heads": {"torch", ".encoders"},
+    "heads": {
+        *("numpy", "safetensors", "spacy", "srsly", "tokenizers", "torch", ".atomic_files"),
+        *(".checkpoints", ".encoders", ".pieces", ".stack", ".thinc_model", ".torch_state"),
+    },
     "checkpoints": {
         *("h5py", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch"),
         "transformers",
@@ -84,7 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ".thinc_model",
     },
     "default_model": set(),
-    "factory": {"spacy", ".component", ".default_model"},
+    "factory": {"spacy", ".component", ".default_model", ".heads"},
     "pretrained": {
         *("safetensors", "spacy", "torch", "typer"),
         *(".checkpoints", ".component", ".default_model", ".encoders", ".atomic_files"),
@@ -125,6 +128,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
+    "onnx": {
+        *("numpy", "onnx", "onnxruntime", "onnxscript", "torch", ".atomic_files", ".checkpoints"),
+        *(".encoders", ".heads", ".torch_state"),
+    },
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "silver_labels": {"spacy"},
     "cli": {
@@ -133,8 +140,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".embedder", ".encoders"),
         *(
             ".atomic_files",
+            ".heads",
             ".initialize_callbacks",
             ".objectives",
+            ".onnx",
             ".pieces",
             ".pretraining",
             ".report",
