@@ -18,16 +18,16 @@ class Pair(NamedTuple):
 
     before, after: what each window has before and after its stretch of the text: ids and segments,
         (2, T) each. text: the same of the text, (2, P).
-    spans: (P, 2), where the word of each piece begins and ends in the text, in characters; as the
-        tokenizer sees words.
     windows: the pieces of the text that each window has, as (first, the one after its last).
+    spans: of each window, (n, 2): where the word of each piece begins and ends in the text, in
+        characters; a word as the tokenizer sees it, and no more of it than the window has.
     """
 
     before: Ints
     text: Ints
     after: Ints
-    spans: Ints
     windows: list[tuple[int, int]]
+    spans: list[Ints]
 
     def join(self, window: tuple[int, int]) -> Ints:
         """Ids and segments of a window: (2, T)."""
@@ -44,22 +44,31 @@ def encode_pair(
         room for the text, where a question leaves no more.
     Raises E384 for a question that leaves no room.
     """
-    encoding = tokenizer.encode(question, text)
-    rows = np.array([encoding.ids, encoding.type_ids], dtype=np.int64)
-    places = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
-    first, last = (places[0], places[-1] + 1) if places else (len(encoding), len(encoding))
-    n_pieces = last - first
-    room = max_length - (len(encoding) - n_pieces)
+    whole = tokenizer.encode(question, text)
+    rows = np.array([whole.ids, whole.type_ids], dtype=np.int64)
+    places = [i for i, sequence in enumerate(whole.sequence_ids) if sequence == 1]
+    first, last = (places[0], places[-1] + 1) if places else (len(whole), len(whole))
+    before, after = rows[:, :first], rows[:, last:]
+    if not tokenizer.num_special_tokens_to_add(is_pair=True):  # its file has a single text alone
+        before, after = add_separators(before, tokenizer)
+    n = before.shape[1] + after.shape[1]
+    room = max_length - n
     if room < 1:
-        n = len(encoding) - n_pieces
         raise ValueError(Errors.E384.format(n=n, max_length=max_length))
-    return Pair(
-        rows[:, :first],
-        rows[:, first:last],
-        rows[:, last:],
-        find_words(encoding.offsets[first:last], encoding.word_ids[first:last]),
-        lay_windows(n_pieces, room, overlap if overlap < room else room // 2),
-    )
+    windows = lay_windows(last - first, room, overlap if overlap < room else room // 2)
+    offsets, words = whole.offsets[first:last], whole.word_ids[first:last]
+    spans = [find_words(offsets[start:end], words[start:end]) for start, end in windows]
+    return Pair(before, rows[:, first:last], after, windows, spans)
+
+
+def add_separators(question: Ints, tokenizer: "Tokenizer") -> tuple[Ints, Ints]:
+    """What stands before and after a text in BERT and its family: [CLS] A [SEP] B [SEP], and in
+    RoBERTa and its kin <s> A </s> </s> B </s>."""
+    begin, end = tokenizer.encode("").ids
+    is_roberta = tokenizer.id_to_token(end) == "</s>"
+    n_between = 2 if is_roberta else 1
+    ids = np.array([begin, *question[0], *[end] * n_between])
+    return np.stack([ids, np.zeros_like(ids)]), np.array([[end], [0 if is_roberta else 1]])
 
 
 def lay_windows(n: int, room: int, overlap: int) -> list[tuple[int, int]]:

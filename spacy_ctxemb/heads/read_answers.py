@@ -40,13 +40,13 @@ def read_answers(
     """
     merged: dict[str, Answer] = {}
     nothing = 1.0
-    for (first, last), of_window in zip(pair.windows, scores, strict=True):
+    for spans, of_window in zip(pair.spans, scores, strict=True):
         place = pair.before.shape[1]
-        rows = np.concatenate([of_window[:1], of_window[place : place + last - first]])
+        rows = np.concatenate([of_window[:1], of_window[place : place + len(spans)]])
         starts, ends = softmax(rows).T
         nothing = min(nothing, float(starts[0] * ends[0]))
         for start, end, score in find_best(starts[1:], ends[1:], 2 * n + 10, max_length):
-            begin, stop = int(pair.spans[first + start, 0]), int(pair.spans[first + end, 1])
+            begin, stop = int(spans[start, 0]), int(spans[end, 1])
             known = merged.setdefault(text[begin:stop].lower(), Answer(begin, stop, 0.0))
             total = known.score + score
             merged[text[begin:stop].lower()] = known._replace(score=total)

@@ -8,6 +8,7 @@ from typing import Any
 import spacy
 import torch
 from spacy.language import Language
+from tokenizers import Tokenizer, processors
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
 from spacy_ctxemb.checkpoints.bert.read_head import read_head
@@ -46,17 +47,24 @@ def save(name: str, task: str, folder: Path, **settings: Any) -> Any:
     model.save_pretrained(folder)
     for path in family.glob("tokenizer*"):
         shutil.copy(path, folder)
+    if name in ("albert", "modernbert"):  # as published ones; transformers adds it for the others
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        pieces = [(piece, tokenizer.token_to_id(piece)) for piece in ("[CLS]", "[SEP]")]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=pieces
+        )
+        tokenizer.save(str(folder / "tokenizer.json"))
     return model
 
 
 @torch.no_grad()
 def randomise(model: torch.nn.Module) -> None:
-    """Values that matter, so large that no two scores are nearly equal; norms near 1."""
+    """Values that matter; norms near 1."""
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
         is_norm = parameter.dim() == 1 and name.endswith("weight")
         noise = torch.randn(parameter.shape, generator=generator)
-        parameter.copy_(1 + 0.2 * noise if is_norm else 0.6 * noise)
+        parameter.copy_(1 + 0.2 * noise if is_norm else 0.3 * noise)
 
 
 def build_pipeline(folder: Path, **settings: Any) -> Language:

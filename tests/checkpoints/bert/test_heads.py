@@ -87,7 +87,6 @@ SETTINGS = pytest.mark.parametrize(
         ("roberta", "masked", {"hidden_act": "relu", "tie_word_embeddings": False}),
         ("electra", "masked", {"hidden_act": "relu"}),
         ("albert", "masked", {"hidden_act": "gelu"}),
-        ("albert", "masked", {"embedding_size": 12}),
         ("distilbert", "masked", {"activation": "relu"}),
         ("electra", "text", {"hidden_act": "relu"}),
     ],
