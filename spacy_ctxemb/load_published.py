@@ -3,30 +3,28 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
+import spacy
+from spacy.language import Language
+
+from .checkpoints.bert.checkpoint import read_bert
+from .checkpoints.bert.read_head import PublishedHead, read_head
+from .checkpoints.elmo.checkpoint import ElmoModel, read_elmo
+from .checkpoints.elmo.find_files import UNPACK_LIMIT
+from .checkpoints.load_any_huggingface import read_huggingface
+from .checkpoints.open_checkpoint import open_checkpoint
+from .checkpoints.sentence_transformers import Sentences
+from .component import ContextualEmbedder
+from .component.published import MIXES, Published, note_origins
 from .errors import Errors
+from .heads.add_head import FACTORIES, add_head
+from .heads.add_published_head import add_published_head
 from .remote.find_model import Found, find_file
+from .thinc_model.embedder_shim import EmbedderShim, get_shim
 
-if TYPE_CHECKING:
-    from spacy.language import Language
-
-    from .checkpoints.bert.checkpoint import BertModel
-    from .checkpoints.elmo.checkpoint import ElmoModel
-    from .checkpoints.load_any_huggingface import WrappedModel
-    from .checkpoints.sentence_transformers import Sentences
-    from .thinc_model.embedder_shim import EmbedderShim
-
-#: What vectors are made of, by the values of `layers`.
-MIXES: dict[str, dict[str, Any]] = {
-    "top": {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1},
-    "average": {"@architectures": "spacy-ctxemb.ScalarMix.v1", "layer_norm": None},
-    "last4": {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 4},
-    "all": {"@architectures": "spacy-ctxemb.ConcatLayers.v1"},
-}
-
-#: Pieces of the longest window that is encoded at once.
-LONGEST = 4096
+#: In the place of a task: the encoder alone.
+NO_HEAD = "none"
 
 
 class Loaded(NamedTuple):
@@ -36,10 +34,10 @@ class Loaded(NamedTuple):
     sentences: how vectors of texts are made, where files of sentence-transformers say so.
     """
 
-    nlp: "Language"
+    nlp: Language
     what: str
     origins: list[Found]
-    sentences: "Sentences | None" = None
+    sentences: Sentences | None = None
 
 
 def load(
@@ -52,8 +50,9 @@ def load(
     wrap: bool = False,
     revision: str | None = None,
     with_pooling: bool = True,
-) -> "Language":
-    """Load a published model as a pipeline with a component `ctxemb`.
+    head: str | None = None,
+) -> Language:
+    """Load a published model as a pipeline with a component `ctxemb`, and one for its head.
 
     name: OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face Hub, or the folder of a model of
         BERT's family, of sentence-transformers or of an adapter. For ELMo the path or the address
@@ -66,8 +65,10 @@ def load(
     wrap: whether the package transformers runs the model, which may then be of any architecture.
     revision: a branch, a tag or a commit on the hub; None for the newest.
     with_pooling: whether texts get vectors as in sentence-transformers.
-    Raises E370 to E378 for what cannot be downloaded, E300 to E357 and E390 to E394 for files that
-    cannot be used, E395 for another name of layers.
+    head: the task of the trained head: "token", "text", "question" or "masked"; "none" for the
+        encoder alone; None for the head that config.json names, "masked" excepted.
+    Raises E370 to E378 for what cannot be downloaded, E300 to E357, E380 to E382 and E390 to E394
+    for files that cannot be used, E395 for another name of layers.
 
         nlp = spacy_ctxemb.load("sentence-transformers/all-MiniLM-L6-v2")
         doc = nlp("the bank of the river")
@@ -87,6 +88,7 @@ def load(
         wrap=wrap,
         revision=revision,
         with_pooling=with_pooling,
+        head=head,
     ).nlp
 
 
@@ -99,59 +101,43 @@ def load_bert(
     wrap: bool = False,
     revision: str | None = None,
     with_pooling: bool = True,
+    head: str | None = None,
 ) -> Loaded:
     """A pipeline with a model of BERT's family; see `load`."""
-    from .checkpoints.bert.checkpoint import read_bert
-    from .checkpoints.load_any_huggingface import read_huggingface
-    from .checkpoints.open_checkpoint import open_checkpoint
-
-    model: BertModel | WrappedModel
     read = read_huggingface if wrap else read_bert
     with open_checkpoint(name, revision=revision) as (folder, origins):
-        model = read(folder, with_pooling=with_pooling)
-    section = describe_bert(model, MIXES[layers]) | {"width": width}
-    sentences = model.sentences
-    warn_of_prompt(sentences)
-    pooling = {"doc_pooling": sentences.doc_pooling, "normalize": sentences.normalize}
-    nlp = build_pipeline(lang, section, **pooling)
-    shim = find_shim(nlp)
-    give_weights(shim, model)
-    note_origins(nlp, "ctxemb", origins)
-    encoder = shim.embedder.encoder
-    what = f"a model of the type {model.model_type}: {encoder.n_layers - 1} blocks, width "
+        published = Published(name, read(folder, with_pooling=with_pooling), origins)
+        found = find_head(folder, None if wrap and head is None else head)
+    doc_pooling, normalize = published.pooling
+    section = published.describe(layers) | {"width": width}
+    nlp = build_pipeline(lang, section, doc_pooling=doc_pooling, normalize=normalize)
+    published.give_to(nlp, cast(ContextualEmbedder, nlp.get_pipe("ctxemb")))
+    encoder, model_type = find_shim(nlp).embedder.encoder, published.model.model_type
+    what = f"a model of the type {model_type}: {encoder.n_layers - 1} blocks, width "
     what += f"{encoder.width}, vocabulary of {encoder.n_ids}"
-    return Loaded(nlp, what, origins, sentences)
+    if found is not None:
+        (add_head if found.task in FACTORIES else add_published_head)(nlp, found)
+        what += f", with the head {found.architecture or found.task}"
+    return Loaded(nlp, what, origins, published.model.sentences)
 
 
-def describe_bert(model: "BertModel | WrappedModel", mix: dict[str, Any]) -> dict[str, Any]:
-    """The section of a config for a model of BERT's family."""
-    from spacy.util import registry
+def find_head(folder: Path, task: str | None) -> PublishedHead | None:
+    """The head that is wanted: that of a task, or the one that config.json names.
 
-    from .windows.pieces_to_windows import N_BOUNDARIES
-
-    encoder = registry.resolve({"encoder": model.section})["encoder"]
-    longest = min(encoder.max_length or LONGEST, LONGEST)
-    return {
-        "encoder": model.section,
-        "pieces": {"@architectures": "spacy-ctxemb.SubwordPieces.v1", "vocab_size": encoder.n_ids},
-        "mix": mix,
-        "window": longest - N_BOUNDARIES,
-        "split_sentences": False,
-    }
-
-
-def give_weights(shim: "EmbedderShim", model: "BertModel | WrappedModel") -> None:
-    """Give an encoder its weights, and its pieces their vocabulary."""
-    from .pieces.subwords import SubwordPieces
-
-    cast(SubwordPieces, shim.pieces).load(model.tokenizer)
-    shim.load_encoder(model.tensors)
-
-
-def warn_of_prompt(sentences: "Sentences") -> None:
-    """W014 where sentence-transformers would change texts."""
-    if sentences.prompt is not None:
-        warnings.warn(Errors.W014.format(prompt=sentences.prompt), stacklevel=3)
+    One that is unknown is left out with a warning unless its task was named.
+    """
+    if task == NO_HEAD:
+        return None
+    if task is not None:
+        return read_head(folder, task=task)
+    try:
+        found = read_head(folder)
+    except ValueError as error:
+        if not str(error).startswith(("[E380]", "[E381]")):
+            raise
+        warnings.warn(Errors.W015.format(reason=error), stacklevel=3)
+        return None
+    return None if found is None or found.task == "masked" else found
 
 
 def load_elmo(
@@ -161,7 +147,7 @@ def load_elmo(
     layers: str = "average",
     width: int | None = None,
     tokens_to_add: dict[str, int] | None = None,
-    unpack_limit: float = 1e9,
+    unpack_limit: float = UNPACK_LIMIT,
 ) -> Loaded:
     """A pipeline with an ELMo.
 
@@ -169,8 +155,6 @@ def load_elmo(
     tokens_to_add: tokens that are one character each. unpack_limit: bytes that a ZIP file may
     unpack to. Raises what `load` raises.
     """
-    from .checkpoints.elmo.checkpoint import read_elmo
-
     origins = [find_file(file) for file in files]
     model = read_elmo(*(found.path for found in origins), unpack_limit=unpack_limit)
     section = describe_elmo(model, MIXES[layers], tokens_to_add) | {"width": width}
@@ -182,7 +166,7 @@ def load_elmo(
 
 
 def describe_elmo(
-    model: "ElmoModel", mix: dict[str, Any], tokens_to_add: dict[str, int] | None
+    model: ElmoModel, mix: dict[str, Any], tokens_to_add: dict[str, int] | None
 ) -> dict[str, Any]:
     """The section of a config for an ELMo."""
     return {
@@ -209,26 +193,15 @@ def find_elmo_files(path: Path) -> list[Path]:
     return sorted(path.glob("*.zip"))[:1]
 
 
-def build_pipeline(lang: str, model: dict[str, Any], **settings: Any) -> "Language":
+def build_pipeline(lang: str, model: dict[str, Any], **settings: Any) -> Language:
     """A blank language and `ctxemb`, whose encoder has no weights yet.
 
     model: its section of the config. settings: others of the component.
     """
-    import spacy
-
     nlp = spacy.blank(lang)
     nlp.add_pipe("ctxemb", config={"model": model, **settings})
     return nlp
 
 
-def find_shim(nlp: "Language") -> "EmbedderShim":
-    from .thinc_model.embedder_shim import get_shim
-
-    return get_shim(cast(Any, nlp.get_pipe("ctxemb")).model)
-
-
-def note_origins(nlp: "Language", component: str, origins: Sequence[Found]) -> None:
-    """Write into meta.json where the weights of a component come from, if not from a path."""
-    sources = [{"source": f.source, "revision": f.revision} for f in origins if f.revision]
-    if sources:
-        nlp.meta.setdefault("ctxemb", {})[component] = sources
+def find_shim(nlp: Language) -> EmbedderShim:
+    return get_shim(cast(ContextualEmbedder, nlp.get_pipe("ctxemb")).model)

@@ -41,9 +41,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "transformers",
         *(".encoders", ".atomic_files", ".objectives", ".pieces", ".remote"),
     },
-    "load_published": {
-        *("spacy", ".checkpoints", ".pieces", ".remote", ".thinc_model", ".windows"),
-    },
     "schedules": set(),
     "finetuning": {".encoders", ".schedules"},
     "thinc_model": {
@@ -79,17 +76,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "component": {
         *("spacy", "srsly", "thinc", ".atomic_files", ".cache", ".checkpoints"),
-        *(".default_model", ".doc_vectors", ".embedder", ".listeners", ".load_published"),
-        *(".pieces", ".pretrained", ".remote", ".stack", ".thinc_model"),
+        *(".default_model", ".doc_vectors", ".embedder", ".listeners", ".pieces", ".pretrained"),
+        *(".remote", ".stack", ".thinc_model", ".windows"),
     },
     "heads": {
-        *("numpy", "safetensors", "spacy", "thinc", "torch", ".component", ".embedder"),
-        *(".encoders", ".listeners", ".stack", ".thinc_model", ".torch_state", ".windows"),
+        *("numpy", "safetensors", "spacy", "srsly", "thinc", "tokenizers", "torch"),
+        *(".atomic_files", ".checkpoints", ".component", ".embedder", ".encoders", ".listeners"),
+        *(".pieces", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },
     "initialize_callbacks": {
         *("spacy", "thinc", ".cache", ".component", ".finetuning", ".pieces", ".schedules"),
         ".thinc_model",
     },
+    "load_published": {"spacy", ".checkpoints", ".component", ".heads", ".remote", ".thinc_model"},
     "default_model": set(),
     "factory": {"spacy", ".component", ".default_model", ".heads"},
     "pretrained": {
@@ -134,6 +133,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
+    "onnx": {
+        *("numpy", "onnx", "onnxruntime", "onnxscript", "torch", ".atomic_files", ".checkpoints"),
+        *(".encoders", ".heads", ".torch_state"),
+    },
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "silver_labels": {"spacy"},
     "cli": {
@@ -142,9 +145,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".embedder", ".encoders"),
         *(
             ".atomic_files",
+            ".heads",
             ".initialize_callbacks",
             ".load_published",
             ".objectives",
+            ".onnx",
             ".pieces",
             ".pretraining",
             ".remote",

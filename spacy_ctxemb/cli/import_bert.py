@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from ..checkpoints.sentence_transformers import Sentences
 
 
+class Head(str, Enum):
+    """The task of a trained head."""
+
+    token = "token"
+    text = "text"
+    question = "question"
+    masked = "masked"
+    none = "none"
+
+
 class Layers(str, Enum):
     """What vectors are made of."""
 
@@ -41,10 +51,16 @@ def import_bert(
     no_pooling: bool = typer.Option(
         False, "--no-pooling", help="Vectors of tokens alone, which a cache can hold"
     ),
+    head: Head | None = typer.Option(
+        None,
+        help="The head to take along: of token, text, question or masked; none for the encoder "
+        "alone. By default the one that config.json names, but masked",
+    ),
 ) -> None:
     """Write a pipeline with a model of BERT's family, from files of transformers.
 
-    Directories of sentence-transformers also say how vectors of texts are made.
+    Directories of sentence-transformers also say how vectors of texts are made. A trained head
+    becomes a component of its own.
     """
     from ..load_published import load_bert
 
@@ -57,6 +73,7 @@ def import_bert(
             width=width,
             wrap=wrap,
             with_pooling=not no_pooling,
+            head=head and head.value,
         )
     write_pipeline(loaded, output)
     if loaded.sentences is not None:

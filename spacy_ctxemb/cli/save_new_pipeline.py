@@ -81,6 +81,6 @@ def import_beside(name: str, config: Path, lang: str | None) -> Path:
                 return output
     check_output(output)
     with showing_warnings():
-        loaded = load_bert(name, lang=lang or "en", with_pooling=False)
+        loaded = load_bert(name, lang=lang or "en", with_pooling=False, head="none")
     write_pipeline(loaded, output)
     return output

@@ -89,7 +89,7 @@ def follow_pretrained(
             from .published import read_published
 
             published = read_published(pretrained)
-            section, pooling = published.section, published.pooling
+            section, pooling = published.describe(), published.pooling
         else:
             check_has_model(model, pretrained, component)
     elif pretrained in TEXT_VECTORS:

@@ -47,3 +47,4 @@ class Warnings:
         "it and writes vectors. Train it again, or take the component that it was trained on along."
     )
     W014 = "sentence-transformers puts '{prompt}' before each text; here you do it."
+    W015 = "The head is left out. {reason}"

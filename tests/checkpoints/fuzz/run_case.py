@@ -82,6 +82,7 @@ def call_command(kind: str, folder: Path, output: Path) -> None:
             layers=BertLayers.top,
             wrap=kind == "wrap",
             no_pooling=False,
+            head=None,
         )
 
 
