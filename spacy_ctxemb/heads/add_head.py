@@ -1,6 +1,6 @@
 """A published head behind an encoder of a pipeline."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from spacy.language import Language
 
@@ -51,7 +51,8 @@ def add_head(
     else:
         usual = {"kind": head.kind}
     factory = FACTORIES[head.task]
-    pipe = nlp.add_pipe(factory, name=name, config={**usual, **settings, "model": model})
+    config = {**usual, **settings, "model": model}
+    pipe = cast(HeadPipe, nlp.add_pipe(factory, name=name, config=config))
     pipe.take_head(head.labels, head.tensors)
     return pipe
 
