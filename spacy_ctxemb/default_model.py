@@ -1,4 +1,4 @@
-"""The model of the component where a config does not choose: that of the weights that ship.
+"""The models of components where a config does not choose: that of the weights that ship, a head.
 
 factory.py imports this, and so every start of spaCy. So it imports next to nothing.
 """
@@ -33,3 +33,16 @@ DEFAULT_MODEL: dict[str, Any] = {
     # The weights have learned from texts of several sentences.
     "split_sentences": False,
 }
+
+
+def build_default_head(reads: str) -> dict[str, Any]:
+    """A linear layer on the encoder before it. reads: see `spacy-ctxemb.Head.v1`."""
+    return {
+        "@architectures": "spacy-ctxemb.Head.v1",
+        "reads": reads,
+        "tok2vec": {
+            "@architectures": "spacy-ctxemb.PieceStatesListener.v1",
+            "width": None,
+            "upstream": "*",
+        },
+    }

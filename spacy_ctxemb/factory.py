@@ -5,12 +5,14 @@ from weakref import ref
 
 from spacy.language import Language
 
-from .default_model import DEFAULT_MODEL
+from .default_model import DEFAULT_MODEL, build_default_head
 
 if TYPE_CHECKING:
     from .component import ContextualEmbedder
     from .heads.fill_mask import FillMask
     from .heads.question_answering import QuestionAnswering
+    from .heads.text_classification import TextClassifier
+    from .heads.token_classification import TokenClassifier
 
 
 @Language.factory(
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         "doc._.ctxemb_pieces",
         "doc._.ctxemb_pooled",
         "doc._.ctxemb_attention",
+        "doc._.ctxemb_states",
     ],
     default_config={
         "model": DEFAULT_MODEL,
@@ -136,3 +139,86 @@ def build_ctxemb_fill_mask(nlp: Language, name: str, encoder: str) -> "FillMask"
     from .heads.fill_mask import FillMask
 
     return FillMask(nlp, name, encoder=encoder)
+
+
+@Language.factory(
+    "ctxemb_ner",
+    assigns=["doc.ents", "token.ent_iob", "token.ent_type", "span._.ctxemb_score"],
+    default_config={
+        "model": build_default_head("pieces"),
+        "aggregation": "first",
+        "scheme": "IOB2",
+        "constrained": True,
+        "threshold": 0.0,
+        "spans_key": None,
+        "scorer": {"@scorers": "spacy.ner_scorer.v1"},
+    },
+    default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
+)
+def build_ctxemb_ner(
+    nlp: Language,
+    name: str,
+    model: Any,
+    aggregation: str,
+    scheme: str,
+    constrained: bool,
+    threshold: float,
+    spans_key: str | None,
+    scorer: Any,
+) -> "TokenClassifier":
+    """Build the component for entities, by classes of pieces.
+
+    model: a `spacy-ctxemb.Head.v1` with reads = "pieces".
+    aggregation: as transformers names it: "none" for each piece with its class; "simple" for
+        neighbouring pieces of one type; "first", "average" or "max" to give the pieces of a token
+        one class before: that of its first piece, of their mean, or of the most certain one.
+    scheme: of the classes: "IOB2", "IOB1", "BILOU" (also as BIOES), "IO", or "plain" for labels
+        without prefixes.
+    constrained: whether tokens have the most probable classes that the scheme allows; with
+        "first", "average" and "max".
+    threshold: the probability from which on an entity is written. 0.0 to 0.9.
+    spans_key: a key of doc.spans for all entities with their scores; null for doc.ents alone.
+    scorer: of spaCy's registry.
+    """
+    from .heads.token_classification import TokenClassifier
+
+    return TokenClassifier(
+        nlp.vocab,
+        model,
+        name,
+        aggregation=aggregation,
+        scheme=scheme,
+        constrained=constrained,
+        threshold=threshold,
+        spans_key=spans_key,
+        scorer=scorer,
+    )
+
+
+@Language.factory(
+    "ctxemb_textcat",
+    assigns=["doc.cats", "doc._.ctxemb_score", "span._.ctxemb_cats"],
+    default_config={
+        "model": build_default_head("first"),
+        "kind": "single_label",
+        "threshold": 0.5,
+        "per_sentence": False,
+    },
+    default_score_weights={"cats_score": 1.0},
+)
+def build_ctxemb_textcat(
+    nlp: Language, name: str, model: Any, kind: str, threshold: float, per_sentence: bool
+) -> "TextClassifier":
+    """Build the component for categories of texts.
+
+    model: a `spacy-ctxemb.Head.v1` with reads = "first" or "mean".
+    kind: "single_label" where each text has one of the labels, "multi_label" where it may have any
+        of them, "regression" for numbers.
+    threshold: the score from which on spaCy's scorer counts a label of "multi_label".
+    per_sentence: whether sentences that were encoded by themselves get scores too.
+    """
+    from .heads.text_classification import TextClassifier
+
+    return TextClassifier(
+        nlp.vocab, model, name, kind=kind, threshold=threshold, per_sentence=per_sentence
+    )

@@ -143,9 +143,11 @@ def vectors(nlp: Language, texts: Sequence[str] = TEXTS) -> list[Any]:
     return [doc.tensor for doc in nlp.pipe(texts)]
 
 
-def learn_by_heart(nlp: Language, data: list[Any], *scores: str, **settings: Any) -> None:
+def learn_by_heart(
+    nlp: Language, data: list[Any], *scores: str, rate: float = 0.005, **settings: Any
+) -> None:
     """Train until all of these scores are 1; fail where 480 updates are not enough."""
-    egs, optimizer = examples(nlp, data), Adam(0.005)
+    egs, optimizer = examples(nlp, data), Adam(rate)
     for step in range(480):
         nlp.update(egs, sgd=optimizer, **settings)
         if step % 10 == 9:

@@ -35,10 +35,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "windows": {"numpy", "spacy", "torch", ".pieces"},
     "embedder": {"torch", ".encoders", ".windows"},
     "objectives": {"numpy", "torch", ".encoders", ".pieces"},
-    "heads": {
-        *("numpy", "safetensors", "spacy", "srsly", "tokenizers", "torch", ".atomic_files"),
-        *(".checkpoints", ".encoders", ".pieces", ".stack", ".thinc_model", ".torch_state"),
-    },
     "checkpoints": {
         *("h5py", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch"),
         "transformers",
@@ -81,6 +77,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("spacy", "srsly", "thinc", ".atomic_files", ".cache", ".checkpoints"),
         *(".default_model", ".doc_vectors", ".embedder", ".listeners", ".pieces", ".pretrained"),
         *(".stack", ".thinc_model"),
+    },
+    "heads": {
+        *("numpy", "safetensors", "spacy", "srsly", "thinc", "tokenizers", "torch"),
+        *(".atomic_files", ".checkpoints", ".component", ".embedder", ".encoders", ".listeners"),
+        *(".pieces", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },
     "initialize_callbacks": {
         *("spacy", "thinc", ".cache", ".component", ".finetuning", ".pieces", ".schedules"),

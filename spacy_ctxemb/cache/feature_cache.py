@@ -152,6 +152,7 @@ def find_obstacle(shim: EmbedderShim, wanted: Wanted) -> str | None:
         f"doc_pooling = '{wanted.doc_pooling}'": wanted.doc_pooling,
         "boundaries = true": wanted.boundaries,
         "keep_attention = true": wanted.attention,
+        "a PieceStatesListener": wanted.states,
     }
     asked = " and ".join(setting for setting, is_set in settings.items() if is_set)
     if asked:

@@ -56,6 +56,12 @@ def init_config(
         "--cnn/--no-cnn",
         help="Give each task a small network beside a frozen encoder; by default for accuracy",
     ),
+    head: bool = typer.Option(
+        False,
+        "--head",
+        help="Let ner and textcat be a linear layer on the encoder, as in published models, in "
+        "place of spaCy's networks",
+    ),
     force: bool = FORCE,
 ) -> None:
     """Write a complete config for `spacy train`, with an encoder and the tasks on top of it."""
@@ -76,6 +82,7 @@ def init_config(
         listener_mix=listener_mix,
         cache=cache,
         cnn=cnn,
+        head=head,
     )
     written = build_config(choices)
     if is_stdout:

@@ -15,6 +15,7 @@ from ..errors import Errors
 from ..listeners.guard import Guard
 from ..listeners.layer_mix_listener import LayerMixListener
 from ..listeners.listener import guard, list_listeners
+from ..listeners.piece_states_listener import PieceStatesListener
 from ..listeners.replace_listener import replace_listener, replace_listener_config
 from ..stack.name_encoders import require_single
 from ..thinc_model.build_model import ContextualModel
@@ -85,15 +86,14 @@ def link_listener(
 ) -> None:
     """Let a listener know whom it reads from, and for whom.
 
-    model: of the upstream. Raises E044 for a LayerMixListener of a Stack, and E020, E032 or E029
-    for listeners of another shape.
+    model: of the upstream. Raises E044 for a LayerMixListener or a PieceStatesListener of a Stack,
+    and E020, E032, E029 or E601 for listeners of another shape.
     """
-    if isinstance(listener, LayerMixListener):
+    if isinstance(listener, LayerMixListener | PieceStatesListener):
         advice = "Use spacy.Tok2VecListener.v1 or spacy-ctxemb.Listener.v1 there."
         advice += f" Remove '{component}' before you add it again: nlp.remove_pipe('{component}')."
-        require_single(model, upstream, f"The LayerMixListener of '{component}'", advice)
-        encoder = get_shim(model).embedder.encoder
-        listener.fit_encoder(upstream, component, n_layers=encoder.n_layers, width=encoder.width)
+        require_single(model, upstream, f"The {type(listener).__name__} of '{component}'", advice)
+        listener.fit_encoder(upstream, component, get_shim(model).embedder.encoder)
         # Only now: with these, spaCy wants every listener of a component at model.tok2vec.
         model.attrs["replace_listener"] = replace_listener
         model.attrs["replace_listener_cfg"] = replace_listener_config

@@ -26,6 +26,7 @@ from ..errors import Errors
 from ..listeners.collected_gradients import PendingUpdate
 from ..listeners.layer_mix_listener import LayerMixListener
 from ..listeners.listener import forget_batch, guard
+from ..listeners.piece_states_listener import PieceStatesListener
 from ..pieces.registered_vocabulary_loaders import PiecesLoader
 from ..pretrained import AUTO
 from ..read_files import reading
@@ -187,7 +188,10 @@ class ContextualEmbedder(Tok2Vec):
 
     @property
     def _wanted(self) -> Wanted:
-        return self.settings.want(layers_listened_to=bool(self.layer_listeners))
+        return self.settings.want(
+            layers_listened_to=bool(self.layer_listeners),
+            states_listened_to=bool(self.state_listeners),
+        )
 
     @property
     def layer_listeners(self) -> list[LayerMixListener]:
@@ -195,9 +199,15 @@ class ContextualEmbedder(Tok2Vec):
         return [node for node in self.listeners if isinstance(node, LayerMixListener)]
 
     @property
+    def state_listeners(self) -> list[PieceStatesListener]:
+        """Those that read the states of pieces."""
+        return [node for node in self.listeners if isinstance(node, PieceStatesListener)]
+
+    @property
     def vector_listeners(self) -> list[Tok2VecListener]:
         """Those that read token vectors."""
-        return [node for node in self.listeners if not isinstance(node, LayerMixListener)]
+        others = LayerMixListener | PieceStatesListener
+        return [node for node in self.listeners if not isinstance(node, others)]
 
     def update(
         self,
@@ -229,14 +239,19 @@ class ContextualEmbedder(Tok2Vec):
     def _send(self, docs: list[Doc], losses: dict[str, float]) -> None:
         """Give each listener what it wants of a batch, and a callback for its gradient."""
         batch_id = Tok2VecListener.get_batch_id(docs)
-        wanted = Wanted(layers=bool(self.layer_listeners))  # all layers cost memory
+        listeners: dict[str, Sequence[Tok2VecListener]] = {
+            "vectors": self.vector_listeners,
+            "layers": self.layer_listeners,
+            "states": self.state_listeners,
+        }
+        # All layers cost memory.
+        wanted = Wanted(layers=bool(listeners["layers"]), states=bool(listeners["states"]))
         outputs, backprop = embed(self.model, docs, wanted, is_train=True)
         self._pending = pending = PendingUpdate(docs, backprop, losses, self.name)
-        vectors, layers = [one.vectors for one in outputs], [one.layers for one in outputs]
-        for listener in self.vector_listeners:
-            listener.receive(batch_id, vectors, partial(pending.collect, "vectors"))
-        for reader in self.layer_listeners:
-            reader.receive(batch_id, layers, partial(pending.collect, "layers"))
+        for of, readers in listeners.items():
+            sent = [getattr(one, of) for one in outputs]
+            for listener in readers:
+                listener.receive(batch_id, sent, partial(pending.collect, of))
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Change the weights by the gradients that have come back so far."""
@@ -321,6 +336,9 @@ class ContextualEmbedder(Tok2Vec):
             component, self.name, former_names, later_writers, is_ready=is_ready
         ):
             link_listener(self.model, listener, self.name, reader)
+            if isinstance(listener, PieceStatesListener) and not self.state_listeners:
+                wanted = self._wanted._replace(states=True)
+                warn_of_useless_cache(self.cache, self.model, self.name, wanted)
             self.add_listener(listener, reader)
         self._choose_last_readers()
 
@@ -342,6 +360,7 @@ class ContextualEmbedder(Tok2Vec):
     def _choose_last_readers(self) -> None:
         choose_last_readers(self.vector_listeners, is_kept=self.keep != "none")
         choose_last_readers(self.layer_listeners, is_kept=self.keep == "layers")
+        choose_last_readers(self.state_listeners, is_kept=False)
 
     def reset_state(self) -> None:
         """Let a stateful encoder begin anew, as if it had seen nothing."""

@@ -39,7 +39,7 @@ class Settings:
     keep_attention: bool = False
     cache: FeatureCache | None = None
 
-    def want(self, *, layers_listened_to: bool) -> Wanted:
+    def want(self, *, layers_listened_to: bool, states_listened_to: bool) -> Wanted:
         """What is wanted of the encoder besides token vectors."""
         return Wanted(
             layers=self.keep == "layers" or layers_listened_to,
@@ -48,6 +48,7 @@ class Settings:
             normalize=self.normalize,
             pieces=self.keep_pieces,
             attention=self.keep_attention,
+            states=states_listened_to,
         )
 
     def validate(self, model: ContextualModel, name: str) -> None:

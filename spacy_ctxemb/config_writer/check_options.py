@@ -18,6 +18,13 @@ TASKS = (
     "spancat",
 )
 
+#: Tasks that a head can do: the factory of each, and its settings besides the model.
+HEADS: dict[str, dict[str, str]] = {
+    "ner": {"factory": "ctxemb_ner"},
+    "textcat": {"factory": "ctxemb_textcat", "kind": "single_label"},
+    "textcat_multilabel": {"factory": "ctxemb_textcat", "kind": "multi_label"},
+}
+
 #: Tasks that write to doc.cats. A pipeline can have one of them.
 WRITE_CATS = {"textcat", "textcat_multilabel"}
 
@@ -43,10 +50,12 @@ class Choices:
     listener_mix: whether each task learns its own mix of the encoder's layers.
     cache: whether a frozen encoder runs in the first epoch only.
     cnn: whether each task has a small network of its own beside a frozen encoder.
+    head: whether tasks of HEADS are a linear layer on the encoder's last layer.
 
     Where freeze, listener_mix, cache or cnn is None, `optimize` and recipes.py decide.
 
-    Raises E500 for an unknown task, E501 for tasks that cannot share a pipeline.
+    Raises E500 for an unknown task, E501 for tasks that cannot share a pipeline, E620 for a head
+    where no task can have one, or with what a head does without.
 
         choices = Choices(["ner"], encoder="english", freeze=True)
         build_config(choices).config.to_disk("config.cfg")
@@ -62,9 +71,20 @@ class Choices:
     listener_mix: bool | None = None
     cache: bool | None = None
     cnn: bool | None = None
+    head: bool = False
 
     def __post_init__(self) -> None:
         check_tasks(self.tasks)
+        unfit = [o for o in ("listener_mix", "cache", "cnn") if getattr(self, o)]
+        if self.head and (unfit or not self.heads):
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in unfit)
+            names = {"tasks": list(self.tasks), "options": list(HEADS), "unfit": options or "none"}
+            raise ValueError(Errors.E620.format(**names))
+
+    @property
+    def heads(self) -> dict[str, dict[str, str]]:
+        """What stands in the sections of the tasks that have a head."""
+        return {task: HEADS[task] for task in self.tasks if self.head and task in HEADS}
 
     @property
     def is_small(self) -> bool:

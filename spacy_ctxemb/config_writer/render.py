@@ -62,7 +62,8 @@ def settle(choices: Choices, source: Source) -> Choices:
         raise ValueError(Errors.E503)
     if choices.cnn and not freeze:
         raise ValueError(Errors.E502)
-    cache, cnn = choices.is_small, recipe.has_network or not choices.is_small
+    cache = choices.is_small and not choices.heads  # which holds no states
+    cnn = recipe.has_network or not choices.is_small
     return replace(
         choices,
         freeze=freeze,
@@ -107,9 +108,10 @@ def list_mixing(choices: Choices, source: Source, recipe: Recipe) -> list[str]:
     """
     if not source.has_layers or choices.listener_mix is False:
         return []
+    tasks = [task for task in choices.tasks if task not in choices.heads]
     if choices.listener_mix or not choices.is_small:
-        return list(choices.tasks)
-    return [task for task in choices.tasks if recipe.mixes_layers and task not in WRITE_CATS]
+        return tasks
+    return [task for task in tasks if recipe.mixes_layers and task not in WRITE_CATS]
 
 
 def choose_peak_rate(choices: Choices, recipe: Recipe) -> float:

@@ -57,7 +57,7 @@ def remember_tokens(doc: Doc, *, encoded: bool = True) -> None:
 
 
 def drop(doc: Doc, name: str) -> None:
-    """Take off a Doc what it carries. name: TENSOR or LAYERS."""
+    """Take off a Doc what it carries. name: TENSOR, LAYERS or STATES."""
     if name == TENSOR:
         doc.tensor = find_rows(doc)[:0].flatten()
     else:

@@ -9,7 +9,17 @@ from spacy.tokens import Doc, Token
 from ..errors import Errors
 from .changed_tokens import fit_tokens, remember_tokens
 from .hooks import attach, detach, in_pipe_worker
-from .names import ATTENTION, BOUNDARIES, LAYERS, PIECES, POOLED, TENSOR, readers_key, user_key
+from .names import (
+    ATTENTION,
+    BOUNDARIES,
+    LAYERS,
+    PIECES,
+    POOLED,
+    STATES,
+    TENSOR,
+    readers_key,
+    user_key,
+)
 from .tokens_when_encoded import drop_tokens, store_tokens
 
 
@@ -46,6 +56,7 @@ FIELDS = {
     "pooled": POOLED,
     "pieces": PIECES,
     "attention": ATTENTION,
+    "states": STATES,
 }
 
 for extension in FIELDS.values():

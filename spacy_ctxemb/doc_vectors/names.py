@@ -27,6 +27,13 @@ ATTENTION = "ctxemb_attention"
 #: piece of each token, and how many it has; or None. Of a Token: the list of its pieces, or None.
 PIECES = "ctxemb_pieces"
 
+#: The states of a Doc's p pieces and N windows in the encoder's last layer, as long as components
+#: are still to read them, or None: a dictionary of "rows", (p + 2 N, D), of the pieces, then the
+#: first and the last step of each window; "offsets", "starts" and "lengths" as in PIECES; "owned",
+#: (N,), how many pieces each window owns; "sequences", (N,), the sentence it lies in; "sentences",
+#: the character at which each sentence that was encoded by itself begins.
+STATES = "ctxemb_states"
+
 #: Where doc.user_data says how a Doc was encoded: a dictionary of "starts", the character at which
 #: each token began, and "is_pooled", whether by doc_pooling. It is kept as spaCy keeps extensions
 #: of a token at character 0: so Doc.from_docs moves it to where the Doc begins.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spacy.tokens import Doc
 
-from .names import LAYERS, PIECES, POOLED, TENSOR
+from .names import LAYERS, PIECES, POOLED, STATES, TENSOR
 
 #: In place of the first token of a sentence that begins within a token now.
 LOST = -1
@@ -73,6 +73,7 @@ FIT: dict[str, Any] = {
     TENSOR: fit_rows,
     LAYERS: fit_rows,
     PIECES: fit_pieces,
+    STATES: fit_pieces,
     POOLED: fit_pooled,
 }
 

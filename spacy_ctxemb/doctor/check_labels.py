@@ -25,9 +25,8 @@ def find_positive(pipe: Any, doc: Doc) -> Iterable[str]:
 
 #: The labels that a component finds in a gold Doc, by factory.
 FINDERS: dict[str, Callable[[Any, Doc], Iterable[str]]] = {
-    "ner": lambda pipe, doc: (ent.label_ for ent in doc.ents),
-    "textcat": find_positive,
-    "textcat_multilabel": find_positive,
+    **dict.fromkeys(("ner", "ctxemb_ner"), lambda pipe, doc: (ent.label_ for ent in doc.ents)),
+    **dict.fromkeys(("textcat", "textcat_multilabel", "ctxemb_textcat"), find_positive),
     "tagger": lambda pipe, doc: (token.tag_ for token in doc if token.tag_),
     "morphologizer": lambda pipe, doc: (
         f"{token.morph}|POS={token.pos_}" for token in doc if token.pos_ or token.has_morph()
@@ -53,7 +52,7 @@ def check_labels(parts: Sequence[Part], samples: dict[str, Sample]) -> Iterator[
 
 def check_many_classes(part: Part, n_labels: int) -> Iterator[Finding]:
     """Find texts of many classes that only a frozen biLM tells apart."""
-    if n_labels <= MANY or not part.factory.startswith("textcat"):
+    if n_labels <= MANY or "textcat" not in part.factory:
         return
     if any(is_stack(node) for node in part.pipe.model.walk()):
         return  # a network of the task stands beside the listener

@@ -7,6 +7,7 @@ from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
 from ..errors import Errors
 from ..listeners.layer_mix_listener import LayerMixListener
 from ..listeners.listener import guard
+from ..listeners.piece_states_listener import PieceStatesListener
 from .build_components import Part, Plan
 from .findings import Finding, error, ok
 
@@ -31,7 +32,8 @@ def check_listener(listener: Tok2VecListener, reader: Part) -> Finding:
     """Say what a listener reads. spaCy lets one read zeros if nothing is there."""
     for upstream in reader.plan.parts:
         if any(listener is node for _, node in upstream.linked):
-            what = "layers" if isinstance(listener, LayerMixListener) else "vectors"
+            kinds = {LayerMixListener: "layers", PieceStatesListener: "states"}
+            what = kinds.get(type(listener), "vectors")
             width = listener.get_dim("nO")
             return ok(f"'{reader.name}' reads the {what} of '{upstream.name}', width {width}")
     obstacle = guard(listener).obstacle

@@ -104,7 +104,7 @@ def check_lengths(plan: Plan, name: str, section: dict[str, Any], limit: int) ->
         f"{longest} tokens: it splits {n_split:,} into sentences, and leaves the others out"
     )
     advice = "Set max_length = 0: windows and batch_pieces bound the memory of long documents."
-    tasks = [part.name for part in plan.parts if part.factory.startswith("textcat")]
+    tasks = [part.name for part in plan.parts if "textcat" in part.factory]
     if n_split and tasks:
         yield error(f"{message}; sentences have no categories for {tasks} to learn.", advice)
     else:

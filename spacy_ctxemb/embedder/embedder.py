@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from ..encoders import Encoder
 from ..encoders.gradient_checkpointing import compute_again, has_parts, set_recomputation
 from ..windows.pieces_to_windows import PieceBatch, Windows
-from .layer_mix import BuildMix, LayerMix, mix_tokens
+from .layer_mix import BuildMix, ChosenLayer, LayerMix, mix_tokens
 from .output_types import VECTORS, Embedded, Wanted
-from .rows import find_edges, find_tokens, in_order, list_places, take_rows
+from .rows import find_edges, find_tokens, in_order, list_places, sort_by_document, take_rows
 from .text_pooling import pool_texts
 from .token_pooling import get_pooling
 from .training_precision import cast_products, check_precision
@@ -67,18 +67,19 @@ class Embedder(nn.Module):
         """
         maps: dict[int, Tensor] = {}
         attention = maps if wanted.attention else None
-        layers = tokens = mixed = None
+        layers = tokens = mixed = last = None
         if wanted.layers or wanted.boundaries or self.mix.whole_documents:
             every = range(self.encoder.n_layers)
             rows = self._run(windows, every, lambda layers: layers.transpose(0, 1), attention)
             layers = rows.transpose(0, 1)  # (L, P + 2 N, D)
+            last = layers[-1]
         if layers is not None and (wanted.layers or self.mix.of_tokens):
             tokens = torch.stack([self._pool(layer, windows) for layer in layers])  # (L, W, D)
         if tokens is not None and self.mix.of_tokens:
             vectors = mix_tokens(self.mix, tokens, *find_tokens(windows))
         else:
             if layers is None:
-                mixed = self._run(windows, self.mix.layers, self._mix_all, attention)
+                mixed, last = self._run_mix(windows, attention, with_last=wanted.states)
             else:
                 mixed = self._mix_rows(layers, windows)
             vectors = self._pool(mixed, windows)
@@ -93,6 +94,7 @@ class Embedder(nn.Module):
             documents,
             sequences,
             [maps[i] for i in sorted(maps)] if wanted.attention else None,
+            None if last is None or not wanted.states else sort_by_document(last, windows),
         )
 
     def take_mix(self, mix: LayerMix) -> None:
@@ -110,6 +112,22 @@ class Embedder(nn.Module):
         """What has parameters, and resets them by `reset_parameters`."""
         parts = [self.encoder, self.mix, self.projection]
         return [part for part in parts if part is not None]
+
+    def _run_mix(
+        self, windows: Windows, attention: dict[int, Tensor] | None, *, with_last: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """The mix of all rows, (P + 2 N, mix.width), and with_last the last layer of them too,
+        (P + 2 N, D)."""
+        chosen, top = list(self.mix.layers), self.encoder.n_layers - 1
+        if not with_last or isinstance(self.mix, ChosenLayer) and chosen == [top]:
+            mixed = self._run(windows, chosen, self._mix_all, attention)
+            return mixed, mixed
+
+        def make_rows(layers: Tensor) -> Tensor:
+            return torch.cat([self._mix_all(layers[:-1]), layers[-1]], dim=1)
+
+        rows = self._run(windows, [*chosen, top], make_rows, attention)
+        return rows[:, : self.mix.width].contiguous(), rows[:, self.mix.width :]
 
     def _run(
         self,

@@ -11,6 +11,7 @@ class Wanted(NamedTuple):
     layers: those of the encoder. boundaries: the begin and the end of each sequence, all layers.
     doc_pooling: how vectors of texts are made, see text_pooling.py; None for no such vectors.
     normalize: whether these have length 1. pieces: their text and places. attention: its weights.
+    states: of pieces and windows, in the last layer.
     """
 
     layers: bool = False
@@ -19,6 +20,7 @@ class Wanted(NamedTuple):
     normalize: bool = False
     pieces: bool = False
     attention: bool = False
+    states: bool = False
 
 
 #: Token vectors and nothing else.
@@ -30,7 +32,8 @@ class Embedded(NamedTuple):
 
     vectors: (W, width), of the tokens. layers: (L, W, D). boundaries: (L, S, 2, D), of S sequences.
     documents: (n, width). sequences: (S, width). attention: (n_blocks, n_heads, T, T) of each
-    window, in order.
+    window, in order. states: (P + 2 N, D), of the last layer: of each document the rows of its
+    pieces, then the first and the last step of each of its windows.
     """
 
     vectors: Tensor
@@ -39,3 +42,4 @@ class Embedded(NamedTuple):
     documents: Tensor | None = None
     sequences: Tensor | None = None
     attention: list[Tensor] | None = None
+    states: Tensor | None = None

@@ -58,6 +58,14 @@ def in_order(parts: Iterator[Tensor], places: Sequence[Tensor]) -> Tensor:
     return out
 
 
+def sort_by_document(rows: Tensor, windows: Windows) -> Tensor:
+    """Put the rows of each document's windows behind those of its pieces. (P + 2 N, D) each"""
+    n_documents = len(windows.document_lengths)
+    of_pieces = torch.repeat_interleave(torch.arange(n_documents), windows.document_lengths)
+    owners = torch.cat([of_pieces, windows.documents.repeat_interleave(2)])
+    return rows[owners.argsort(stable=True).to(rows.device)]
+
+
 def find_tokens(windows: Windows) -> tuple[Tensor, Tensor]:
     """Whether each token has pieces, (W,), and how many tokens of each document have, (n,)."""
     has_pieces = windows.lengths > 0

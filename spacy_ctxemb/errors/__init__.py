@@ -8,6 +8,7 @@ from typing import Any
 
 from .commands import CommandErrors
 from .encoders import EncoderErrors
+from .heads import HeadErrors
 from .pipeline import PipelineErrors
 from .pretraining import PretrainingErrors
 from .published_models import PublishedModelErrors
@@ -30,6 +31,7 @@ class Errors(
     PublishedModelErrors,
     PretrainingErrors,
     CommandErrors,
+    HeadErrors,
     Warnings,
     metaclass=_Coded,
 ):

@@ -36,7 +36,7 @@ class PendingUpdate:
         return any(id(doc) in known for doc in docs)
 
     def collect(self, of: str, gradients: list[Any]) -> list[Doc]:
-        """What a listener calls. of: "vectors" or "layers"; one array a Doc."""
+        """What a listener calls. of: "vectors", "layers" or "states"; one array a Doc."""
         # In fp64: squares of small gradients underflow, at which NumPy may raise.
         squares = (float((one.astype("f8") ** 2).sum()) for one in gradients)
         self._losses[self._name] += sum(squares)
@@ -49,7 +49,7 @@ class PendingUpdate:
 
     def backpropagate(self) -> None:
         if self.arrived:
-            self._backprop(self._sums.get("vectors"), self._sums.get("layers"))
+            self._backprop(self._sums)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle or a copy of the component has no batch under way, though its listeners may

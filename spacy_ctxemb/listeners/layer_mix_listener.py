@@ -16,6 +16,7 @@ from thinc.types import Floats2d, Floats3d
 
 from ..doc_vectors import LAYERS, fit_tokens, user_key
 from ..embedder.layer_mix import TokenMix, mix_tokens
+from ..encoders import Encoder
 from ..errors import Errors
 from ..thinc_model.arrays_and_tensors import join, run, split, split_vectors, to_array
 from ..thinc_model.torch_module_shim import TorchShim
@@ -54,13 +55,13 @@ class LayerMixListener(Tok2VecListener):
     def mix(self) -> TokenMix:
         return get_mix_shim(self).mix
 
-    def fit_encoder(self, upstream: str, component: str, *, n_layers: int, width: int) -> None:
+    def fit_encoder(self, upstream: str, component: str, encoder: Encoder) -> None:
         """Take as many layers as the encoder of an upstream component has.
 
         Raises E032 for another width than the encoder's, and E029 for a trained mix of another
         number of layers.
         """
-        found = self.get_dim("nO")
+        found, width, n_layers = self.get_dim("nO"), encoder.width, encoder.n_layers
         if found != width:
             message = Errors.E032.format(
                 component=component, found=found, name=upstream, width=width

@@ -12,10 +12,10 @@ from typing import Any, cast
 from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Floats2d, FloatsXd
+from thinc.types import Floats2d
 
 from .. import doc_vectors
-from ..doc_vectors import check_tensor, fit_tokens, has_tensor
+from ..doc_vectors import check_tensor, count_tokens, fit_tokens, has_tensor
 from ..errors import Errors
 from .guard import Guard
 
@@ -59,11 +59,11 @@ def fetch(
     docs: list[Doc],
     is_train: bool,
     name: str,
-    read: Callable[[Any, Doc, bool], FloatsXd],
+    read: Callable[[Any, Doc, bool], Any],
 ) -> tuple[list[Any], Backprop]:
     """What the upstream sent, while training, else what the Docs carry.
 
-    name: of what they carry, TENSOR or LAYERS. read: from a Doc, or fail.
+    name: of what they carry, TENSOR, LAYERS or STATES. read: from a Doc, or fail.
     Raises E034 for a listener that has no upstream, E037 for one that would learn without it, and
     E035 for other Docs than the upstream has sent something of.
     """
@@ -71,7 +71,7 @@ def fetch(
     known.check(is_train=is_train)
     # A copy, for which Thinc makes a plain model, gets nothing sent.
     if is_train and isinstance(listener, Tok2VecListener) and listener._batch_id is not None:
-        return receive_batch(listener, docs)
+        return receive_batch(listener, docs, name)
     if is_train:
         known.sample = []
     outputs = [read(listener, doc, is_train) for doc in docs]
@@ -81,12 +81,14 @@ def fetch(
     return outputs, no_backprop
 
 
-def receive_batch(listener: Tok2VecListener, docs: list[Doc]) -> tuple[list[Any], Backprop]:
+def receive_batch(
+    listener: Tok2VecListener, docs: list[Doc], name: str
+) -> tuple[list[Any], Backprop]:
     """What the upstream has made of a batch, and a callback that can be used once."""
     known = guard(listener)
     outputs = cast(list[Any], listener._outputs)
     backprop_upstream = cast(Backprop, listener._backprop)
-    lengths, expected = [len(doc) for doc in docs], [x.shape[-2] for x in outputs]
+    lengths, expected = [len(doc) for doc in docs], [count_tokens(name, x) for x in outputs]
     if listener._batch_id != listener.get_batch_id(docs) or lengths != expected:
         names = {"component": known.component, "upstream": known.upstream}
         some = {"found": lengths[:N_SHOWN], "expected": expected[:N_SHOWN]}

@@ -4,6 +4,7 @@ from spacy.pipeline.tok2vec import Tok2VecListener
 
 from .layer_mix_listener import LayerMixListener
 from .listener import check_factor, guard
+from .piece_states_listener import PieceStatesListener
 
 
 def build_listener(*, width: int, upstream: str = "*", grad_factor: float = 1.0) -> Tok2VecListener:
@@ -34,3 +35,15 @@ def build_layer_mix_listener(
     grad_factor: of the gradient for the encoder, not for the weights of the mix; see Listener.v1.
     """
     return LayerMixListener(upstream, width, layer_norm=layer_norm, grad_factor=grad_factor)
+
+
+def build_piece_states_listener(
+    *, width: int | None = None, upstream: str = "*", grad_factor: float = 1.0
+) -> PieceStatesListener:
+    """`spacy-ctxemb.PieceStatesListener.v1`: the encoder's last layer, for Head.v1.
+
+    width: of the encoder; null to take it from the component before.
+    upstream: the name of the component `ctxemb`, or "*" for the one that comes before.
+    grad_factor: see Listener.v1.
+    """
+    return PieceStatesListener(upstream, width, grad_factor=grad_factor)

@@ -1,12 +1,12 @@
 """Several encoders at once, as one model."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Floats2d, Floats3d
+from thinc.types import Floats2d
 
 from ..cache.feature_cache import FeatureCache, find_obstacle
 from ..embedder.output_types import VECTORS, Wanted
@@ -140,7 +140,7 @@ def embed(
     """What a model makes of each Doc, be it a Stack or one encoder.
 
     wanted: of a Stack no more than vectors. cache: asked first in prediction, by each encoder.
-    Returns a callback for the gradients of vectors and layers besides.
+    Returns a callback for the gradients of what is wanted besides.
     """
     members = get_members(model)
     if not is_stack(model):
@@ -159,10 +159,10 @@ def embed(
     else:
         vectors, split = mix(shim, docs, of_members, model.ops, is_train)
 
-    def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
-        if d_vectors is not None:
-            for callback, gradients in zip(callbacks, split(d_vectors), strict=True):
-                callback(gradients, None)
+    def backprop(gradients: Mapping[str, list[Any]]) -> None:
+        if "vectors" in gradients:
+            for callback, some in zip(callbacks, split(gradients["vectors"]), strict=True):
+                callback({"vectors": some})
 
     return [Outputs(x) for x in vectors], backprop
 
@@ -181,7 +181,7 @@ def embed_member(
     """
     if not is_encoder(member):
         vectors, backprop = member(list(docs), is_train)
-        return [Outputs(x) for x in vectors], lambda d_vectors, d_layers: backprop(d_vectors)
+        return [Outputs(x) for x in vectors], lambda gradients: backprop(gradients["vectors"])
     if cache is None or is_train or find_obstacle(get_shim(member), wanted):
         return embed_docs(member, docs, wanted, is_train=is_train)
     return cache.look_up_or_embed(member, docs, wanted), forget

@@ -63,14 +63,14 @@ def run(
     return output.detach(), backprop
 
 
-def backpropagate(*pairs: tuple[Tensor, Tensor | None], scale: float = 1.0) -> None:
+def backpropagate(*pairs: tuple[Tensor, Tensor], scale: float = 1.0) -> None:
     """Send gradients back from outputs, in one pass.
 
-    pairs: an output, and its gradient if any. scale: that the gradients of parameters are to have.
+    pairs: an output, and its gradient. scale: that the gradients of parameters are to have.
     """
     outputs, gradients = [], []
     for output, gradient in pairs:
-        if gradient is not None and output.requires_grad:  # not where no Doc has any pieces
+        if output.requires_grad:  # not where no Doc has any pieces
             outputs.append(output)
             gradients.append(gradient if scale == 1.0 else gradient * scale)
     if outputs:

@@ -1,6 +1,6 @@
 """The one way from Docs to what an encoder makes of them, in prediction and in training."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..windows.docs_to_pieces import DocPieces, count, encode_docs, list_pieces
 from ..windows.pieces_to_windows import Windows
 from .arrays_and_tensors import join, split, split_vectors, to_array
 from .embedder_shim import EmbedderShim, get_shim
+from .piece_states import list_states
 
 #: Tokens predicted together. Enough to fill batches with windows of similar length.
 GROUP_TOKENS = 16384
@@ -24,8 +25,11 @@ GROUP_TOKENS = 16384
 #: Characters of a token of usual length, with the space after it.
 CHARACTERS = 6
 
-#: Takes the gradients of vectors and of layers, one array a Doc; None where there is none.
-Backprop = Callable[[list[Floats2d] | None, list[Floats3d] | None], None]
+#: Takes gradients by what they are of, "vectors", "layers" or "states": one array a Doc.
+Backprop = Callable[[Mapping[str, list[Any]]], None]
+
+#: The axes along which those of several Docs are joined.
+AXES = {"vectors": 0, "layers": 1, "states": 0}
 
 
 @dataclass
@@ -34,8 +38,8 @@ class Outputs:
 
     vectors: (n_tokens, width), mixed and projected. layers: (L, n_tokens, D).
     boundaries: (L, S, 2, D), of each of the Doc's S sentences.
-    pooled, pieces, attention: as doc_vectors/names.py has them. All but vectors, and layers in
-    training, are on the CPU.
+    pooled, pieces, attention, states: as doc_vectors/names.py has them. All but vectors, and in
+    training layers and the rows of states, are on the CPU.
     """
 
     vectors: Floats2d
@@ -44,6 +48,7 @@ class Outputs:
     pooled: dict[str, Any] | None = None
     pieces: dict[str, Any] | None = None
     attention: list[dict[str, Any]] | None = None
+    states: dict[str, Any] | None = None
 
 
 @in_ordinary_torch
@@ -53,7 +58,7 @@ def embed_docs(
     """Run the tokenizer once and the encoder once.
 
     model: of one encoder. Returns what is wanted of each Doc, and in training a callback for the
-    gradients of vectors and layers.
+    gradients of vectors, layers and states.
     """
     shim, ops = get_shim(model), model.ops
     if not docs:
@@ -62,21 +67,25 @@ def embed_docs(
         groups = group_docs(shim, docs)
         return [one for group in groups for one in predict_group(shim, group, wanted, ops)], forget
     set_encoder_dropout(model)
-    _, windows = cut_docs(shim, docs)
+    encoded, windows = cut_docs(shim, docs, keep_empty=wanted.states)
     embedded, backprop_rows = shim.begin_update(windows, wanted)
 
     @in_ordinary_torch
-    def backprop(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
+    def backprop(gradients: Mapping[str, list[Any]]) -> None:
         backprop_rows(
-            None if d_vectors is None else join(d_vectors, axis=0, device=shim.device),
-            None if d_layers is None else join(d_layers, axis=1, device=shim.device),
+            {n: join(some, axis=AXES[n], device=shim.device) for n, some in gradients.items()}
         )
 
-    vectors = split_vectors(embedded.vectors, docs, ops)
-    layers: list[Any] = [None] * len(docs)
+    outputs = [Outputs(vectors) for vectors in split_vectors(embedded.vectors, docs, ops)]
     if embedded.layers is not None:
         layers = split(to_array(embedded.layers, ops), [len(doc) for doc in docs], axis=1)
-    return [Outputs(*both) for both in zip(vectors, layers, strict=True)], backprop
+        for output, one in zip(outputs, layers, strict=True):
+            output.layers = one
+    if embedded.states is not None:
+        states = list_states(to_array(embedded.states, ops), encoded, windows)
+        for output, state in zip(outputs, states, strict=True):
+            output.states = state
+    return outputs, backprop
 
 
 def set_encoder_dropout(model: Model[Any, Any]) -> None:
@@ -85,7 +94,7 @@ def set_encoder_dropout(model: Model[Any, Any]) -> None:
         get_shim(model).embedder.encoder.set_dropout(model.attrs["dropout_rate"])
 
 
-def forget(d_vectors: list[Floats2d] | None, d_layers: list[Floats3d] | None) -> None:
+def forget(gradients: Mapping[str, list[Any]]) -> None:
     """What prediction does with gradients: nothing."""
 
 
@@ -95,7 +104,7 @@ def to_vectors(
     """Token vectors alone, and the callback for their gradients, as a Thinc model returns them."""
 
     def backprop_vectors(d_vectors: list[Floats2d]) -> list[Doc]:
-        backprop(d_vectors, None)
+        backprop({"vectors": d_vectors})
         return []
 
     return [one.vectors for one in outputs], backprop_vectors
@@ -142,7 +151,7 @@ def predict_group(
     shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted, ops: Ops
 ) -> list[Outputs]:
     """Outputs of Docs that are encoded together, at least one."""
-    needs_windows = wanted.boundaries or wanted.doc_pooling is not None
+    needs_windows = wanted.boundaries or wanted.doc_pooling is not None or wanted.states
     encoded, windows = cut_docs(shim, docs, keep_empty=needs_windows)
     embedded = shim.predict(windows, wanted)
     vectors = (  # without a copy of one Doc, which may be very long
@@ -157,6 +166,9 @@ def predict_group(
         list_pooled(embedded, docs, encoded),
         list_pieces(encoded, shim.pieces) if wanted.pieces else None,
         list_attention(embedded, windows),
+        None
+        if embedded.states is None
+        else list_states(embedded.states.cpu().numpy(), encoded, windows),
     )
     nothing = [None] * len(docs)
     return [Outputs(*parts) for parts in zip(*(field or nothing for field in fields), strict=True)]

@@ -1,6 +1,6 @@
 """The Thinc shim around an embedder: values of parameters, passes, serialisation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -144,21 +144,21 @@ class EmbedderShim(TorchShim):
 
     def begin_update(
         self, windows: Windows, wanted: Wanted = VECTORS
-    ) -> tuple[Embedded, Callable[[Tensor | None, Tensor | None], None]]:
-        """The same in training, and a callback for the gradients of vectors and layers."""
+    ) -> tuple[Embedded, Callable[[Mapping[str, Tensor]], None]]:
+        """The same in training, and a callback for the gradients of vectors, layers and states, by
+        these names."""
         self.check_materialised()
         with torch.enable_grad(), self.training_mode():
             embedded: Embedded = self.embedder(windows, wanted)
-        vectors, layers = embedded.vectors, embedded.layers
+        made = {name: getattr(embedded, name) for name in ("vectors", "layers", "states")}
+        made = {name: tensor for name, tensor in made.items() if tensor is not None}
 
-        def backprop(d_vectors: Tensor | None, d_layers: Tensor | None) -> None:
-            pairs = [(vectors, d_vectors)]
-            if layers is not None:
-                pairs.append((layers, d_layers))
+        def backprop(gradients: Mapping[str, Tensor]) -> None:
+            pairs = [(made[name], gradient) for name, gradient in gradients.items()]
             backpropagate(*pairs, scale=self.scale)
 
-        detached = None if layers is None else layers.detach()
-        return embedded._replace(vectors=vectors.detach(), layers=detached), backprop
+        detached = {name: tensor.detach() for name, tensor in made.items()}
+        return embedded._replace(**detached), backprop
 
     @contextmanager
     def training_mode(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,8 +68,13 @@ def read_texts(docs: Sequence[Doc]) -> Texts:
 
 def list_pieces(encoded: DocPieces, pieces: Pieces) -> list[dict[str, Any]]:
     """The pieces of each document, as doc._.ctxemb_pieces has them; see doc_vectors/names.py."""
+    spelt, places = iter(pieces.spell(encoded.pieces.ids)), list_places(encoded)
+    return [{"pieces": list(islice(spelt, len(one["offsets"]))), **one} for one in places]
+
+
+def list_places(encoded: DocPieces) -> list[dict[str, Any]]:
+    """Where the pieces of each document lie, and those of its tokens; see doc_vectors/names.py."""
     texts, found = encoded.texts, encoded.pieces
-    spelt = pieces.spell(found.ids)
     piece_ends, token_ends = np.cumsum(found.document_lengths), np.cumsum(texts.n_tokens)
     of_docs = []
     for i, offset in enumerate(texts.offsets.tolist()):
@@ -76,7 +82,6 @@ def list_pieces(encoded: DocPieces, pieces: Pieces) -> list[dict[str, Any]]:
         tokens = slice(token_ends[i] - texts.n_tokens[i], token_ends[i])
         of_docs.append(
             {
-                "pieces": spelt[first:last],
                 "offsets": found.offsets[first:last] - offset,
                 "starts": found.starts[tokens] - first,
                 "lengths": found.lengths[tokens].copy(),

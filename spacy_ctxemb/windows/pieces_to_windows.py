@@ -75,7 +75,7 @@ class Windows(NamedTuple):
     starts, lengths: (W,), the first piece of each token, and how many it has. Tokens may share
         pieces, and pieces may belong to no token.
     document_lengths: (n,), pieces of each document. sequence_lengths: (S,), of each sequence.
-    first_pieces: (N,), the first piece that each window reads.
+    first_pieces: (N,), the first piece that each window reads. owned: (N,), how many it owns.
     sequences, documents: (N,), where each window lies.
     """
 
@@ -86,6 +86,7 @@ class Windows(NamedTuple):
     document_lengths: Tensor
     sequence_lengths: Tensor
     first_pieces: Tensor
+    owned: Tensor
     sequences: Tensor
     documents: Tensor
 
@@ -128,7 +129,8 @@ def build_windows(
     ]
     arrays = (
         *(pieces.starts, pieces.lengths, pieces.document_lengths, sequence_lengths),
-        *(spans.start, spans.sequence, sequence_documents[spans.sequence]),
+        *(spans.start, spans.last - spans.first, spans.sequence),
+        sequence_documents[spans.sequence],
     )
     return Windows(batches, windowing.batch_pieces, *map(torch.from_numpy, arrays))
 

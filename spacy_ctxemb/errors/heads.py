@@ -1,0 +1,76 @@
+"""Heads: components that score classes of tokens and texts on an encoder: E600 to E699."""
+
+
+class HeadErrors:
+    E600 = (
+        "A PieceStatesListener for '{upstream}' has no encoder to take states from: no component "
+        "'ctxemb' comes before it, or it was excluded. Put one there, or use nlp.replace_listeners."
+    )
+    E601 = (
+        "The PieceStatesListener of '{component}' has width {found}, the states of '{name}' have "
+        "width {width}. Set its width to {width}, the encoder's, or to null. If it was added just "
+        "now, remove it first: nlp.remove_pipe('{component}')."
+    )
+    E602 = (
+        "'{component}' reads the states of '{upstream}', but a Doc of {n_tokens} tokens came "
+        "without them: '{upstream}' is missing, disabled or comes later, or they were dropped when "
+        "read once. Run the whole pipeline; in training add it to training.annotating_components."
+    )
+    E603 = (
+        "Head.v1 reads states, which {found} does not make. Put "
+        "spacy-ctxemb.PieceStatesListener.v1 into its section tok2vec."
+    )
+    E604 = "Head.v1 cannot read '{reads}' of the states. Use one of {options}."
+    E605 = (
+        "The model of '{name}' is {found}, which is no head. Use @architectures = "
+        "'spacy-ctxemb.Head.v1' in [components.{name}.model]."
+    )
+    E606 = "A label of '{name}' is {label!r}, but must be a text that is not empty."
+    E607 = (
+        "'{name}' has no labels: none were given, and the examples have no annotations. Check "
+        "corpora.train, or add labels by nlp.get_pipe('{name}').add_label."
+    )
+    E608 = (
+        "The head of '{name}' has no weights yet. Call nlp.initialize() with examples, load a "
+        "trained pipeline, or load a published model with its head."
+    )
+    E609 = (
+        "{source} has a head of {n} classes for '{name}', but names for {names}. Take weights and "
+        "labels from the same model."
+    )
+    E610 = "There is no scheme '{scheme}' of labels for tokens. Use one of {options}."
+    E611 = (
+        "The examples have the label '{label}', for which the head has no class, but for "
+        "{classes}. Call add_label first, or initialize the component with examples of all labels."
+    )
+    E612 = "There is no aggregation '{aggregation}'. Use one of {options}."
+    E613 = (
+        "The head of '{name}' reads '{reads}'. Set reads in [components.{name}.model] to "
+        '"pieces" for ctxemb_ner, and to "first" or "mean" for ctxemb_textcat.'
+    )
+    E614 = "There is no kind '{kind}' of classification for '{name}'. Use one of {options}."
+    E615 = (
+        "per_sentence of '{name}' needs a text that was encoded sentence by sentence: this Doc has "
+        "{n} sentences, and was encoded as {n_encoded}. Put a sentencizer or a parser before the "
+        "encoder, and set split_sentences = true in its model; or set per_sentence = false."
+    )
+    E616 = (
+        "'{name}' chooses one label, but an example has several: {cats}. Give each text one, or "
+        'set kind = "multi_label".'
+    )
+    E617 = (
+        "add_head makes components of the tasks {options}, not of '{task}'. Take another model, or "
+        "the component for that task."
+    )
+    E618 = (
+        "There is no encoder '{name}' to put a head behind, but the components {found}. Name a "
+        "component of the factory 'ctxemb' as upstream."
+    )
+    E619 = (
+        "{head} reads a Transformer of width {width}, not a {found}. Put it behind the encoder of "
+        "its own model."
+    )
+    E620 = (
+        "--head is for {options}, and does without --listener-mix, --cache and --cnn. Here the "
+        "tasks are {tasks}, and the options in its way: {unfit}."
+    )
