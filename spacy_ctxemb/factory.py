@@ -9,6 +9,8 @@ from .default_model import DEFAULT_MODEL, build_default_head
 
 if TYPE_CHECKING:
     from .component import ContextualEmbedder
+    from .heads.fill_mask import FillMask
+    from .heads.question_answering import QuestionAnswering
     from .heads.text_classification import TextClassifier
     from .heads.token_classification import TokenClassifier
 
@@ -94,6 +96,49 @@ def build_ctxemb(
     if changes:
         pipe.config_change = ConfigChange(ref(nlp), changes)
     return pipe
+
+
+@Language.factory(
+    "ctxemb_qa",
+    assigns=["span._.ctxemb_score"],
+    default_config={
+        "encoder": "ctxemb",
+        "max_length": 384,
+        "overlap": 128,
+        "max_answer_length": 15,
+    },
+)
+def build_ctxemb_qa(
+    nlp: Language, name: str, encoder: str, max_length: int, overlap: int, max_answer_length: int
+) -> "QuestionAnswering":
+    """Build the component that answers questions about Docs.
+
+    encoder: the component whose encoder it reads.
+    max_length: pieces in a window, question included. 128 to 512.
+    overlap: pieces that neighbouring windows of a long Doc share. 64 to 128.
+    max_answer_length: pieces of an answer. 15 to 30.
+    """
+    from .heads.question_answering import QuestionAnswering
+
+    return QuestionAnswering(
+        nlp,
+        name,
+        encoder=encoder,
+        max_length=max_length,
+        overlap=overlap,
+        max_answer_length=max_answer_length,
+    )
+
+
+@Language.factory("ctxemb_fill_mask", default_config={"encoder": "ctxemb"})
+def build_ctxemb_fill_mask(nlp: Language, name: str, encoder: str) -> "FillMask":
+    """Build the component that predicts tokens.
+
+    encoder: the component whose encoder it reads.
+    """
+    from .heads.fill_mask import FillMask
+
+    return FillMask(nlp, name, encoder=encoder)
 
 
 @Language.factory(

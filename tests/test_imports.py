@@ -79,8 +79,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".stack", ".thinc_model"),
     },
     "heads": {
-        *("numpy", "safetensors", "spacy", "thinc", "torch", ".component", ".embedder"),
-        *(".encoders", ".listeners", ".stack", ".thinc_model", ".torch_state", ".windows"),
+        *("numpy", "safetensors", "spacy", "srsly", "thinc", "tokenizers", "torch"),
+        *(".atomic_files", ".checkpoints", ".component", ".embedder", ".encoders", ".listeners"),
+        *(".pieces", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },
     "initialize_callbacks": {
         *("spacy", "thinc", ".cache", ".component", ".finetuning", ".pieces", ".schedules"),
@@ -128,6 +129,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
+    "onnx": {
+        *("numpy", "onnx", "onnxruntime", "onnxscript", "torch", ".atomic_files", ".checkpoints"),
+        *(".encoders", ".heads", ".torch_state"),
+    },
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "silver_labels": {"spacy"},
     "cli": {
@@ -136,8 +141,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".embedder", ".encoders"),
         *(
             ".atomic_files",
+            ".heads",
             ".initialize_callbacks",
             ".objectives",
+            ".onnx",
             ".pieces",
             ".pretraining",
             ".report",

@@ -12,7 +12,7 @@ from .collect_text import collect_text
 from .compare import compare
 from .convert_textcat import convert_textcat
 from .doctor import doctor
-from .export import export_bert, export_elmo
+from .export import export_bert, export_elmo, export_onnx
 from .import_bert import import_bert
 from .import_elmo import import_elmo
 from .init_config import init_config
@@ -55,7 +55,8 @@ import_cli = build_app(
     "Make pipelines of published models.", {"elmo": import_elmo, "bert": import_bert}
 )
 export_cli = build_app(
-    "Write encoders in published formats.", {"elmo": export_elmo, "bert": export_bert}
+    "Write encoders in published formats.",
+    {"elmo": export_elmo, "bert": export_bert, "onnx": export_onnx},
 )
 ctxemb_cli.add_typer(import_cli, name="import")
 ctxemb_cli.add_typer(export_cli, name="export")

@@ -1,4 +1,4 @@
-"""`python -m spacy ctxemb export bert` and `export elmo`"""
+"""`python -m spacy ctxemb export bert`, `export onnx` and `export elmo`"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from spacy.language import Language
 
-    from ..checkpoints.bert.checkpoint import Head, Tokens
+    from ..checkpoints.bert.checkpoint import Tokens
+    from ..checkpoints.bert.read_head import PublishedHead
     from ..encoders import Encoder
     from ..thinc_model.embedder_shim import EmbedderShim
 
@@ -22,6 +23,11 @@ COMPONENT: str | None = typer.Option(
     help="Component with the encoder, or COMPONENT.MEMBER of a Stack; needed where several have "
     "one",
 )
+HEAD: str | None = typer.Option(
+    None,
+    help="Component with the head to write, or 'none' for the encoder alone; needed where several "
+    "have one",
+)
 
 
 def export_bert(
@@ -30,29 +36,55 @@ def export_bert(
     ),
     output_dir: Path = typer.Argument(..., help="Directory to write"),
     component: str | None = COMPONENT,
+    head: str | None = HEAD,
     weights: Path | None = typer.Option(
         None, help="A model*.bin of pretraining, to write its head as well", exists=True
     ),
 ) -> None:
-    """Write a pipeline's encoder of pieces for transformers, with its tokenizer.
+    """Write a pipeline's encoder of pieces for transformers, with its tokenizer and its head.
 
     With --weights, write what masked language modelling has pretrained, with its head.
     """
-    import spacy
     from wasabi import msg
+
+    from ..checkpoints.bert.write_head import name_architecture
 
     check_output(output_dir)
     if weights is None:
-        nlp, head = spacy.load(pipeline), None
-        wanted = "an encoder of pieces"
-        shim = find_encoder(nlp, component, lambda x: x.n_characters is None, wanted=wanted)
+        shim, published = load_pipeline(pipeline, component, head)
     else:
-        shim, head = load_with_head(Path(pipeline), weights)
-    model_type = write(shim, output_dir, head)
-    what = model_type if head is None else head.architecture
+        shim, published = load_with_head(Path(pipeline), weights)
+    what = write(shim, output_dir, published)
+    if published is not None:
+        what = name_architecture(what, published.task)
     msg.good(f"Wrote a model of the type {what}", str(output_dir))
-    if head is None:
+    if published is None:
         msg.info("Layer mix, projection and pooling are not part of the format.")
+
+
+def export_onnx(
+    pipeline: str = typer.Argument(..., help="Path or name of a pipeline"),
+    output_dir: Path = typer.Argument(..., help="Directory to write"),
+    component: str | None = COMPONENT,
+    head: str | None = HEAD,
+) -> None:
+    """Write a pipeline's Transformer, and its head, in the ONNX format, in 32 and in 8 bits.
+
+    Beside them: tokenizer.json, labels.json, and an example that runs without PyTorch and spaCy.
+    """
+    from wasabi import msg
+
+    from ..onnx.write_onnx import write_onnx
+
+    check_output(output_dir)
+    shim, published = load_pipeline(pipeline, component, head)
+    tokenizer = find_tokens(shim).tokenizer
+    found = write_onnx(shim.embedder.encoder, tokenizer, output_dir, head=published)
+    msg.good("Wrote model.onnx, model_int8.onnx and an example", str(output_dir))
+    msg.info(
+        f"Largest differences from PyTorch: {found.floats:.1e} in 32 bits, {found.bytes:.1e} in 8 "
+        f"bits; the largest value is {found.largest:.1f}."
+    )
 
 
 def export_elmo(
@@ -110,7 +142,35 @@ def check_files(output_dir: Path) -> None:
             raise ValueError(Errors.E362.format(path=output_dir / name))
 
 
-def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Head]":
+def load_pipeline(
+    pipeline: str, component: str | None, head: str | None
+) -> "tuple[EmbedderShim, PublishedHead | None]":
+    """The encoder of pieces of a pipeline, and the head that is chosen."""
+    import spacy
+
+    nlp = spacy.load(pipeline)
+    wanted = "an encoder of pieces"
+    shim = find_encoder(nlp, component, lambda x: x.n_characters is None, wanted=wanted)
+    return shim, find_head(nlp, head)
+
+
+def find_head(nlp: "Language", chosen: str | None) -> "PublishedHead | None":
+    """The head of the component that is chosen, or the only one. Raises E363 where it is not there,
+    or has to be chosen."""
+    from ..errors import Errors
+
+    heads = {name: pipe for name, pipe in nlp.components if hasattr(pipe, "publish")}
+    if chosen == "none" or chosen is None and not heads:
+        return None
+    if chosen is None and len(heads) == 1:
+        (chosen,) = heads
+    if chosen not in heads:
+        raise ValueError(Errors.E363.format(found=list(heads), chosen=chosen))
+    published: PublishedHead | None = heads[chosen].publish()
+    return published
+
+
+def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, PublishedHead]":
     from ..checkpoints.bert.masked_lm_head import build_head
     from ..pretraining.spacy_pretrain_objectives import load_pretrained, read_pretraining
 
@@ -118,7 +178,7 @@ def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, Hea
     return shim, build_head(cast(Any, shim.objective), shim.embedder.encoder)
 
 
-def write(shim: "EmbedderShim", output_dir: Path, head: "Head | None") -> str:
+def write(shim: "EmbedderShim", output_dir: Path, head: "PublishedHead | None") -> str:
     from ..checkpoints.bert.checkpoint import write_bert
     from ..checkpoints.load_any_huggingface import write_huggingface
     from ..encoders.huggingface_wrapper import HuggingFaceEncoder

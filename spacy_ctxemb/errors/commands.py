@@ -67,3 +67,14 @@ class CommandErrors:
         "nothing out. Use a pipeline with ner, textcat, textcat_multilabel or spancat, or no "
         "min_score."
     )
+
+    # ONNX
+    E540 = "export onnx needs {name}, which is not installed: pip install 'spacy-ctxemb[onnx]'."
+    E541 = (
+        "The encoder is a {encoder}; only a Transformer or ModernTransformer of this package can "
+        "be written as ONNX. Import the model without --wrap."
+    )
+    E542 = (
+        "What onnxruntime computes with the model that was written differs by up to {found}, so it "
+        "was not kept. Install other versions of onnx, onnxscript and onnxruntime."
+    )

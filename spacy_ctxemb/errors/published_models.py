@@ -121,3 +121,36 @@ class PublishedModelErrors:
         "Choose it with --component, or pass another pipeline."
     )
     E362 = "{path} exists already, and is not replaced. Remove it, or pass another output path."
+    E363 = (
+        "The heads of the pipeline are those of {found}, and --head is {chosen}. Name one of them, "
+        "or 'none' for the encoder alone."
+    )
+
+    # heads of published models
+    E380 = (
+        "{path} has the head {found}; known are heads of the tasks {known}. Name one of these that "
+        "the model has, or import its encoder alone."
+    )
+    E381 = "By its weights the head of {path} may be of the tasks {found}. Say which one it is."
+    E382 = "In {path}, {key} is {found}; expected {expected}. Correct it, or take another copy."
+    E383 = "There is no token {i} in a Doc of {n_tokens}. Pass the number of one of its tokens."
+    E384 = (
+        "The question and the pieces around it are {n} pieces, which leaves no room for the text "
+        "in windows of {max_length}. Ask a shorter question, or raise max_length."
+    )
+    E385 = (
+        "{path} cannot be read as questions in the format of SQuAD: {reason}. Pass its JSON file."
+    )
+    E386 = (
+        "'{name}' has no head. Import a model that has one, or load a pipeline in which it was "
+        "saved."
+    )
+    E387 = (
+        "'{name}' reads the encoder of '{encoder}', but the encoders of pieces in its pipeline are "
+        "{found}. Set encoder to one of them."
+    )
+    E388 = (
+        "'{name}' has to tell a question from a text by segments, which {encoder} does not take. "
+        "Import the model without --wrap."
+    )
+    E389 = "'{name}' needs a question and a Doc with text, but the {what} is {found!r}."

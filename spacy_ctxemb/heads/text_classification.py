@@ -52,6 +52,8 @@ class TextClassifier(HeadPipe):
     nlp.initialize(get_examples)
     """
 
+    task = "text"
+
     def __init__(
         self,
         vocab: Vocab,

@@ -41,6 +41,8 @@ class TokenClassifier(HeadPipe):
     nlp.initialize(get_examples)
     """
 
+    task = "token"
+
     def __init__(
         self,
         vocab: Vocab,

@@ -1,7 +1,7 @@
 """Hugging Face checkpoints of BERT and its family: directories with config.json, weights and
 tokenizer, also those of sentence-transformers.
 
-What is read and written again has equal values, bit for bit. Heads and poolers are not read.
+What is read and written again has equal values, bit for bit. Heads are read by read_head.py.
 """
 
 import json
@@ -18,9 +18,16 @@ from ..check_finite import check_vectors
 from ..sentence_transformers import Sentences, read_sentences
 from .config_json import describe, read_config, to_config
 from .families import FAMILIES, Family
+from .read_head import PublishedHead
 from .read_tokenizer import read_tokenizer
 from .read_weight_files import check_folder
 from .weights_to_and_from_encoder import build_encoder, read_weights, to_tensors
+from .write_head import (
+    find_head_obstacles,
+    name_architecture,
+    to_head_config,
+    to_head_tensors,
+)
 from .write_tokenizer import find_padding, write_tokenizer
 
 
@@ -53,18 +60,6 @@ class Tokens(NamedTuple):
     boundaries: tuple[int, int]
 
 
-class Head(NamedTuple):
-    """What stands on an encoder: the name of the whole in transformers, and the head's tensors.
-
-    n_ids: rows of the table of pieces that are kept.
-    """
-
-    model_type: str
-    architecture: str
-    tensors: dict[str, Tensor]
-    n_ids: int
-
-
 def read_bert(folder: Path, *, with_pooling: bool = True) -> BertModel:
     """Read a model from the directory that transformers or sentence-transformers saved.
 
@@ -95,9 +90,13 @@ def read_bert(folder: Path, *, with_pooling: bool = True) -> BertModel:
     )
 
 
-def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | None = None) -> str:
+def write_bert(
+    encoder: Encoder, tokens: Tokens, folder: Path, *, head: PublishedHead | None = None
+) -> str:
     """Write a directory that transformers loads; returns the model_type.
 
+    head: what stands on the encoder. One of masked language modelling may have fewer pieces than
+        the encoder's table, which is cut.
     Equal encoders give equal bytes. Raises E008 for an encoder without weights, E348 for one that
     no family of transformers has.
 
@@ -106,21 +105,21 @@ def write_bert(encoder: Encoder, tokens: Tokens, folder: Path, *, head: Head | N
     if any(parameter.is_meta for parameter in encoder.parameters()):
         raise RuntimeError(Errors.E008)
     settings = describe(encoder)
+    parameters = dict(encoder.state_dict())
+    if head is not None and head.task == "masked":
+        settings["vocab_size"] = n_ids = head.settings["n_classes"]
+        parameters["piece_embedding.weight"] = parameters["piece_embedding.weight"][:n_ids]
+        head = head.tie(parameters["piece_embedding.weight"])
     padding = find_padding(tokens.tokenizer)
-    known = list(FAMILIES) if head is None else [head.model_type]
-    model_type = choose_family(encoder, settings, padding, known)
+    model_type = choose_family(encoder, settings, padding, head)
     family = FAMILIES[model_type]
     n_skipped = (padding or 0) + 1 if family.first_position is None else family.first_position
-    parameters = dict(encoder.state_dict())
-    if head is not None:
-        settings["vocab_size"] = head.n_ids
-        parameters["piece_embedding.weight"] = parameters["piece_embedding.weight"][: head.n_ids]
     tensors = to_tensors(parameters, family, settings, n_skipped)
     config = to_config(model_type, settings, n_skipped)
     if head is not None:
         tensors = {family.prefix + name: value for name, value in tensors.items()}
-        tensors |= head.tensors
-        config["architectures"] = [head.architecture]
+        tensors |= to_head_tensors(head, model_type)
+        config |= to_head_config(head, model_type)
     write_folder(folder, config, tensors, tokens, settings)
     return model_type
 
@@ -149,15 +148,21 @@ def write_folder(
 
 
 def choose_family(
-    encoder: Encoder, settings: dict[str, Any], padding: int | None, known: list[str]
+    encoder: Encoder, settings: dict[str, Any], padding: int | None, head: PublishedHead | None
 ) -> str:
-    """The first of the known model_types that an encoder can be written as. Raises E348."""
+    """The first model_type that an encoder and a head can be written as; of a head that names its
+    architecture this one, where it can be written at all. Raises E348."""
+    known = [name for name, family in FAMILIES.items() if family.architecture is not None]
+    if head is not None:
+        named = [n for n in known if name_architecture(n, head.task) == head.architecture]
+        known = named or known
     obstacles = {
-        model_type: list(find_obstacles(settings, family, padding))
-        for model_type, family in FAMILIES.items()
-        if model_type in known
-        and family.architecture is not None
-        and type(encoder) is family.encoder
+        name: [
+            *find_obstacles(settings, FAMILIES[name], padding),
+            *(() if head is None else find_head_obstacles(head, name, settings)),
+        ]
+        for name in known
+        if type(encoder) is FAMILIES[name].encoder
     }
     if not obstacles:
         raise ValueError(Errors.E348.format(reasons=f"it is a {type(encoder).__name__}"))

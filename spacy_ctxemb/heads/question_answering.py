@@ -1,0 +1,93 @@
+"""The component `ctxemb_qa`: answers to questions, as stretches of a Doc."""
+
+import math
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+
+from ..errors import Errors
+from ..pieces.subwords import SubwordPieces
+from .asked_pipe import AskedPipe
+from .question_pairs import encode_pair
+from .read_answers import Answers, read_answers
+
+SCORE = "ctxemb_score"
+
+if not Span.has_extension(SCORE):
+    Span.set_extension(SCORE, default=None)
+
+
+class QuestionAnswering(AskedPipe):
+    """Finds the answer to a question in a Doc.
+
+    max_length: pieces in a window, question included; less where the encoder takes fewer.
+    overlap: pieces that neighbouring windows of a long Doc share.
+    max_answer_length: pieces of an answer.
+
+    Source: Devlin et al. 2019, "BERT", sections 4.2 and 4.3.
+
+        nlp = spacy.load("minilm-uncased-squad2")
+        doc = nlp("Ada lived in London.")
+        nlp.get_pipe("ctxemb_qa").answer("Where did Ada live?", doc)
+    """
+
+    task = "question"
+
+    def __init__(
+        self,
+        nlp: Language,
+        name: str,
+        *,
+        encoder: str,
+        max_length: int = 384,
+        overlap: int = 128,
+        max_answer_length: int = 15,
+    ) -> None:
+        super().__init__(nlp, name, encoder=encoder)
+        self.max_length = max_length
+        self.overlap = overlap
+        self.max_answer_length = max_answer_length
+
+    def answer(
+        self, question: str, doc: Doc, n: int = 3, *, no_answer_threshold: float | None = None
+    ) -> list[Span]:
+        """The n best answers, the best one first, with their probabilities in span._.ctxemb_score.
+
+        no_answer_threshold: there is no answer where the logarithm of the probability of "no
+            answer" is larger than that of the best one by more than this: 0 as in transformers'
+            handle_impossible_answer, other values as SQuAD 2's script finds them. None to answer
+            in any case.
+        Raises E389 for a question or a Doc without text, E384 for a question that is too long.
+        """
+        found = self.find_answers(question, doc.text, n)
+        if no_answer_threshold is not None and found.found:
+            best = max(found.found[0].score, 1e-300)
+            if math.log(max(found.nothing, 1e-300) / best) > no_answer_threshold:
+                return []
+        return list(to_spans(found, doc))
+
+    def find_answers(self, question: str, text: str, n: int = 3) -> Answers:
+        """The same as characters of a text, and the probability that it has no answer."""
+        for what, given in (("question", question), ("Doc", text)):
+            if not given.strip():
+                raise ValueError(Errors.E389.format(name=self.name, what=what, found=given))
+        shim = self.shim
+        tokenizer = cast(SubwordPieces, shim.pieces).tokenizer
+        longest = min(self.max_length, shim.embedder.encoder.max_length or self.max_length)
+        overlap = min(self.overlap, longest // 2)
+        pair = encode_pair(tokenizer, question, text, max_length=longest, overlap=overlap)
+        windows = [torch.from_numpy(pair.join(window)) for window in pair.windows]
+        scores = [x.double().numpy() for x in self.score(shim, windows)]
+        return read_answers(scores, pair, text, n=n, max_length=self.max_answer_length)
+
+
+def to_spans(answers: Answers, doc: Doc) -> Iterator[Span]:
+    """The tokens that answers lie in, wholly or in part."""
+    for answer in answers.found:
+        span = doc.char_span(answer.start, answer.end, alignment_mode="expand")
+        if span is not None:
+            span._.set(SCORE, answer.score)
+            yield span

@@ -1,0 +1,1 @@
+"""Encoders and heads in the ONNX format, for programs without PyTorch and spaCy."""

@@ -1,0 +1,134 @@
+"""Writing a model in the ONNX format, in 32 and in 8 bits, and checking what was written."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..atomic_files import replacing_folder
+from ..checkpoints.bert.read_head import PublishedHead
+from ..encoders import Encoder
+from ..encoders.bert_transformer import N_SEGMENTS
+from ..encoders.transformer_blocks import BlockEncoder
+from ..errors import Errors
+from ..heads.head import Head
+from ..torch_state import in_ordinary_torch
+from .example import write_example
+from .padded_model import PaddedModel
+
+#: Names of files, and the largest differences that are accepted of scores in 32 bits, as a share
+#: of the largest score.
+FLOATS, BYTES = "model.onnx", "model_int8.onnx"
+TOLERANCE = 1e-3
+
+INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
+
+#: Lengths of the windows of a batch that is computed for comparison.
+LENGTHS = (3, 9, 5)
+
+
+class Differences(NamedTuple):
+    """The largest differences from PyTorch, and the largest value there."""
+
+    floats: float
+    bytes: float
+    largest: float
+
+
+@in_ordinary_torch
+def write_onnx(
+    encoder: Encoder, tokenizer_json: str, folder: Path, *, head: PublishedHead | None = None
+) -> Differences:
+    """Write model.onnx, model_int8.onnx, tokenizer.json, labels.json and an example.
+
+    Raises E540 without the packages for it, E541 for an encoder that is no Transformer of this
+    package, E542 where the written model computes something else.
+    """
+    check_packages()
+    if not isinstance(encoder, BlockEncoder):
+        raise ValueError(Errors.E541.format(encoder=type(encoder).__name__))
+    model = build_model(encoder, head)
+    n_segments = encoder.settings.get("n_segments", 0)
+    names = INPUTS if n_segments >= N_SEGMENTS else INPUTS[:2]
+    with replacing_folder(folder) as temporary:
+        save(model, names, temporary / FLOATS)
+        quantise(temporary / FLOATS, temporary / BYTES)
+        differences = compare(model, names, temporary, encoder.n_ids)
+        if not differences.floats <= TOLERANCE * max(differences.largest, 1.0):
+            raise ValueError(Errors.E542.format(found=f"{differences.floats:.1e}"))
+        (temporary / "tokenizer.json").write_text(tokenizer_json, encoding="utf8")
+        labels = [] if head is None else head.labels
+        (temporary / "labels.json").write_text(json.dumps(labels) + "\n", encoding="utf8")
+        example = write_example(None if head is None else head.task)
+        (temporary / "example.py").write_text(example, encoding="utf8")
+    return differences
+
+
+def check_packages() -> None:
+    """Raise E540 where one of the packages is not installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(Errors.E540.format(name=error.name)) from error
+
+
+def build_model(encoder: BlockEncoder, head: PublishedHead | None) -> PaddedModel:
+    if head is None:
+        return PaddedModel(encoder, None)
+    built = Head(**head.settings)
+    table = encoder.state_dict()["piece_embedding.weight"]
+    built.load_state_dict({"output.weight": table, **head.tensors})
+    return PaddedModel(encoder, built, head.reads)
+
+
+def make_inputs(names: list[str], n_ids: int) -> tuple[Tensor, ...]:
+    """A batch with padding: ids, mask and segments."""
+    lengths, T = torch.tensor(LENGTHS), max(LENGTHS)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(n_ids, (len(LENGTHS), T), generator=generator)
+    mask = (torch.arange(T) < lengths[:, None]).long()
+    segments = ((torch.arange(T) > 1) & (mask > 0)).long()
+    return (ids * mask, mask, segments)[: len(names)]
+
+
+def save(model: PaddedModel, names: list[str], path: Path) -> None:
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    shapes = tuple({0: batch, 1: length} for _ in names)
+    program: Any = torch.onnx.export(
+        model,
+        make_inputs(names, 4),
+        input_names=names,
+        output_names=["last_hidden_state" if model.head is None else "logits"],
+        dynamic_shapes=shapes,
+        dynamo=True,
+        verbose=False,
+    )
+    program.save(str(path), external_data=False)
+
+
+def quantise(source: Path, target: Path) -> None:
+    """Round weights of products to 8 bits; their other factors are rounded as they come."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(str(source), str(target), weight_type=QuantType.QInt8)
+
+
+def compare(model: PaddedModel, names: list[str], folder: Path, n_ids: int) -> Differences:
+    import onnxruntime
+
+    inputs = make_inputs(names, n_ids)
+    with torch.inference_mode():
+        expected = model(*inputs).numpy()
+    is_real = inputs[1].numpy() > 0 if expected.ndim == 3 else np.ones(len(expected), dtype=bool)
+    given: dict[str, Any] = {name: x.numpy() for name, x in zip(names, inputs, strict=True)}
+    found = []
+    for name in (FLOATS, BYTES):
+        session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
+        (values,) = session.run(None, given)
+        found.append(float(np.abs(values - expected)[is_real].max()))
+    return Differences(found[0], found[1], float(np.abs(expected[is_real]).max()))
