@@ -101,6 +101,49 @@ def build_ctxemb(
 
 
 @Language.factory(
+    "ctxemb_qa",
+    assigns=["span._.ctxemb_score"],
+    default_config={
+        "encoder": "ctxemb",
+        "max_length": 384,
+        "overlap": 128,
+        "max_answer_length": 15,
+    },
+)
+def build_ctxemb_qa(
+    nlp: Language, name: str, encoder: str, max_length: int, overlap: int, max_answer_length: int
+) -> "QuestionAnswering":
+    """Build the component that answers questions about Docs.
+
+    encoder: the component whose encoder it reads.
+    max_length: pieces in a window, question included. 128 to 512.
+    overlap: pieces that neighbouring windows of a long Doc share. 64 to 128.
+    max_answer_length: pieces of an answer. 15 to 30.
+    """
+    from .heads.question_answering import QuestionAnswering
+
+    return QuestionAnswering(
+        nlp,
+        name,
+        encoder=encoder,
+        max_length=max_length,
+        overlap=overlap,
+        max_answer_length=max_answer_length,
+    )
+
+
+@Language.factory("ctxemb_fill_mask", default_config={"encoder": "ctxemb"})
+def build_ctxemb_fill_mask(nlp: Language, name: str, encoder: str) -> "FillMask":
+    """Build the component that predicts tokens.
+
+    encoder: the component whose encoder it reads.
+    """
+    from .heads.fill_mask import FillMask
+
+    return FillMask(nlp, name, encoder=encoder)
+
+
+@Language.factory(
     "ctxemb_ner",
     assigns=["doc.ents", "token.ent_iob", "token.ent_type", "span._.ctxemb_score"],
     default_config={
@@ -181,46 +224,3 @@ def build_ctxemb_textcat(
     return TextClassifier(
         nlp.vocab, model, name, kind=kind, threshold=threshold, per_sentence=per_sentence
     )
-
-
-@Language.factory(
-    "ctxemb_qa",
-    assigns=["span._.ctxemb_score"],
-    default_config={
-        "encoder": "ctxemb",
-        "max_length": 384,
-        "overlap": 128,
-        "max_answer_length": 15,
-    },
-)
-def build_ctxemb_qa(
-    nlp: Language, name: str, encoder: str, max_length: int, overlap: int, max_answer_length: int
-) -> "QuestionAnswering":
-    """Build the component that answers questions about Docs.
-
-    encoder: the component whose encoder it reads.
-    max_length: pieces in a window, question included. 128 to 512.
-    overlap: pieces that neighbouring windows of a long Doc share. 64 to 128.
-    max_answer_length: pieces of an answer. 15 to 30.
-    """
-    from .heads.question_answering import QuestionAnswering
-
-    return QuestionAnswering(
-        nlp,
-        name,
-        encoder=encoder,
-        max_length=max_length,
-        overlap=overlap,
-        max_answer_length=max_answer_length,
-    )
-
-
-@Language.factory("ctxemb_fill_mask", default_config={"encoder": "ctxemb"})
-def build_ctxemb_fill_mask(nlp: Language, name: str, encoder: str) -> "FillMask":
-    """Build the component that predicts tokens.
-
-    encoder: the component whose encoder it reads.
-    """
-    from .heads.fill_mask import FillMask
-
-    return FillMask(nlp, name, encoder=encoder)

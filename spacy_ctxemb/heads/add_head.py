@@ -1,31 +1,31 @@
 """A published head behind an encoder of a pipeline."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from spacy.language import Language
 
+from ..checkpoints.bert.read_head import PublishedHead
 from ..component import ContextualEmbedder
 from ..errors import Errors
 from ..stack.name_encoders import require_single
 from ..thinc_model.embedder_shim import get_shim
+from .asked_pipe import AskedPipe
 from .head_pipe import HeadPipe
 from .token_labels import find_scheme
 
-if TYPE_CHECKING:
-    from ..checkpoints.bert.heads import PublishedHead
-
-#: The component for each task.
+#: The component for each task; those that are asked by name come last.
 FACTORIES = {"token": "ctxemb_ner", "text": "ctxemb_textcat"}
+ASKED = {"question": "ctxemb_qa", "masked": "ctxemb_fill_mask"}
 
 
 def add_head(
     nlp: Language,
-    head: "PublishedHead",
+    head: PublishedHead,
     *,
     name: str | None = None,
     upstream: str = "ctxemb",
     **settings: Any,
-) -> HeadPipe:
+) -> HeadPipe | AskedPipe:
     """Add the component for a published head, with its weights and labels.
 
     name: of the component; None for that of its factory. upstream: the component with the encoder.
@@ -34,9 +34,16 @@ def add_head(
     Returns the component. Raises E617 for a head of another task, E618 where there is no such
     encoder, E619 for an encoder of another kind or width.
     """
-    if head.task not in FACTORIES:
-        raise ValueError(Errors.E617.format(task=head.task, options=list(FACTORIES)))
+    if head.task not in FACTORIES | ASKED:
+        raise ValueError(Errors.E617.format(task=head.task, options=list(FACTORIES | ASKED)))
     check_upstream(nlp, head, upstream)
+    if head.task in ASKED:
+        config = {**settings, "encoder": upstream}
+        asked = cast(AskedPipe, nlp.add_pipe(ASKED[head.task], name=name, config=config))
+        encoder: Any = asked.shim.embedder.encoder
+        # An output that is the encoder's table of pieces is not stored again.
+        asked.take(head.settings, head.tie(encoder.piece_embedding.weight).tensors)
+        return asked
     own = {k: v for k, v in head.settings.items() if k not in ("width", "n_classes")}
     listener = {"@architectures": "spacy-ctxemb.PieceStatesListener.v1", "upstream": upstream}
     model = {
@@ -51,12 +58,13 @@ def add_head(
     else:
         usual = {"kind": head.kind}
     factory = FACTORIES[head.task]
-    pipe = nlp.add_pipe(factory, name=name, config={**usual, **settings, "model": model})
+    config = {**usual, **settings, "model": model}
+    pipe = cast(HeadPipe, nlp.add_pipe(factory, name=name, config=config))
     pipe.take_head(head.labels, head.tensors)
     return pipe
 
 
-def check_upstream(nlp: Language, head: "PublishedHead", upstream: str) -> None:
+def check_upstream(nlp: Language, head: PublishedHead, upstream: str) -> None:
     """Raise E618, E044 or E619 where an encoder is not one that a published head may read."""
     pipe = dict(nlp.components).get(upstream)
     if not isinstance(pipe, ContextualEmbedder):

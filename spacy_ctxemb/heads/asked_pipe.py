@@ -165,7 +165,7 @@ class AskedPipe:
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "AskedPipe":
         """Raises E163 for files that are lost or damaged."""
-        path = util.ensure_path(path)
+        path = Path(path)
         with reading(path / "cfg", "the settings of a head"):
             settings = srsly.read_json(path / "cfg")
         with reading(path, "a head"):

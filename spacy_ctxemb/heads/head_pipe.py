@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -17,21 +17,25 @@ from thinc.api import Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 from torch import Tensor
 
+from ..checkpoints.bert.read_head import PublishedHead
 from ..errors import Errors
 from ..read_files import reading
 from ..thinc_model.arrays_and_tensors import join, split, to_array
 from ..torch_state import in_ordinary_torch
-from .head_model import HeadModel, HeadShim, Scored, get_head
+from .head_model import HeadModel, HeadShim, Scored, find_width, get_head
 
 #: Docs from which a model infers its shapes.
 N_SAMPLE = 10
 
 
-class HeadPipe(TrainablePipe):
+class HeadPipe(TrainablePipe):  # type: ignore[misc] # spaCy's compiled code has no types
     """A component whose model is a `spacy-ctxemb.Head.v1`.
 
-    classes: of the head, in order.
+    classes: of the head, in order. task, kind: as `PublishedHead` has them.
     """
+
+    task: ClassVar[str]
+    kind: str = "single_label"
 
     def __init__(self, vocab: Vocab, model: HeadModel, name: str) -> None:
         if not any(isinstance(shim, HeadShim) for shim in getattr(model, "shims", ())):
@@ -76,6 +80,22 @@ class HeadPipe(TrainablePipe):
         for label in self.labels:
             self.vocab.strings.add(label)
 
+    def publish(self) -> PublishedHead | None:
+        """The head as other programs know it; None without weights."""
+        shim = get_head(self.model)
+        if not shim.is_materialised:
+            return None
+        settings = {n: value for n, value in shim.settings.items() if n != "dropout"}
+        tensors, n_classes = shim.get_tensors(), len(self.classes)
+        return PublishedHead(
+            task=self.task,
+            settings={"width": find_width(tensors), "n_classes": n_classes, **settings},
+            tensors=tensors,
+            labels=list(self.classes),
+            kind=self.kind,
+            reads=self.model.attrs["reads"],
+        )
+
     def add_label(self, label: str) -> int:
         """Add a label; a head that has weights gets random ones for it. Returns 1, or 0 where the
         label is there already."""
@@ -115,7 +135,7 @@ class HeadPipe(TrainablePipe):
         """What the head makes of some Docs, in NumPy."""
         self.check_weights()
         scored = self.model.predict(list(docs))
-        return [Scored(self.model.ops.to_numpy(one.scores), one.states) for one in scored]
+        return [one._replace(scores=self.model.ops.to_numpy(one.scores)) for one in scored]
 
     def update(
         self,

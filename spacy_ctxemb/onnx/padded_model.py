@@ -72,9 +72,9 @@ def run_block(block: Block, x: Tensor, added: Tensor, rotation: Any) -> Tensor:
     """As `Block.forward`. x: (B, T, D); added: to the scores, (B, n_heads or 1, T or 1, T)."""
     if block.pre_norm:
         x = x + attend(block.attention, block.attention_norm(x), added, rotation)
-        return x + cast(Tensor, block.feedforward.run(block.feedforward_norm(x)))
+        return x + block.feedforward.run(block.feedforward_norm(x))
     x = block.attention_norm(x + attend(block.attention, x, added, rotation))
-    return cast(Tensor, block.feedforward_norm(x + block.feedforward.run(x)))
+    return block.feedforward_norm(x + block.feedforward.run(x))
 
 
 def attend(attention: Any, x: Tensor, added: Tensor, rotation: Any) -> Tensor:

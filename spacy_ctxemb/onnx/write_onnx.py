@@ -99,7 +99,7 @@ def make_inputs(names: list[str], n_ids: int) -> tuple[Tensor, ...]:
 def save(model: PaddedModel, names: list[str], path: Path) -> None:
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
     shapes = tuple({0: batch, 1: length} for _ in names)
-    program = torch.onnx.export(
+    program: Any = torch.onnx.export(
         model,
         make_inputs(names, 4),
         input_names=names,
@@ -131,4 +131,4 @@ def compare(model: PaddedModel, names: list[str], folder: Path, n_ids: int) -> D
         session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
         (values,) = session.run(None, given)
         found.append(float(np.abs(values - expected)[is_real].max()))
-    return Differences(*found, largest=float(np.abs(expected[is_real]).max()))
+    return Differences(found[0], found[1], float(np.abs(expected[is_real]).max()))

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, processors
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
 from spacy_ctxemb.checkpoints.bert.read_head import read_head
-from spacy_ctxemb.heads.add_published_head import add_published_head
+from spacy_ctxemb.heads.add_head import add_head
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..bert_models import FAMILIES
@@ -68,8 +68,7 @@ def randomise(model: torch.nn.Module) -> None:
 
 
 def build_pipeline(folder: Path, **settings: Any) -> Language:
-    """English with the encoder of a model, its pieces, and the head of `ctxemb_qa` or
-    `ctxemb_fill_mask`."""
+    """English with the encoder of a model, its pieces, and its head."""
     model = read_bert(folder)
     nlp = spacy.blank("en")
     longest = model.settings["max_length"]
@@ -89,5 +88,5 @@ def build_pipeline(folder: Path, **settings: Any) -> Language:
     shim.pieces.load(model.tokenizer)
     published = read_head(folder)
     if published is not None:
-        add_published_head(nlp, published)
+        add_head(nlp, published)
     return nlp

@@ -262,8 +262,8 @@ def test_heads_that_do_not_fit() -> None:
     _, nlp = tag("bert")
     model, _ = load_theirs("bert", "TokenClassification", id2label=dict(enumerate(TAGS)))
     head = publish(model, "token", take(model, output="classifier"))
-    head.task = "question"
-    with pytest.raises(ValueError, match="E617.*not of 'question'"):
+    head.task = "ranking"
+    with pytest.raises(ValueError, match="E617.*not of 'ranking'"):
         add_head(nlp, head)
     head.task = "token"
     with pytest.raises(ValueError, match="E618.*no encoder 'other'.*'ctxemb_ner'"):
