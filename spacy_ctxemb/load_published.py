@@ -18,8 +18,7 @@ from .checkpoints.sentence_transformers import Sentences
 from .component import ContextualEmbedder
 from .component.published import MIXES, Published, note_origins
 from .errors import Errors
-from .heads.add_head import FACTORIES, add_head
-from .heads.add_published_head import add_published_head
+from .heads.add_head import add_head
 from .remote.find_model import Found, find_file
 from .thinc_model.embedder_shim import EmbedderShim, get_shim
 
@@ -66,7 +65,8 @@ def load(
     revision: a branch, a tag or a commit on the hub; None for the newest.
     with_pooling: whether texts get vectors as in sentence-transformers.
     head: the task of the trained head: "token", "text", "question" or "masked"; "none" for the
-        encoder alone; None for the head that config.json names, "masked" excepted.
+        encoder alone; None for the head that config.json names, but "masked", and with `wrap` for
+        the encoder alone.
     Raises E370 to E378 for what cannot be downloaded, E300 to E357, E380 to E382 and E390 to E394
     for files that cannot be used, E395 for another name of layers.
 
@@ -107,7 +107,7 @@ def load_bert(
     read = read_huggingface if wrap else read_bert
     with open_checkpoint(name, revision=revision) as (folder, origins):
         published = Published(name, read(folder, with_pooling=with_pooling), origins)
-        found = find_head(folder, None if wrap and head is None else head)
+        found = find_head(folder, NO_HEAD if wrap and head is None else head)
     doc_pooling, normalize = published.pooling
     section = published.describe(layers) | {"width": width}
     nlp = build_pipeline(lang, section, doc_pooling=doc_pooling, normalize=normalize)
@@ -116,7 +116,7 @@ def load_bert(
     what = f"a model of the type {model_type}: {encoder.n_layers - 1} blocks, width "
     what += f"{encoder.width}, vocabulary of {encoder.n_ids}"
     if found is not None:
-        (add_head if found.task in FACTORIES else add_published_head)(nlp, found)
+        add_head(nlp, found)
         what += f", with the head {found.architecture or found.task}"
     return Loaded(nlp, what, origins, published.model.sentences)
 
