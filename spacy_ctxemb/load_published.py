@@ -9,11 +9,13 @@ import spacy
 from spacy.language import Language
 
 from .checkpoints.bert.checkpoint import read_bert
+from .checkpoints.bert.merge_adapter import CONFIG
 from .checkpoints.bert.read_head import PublishedHead, read_head
 from .checkpoints.elmo.checkpoint import ElmoModel, read_elmo
 from .checkpoints.elmo.find_files import UNPACK_LIMIT
 from .checkpoints.load_any_huggingface import read_huggingface
 from .checkpoints.open_checkpoint import open_checkpoint
+from .checkpoints.read_json import read_optional
 from .checkpoints.sentence_transformers import Sentences
 from .component import ContextualEmbedder
 from .component.published import MIXES, Published, note_origins
@@ -24,6 +26,9 @@ from .thinc_model.embedder_shim import EmbedderShim, get_shim
 
 #: In the place of a task: the encoder alone.
 NO_HEAD = "none"
+
+#: The tasks of heads that were trained with an adapter, by peft's task_type.
+TASKS = {"TOKEN_CLS": "token", "SEQ_CLS": "text", "QUESTION_ANS": "question"}
 
 
 class Loaded(NamedTuple):
@@ -122,12 +127,13 @@ def load_bert(
 
 
 def find_head(folder: Path, task: str | None) -> PublishedHead | None:
-    """The head that is wanted: that of a task, or the one that config.json names.
+    """The head that is wanted: that of a task, or the one that an adapter or config.json names.
 
     One that is unknown is left out with a warning unless its task was named.
     """
     if task == NO_HEAD:
         return None
+    task = task or TASKS.get(str(read_optional(folder / CONFIG).get("task_type")))
     if task is not None:
         return read_head(folder, task=task)
     try:

@@ -1,17 +1,20 @@
 """Pipelines of published models: what is added for a trained head."""
 
 import json
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import spacy
 
 import spacy_ctxemb
 
-from .bert_models import FAMILIES, change_json
+from .bert_models import FAMILIES, change_json, copy_family
+from .checkpoints.bert.test_merge_adapter import write_adapter
 from .cli.command import run_well
 from .heads.published import save
 from .remote.hub import Hub, point_at
@@ -108,3 +111,35 @@ def test_a_model_that_transformers_runs(tmp_path: Path) -> None:
     save("bert", "text", tmp_path / "model")
     assert json.loads((tmp_path / "model" / "config.json").read_text())["architectures"]
     assert spacy_ctxemb.load(tmp_path / "model", wrap=True).pipe_names == ["ctxemb"]
+
+
+def test_the_head_of_an_adapter(tmp_path: Path) -> None:
+    """peft stores it beside the adapter; its labels are in config.json."""
+    base = copy_family("bert", tmp_path / "base")
+    settings = {"target_modules": ["query"], "r": 2, "task_type": "TOKEN_CLS"}
+    write_adapter(base, tmp_path / "adapter", "ForTokenClassification", **settings)
+    nlp = spacy_ctxemb.load(tmp_path / "adapter")
+    assert nlp.pipe_names == ["ctxemb", "ctxemb_ner"]
+    assert nlp.get_pipe("ctxemb_ner").classes == ("LABEL_0", "LABEL_1")
+    labels = {"id2label": {"0": "O", "1": "B-PER"}, "architectures": ["BertForTokenClassification"]}
+    shutil.copy(base / "config.json", tmp_path / "adapter")
+    change_json(tmp_path / "adapter" / "config.json", **labels)
+    nlp = spacy_ctxemb.load(tmp_path / "adapter")
+    assert nlp.get_pipe("ctxemb_ner").labels == ("PER",)
+
+
+def test_an_adapter_and_its_base_by_name(hub: Hub, tmp_path: Path) -> None:
+    base = copy_family("bert", tmp_path / "base")
+    first = hub.add("owner/base", base)
+    hub.add("owner/base", FAMILIES / "electra")
+    write_adapter(base, tmp_path / "adapter", target_modules=["query"], r=2)
+    expected = spacy_ctxemb.load(tmp_path / "adapter")(TEXT).tensor
+    config = tmp_path / "adapter" / "adapter_config.json"
+    change_json(config, base_model_name_or_path="owner/base", revision=first)
+    commit = hub.add("owner/adapter", tmp_path / "adapter")
+    nlp = spacy_ctxemb.load("owner/adapter")
+    np.testing.assert_array_equal(nlp(TEXT).tensor, expected)
+    assert nlp.meta["ctxemb"]["ctxemb"] == [
+        {"source": "owner/adapter", "revision": commit},
+        {"source": "owner/base", "revision": first},
+    ]
