@@ -190,7 +190,9 @@ def describe_elmo(
 
 
 def find_elmo_files(path: Path) -> list[Path]:
-    """The files of an ELMo at a path: one ZIP file, or two."""
+    """The files of an ELMo at a path: one ZIP file, or two; none in the folder of another model."""
+    if any((path / name).is_file() for name in ("config.json", "modules.json", CONFIG)):
+        return []
     if path.suffix == ".zip" and path.is_file():
         return [path]
     options, weights = sorted(path.glob("*options.json")), sorted(path.glob("*.hdf5"))

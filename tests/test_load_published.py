@@ -100,6 +100,13 @@ def test_a_head_that_is_unknown_is_left_out(tmp_path: Path) -> None:
         spacy_ctxemb.load(tmp_path / "model", head="question")
 
 
+def test_a_zip_file_beside_a_model(tmp_path: Path) -> None:
+    """Only a folder that is nothing else is one of an ELMo."""
+    folder = copy_family("bert", tmp_path / "model")
+    (folder / "data.zip").write_bytes(b"PK")
+    assert spacy_ctxemb.load(folder).pipe_names == ["ctxemb"]
+
+
 def test_an_encoder_has_none() -> None:
     nlp = spacy_ctxemb.load(FAMILIES / "bert")
     assert nlp.pipe_names == ["ctxemb"] and "ctxemb" not in nlp.meta

@@ -129,8 +129,9 @@ class PublishedModelErrors:
 
     # models that are not on this machine
     E370 = (
-        "{endpoint} cannot be reached for {name} ({reason}), and of its files the cache {cache} "
-        "lacks {lost}. Connect (HF_HUB_OFFLINE must not be set), or pass the path of a folder."
+        "There is no folder {name} here, {endpoint} cannot be reached for {name} ({reason}), and "
+        "the cache {cache} lacks {lost}. Connect (HF_HUB_OFFLINE must not be set), or pass the "
+        "path of a folder."
     )
     E371 = (
         "There is no folder {name} here, and {endpoint} shows no model of this name. Pass "
