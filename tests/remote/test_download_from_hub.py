@@ -157,9 +157,7 @@ def test_a_private_model(hub: Hub, commit: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_offline(hub: Hub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    refuse(
-        r"\[E370\] There is no folder owner/tiny-bert here, http.* cannot be reached for owner/tiny-bert .*lacks all files"
-    )
+    refuse(r"\[E370\] There is no folder owner/tiny-bert here, http.*lacks all files")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     folder = download_model(NAME).path
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
