@@ -9,7 +9,7 @@ class CommandErrors:
     E503 = "A cache is for a frozen encoder. Add --freeze, or leave --cache out."
     E504 = (
         "The encoder '{path}' is neither english, minilm, bilm nor transformer, nor a directory "
-        "with a pipeline. Pass one of these."
+        "with a pipeline. Pass one of these, or OWNER/NAME on the Hugging Face Hub."
     )
     E505 = (
         "{path} is a model of transformers or sentence-transformers, not a pipeline. Import it "
