@@ -201,8 +201,24 @@ def test_examples_that_do_not_fit() -> None:
     nlp = pipeline()
     with pytest.raises(ValueError, match="E611.*the label 'party'.*'nature'"):
         nlp.update(examples(nlp, [("?", {"cats": {"party": 1.0}})]))
-    with pytest.raises(ValueError, match="E616.*'ctxemb_textcat' chooses one label"):
+    with pytest.raises(
+        ValueError, match="E616.*'ctxemb_textcat' cannot learn from {'money': 1.0, 'n"
+    ):
         nlp.update(examples(nlp, SEVERAL))
+
+
+@pytest.mark.parametrize(
+    "kind, value", [("single_label", 0.7), ("multi_label", 2.0), ("regression", float("inf"))]
+)
+def test_values_that_a_kind_does_not_have(kind: str, value: float) -> None:
+    nlp = pipeline(kind=kind)
+    with pytest.raises(ValueError, match=f"E616.*{value}"):
+        nlp.update(examples(nlp, [("?", {"cats": {"money": value}})]))
+
+
+def test_one_label_to_choose_from() -> None:
+    with pytest.raises(ValueError, match=r"E607.*the labels \['money'\], and needs 2"):
+        pipeline([("My loan", {"cats": {"money": 1.0}})])
 
 
 @pytest.mark.parametrize(

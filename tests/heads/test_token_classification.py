@@ -312,7 +312,7 @@ def test_labels_that_no_example_may_have() -> None:
 def test_no_labels() -> None:
     nlp = blank(TRANSFORMER)
     nlp.add_pipe("ctxemb_ner")
-    with pytest.raises(ValueError, match="E607.*'ctxemb_ner' has no labels"):
+    with pytest.raises(ValueError, match="E607.*'ctxemb_ner' has the labels"):
         nlp.initialize(lambda: examples(nlp, [("Nothing.", {"entities": []})]))
 
 
