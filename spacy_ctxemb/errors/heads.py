@@ -27,7 +27,7 @@ class HeadErrors:
     )
     E606 = "A label of '{name}' is {label!r}, but must be a text that is not empty."
     E607 = (
-        "'{name}' has no labels: none were given, and the examples have no annotations. Check "
+        "'{name}' has the labels {labels}, and needs {n} at least. Check the annotations in "
         "corpora.train, or add labels by nlp.get_pipe('{name}').add_label."
     )
     E608 = (
@@ -55,8 +55,9 @@ class HeadErrors:
         "encoder, and set split_sentences = true in its model; or set per_sentence = false."
     )
     E616 = (
-        "'{name}' chooses one label, but an example has several: {cats}. Give each text one, or "
-        'set kind = "multi_label".'
+        "'{name}' cannot learn from {cats}. With kind = 'single_label' one label of a text is 1.0 "
+        "and the others are 0.0; with 'multi_label' each is from 0.0 to 1.0; with 'regression' "
+        "each is a number."
     )
     E617 = (
         "add_head makes components of the tasks {options}, not of '{task}'. Take another model, or "

@@ -120,14 +120,16 @@ class HeadPipe(TrainablePipe):  # type: ignore[misc] # spaCy's compiled code has
     ) -> None:
         """Take labels, those of the examples where none are given, and draw the head's weights.
 
-        Raises E607 where there are no labels.
+        Raises E607 where there are none, or one where one is to be chosen.
         """
         validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
         found = labels or sorted({one for eg in get_examples() for one in self.list_labels(eg)})
         for label in found:
             self.add_label(label)
-        if not self.labels:
-            raise ValueError(Errors.E607.format(name=self.name))
+        n_needed = 2 if self.kind == "single_label" else 1
+        if len(self.classes) < n_needed or not self.labels:
+            found = {"labels": list(self.labels), "n": n_needed}
+            raise ValueError(Errors.E607.format(name=self.name, **found))
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         self.model.initialize(X=sample, Y=cast(Any, np.zeros((1, len(self.classes)), dtype="f")))
 

@@ -1,5 +1,6 @@
 """`ctxemb_textcat`: categories of texts, by the classes of windows."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -152,14 +153,19 @@ class TextClassifier(HeadPipe):
         return loss / is_known.sum().clamp(min=1)
 
     def _read_gold(self, example: Example) -> list[float]:
-        """The value of each label. Raises E611 for a label that has no class, E616 for two labels
-        of one text where one is to be chosen."""
+        """The value of each label. Raises E611 for a label that has no class, E616 for values that
+        the kind does not have."""
         cats = example.reference.cats
         unknown = sorted(cats.keys() - set(self.classes))
         if unknown:
             raise ValueError(Errors.E611.format(label=unknown[0], classes=list(self.classes)))
-        is_choice = self.kind == "single_label"
-        if is_choice and sum(bool(value) for value in cats.values()) > 1:
+        is_choice, given = self.kind == "single_label", [v for v in cats.values() if v is not None]
+        fits = all(math.isfinite(value) for value in given)
+        if self.kind == "multi_label":
+            fits = all(0.0 <= value <= 1.0 for value in given)
+        elif is_choice:
+            fits = set(given) <= {0.0, 1.0} and given.count(1.0) <= 1
+        if not fits:
             raise ValueError(Errors.E616.format(name=self.name, cats=cats))
         missing = 0.0 if is_choice else float("nan")
         values = (cats.get(label) for label in self.classes)
@@ -177,12 +183,20 @@ class TextClassifier(HeadPipe):
                 multi_label=self.kind == "multi_label",
                 threshold=self.threshold,
             )
-        gold = np.array([self._read_gold(eg)[0] for eg in examples])
-        found = np.array([np.ravel(eg.predicted._.get(SCORE))[0] for eg in examples])
-        spread = gold.std() * found.std()
-        covariance = ((gold - gold.mean()) * (found - found.mean())).mean()
-        error = float(np.abs(gold - found).mean())
-        return {"cats_score": float(covariance / spread) if spread else 0.0, "cats_mae": error}
+        return self._score_numbers(examples)
+
+    def _score_numbers(self, examples: Sequence[Example]) -> dict[str, float]:
+        """The correlation and the error of the first number of each text."""
+        found = [eg.predicted._.get(SCORE) for eg in examples]
+        numbers = [list(one.values())[0] if isinstance(one, dict) else one for one in found]
+        pairs = zip([self._read_gold(eg)[0] for eg in examples], numbers, strict=True)
+        known = np.array([pair for pair in pairs if not math.isnan(pair[0])])
+        if not len(known):
+            return {"cats_score": 0.0, "cats_mae": 0.0}
+        (x, y), error = (known - known.mean(axis=0)).T, np.abs(known[:, 0] - known[:, 1]).mean()
+        spread = float(np.sqrt((x**2).sum() * (y**2).sum()))
+        score = float((x * y).sum()) / spread if spread else 0.0
+        return {"cats_score": score, "cats_mae": float(error)}
 
 
 def weigh(owned: Any, chosen: Any = True) -> Floats:
