@@ -70,8 +70,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "doc_vectors": {"numpy", "spacy"},
     "listeners": {
-        *("safetensors", "spacy", "thinc", "torch", ".doc_vectors", ".embedder", ".thinc_model"),
-        ".torch_state",
+        *("numpy", "safetensors", "spacy", "thinc", "torch", ".doc_vectors", ".embedder"),
+        *(".encoders", ".thinc_model", ".torch_state"),
     },
     "component": {
         *("spacy", "srsly", "thinc", ".atomic_files", ".cache", ".checkpoints"),

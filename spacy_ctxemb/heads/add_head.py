@@ -58,7 +58,8 @@ def add_head(
     else:
         usual = {"kind": head.kind}
     factory = FACTORIES[head.task]
-    pipe = nlp.add_pipe(factory, name=name, config={**usual, **settings, "model": model})
+    config = {**usual, **settings, "model": model}
+    pipe = cast(HeadPipe, nlp.add_pipe(factory, name=name, config=config))
     pipe.take_head(head.labels, head.tensors)
     return pipe
 

@@ -23,7 +23,7 @@ from ..thinc_model.torch_module_shim import TorchShim
 from ..torch_state import in_ordinary_torch
 from .head import Head
 
-HeadModel = Model[list[Doc], list["Scored"]]
+HeadModel = Model[list[Doc], Any]
 
 #: The standard deviation of the first weights. Source: Devlin et al. 2019, "BERT", the program.
 DEVIATION = 0.02
@@ -36,7 +36,7 @@ class Scored(NamedTuple):
     STATES in doc_vectors/names.py.
     """
 
-    scores: Floats2d
+    scores: Any
     states: dict[str, Any]
 
 

@@ -28,7 +28,7 @@ from .head_model import HeadModel, HeadShim, Scored, find_width, get_head
 N_SAMPLE = 10
 
 
-class HeadPipe(TrainablePipe):
+class HeadPipe(TrainablePipe):  # type: ignore[misc] # spaCy's compiled code has no types
     """A component whose model is a `spacy-ctxemb.Head.v1`.
 
     classes: of the head, in order. task, kind: as `PublishedHead` has them.
@@ -135,7 +135,7 @@ class HeadPipe(TrainablePipe):
         """What the head makes of some Docs, in NumPy."""
         self.check_weights()
         scored = self.model.predict(list(docs))
-        return [Scored(self.model.ops.to_numpy(one.scores), one.states) for one in scored]
+        return [one._replace(scores=self.model.ops.to_numpy(one.scores)) for one in scored]
 
     def update(
         self,

@@ -158,12 +158,12 @@ class TextClassifier(HeadPipe):
         unknown = sorted(cats.keys() - set(self.classes))
         if unknown:
             raise ValueError(Errors.E611.format(label=unknown[0], classes=list(self.classes)))
-        values = [cats.get(label) for label in self.classes]
-        if self.kind == "single_label":
-            values = [value or 0.0 for value in values]
-            if sum(value > 0 for value in values) > 1:
-                raise ValueError(Errors.E616.format(name=self.name, cats=cats))
-        return [float("nan") if value is None else float(value) for value in values]
+        is_choice = self.kind == "single_label"
+        if is_choice and sum(bool(value) for value in cats.values()) > 1:
+            raise ValueError(Errors.E616.format(name=self.name, cats=cats))
+        missing = 0.0 if is_choice else float("nan")
+        values = (cats.get(label) for label in self.classes)
+        return [missing if value is None else float(value) for value in values]
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """spaCy's scores of categories; of numbers their mean absolute error, and as cats_score

@@ -45,7 +45,8 @@ def average(probabilities: Floats, starts: Ints, ends: Ints) -> Floats:
     sizes = ends - starts
     rows = probabilities[ranges(starts, sizes)]
     summed: Floats = np.add.reduceat(rows, np.cumsum(sizes) - sizes)
-    return summed / sizes[:, None].astype(np.float32)
+    means: Floats = np.divide(summed, sizes[:, None], dtype=np.float32)
+    return means
 
 
 def take_most_certain(probabilities: Floats, starts: Ints, ends: Ints) -> Floats:

@@ -100,7 +100,7 @@ class TokenClassifier(HeadPipe):
         doc.ents has the more probable one.
         """
         for doc, found in zip(docs, entities, strict=True):
-            pairs = [(to_span(doc, one), one.score) for one in found]
+            pairs = [(span, one.score) for one in found if (span := to_span(doc, one))]
             for span, score in pairs:
                 span._.set(SCORE, score)
             if self.spans_key is not None:
@@ -135,7 +135,6 @@ class TokenClassifier(HeadPipe):
         return F.cross_entropy(scores[index], target) if len(index) else scores.new_zeros(())
 
 
-def to_span(doc: Doc, entity: Entity) -> Span:
-    """The tokens that an entity has characters of."""
-    span = doc.char_span(entity.start, entity.end, label=entity.label, alignment_mode="expand")
-    return span
+def to_span(doc: Doc, entity: Entity) -> Span | None:
+    """The tokens that an entity has characters of; nothing for one without characters."""
+    return doc.char_span(entity.start, entity.end, label=entity.label, alignment_mode="expand")
