@@ -77,11 +77,11 @@ def fine_tune(
 def draw_head(pipe: QuestionAnswering, shim: EmbedderShim) -> Head:
     """The head of a component; a new one, on the encoder's device, where there is none."""
     if pipe.head is None:
-        settings = {"width": shim.embedder.encoder.width, "n_classes": 2}
-        head = Head(**settings)
+        width = shim.embedder.encoder.width
+        head = Head(width, 2)
         nn.init.normal_(head.output.weight, std=0.02)
         nn.init.zeros_(head.output.bias)
-        pipe.take(settings, head.state_dict())
+        pipe.take({"width": width, "n_classes": 2}, head.state_dict())
     return cast(Head, pipe.head).to(shim.device)
 
 
