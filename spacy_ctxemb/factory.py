@@ -1,7 +1,6 @@
 """The factory `ctxemb`. Every spaCy pipeline imports this file, so it imports next to nothing."""
 
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from spacy.language import Language
 
@@ -61,8 +60,8 @@ def build_ctxemb(
     doc_pooling: what doc.vector and the vector of a sentence that was encoded by itself are:
         "mean", "cls" or "max" of all pieces, boundaries included, except where the mix has
         layer_norm = "document"; null for the mean of the tokens;
-        "auto" for what the weights that `pretrained` names were made for: "mean" and length 1 for
-        "minilm", null for others.
+        "auto" for what the weights that `pretrained` names were made for, as sentence-transformers
+        says: "mean" and length 1 for "minilm"; null where it says nothing.
     normalize: whether these have length 1; with doc_pooling.
     keep_pieces: whether to write the pieces of the text to doc._.ctxemb_pieces, for
         token._.ctxemb_pieces.
@@ -72,29 +71,32 @@ def build_ctxemb(
     pretrained: the weights of the package that the encoder begins with, unless something else
         brings weights: "auto" for those of the default model, where this is it and the pipeline
         is English; "en_transformer_sm" for these in any language; "minilm" for all-MiniLM-L6-v2,
-        which the extra `minilm` installs: its encoder, pieces and mix take the place of those of
-        the default model; null for none, so that nlp.initialize() draws random ones.
+        which the extra `minilm` installs; OWNER/NAME or OWNER/NAME@REVISION for a model of BERT's
+        family on the Hugging Face Hub, or a path with a slash: encoder, pieces and mix of such a
+        model take the place of those of the default model. nlp.add_pipe and nlp.initialize read
+        it; a config that is loaded downloads nothing. Null for none, so that nlp.initialize()
+        draws random ones.
     """
     from .component import ContextualEmbedder
-    from .component.follow_pretrained import ConfigChange, choose_model, choose_text_vectors
+    from .component.follow_pretrained import follow_pretrained
 
-    model, changes = choose_model(model, pretrained)
-    doc_pooling, normalize = choose_text_vectors(doc_pooling, pretrained, normalize=normalize)
+    followed = follow_pretrained(
+        model, pretrained, doc_pooling, normalize=normalize, component=name
+    )
     pipe = ContextualEmbedder(
         nlp.vocab,
-        model,
+        followed.model,
         name,
         keep=keep,
         boundaries=boundaries,
-        doc_pooling=doc_pooling,
-        normalize=normalize,
+        doc_pooling=followed.doc_pooling,
+        normalize=followed.normalize,
         keep_pieces=keep_pieces,
         keep_attention=keep_attention,
         cache=cache,
         pretrained=pretrained,
     )
-    if changes:
-        pipe.config_change = ConfigChange(ref(nlp), changes)
+    followed.finish(nlp, pipe)
     return pipe
 
 

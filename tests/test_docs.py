@@ -36,6 +36,7 @@ from .docs.pages import (
 from .docs.reference import write_reference
 from .elmo_models import write_model
 from .pipelines import BILM, NER_DATA, examples, initialised
+from .remote.hub import Hub, point_at
 from .test_imports import MAY_IMPORT, PACKAGE
 
 PAGES = list_pages()
@@ -181,6 +182,15 @@ def workshop(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub on loopback with a tiny model under the name that the pages have."""
+    with Hub() as hub:
+        hub.add("sentence-transformers/all-MiniLM-L6-v2", FAMILIES / "bert")
+        point_at(hub, tmp_path, monkeypatch)
+        yield hub
+
+
 def adapt(text: str) -> str:
     """A block with the width of the tiny model in place of MiniLM's."""
     return text.replace('"width": 384', '"width": 12')
@@ -191,6 +201,7 @@ def adapt(text: str) -> str:
 def test_python_prints_what_is_said(
     page: str,
     workshop: Path,
+    hub: Hub,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -216,7 +227,9 @@ def list_expected(text: str) -> Iterator[str | None]:
 # The three commands
 
 
-def test_three_commands_train_ner(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_commands_train_ner(
+    downloads: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those of the README; spaCy's own command takes two steps, and all run in this process."""
     monkeypatch.setattr(check_first_step, "run_in_process", run_first_step_here)
     monkeypatch.chdir(downloads)

@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fork_lock": set(),
     "torch_state": {"torch", ".fork_lock"},
     "pieces": {"numpy", "tokenizers", ".atomic_files", ".fork_lock"},
+    "remote": {"huggingface_hub", "requests", "tqdm", ".atomic_files"},
     "encoders": {
         *("torch", "transformers", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"),
     },
@@ -38,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": {
         *("h5py", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch"),
         "transformers",
-        *(".encoders", ".atomic_files", ".objectives", ".pieces"),
+        *(".encoders", ".atomic_files", ".objectives", ".pieces", ".remote"),
     },
     "schedules": set(),
     "finetuning": {".encoders", ".schedules"},
@@ -76,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "component": {
         *("spacy", "srsly", "thinc", ".atomic_files", ".cache", ".checkpoints"),
         *(".default_model", ".doc_vectors", ".embedder", ".listeners", ".pieces", ".pretrained"),
-        *(".stack", ".thinc_model"),
+        *(".remote", ".stack", ".thinc_model", ".windows"),
     },
     "heads": {
         *("numpy", "safetensors", "spacy", "srsly", "thinc", "tokenizers", "torch"),
@@ -87,6 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("spacy", "thinc", ".cache", ".component", ".finetuning", ".pieces", ".schedules"),
         ".thinc_model",
     },
+    "load_published": {"spacy", ".checkpoints", ".component", ".heads", ".remote", ".thinc_model"},
     "default_model": set(),
     "factory": {"spacy", ".component", ".default_model", ".heads"},
     "pretrained": {
@@ -114,7 +116,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "comparison": {"spacy", "srsly", "thinc", "torch", ".atomic_files", ".report"},
     "config_writer": {
-        *("jinja2", "spacy", "thinc", ".cache", ".component", ".pretrained", ".thinc_model"),
+        *("jinja2", "spacy", "thinc", ".cache", ".component", ".load_published", ".pretrained"),
+        ".thinc_model",
     },
     "doctor": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),
@@ -124,6 +127,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".encoders",
             ".listeners",
             ".pieces",
+            ".pretrained",
             ".stack",
             ".thinc_model",
         ),
@@ -143,10 +147,12 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".atomic_files",
             ".heads",
             ".initialize_callbacks",
+            ".load_published",
             ".objectives",
             ".onnx",
             ".pieces",
             ".pretraining",
+            ".remote",
             ".report",
             ".save_pipeline",
             ".silver_labels",
@@ -155,7 +161,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
-    "__init__": {".doc_vectors", ".save_pipeline"},
+    "__init__": {".doc_vectors", ".load_published", ".save_pipeline"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
@@ -165,7 +171,7 @@ MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
     "pieces": {"numpy", ".atomic_files", ".fork_lock"},
     "checkpoints": {
         *("pydantic", "pydantic_core", "torch", ".encoders", ".atomic_files", ".objectives"),
-        ".pieces",
+        *(".pieces", ".remote"),
     },
     "encoders": {"torch", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"},
     "cli": {"spacy.cli._util", "typer", ".config_writer"},

@@ -1,7 +1,6 @@
 """Loaders for [initialize.components.ctxemb.encoder_loader]: weights of published models."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 from torch import Tensor
@@ -12,23 +11,27 @@ from ..errors import Errors
 from ..pieces.base import Pieces
 from ..pieces.registered_vocabulary_loaders import load_vocabulary
 from ..pieces.subwords import SubwordPieces
+from ..remote.find_model import find_file
 from .bert.checkpoint import BertModel, read_bert
 from .bert.config_json import describe as describe_bert
 from .elmo.checkpoint import ElmoModel, read_elmo
 from .elmo.options_json import describe as describe_elmo
 from .encoder_loader import EncoderLoader
 from .load_any_huggingface import WrappedModel, describe_sizes, read_huggingface
+from .open_checkpoint import open_checkpoint
 
 
 def build_elmo_weights(*, options: str, weights: str | None = None) -> EncoderLoader:
     """`spacy-ctxemb.ElmoWeights.v1`: the weights of a model in the format of AllenNLP and bilm-tf.
 
-    options: path of its options.json; or of a ZIP file with options and weights.
-    weights: path of its HDF5 file; null where `options` is a ZIP file.
+    options: path or address of its options.json; or of a ZIP file with options and weights.
+        "#sha256=HEX" at the end of an address is the checksum that the file must have.
+    weights: path or address of its HDF5 file; null where `options` is a ZIP file.
     """
 
     def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
-        model = read_elmo(Path(options), None if weights is None else Path(weights))
+        files = [find_file(name).path for name in (options, weights) if name is not None]
+        model = read_elmo(*files)
         differences = find_elmo_differences(model, encoder, pieces, section)
         check_fit(options, "elmo", differences)
         return model.tensors
@@ -53,13 +56,16 @@ def find_elmo_differences(
 def build_bert_weights(*, path: str) -> EncoderLoader:
     """`spacy-ctxemb.BertWeights.v1`: the weights and the vocabulary of a model of BERT's family.
 
-    path: a directory as transformers or sentence-transformers saves it. A `HuggingFace.v1` gets
-        the weights of any model that transformers knows.
+    path: a directory as transformers, sentence-transformers or peft saves it; or OWNER/NAME or
+        OWNER/NAME@REVISION on the Hugging Face Hub. A `HuggingFace.v1` gets the weights of any
+        model that transformers knows.
     """
 
     def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
-        is_wrapped = isinstance(encoder, HuggingFaceEncoder)
-        model = read_huggingface(Path(path)) if is_wrapped else read_bert(Path(path))
+        read = read_huggingface if isinstance(encoder, HuggingFaceEncoder) else read_bert
+        model: BertModel | WrappedModel
+        with open_checkpoint(path) as (folder, _):
+            model = read(folder)
         check_fit(path, "bert", find_bert_differences(model, encoder, pieces, section))
         load_vocabulary(cast(SubwordPieces, pieces), model.tokenizer, path, section)
         return model.tensors

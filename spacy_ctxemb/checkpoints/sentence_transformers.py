@@ -42,14 +42,41 @@ class Modules(Typed):
     modules: list[Module]
 
 
+Nothing = Annotated[Any, one_of({}, None)]
+
+
+class Modality(Typed):
+    """What is taken of transformers' model, by the kind of input."""
+
+    method: Annotated[Any, one_of("forward", None)] = None
+    method_output_name: Annotated[Any, one_of("last_hidden_state", "logits", None)] = None
+
+
+class Modalities(Typed):
+    text: Modality = Modality()
+
+
 class TransformerSettings(Typed):
-    """What sentence-transformers does to texts; others of its settings would change vectors."""
+    """What sentence-transformers does to texts; others of its settings would change vectors.
+
+    The task of a cross-encoder is "sequence-classification".
+    """
 
     do_lower_case: Annotated[bool | None, expect("true, false or null")] = None
     max_seq_length: Annotated[int | None, Field(ge=1), expect("a whole number, or null")] = None
-    transformer_task: Annotated[Any, one_of("feature-extraction", None)] = None
-    model_args: Annotated[Any, one_of({}, None)] = None
-    config_args: Annotated[Any, one_of({}, None)] = None
+    transformer_task: Annotated[
+        Any, one_of("feature-extraction", "sequence-classification", None)
+    ] = None
+    modality_config: Modalities = Modalities()
+    module_output_name: Annotated[Any, one_of("token_embeddings", "scores", None)] = None
+    query_expansion: Nothing = None
+    processing_kwargs: Nothing = None
+    model_args: Nothing = None
+    model_kwargs: Nothing = None
+    config_args: Nothing = None
+    config_kwargs: Nothing = None
+    tokenizer_args: Nothing = None
+    processor_kwargs: Nothing = None
 
 
 class PoolingSettings(Typed):
@@ -62,6 +89,7 @@ class PoolingSettings(Typed):
     mean_sqrt_len_tokens: Switch = Field(False, alias="pooling_mode_mean_sqrt_len_tokens")
     weightedmean: Switch = Field(False, alias="pooling_mode_weightedmean_tokens")
     lasttoken: Switch = Field(False, alias="pooling_mode_lasttoken")
+    include_prompt: Switch = True
 
 
 class NormalizeSettings(Typed):
@@ -105,6 +133,9 @@ def read_sentences(folder: Path, *, with_pooling: bool = True) -> Sentences:
     model, *others = read_modules(path, with_pooling=with_pooling)
     given = next(filter(None, (read_optional(model / name) for name in SETTINGS)), {})
     settings = check_types(given, TransformerSettings, path=model / SETTINGS[0])
+    is_cross_encoder = settings.transformer_task == "sequence-classification" and not others
+    if with_pooling and not (others or is_cross_encoder):
+        raise ValueError(Errors.E347.format(path=path, found=MODULES[:1]))
     texts = read_typed(folder / "config_sentence_transformers.json", TextSettings)
     sentences = Sentences(
         model,
@@ -112,19 +143,19 @@ def read_sentences(folder: Path, *, with_pooling: bool = True) -> Sentences:
         max_pieces=settings.max_seq_length,
         prompt=(texts.prompts or {}).get(texts.default_prompt_name or "") or None,
     )
-    if not with_pooling:
+    if not with_pooling or is_cross_encoder:
         return sentences
     if texts.truncate_dim is not None:
         raise ValueError(Errors.E355.format(path=folder, found=texts.truncate_dim))
     pooling, *norms = others
     for norm in norms:
         read_typed(norm / "config.json", NormalizeSettings)
-    mode = read_pooling(pooling / "config.json")
+    mode = read_pooling(pooling / "config.json", has_prompt=sentences.prompt is not None)
     return sentences._replace(doc_pooling=mode, normalize=bool(norms))
 
 
 def read_modules(path: Path, *, with_pooling: bool) -> list[Path]:
-    """The folders of a Transformer, its Pooling and perhaps a Normalize.
+    """The folders of a Transformer, and of its Pooling and perhaps a Normalize if it has them.
 
     Raises E347 for modules that are unknown, or in another order or number, E331 for one that
     lies elsewhere.
@@ -140,7 +171,7 @@ def read_modules(path: Path, *, with_pooling: bool) -> list[Path]:
     ]
     if not with_pooling:
         kinds, modules = kinds[:1], modules[:1]
-    if kinds not in ((MODULES[:2], MODULES) if with_pooling else (MODULES[:1],)):
+    if kinds not in [MODULES[:n] for n in (1, 2, 3)]:
         raise ValueError(Errors.E347.format(path=path, found=kinds))
     for module in modules:
         place = PureWindowsPath(module.path)  # which knows both kinds of separators
@@ -150,12 +181,19 @@ def read_modules(path: Path, *, with_pooling: bool) -> list[Path]:
     return [path.parent / module.path for module in modules]
 
 
-def read_pooling(path: Path) -> str:
-    """How a text's vector is made of those of its pieces. Raises E346 for a way we do not have."""
+def read_pooling(path: Path, *, has_prompt: bool) -> str:
+    """How a text's vector is made of those of its pieces.
+
+    Raises E346 for a way we do not have, E333 where the pieces of a prompt are to be left out.
+    """
     settings = read_typed(path, PoolingSettings)
+    if has_prompt and not settings.include_prompt:
+        expected = "true, since a prompt is part of your texts here"
+        values = {"key": "include_prompt", "found": "false", "expected": expected}
+        raise ValueError(Errors.E333.format(path=path, **values))
     modes = settings.pooling_mode
     if modes is None:
-        switches = settings.model_dump(exclude={"pooling_mode"})
+        switches = settings.model_dump(exclude={"pooling_mode", "include_prompt"})
         modes = [mode for mode, is_on in switches.items() if is_on] or ["mean"]
     modes = modes if isinstance(modes, list) else [modes]
     if modes not in [[mode] for mode in POOLINGS]:

@@ -2,21 +2,25 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import typer
 
 from .output_paths import check_output
-from .save_new_pipeline import LANG, MIXES, WIDTH, build_pipeline, find_shim, write_pipeline
+from .save_new_pipeline import LANG, WIDTH, showing_warnings, write_pipeline
 
 if TYPE_CHECKING:
-    from ..checkpoints.bert.checkpoint import BertModel
-    from ..checkpoints.load_any_huggingface import WrappedModel
     from ..checkpoints.sentence_transformers import Sentences
-    from ..pieces.subwords import SubwordPieces
 
-#: Pieces of the longest window that is encoded at once.
-LONGEST = 4096
+
+class Head(str, Enum):
+    """The task of a trained head."""
+
+    token = "token"
+    text = "text"
+    question = "question"
+    masked = "masked"
+    none = "none"
 
 
 class Layers(str, Enum):
@@ -29,8 +33,11 @@ class Layers(str, Enum):
 
 
 def import_bert(
-    checkpoint: Path = typer.Argument(
-        ..., metavar="CHECKPOINT_DIR", help="Directory with config.json, weights and tokenizer"
+    checkpoint: str = typer.Argument(
+        ...,
+        metavar="MODEL",
+        help="OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face Hub; or a directory with "
+        "config.json, weights and tokenizer, or with an adapter",
     ),
     output: Path = typer.Argument(..., help="Directory to write"),
     lang: str = LANG,
@@ -44,47 +51,33 @@ def import_bert(
     no_pooling: bool = typer.Option(
         False, "--no-pooling", help="Vectors of tokens alone, which a cache can hold"
     ),
+    head: Head | None = typer.Option(
+        None,
+        help="The head to take along: of token, text, question or masked; none for the encoder "
+        "alone. By default the one that config.json names, but masked",
+    ),
 ) -> None:
     """Write a pipeline with a model of BERT's family, from files of transformers.
 
-    Directories of sentence-transformers also say how vectors of texts are made.
+    Directories of sentence-transformers also say how vectors of texts are made. A trained head
+    becomes a component of its own.
     """
-    from ..checkpoints.bert.checkpoint import read_bert
-    from ..checkpoints.load_any_huggingface import read_huggingface
+    from ..load_published import load_bert
 
-    model: BertModel | WrappedModel
-    read = read_huggingface if wrap else read_bert
-    model = read(checkpoint, with_pooling=not no_pooling)
-    sentences = model.sentences
     check_output(output)
-    section = build_model(model.section, MIXES[layers.value], width=width)
-    pooling = {"doc_pooling": sentences.doc_pooling, "normalize": sentences.normalize}
-    nlp = build_pipeline(lang, section, model.tensors, **pooling)
-    shim = find_shim(nlp)
-    cast("SubwordPieces", shim.pieces).load(model.tokenizer)
-    encoder = shim.embedder.encoder
-    what = f"a model of the type {model.model_type}: {encoder.n_layers - 1} blocks, width "
-    write_pipeline(nlp, output, f"{what}{encoder.width}, vocabulary of {encoder.n_ids}")
-    show_sentences(sentences)
-
-
-def build_model(
-    encoder_section: dict[str, Any], mix: dict[str, Any], *, width: int | None
-) -> dict[str, Any]:
-    from spacy.util import registry
-
-    from ..windows.pieces_to_windows import N_BOUNDARIES
-
-    encoder = registry.resolve({"encoder": encoder_section})["encoder"]
-    longest = min(encoder.max_length or LONGEST, LONGEST)
-    return {
-        "encoder": encoder_section,
-        "pieces": {"@architectures": "spacy-ctxemb.SubwordPieces.v1", "vocab_size": encoder.n_ids},
-        "mix": mix,
-        "width": width,
-        "window": longest - N_BOUNDARIES,
-        "split_sentences": False,
-    }
+    with showing_warnings():
+        loaded = load_bert(
+            checkpoint,
+            lang=lang,
+            layers=layers.value,
+            width=width,
+            wrap=wrap,
+            with_pooling=not no_pooling,
+            head=head and head.value,
+        )
+    write_pipeline(loaded, output)
+    if loaded.sentences is not None:
+        show_sentences(loaded.sentences)
 
 
 def show_sentences(sentences: "Sentences") -> None:
@@ -98,8 +91,4 @@ def show_sentences(sentences: "Sentences") -> None:
         msg.info(
             f"sentence-transformers cuts texts after {sentences.max_pieces} pieces; here they are "
             "read to their end."
-        )
-    if sentences.prompt is not None:
-        msg.warn(
-            f"sentence-transformers puts '{sentences.prompt}' before each text; here you do it."
         )

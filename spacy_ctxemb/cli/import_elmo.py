@@ -1,18 +1,13 @@
 """`python -m spacy ctxemb import elmo`"""
 
 import json
-import warnings
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import typer
 
 from .output_paths import check_output
-from .save_new_pipeline import LANG, MIXES, WIDTH, build_pipeline, write_pipeline
-
-if TYPE_CHECKING:
-    from ..checkpoints.elmo.checkpoint import ElmoModel
+from .save_new_pipeline import LANG, WIDTH, showing_warnings, write_pipeline
 
 
 class Layers(str, Enum):
@@ -24,8 +19,10 @@ class Layers(str, Enum):
 
 
 def import_elmo(
-    paths: list[Path] = typer.Argument(
-        ..., metavar="OPTIONS WEIGHTS OUTPUT", help="options.json, HDF5 file, directory to write"
+    paths: list[str] = typer.Argument(
+        ...,
+        metavar="OPTIONS WEIGHTS OUTPUT",
+        help="options.json and HDF5 file, paths or addresses; directory to write",
     ),
     lang: str = LANG,
     width: int | None = WIDTH,
@@ -39,26 +36,26 @@ def import_elmo(
 ) -> None:
     """Write a pipeline with a published ELMo model, from AllenNLP's or bilm-tf's files.
 
-    A ZIP file with both may stand for OPTIONS WEIGHTS, as the NLPL repository packs them.
+    A ZIP file with both may stand for OPTIONS WEIGHTS, as the NLPL repository packs them. After an
+    address of https, "#sha256=HEX" is the checksum that the file must have.
     """
-    from wasabi import msg
-
-    from ..checkpoints.elmo.checkpoint import read_elmo
+    from ..load_published import load_elmo
 
     if len(paths) not in (2, 3):
         raise typer.BadParameter("Pass OPTIONS WEIGHTS OUTPUT, or ZIP OUTPUT.")
-    *sources, output = paths
-    added = parse_tokens(tokens_to_add)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model = read_elmo(*sources, unpack_limit=unpack_limit * 1e9)
-    for warning in caught:
-        msg.warn(str(warning.message))
+    *files, last = paths
+    output, added = Path(last), parse_tokens(tokens_to_add)
     check_output(output)
-    section = build_model(model, MIXES[layers.value], width=width, added=added)
-    nlp = build_pipeline(lang, section, model.tensors)
-    what = "a biLM of {n_lstm_layers} LSTM layers, width {width}".format(**model.settings)
-    write_pipeline(nlp, output, what)
+    with showing_warnings():
+        loaded = load_elmo(
+            files,
+            lang=lang,
+            layers=layers.value,
+            width=width,
+            tokens_to_add=added,
+            unpack_limit=unpack_limit * 1e9,
+        )
+    write_pipeline(loaded, output)
 
 
 def parse_tokens(text: str | None) -> dict[str, int] | None:
@@ -72,22 +69,3 @@ def parse_tokens(text: str | None) -> dict[str, int] | None:
     ):
         raise typer.BadParameter("Pass --tokens-to-add as in '{\"<num>\": 1}'.")
     return tokens
-
-
-def build_model(
-    model: "ElmoModel", mix: dict[str, Any], *, width: int | None, added: dict[str, int] | None
-) -> dict[str, Any]:
-    """The section of the config for a model. added: tokens that are one character each."""
-    return {
-        "encoder": {"@architectures": "spacy-ctxemb.BiLM.v1", **model.settings},
-        "pieces": {
-            "@architectures": "spacy-ctxemb.CharacterPieces.v1",
-            "max_characters": model.settings["max_characters"],
-            "tokens_to_add": [list(pair) for pair in (added or {}).items()],
-        },
-        "mix": mix,
-        "width": width,
-        "window": 512,
-        "stride": 384,
-        "split_sentences": True,
-    }

@@ -1,6 +1,8 @@
 """`python -m spacy ctxemb init-config`"""
 
 import shlex
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +10,7 @@ import typer
 
 from ..config_writer.check_options import TASKS, Choices, Optimize
 from .output_paths import FORCE, check_new
+from .save_new_pipeline import import_beside
 
 if TYPE_CHECKING:
     from ..config_writer.render import Written
@@ -21,8 +24,9 @@ def init_config(
     encoder: str = typer.Option(
         "english",
         help="english (weights of the package), minilm (all-MiniLM-L6-v2, with the extra of this "
-        "name), bilm or transformer (new, without weights), or the directory of a pipeline with a "
-        "component ctxemb",
+        "name), bilm or transformer (new, without weights), the directory of a pipeline with a "
+        "component ctxemb, or OWNER/NAME on the Hugging Face Hub, of which one is made beside the "
+        "config",
     ),
     optimize: Optimize = typer.Option(
         Optimize.efficiency,
@@ -67,10 +71,14 @@ def init_config(
     """Write a complete config for `spacy train`, with an encoder and the tasks on top of it."""
     from ..atomic_files import replacing
     from ..config_writer.render import build_config
+    from ..remote.find_model import is_hub_name
 
     is_stdout = str(output) == "-"
     if not is_stdout:
         check_new(output, force=force)
+    if "/" in encoder and is_hub_name(encoder):
+        with redirect_stdout(sys.stderr if is_stdout else sys.stdout):
+            encoder = str(import_beside(encoder, output, lang))
     choices = Choices(
         tasks=[name.strip() for name in task.split(",")],
         encoder=encoder,

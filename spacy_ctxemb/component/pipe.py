@@ -28,7 +28,7 @@ from ..listeners.layer_mix_listener import LayerMixListener
 from ..listeners.listener import forget_batch, guard
 from ..listeners.piece_states_listener import PieceStatesListener
 from ..pieces.registered_vocabulary_loaders import PiecesLoader
-from ..pretrained import AUTO
+from ..pretrained import AUTO, is_published
 from ..read_files import reading
 from ..stack.join_members import find_mix
 from ..stack.load_initial_weights import (
@@ -289,13 +289,18 @@ class ContextualEmbedder(Tok2Vec):
 
         get_examples: the training data; without a loader a vocabulary is learned from its texts.
         encoder_loader: reads the encoder's weights, see registered_checkpoint_loaders.py in
-            checkpoints; None for random ones. Mix and projection get initial values.
+            checkpoints; None for those of a published model that `pretrained` names, else for
+            random ones. Mix and projection get initial values.
         pieces_loader: reads or learns a vocabulary, see registered_vocabulary_loaders.py in
             pieces.
         member_loaders: the same two for members of a Stack, by their names.
         """
         if nlp is not None:
             check_links(nlp, self.name)
+        if encoder_loader is None and is_published(self.pretrained):
+            from ..checkpoints.registered_checkpoint_loaders import build_bert_weights
+
+            encoder_loader = build_bert_weights(path=str(self.pretrained))
         own = Loaders(encoder_loader, pieces_loader)
         loaders = choose_loaders(self.model, self.name, own, member_loaders)
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]

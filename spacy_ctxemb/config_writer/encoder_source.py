@@ -11,6 +11,7 @@ from thinc.api import Config
 from ..cache.feature_cache import find_obstacle
 from ..component import ContextualEmbedder
 from ..errors import Errors
+from ..load_published import find_elmo_files
 from ..pretrained import DEFAULT, MINILM, get_model
 from ..thinc_model.embedder_shim import find_shims
 from . import recipes
@@ -133,13 +134,3 @@ def check_pipeline(path: Path) -> None:
     if files:
         raise ValueError(Errors.E506.format(path=path, files=" ".join(map(str, files))))
     raise ValueError(Errors.E504.format(path=path))
-
-
-def find_elmo_files(path: Path) -> list[Path]:
-    """The files of a published ELMo model, as `import elmo` wants them: one ZIP file, or two."""
-    if path.suffix == ".zip" and path.is_file():
-        return [path]
-    options, weights = sorted(path.glob("*options.json")), sorted(path.glob("*.hdf5"))
-    if options and weights:
-        return [options[0], weights[0]]
-    return sorted(path.glob("*.zip"))[:1]

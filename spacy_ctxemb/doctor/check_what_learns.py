@@ -8,6 +8,7 @@ from ..embedder.layer_mix import ChosenLayer
 from ..encoders.kernels.linear import has_bf16_products
 from ..errors import Errors
 from ..listeners.layer_mix_listener import LayerMixListener
+from ..pretrained import is_published
 from ..thinc_model.embedder_shim import EmbedderShim, find_shims
 from .build_components import Part, Plan
 from .findings import Finding, error, ok, warning
@@ -153,8 +154,11 @@ def find_weights(name: str, part: Part) -> str | None:
         return f"begins with the weights in {part.plan.initialize['init_tok2vec']}"
     if not part.is_frozen and find_loader("encoder_loader", name, part):
         return "begins with the weights that its encoder_loader reads"
-    if shim.pretrained is not None:
-        return f"begins with the weights that pretrained = '{shim.pretrained}' names"
+    pretrained, named = shim.pretrained, getattr(part.pipe, "pretrained", None)
+    if is_published(named) and not part.is_frozen:
+        pretrained = named
+    if pretrained is not None:
+        return f"begins with the weights that pretrained = '{pretrained}' names"
     return None
 
 

@@ -32,7 +32,10 @@ class PipelineErrors:
         "The model of '{name}' is {model}, which has other layers than an encoder. Use "
         "ContextualTok2Vec.v1 or Stack.v1, and put further layers into the components that listen."
     )
-    E011 = "There are no weights '{name}' in the package, but {names}. Change `pretrained`."
+    E011 = (
+        "There are no weights '{name}' in the package, but {names}. Change `pretrained`; a model "
+        "on the Hugging Face Hub is OWNER/NAME."
+    )
     E012 = (
         "The weights '{name}' are not for the encoder of '{component}'. Set pretrained = null, or "
         "take the encoder they are for: {model}"

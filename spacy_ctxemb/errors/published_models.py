@@ -82,8 +82,8 @@ class PublishedModelErrors:
     E348 = "This encoder is no model_type of transformers: {reasons}. Keep it as a pipeline."
     E349 = "The head is none of transformers': {reason}. Export the encoder alone, from a pipeline."
     E350 = (
-        "Beside the model {path} has {name}, an adapter that changes its weights. Remove it, or "
-        "merge it with the package peft (merge_and_unload, then save_pretrained)."
+        "{path} has {found}, but no {lost}, so that its adapter is not whole. Download both, or "
+        "remove the adapter."
     )
     E351 = (
         "There are two tensors {name}, in {first} and {second}, and it is not said which one "
@@ -100,7 +100,8 @@ class PublishedModelErrors:
     E354 = "The tensors of {path} would take {claimed} bytes, it has {n_bytes}. Take another copy."
     E355 = (
         "In {path}, config_sentence_transformers.json cuts vectors of texts to {found} values "
-        "(truncate_dim). Remove it and take doc.vector[:{found}] yourself, or pass --no-pooling."
+        "(truncate_dim), but doc.vector has as many as the vectors of tokens. Remove it and take "
+        "doc.vector[:{found}] yourself, or pass --no-pooling."
     )
     E356 = (
         "In {path}, {key} is {found}, which cannot be: {reason}. Take config.json and weights of "
@@ -124,6 +125,43 @@ class PublishedModelErrors:
     E363 = (
         "The heads of the pipeline are those of {found}, and --head is {chosen}. Name one of them, "
         "or 'none' for the encoder alone."
+    )
+
+    # models that are not on this machine
+    E370 = (
+        "There is no folder {name} here, {endpoint} cannot be reached for {name} ({reason}), and "
+        "the cache {cache} lacks {lost}. Connect (HF_HUB_OFFLINE must not be set), or pass the "
+        "path of a folder."
+    )
+    E371 = (
+        "There is no folder {name} here, and {endpoint} shows no model of this name. Pass "
+        "OWNER/NAME, or the path of a folder. If the model is private, set HF_TOKEN."
+    )
+    E372 = (
+        "The revision {revision} of {name} cannot be taken: {reason}. Pass a branch, a tag or the "
+        "hash of a commit, or none for the newest."
+    )
+    E373 = (
+        "{endpoint} refuses access to {name}: {reason}. If the model is gated, accept its terms on "
+        "its page; then set HF_TOKEN to a token of yours that may read it."
+    )
+    E374 = "The disk is full: {source} cannot be saved in {path}. Make room, or set HF_HOME."
+    E375 = (
+        "The download of {source} broke off: {reason}. Nothing of it is used. Run this again; what "
+        "is whole is not downloaded again."
+    )
+    E376 = (
+        "{address} has the SHA-256 {found}, not {expected}. It is another file than you want, and "
+        "was not kept. Correct the checksum, or take the file from elsewhere."
+    )
+    E377 = (
+        "{name} has no {missing}, but {found}. Pass a model that transformers, "
+        "sentence-transformers or peft can load, with weights of PyTorch."
+    )
+    E378 = "{address} cannot be downloaded: {reason}. Correct it, or pass the path of a file."
+    E379 = (
+        "pretrained of '{name}' is {pretrained}, but {reason}. Loading a config downloads nothing. "
+        "{advice}"
     )
 
     # heads of published models
@@ -154,3 +192,26 @@ class PublishedModelErrors:
         "Import the model without --wrap."
     )
     E389 = "'{name}' needs a question and a Doc with text, but the {what} is {found!r}."
+
+    # adapters
+    E390 = (
+        "{path} is an adapter of the peft_type {found}; only LORA is merged. Merge it with the "
+        "package peft (merge_and_unload, then save_pretrained)."
+    )
+    E391 = (
+        "In {path}, {key} is {found}, which is not merged here. Merge the adapter with the package "
+        "peft (merge_and_unload, then save_pretrained)."
+    )
+    E392 = (
+        "The model that {path} names in base_model_name_or_path, {found}, {reason}. Put the path "
+        "of the model there, or OWNER/NAME."
+    )
+    E393 = (
+        "The adapter in {path} has the tensors {names} ({n} in all), for which the model has no "
+        "layer. Take the adapter and the model that it was trained on."
+    )
+    E394 = (
+        "In the adapter in {path}, {name} has the shape {found}; expected {expected}. Take the "
+        "adapter, its adapter_config.json and the model that it was trained on."
+    )
+    E395 = "layers is {found}, which is none of {options}. Pass one of these."

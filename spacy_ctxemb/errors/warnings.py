@@ -46,3 +46,5 @@ class Warnings:
         "'{reader}' has upstream = '{upstream}', and reads from '{name}' now, which comes before "
         "it and writes vectors. Train it again, or take the component that it was trained on along."
     )
+    W014 = "sentence-transformers puts '{prompt}' before each text; here you do it."
+    W015 = "The head is left out. {reason}"

@@ -6,6 +6,7 @@ Those of MINILM come from another package, see minilm_from_pip.py.
 """
 
 import json
+import os
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ MINILM = "minilm"
 MODELS: dict[str, dict[str, Any]] = {DEFAULT: DEFAULT_MODEL, MINILM: minilm_from_pip.MODEL}
 
 #: How they make a vector of a text: doc_pooling and normalize.
-TEXT_VECTORS: dict[str | None, tuple[str, bool]] = {MINILM: ("mean", True)}
+TEXT_VECTORS: dict[str, tuple[str, bool]] = {MINILM: ("mean", True)}
 
 #: In a config: DEFAULT, where the model is the one that it is for.
 AUTO = "auto"
@@ -57,6 +58,11 @@ def get_model(name: str) -> dict[str, Any]:
     if name not in MODELS:
         raise ValueError(Errors.E011.format(name=name, names=sorted(MODELS)))
     return deepcopy(MODELS[name])
+
+
+def is_published(name: str | None) -> bool:
+    """Whether `pretrained` names no weights of the package, but a path or OWNER/NAME on the hub."""
+    return name is not None and ("/" in name or os.sep in name)
 
 
 def get_language(name: str) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..checkpoints.encoder_loader import EncoderLoader
 from ..errors import Errors
 from ..pieces.registered_vocabulary_loaders import PiecesLoader
-from ..pretrained import AUTO, DEFAULT, FORMER, check_fit, fits, get_language
+from ..pretrained import AUTO, DEFAULT, FORMER, check_fit, fits, get_language, is_published
 from ..thinc_model.build_model import ContextualModel, needs_vocabulary, train_pieces
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..torch_state import in_ordinary_torch
@@ -32,8 +32,8 @@ def use_pretrained(
     """Let an encoder begin with weights of the package.
 
     wanted: their name; AUTO for the default ones where they fit, and are of the language `lang`;
-        None for none. Raises E044 for a Stack, E012 for weights that do not fit, E011 for a name
-        that there is not.
+        None for none. Those of a published model are not taken here.
+    Raises E044 for a Stack, E012 for weights that do not fit, E011 for a name that there is not.
     """
     shims = name_encoders(model, component)
     if wanted is None:
@@ -44,6 +44,8 @@ def use_pretrained(
             shim.use_pretrained(DEFAULT)
         return
     require_single(model, component, f"pretrained = '{wanted}'", "Set it to null.")
+    if is_published(wanted):
+        return
     if wanted not in FORMER:
         check_fit(wanted, shims[component].embedder.encoder, component)
     shims[component].use_pretrained(wanted)

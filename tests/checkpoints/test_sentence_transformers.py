@@ -115,3 +115,42 @@ def test_sentence_transformers_fold_case_first(folder: Path) -> None:
     after = read_bert(path).tokenizer
     assert json.loads(before)["normalizer"]["type"] == "BertNormalizer"
     assert json.loads(after)["normalizer"]["normalizers"][0]["type"] == "Lowercase"
+
+
+def test_a_cross_encoder_has_no_vectors_of_texts(folder: Path) -> None:
+    """As sentence-transformers 6 saves one."""
+    path = make_sentences(folder, "Transformer")
+    change_json(
+        path / "0_Transformer" / "sentence_bert_config.json",
+        transformer_task="sequence-classification",
+        modality_config={"text": {"method": "forward", "method_output_name": "logits"}},
+        module_output_name="scores",
+    )
+    assert read_bert(path).sentences.doc_pooling is None
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("model_args", {"torch_dtype": "bfloat16"}),
+        ("tokenizer_args", {"do_lower_case": False}),
+        ("processor_kwargs", {"padding_side": "left"}),
+        ("processing_kwargs", {"text": {"max_length": 8}}),
+        ("query_expansion", {"strategy": "mask", "length": 32}),
+        ("module_output_name", "pooled"),
+        ("modality_config", {"text": {"method_output_name": "pooler_output"}}),
+        ("transformer_task", "fill-mask"),
+    ],
+)
+def test_settings_that_change_vectors(key: str, value: Any, folder: Path) -> None:
+    path = make_sentences(folder, "Transformer", "Pooling")
+    change_json(path / "0_Transformer" / "sentence_bert_config.json", **{key: value})
+    refuse(rf"\[E333\] In .*sentence_bert_config\.json, {key}", path)
+
+
+def test_a_prompt_that_is_left_out_of_vectors(folder: Path) -> None:
+    path = make_sentences(folder, "Transformer", "Pooling", include_prompt=False)
+    assert read_bert(path).sentences.doc_pooling == "mean"
+    prompts = {"prompts": {"q": "query: "}, "default_prompt_name": "q"}
+    change_json(path / "config_sentence_transformers.json", **prompts)
+    refuse(r"\[E333\] .*include_prompt is false; expected true, since a prompt is part", path)

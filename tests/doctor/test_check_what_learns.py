@@ -98,6 +98,14 @@ def test_weights_of_pretraining(tmp_path: Path) -> None:
     assert len(errors(check(plan))) == 1
 
 
+def test_weights_of_a_published_model() -> None:
+    """They are read by nlp.initialize, which leaves out what is frozen."""
+    components = {"ctxemb": embedder() | {"pretrained": "owner/name"}, "textcat": classifier()}
+    found = "'ctxemb' begins with the weights that pretrained = 'owner/name' names"
+    assert found in messages(check(build_plan(components)), Level.ok)
+    assert errors(check(build_plan(components, training=FROZEN)))
+
+
 def test_random_weights() -> None:
     plan = build_plan()
     assert warnings(check(plan)) == ["'ctxemb' begins with random weights."]

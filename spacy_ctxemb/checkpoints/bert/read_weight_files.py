@@ -9,6 +9,7 @@ from torch import Tensor
 from ...errors import Errors
 from ...read_files import coding_errors
 from ..read_json import Typed, check_pointer, read_typed
+from .merge_adapter import ADAPTERS, CONFIG, merge_adapter
 from .read_pickle import load_pickle
 
 #: In the order in which they are looked for; an index stands for files it names.
@@ -19,8 +20,6 @@ WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 FOREIGN_WEIGHTS = ("tf_model.h5", "flax_model.msgpack", "model.onnx", "model.gguf")
-#: Files of the package peft, which changes a model's weights by them.
-ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 
 class Stored(NamedTuple):
@@ -37,39 +36,49 @@ class Index(Typed):
 
 
 def check_folder(path: Path) -> None:
-    """Raise E330 unless there is a folder with a config.json, E350 if there is an adapter."""
+    """Raise E330 unless there is a folder with a config.json, E350 for half an adapter."""
     reason = None
     if re.match("https?:/", str(path)):
         reason = "is an address; download its files"
     elif path.is_file():
         reason = "is a file"
     elif not path.is_dir():
-        reason = "is not there (a name on the Hugging Face Hub is no path; download its files)"
+        reason = "is not there"
     elif not (path / "config.json").is_file():
         reason = "has no config.json"
     if reason:
         name = re.sub("^(https?):/+", r"\1://", str(path))  # as it was before it was a Path
         raise ValueError(Errors.E330.format(path=name, reason=reason))
-    for name in ADAPTERS:
-        if (path / name).exists():
-            raise ValueError(Errors.E350.format(path=path, name=name))
+    found = [name for name in ADAPTERS if (path / name).is_file()]
+    if bool(found) != (path / CONFIG).is_file():
+        names = {"found": (found or [CONFIG])[0], "lost": CONFIG if found else ADAPTERS[0]}
+        raise ValueError(Errors.E350.format(path=path, **names))
 
 
 def read_tensors(folder: Path) -> dict[str, Stored]:
     """All tensors of a checkpoint by their names, mapped from their files where possible.
 
-    Raises E343 for an index that names a tensor where it is not, E351 for a tensor in two files.
+    An adapter beside them is merged. Raises E343 for an index that names a tensor where it is not,
+    E351 for a tensor in two files, E390 to E394 for an adapter that cannot be merged.
     """
     path, index = find_weights(folder)
     found: dict[str, Stored] = {}
     for name in sorted(set(index.values())) or [path.name]:
-        shard = folder / name
-        load = load_safetensors if shard.suffix == ".safetensors" else load_pickle
-        for tensor, value in load(shard).items():
-            add_once(found, tensor, Stored(value, shard))
+        for tensor, value in load_file(folder / name).items():
+            add_once(found, tensor, Stored(value, folder / name))
     lost = [n for n, shard in index.items() if n not in found or found[n].path.name != shard]
     refuse_names(Errors.E343, lost, path=path)
+    adapter = next((folder / name for name in ADAPTERS if (folder / name).is_file()), None)
+    if adapter is not None:
+        tensors = {name: stored.value for name, stored in found.items()}
+        merged = merge_adapter(folder, tensors, load_file(adapter))
+        found |= {name: Stored(value, adapter) for name, value in merged.items()}
     return found
+
+
+def load_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, by how its name ends."""
+    return (load_safetensors if path.suffix == ".safetensors" else load_pickle)(path)
 
 
 def find_weights(folder: Path) -> tuple[Path, dict[str, str]]:

@@ -27,7 +27,7 @@ def refuse(message: str, path: Path) -> None:
 
 
 def test_no_folder(folder: Path, tmp_path: Path) -> None:
-    refuse(r"\[E330\] .*nothing is not there \(a name on the Hugging", tmp_path / "nothing")
+    refuse(r"\[E330\] .*nothing is not there\. ", tmp_path / "nothing")
     refuse(r"\[E330\] .*config\.json is a file\.", folder / "config.json")
     (folder / "config.json").unlink()
     refuse(rf"\[E330\] {re.escape(str(folder))} has no config\.json\. Pass the dir", folder)

@@ -329,12 +329,6 @@ def test_vectors_that_are_not_finite(read: Callable[..., Any], folder: Path) -> 
 # ---- what changes vectors
 
 
-@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
-def test_an_adapter_beside_the_weights(name: str, read: Callable[..., Any], folder: Path) -> None:
-    (folder / name).write_text("{}")
-    refuse(read, rf"\[E350\] .* has {name}, an adapter .*merge_and_unload", folder)
-
-
 @pytest.mark.parametrize("key", ["quantization_config", "transformers_weights"])
 def test_weights_of_another_kind(key: str, read: Callable[..., Any], folder: Path) -> None:
     change_json(folder / "config.json", **{key: "other.safetensors"})

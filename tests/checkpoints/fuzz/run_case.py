@@ -66,7 +66,7 @@ def call_command(kind: str, folder: Path, output: Path) -> None:
         packed = folder / "model.zip"
         paths = [packed] if packed.exists() else [folder / "options.json", folder / "weights.hdf5"]
         import_elmo(
-            paths=[*paths, output],
+            paths=[str(path) for path in (*paths, output)],
             lang="xx",
             width=None,
             layers=ElmoLayers.top,
@@ -75,13 +75,14 @@ def call_command(kind: str, folder: Path, output: Path) -> None:
         )
     else:
         import_bert(
-            checkpoint=folder,
+            checkpoint=str(folder),
             output=output,
             lang="xx",
             width=None,
             layers=BertLayers.top,
             wrap=kind == "wrap",
             no_pooling=False,
+            head=None,
         )
 
 

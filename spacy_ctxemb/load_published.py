@@ -1,0 +1,215 @@
+"""Pipelines of published models, by a path, a name on the hub or an address."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import spacy
+from spacy.language import Language
+
+from .checkpoints.bert.checkpoint import read_bert
+from .checkpoints.bert.merge_adapter import CONFIG
+from .checkpoints.bert.read_head import PublishedHead, read_head
+from .checkpoints.elmo.checkpoint import ElmoModel, read_elmo
+from .checkpoints.elmo.find_files import UNPACK_LIMIT
+from .checkpoints.load_any_huggingface import read_huggingface
+from .checkpoints.open_checkpoint import open_checkpoint
+from .checkpoints.read_json import read_optional
+from .checkpoints.sentence_transformers import Sentences
+from .component import ContextualEmbedder
+from .component.published import MIXES, Published, note_origins
+from .errors import Errors
+from .heads.add_head import add_head
+from .remote.find_model import Found, find_file
+from .thinc_model.embedder_shim import EmbedderShim, get_shim
+
+#: In the place of a task: the encoder alone.
+NO_HEAD = "none"
+
+#: The tasks of heads that were trained with an adapter, by peft's task_type.
+TASKS = {"TOKEN_CLS": "token", "SEQ_CLS": "text", "QUESTION_ANS": "question"}
+
+
+class Loaded(NamedTuple):
+    """A pipeline with a published model.
+
+    what: it is, for a message. origins: of its files.
+    sentences: how vectors of texts are made, where files of sentence-transformers say so.
+    """
+
+    nlp: Language
+    what: str
+    origins: list[Found]
+    sentences: Sentences | None = None
+
+
+def load(
+    name: str | Path,
+    weights: str | Path | None = None,
+    *,
+    lang: str = "en",
+    layers: str | None = None,
+    width: int | None = None,
+    wrap: bool = False,
+    revision: str | None = None,
+    with_pooling: bool = True,
+    head: str | None = None,
+) -> Language:
+    """Load a published model as a pipeline with a component `ctxemb`, and one for its head.
+
+    name: OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face Hub, or the folder of a model of
+        BERT's family, of sentence-transformers or of an adapter. For ELMo the path or the address
+        of options.json, or of a ZIP file with both files, or a folder that has them.
+    weights: for ELMo the path or the address of the HDF5 file; None with a ZIP file or a folder.
+    lang: language of the tokenizer.
+    layers: what vectors are: "top", "average", "last4" or "all"; None for "top", or "average" of
+        an ELMo.
+    width: of the vectors, by a projection that is random until it is trained; None for none.
+    wrap: whether the package transformers runs the model, which may then be of any architecture.
+    revision: a branch, a tag or a commit on the hub; None for the newest.
+    with_pooling: whether texts get vectors as in sentence-transformers.
+    head: the task of the trained head: "token", "text", "question" or "masked"; "none" for the
+        encoder alone; None for the head that config.json names, but "masked", and with `wrap` for
+        the encoder alone.
+    Raises E370 to E378 for what cannot be downloaded, E300 to E357, E380 to E382 and E390 to E394
+    for files that cannot be used, E395 for another name of layers.
+
+        nlp = spacy_ctxemb.load("sentence-transformers/all-MiniLM-L6-v2")
+        doc = nlp("the bank of the river")
+    """
+    if layers not in (None, *MIXES):
+        raise ValueError(Errors.E395.format(found=layers, options=", ".join(MIXES)))
+    files = [str(name), *([] if weights is None else [str(weights)])]
+    if weights is None:
+        files = [str(path) for path in find_elmo_files(Path(name))] or files
+    if len(files) == 2 or files[0].partition("#")[0].endswith(".zip"):
+        return load_elmo(files, lang=lang, layers=layers or "average", width=width).nlp
+    return load_bert(
+        files[0],
+        lang=lang,
+        layers=layers or "top",
+        width=width,
+        wrap=wrap,
+        revision=revision,
+        with_pooling=with_pooling,
+        head=head,
+    ).nlp
+
+
+def load_bert(
+    name: str,
+    *,
+    lang: str = "en",
+    layers: str = "top",
+    width: int | None = None,
+    wrap: bool = False,
+    revision: str | None = None,
+    with_pooling: bool = True,
+    head: str | None = None,
+) -> Loaded:
+    """A pipeline with a model of BERT's family; see `load`."""
+    read = read_huggingface if wrap else read_bert
+    with open_checkpoint(name, revision=revision) as (folder, origins):
+        published = Published(name, read(folder, with_pooling=with_pooling), origins)
+        found = find_head(folder, NO_HEAD if wrap and head is None else head)
+    doc_pooling, normalize = published.pooling
+    section = published.describe(layers) | {"width": width}
+    nlp = build_pipeline(lang, section, doc_pooling=doc_pooling, normalize=normalize)
+    published.give_to(nlp, cast(ContextualEmbedder, nlp.get_pipe("ctxemb")))
+    encoder, model_type = find_shim(nlp).embedder.encoder, published.model.model_type
+    what = f"a model of the type {model_type}: {encoder.n_layers - 1} blocks, width "
+    what += f"{encoder.width}, vocabulary of {encoder.n_ids}"
+    if found is not None:
+        add_head(nlp, found)
+        what += f", with the head {found.architecture or found.task}"
+    return Loaded(nlp, what, origins, published.model.sentences)
+
+
+def find_head(folder: Path, task: str | None) -> PublishedHead | None:
+    """The head that is wanted: that of a task, or the one that an adapter or config.json names.
+
+    One that is unknown is left out with a warning unless its task was named.
+    """
+    if task == NO_HEAD:
+        return None
+    task = task or TASKS.get(str(read_optional(folder / CONFIG).get("task_type")))
+    if task is not None:
+        return read_head(folder, task=task)
+    try:
+        found = read_head(folder)
+    except ValueError as error:
+        if not str(error).startswith(("[E380]", "[E381]")):
+            raise
+        warnings.warn(Errors.W015.format(reason=error), stacklevel=3)
+        return None
+    return None if found is None or found.task == "masked" else found
+
+
+def load_elmo(
+    files: Sequence[str],
+    *,
+    lang: str = "en",
+    layers: str = "average",
+    width: int | None = None,
+    tokens_to_add: dict[str, int] | None = None,
+    unpack_limit: float = UNPACK_LIMIT,
+) -> Loaded:
+    """A pipeline with an ELMo.
+
+    files: options and weights, or a ZIP file with both: paths or addresses.
+    tokens_to_add: tokens that are one character each. unpack_limit: bytes that a ZIP file may
+    unpack to. Raises what `load` raises.
+    """
+    origins = [find_file(file) for file in files]
+    model = read_elmo(*(found.path for found in origins), unpack_limit=unpack_limit)
+    section = describe_elmo(model, MIXES[layers], tokens_to_add) | {"width": width}
+    nlp = build_pipeline(lang, section)
+    find_shim(nlp).load_encoder(model.tensors)
+    note_origins(nlp, "ctxemb", origins)
+    what = "a biLM of {n_lstm_layers} LSTM layers, width {width}".format(**model.settings)
+    return Loaded(nlp, what, origins)
+
+
+def describe_elmo(
+    model: ElmoModel, mix: dict[str, Any], tokens_to_add: dict[str, int] | None
+) -> dict[str, Any]:
+    """The section of a config for an ELMo."""
+    return {
+        "encoder": {"@architectures": "spacy-ctxemb.BiLM.v1", **model.settings},
+        "pieces": {
+            "@architectures": "spacy-ctxemb.CharacterPieces.v1",
+            "max_characters": model.settings["max_characters"],
+            "tokens_to_add": [list(pair) for pair in (tokens_to_add or {}).items()],
+        },
+        "mix": mix,
+        "window": 512,
+        "stride": 384,
+        "split_sentences": True,
+    }
+
+
+def find_elmo_files(path: Path) -> list[Path]:
+    """The files of an ELMo at a path: one ZIP file, or two; none in the folder of another model."""
+    if any((path / name).is_file() for name in ("config.json", "modules.json", CONFIG)):
+        return []
+    if path.suffix == ".zip" and path.is_file():
+        return [path]
+    options, weights = sorted(path.glob("*options.json")), sorted(path.glob("*.hdf5"))
+    if options and weights:
+        return [options[0], weights[0]]
+    return sorted(path.glob("*.zip"))[:1]
+
+
+def build_pipeline(lang: str, model: dict[str, Any], **settings: Any) -> Language:
+    """A blank language and `ctxemb`, whose encoder has no weights yet.
+
+    model: its section of the config. settings: others of the component.
+    """
+    nlp = spacy.blank(lang)
+    nlp.add_pipe("ctxemb", config={"model": model, **settings})
+    return nlp
+
+
+def find_shim(nlp: Language) -> EmbedderShim:
+    return get_shim(cast(ContextualEmbedder, nlp.get_pipe("ctxemb")).model)

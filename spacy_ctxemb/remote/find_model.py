@@ -1,0 +1,85 @@
+"""What a user calls a model: a path, a name on the hub, or an address.
+
+A path is one that exists, or that is written as one (./x, ../x, /x, ~/x, a/b/c): for it nothing is
+ever downloaded. Else OWNER/NAME, and one word alone, are names on the hub.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import Errors
+
+#: OWNER/NAME or NAME, and perhaps a branch, a tag or a commit.
+HUB_NAME = re.compile(r"(?P<repository>\w[\w.-]*(/\w[\w.-]*)?)(@(?P<revision>\w[\w./-]*))?")
+
+#: The page of a model in a browser.
+HUB_PAGE = re.compile(
+    r"https://(huggingface\.co|hf\.co)/(?P<repository>[\w.-]+/[\w.-]+?)(/tree/(?P<revision>[\w./-]+))?/?"
+)
+
+
+class Found(NamedTuple):
+    """Local files, and where they come from.
+
+    source: OWNER/NAME or an address; else the path.
+    revision: the hash of a commit on the hub, or "sha256:" and the checksum of a file; None for a
+    path.
+    """
+
+    path: Path
+    source: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.source} at {self.revision}" if self.revision else self.source
+
+
+def find_folder(name: str) -> Found:
+    """The folder of a model, downloaded where `name` is a name on the hub.
+
+    Raises E370 to E375 and E377 for what cannot be downloaded, E378 for an address of a file.
+    """
+    if page := HUB_PAGE.fullmatch(name):
+        name = "@".join(filter(None, page.group("repository", "revision")))
+    if is_address(name):
+        reason = "a model has several files; pass a name on the hub or a folder"
+        raise ValueError(Errors.E378.format(address=name, reason=reason))
+    if not is_hub_name(name):
+        return Found(Path(name).expanduser(), name)
+    from .download_from_hub import download_model
+
+    return download_model(name)
+
+
+def find_file(name: str) -> Found:
+    """A file, downloaded where `name` is an address. Raises E374 to E376, and E378."""
+    if not is_address(name):
+        return Found(Path(name).expanduser(), name)
+    from .download_file import download_file
+
+    return download_file(name)
+
+
+def is_address(name: str) -> bool:
+    return re.match(r"\w+://", name) is not None
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a text is no path, and may be a name on the hub."""
+    return HUB_NAME.fullmatch(name) is not None and not Path(name).exists()
+
+
+def is_path(name: str) -> bool:
+    return not is_address(name) and not is_hub_name(name)
+
+
+def add_revision(name: str, revision: str | None) -> str:
+    """A name with the revision that is wanted. Raises E372 where it has another one."""
+    if revision is None:
+        return name
+    match = HUB_NAME.fullmatch(name)
+    if match is None or match["revision"] not in (None, revision):
+        reason = "it is no name on the hub" if match is None else "the name has one already"
+        raise ValueError(Errors.E372.format(name=name, revision=revision, reason=reason))
+    return f"{match['repository']}@{revision}"
