@@ -82,7 +82,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "heads": {
         *("numpy", "safetensors", "spacy", "srsly", "thinc", "tokenizers", "torch"),
         *(".atomic_files", ".checkpoints", ".component", ".embedder", ".encoders", ".listeners"),
-        *(".pieces", ".stack", ".thinc_model", ".torch_state", ".windows"),
+        *(".pieces", ".schedules", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },
     "initialize_callbacks": {
         *("spacy", "thinc", ".cache", ".component", ".finetuning", ".pieces", ".schedules"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from weakref import ref
 
 import safetensors.torch
@@ -83,22 +83,22 @@ class AskedPipe:
 
         windows: ids and segments, (2, T) each. Returns (T, C) each, on the CPU.
         """
-        encoder, budget = shim.embedder.encoder, shim.windowing.batch_pieces
-        n = max(budget // max(window.size(1) for window in windows), 1)
-        scores: list[Tensor] = []
+        n = max(shim.windowing.batch_pieces // max(window.size(1) for window in windows), 1)
+        batches = [windows[start : start + n] for start in range(0, len(windows), n)]
         with torch.inference_mode():
-            for start in range(0, len(windows), n):
-                batch = windows[start : start + n]
-                lengths = [window.size(1) for window in batch]
-                padded = torch.zeros(2, len(batch), max(lengths), dtype=torch.long)
-                for i, window in enumerate(batch):
-                    padded[:, i, : lengths[i]] = window
-                mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-                ids, segments = padded.to(shim.device)
-                inputs = (ids, mask.to(shim.device), *self.list_segments(shim, segments))
-                states = encoder(*inputs)[-1].float()
-                scores.extend(self.apply_head(shim, states).cpu().split(lengths))
-        return scores
+            return [x.cpu() for batch in batches for x in self.score_batch(shim, batch)]
+
+    def score_batch(self, shim: EmbedderShim, windows: Sequence[Tensor]) -> list[Tensor]:
+        """The same in one pass, on the encoder's device, with gradients where they are wanted."""
+        lengths = [window.size(1) for window in windows]
+        padded = torch.zeros(2, len(windows), max(lengths), dtype=torch.long)
+        for i, window in enumerate(windows):
+            padded[:, i, : lengths[i]] = window
+        mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        ids, segments = padded.to(shim.device)
+        inputs = (ids, mask.to(shim.device), *self.list_segments(shim, segments))
+        states = shim.embedder.encoder(*inputs)[-1].float()
+        return list(self.apply_head(shim, states).split(lengths))
 
     def list_segments(self, shim: EmbedderShim, segments: Tensor) -> list[Tensor]:
         """What the encoder takes of segments: these, or nothing where it has one kind alone.
@@ -116,10 +116,10 @@ class AskedPipe:
         """(n, D) to (n, C). Raises E386 without a head."""
         if self.head is None:
             raise ValueError(Errors.E386.format(name=self.name))
-        table = cast(Tensor, cast(Any, shim.embedder.encoder).piece_embedding.weight)
+        encoder: Any = shim.embedder.encoder
         values = {
-            name: table if parameter.is_meta else parameter.to(states.device)
-            for name, parameter in self.head.named_parameters()
+            name: encoder.piece_embedding.weight if values.is_meta else values.to(states.device)
+            for name, values in self.head.named_parameters()
         }
         return functional_call(self.head, values, (states,))
 

@@ -7,11 +7,12 @@ from typing import cast
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc, Span
+from torch import Tensor
 
 from ..errors import Errors
 from ..pieces.subwords import SubwordPieces
 from .asked_pipe import AskedPipe
-from .question_pairs import encode_pair
+from .question_pairs import Pair, encode_pair
 from .read_answers import Answers, read_answers
 
 SCORE = "ctxemb_score"
@@ -74,14 +75,18 @@ class QuestionAnswering(AskedPipe):
         for what, given in (("question", question), ("Doc", text)):
             if not given.strip():
                 raise ValueError(Errors.E389.format(name=self.name, what=what, found=given))
+        pair, windows = self.encode(question, text)
+        scores = [x.double().numpy() for x in self.score(self.shim, windows)]
+        return read_answers(scores, pair, text, n=n, max_length=self.max_answer_length)
+
+    def encode(self, question: str, text: str) -> tuple[Pair, list[Tensor]]:
+        """A question and a text, and their windows: ids and segments, (2, T) each."""
         shim = self.shim
         tokenizer = cast(SubwordPieces, shim.pieces).tokenizer
         longest = min(self.max_length, shim.embedder.encoder.max_length or self.max_length)
         overlap = min(self.overlap, longest // 2)
         pair = encode_pair(tokenizer, question, text, max_length=longest, overlap=overlap)
-        windows = [torch.from_numpy(pair.join(window)) for window in pair.windows]
-        scores = [x.double().numpy() for x in self.score(shim, windows)]
-        return read_answers(scores, pair, text, n=n, max_length=self.max_answer_length)
+        return pair, [torch.from_numpy(pair.join(window)) for window in pair.windows]
 
 
 def to_spans(answers: Answers, doc: Doc) -> Iterator[Span]:

@@ -18,6 +18,7 @@ class Pair(NamedTuple):
 
     before, after: what each window has before and after its stretch of the text: ids and segments,
         (2, T) each. text: the same of the text, (2, P).
+    offsets: (P, 2), where each piece begins and ends in the text, in characters.
     windows: the pieces of the text that each window has, as (first, the one after its last).
     spans: of each window, (n, 2): where the word of each piece begins and ends in the text, in
         characters; a word as the tokenizer sees it, and no more of it than the window has.
@@ -26,6 +27,7 @@ class Pair(NamedTuple):
     before: Ints
     text: Ints
     after: Ints
+    offsets: Ints
     windows: list[tuple[int, int]]
     spans: list[Ints]
 
@@ -46,8 +48,8 @@ def encode_pair(
     """
     whole = tokenizer.encode(question, text)
     rows = np.array([whole.ids, whole.type_ids], dtype=np.int64)
-    places = [i for i, sequence in enumerate(whole.sequence_ids) if sequence == 1]
-    first, last = (places[0], places[-1] + 1) if places else (len(whole), len(whole))
+    own = [i for i, sequence in enumerate(whole.sequence_ids) if sequence == 1]
+    first, last = (own[0], own[-1] + 1) if own else (len(whole), len(whole))
     before, after = rows[:, :first], rows[:, last:]
     if not tokenizer.num_special_tokens_to_add(is_pair=True):  # its file has a single text alone
         before, after = add_separators(before, tokenizer)
@@ -58,7 +60,8 @@ def encode_pair(
     windows = lay_windows(last - first, room, overlap if overlap < room else room // 2)
     offsets, words = whole.offsets[first:last], whole.word_ids[first:last]
     spans = [find_words(offsets[start:end], words[start:end]) for start, end in windows]
-    return Pair(before, rows[:, first:last], after, windows, spans)
+    places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
+    return Pair(before, rows[:, first:last], after, places, windows, spans)
 
 
 def add_separators(question: Ints, tokenizer: "Tokenizer") -> tuple[Ints, Ints]:

@@ -31,7 +31,8 @@ def quiet() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("name", ["bert", "mpnet", "modernbert", "albert", "distilbert"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bert", "mpnet", "modernbert", "albert", "roberta"])
 def test_any_batch_and_length(name: str, tmp_path: Path) -> None:
     model = read(name)
     encoder = load(model)
@@ -50,7 +51,13 @@ def test_any_batch_and_length(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(states[mask.numpy()], expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("task", ["token", "text", "question", "masked", None])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "question",
+        *(pytest.param(t, marks=pytest.mark.slow) for t in ("token", "text", "masked", None)),
+    ],
+)
 def test_the_example_runs_without_pytorch_and_spacy(task: str | None, tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
     folder = FAMILIES / "bert"

@@ -63,7 +63,7 @@ class PublishedHead(NamedTuple):
 
 
 class Saved(Typed):
-    """What sentence-transformers stores of a cross-encoder."""
+    """What sentence-transformers stores of a cross-encoder: today in a file of its own."""
 
     activation_fn: Annotated[str | None, expect("a name, or null")] = None
 
@@ -89,6 +89,11 @@ class HeadConfig(Typed):
     def architecture(self) -> str:
         return (self.architectures or [""])[0]
 
+    @property
+    def function(self) -> str | None:
+        """What becomes of scores, as older versions of sentence-transformers say it."""
+        return self.sentence_transformers.activation_fn or self.older_activation_fn
+
 
 def read_head(folder: Path, *, task: str | None = None) -> PublishedHead | None:
     """Read the head from the directory that transformers or sentence-transformers saved.
@@ -106,6 +111,8 @@ def read_head(folder: Path, *, task: str | None = None) -> PublishedHead | None:
     check_folder(place)
     path = place / "config.json"
     config, own = read_config(path), read_typed(path, HeadConfig)
+    saved = read_typed(folder / "config_sentence_transformers.json", Saved)
+    function = saved.activation_fn or own.function
     tensors: dict[str, Stored] = {}
     for name, stored in read_tensors(place).items():
         add_once(tensors, standardise(name, config.family), stored)
@@ -129,7 +136,7 @@ def read_head(folder: Path, *, task: str | None = None) -> PublishedHead | None:
         settings=settings,
         tensors={part.parameter: check_values(tensors[part.name], part) for part in parts},
         labels=labels,
-        kind=read_kind(own, len(labels), path) if task == "text" else "single_label",
+        kind=read_kind(own, function, len(labels), path) if task == "text" else "single_label",
         reads="pieces" if task != "text" else {"cls": "first", "mean": "mean"}[own.pooling],
         architecture=own.architecture,
     )
@@ -169,12 +176,11 @@ def read_labels(own: HeadConfig, path: Path) -> list[str]:
     return labels
 
 
-def read_kind(own: HeadConfig, n_labels: int, path: Path) -> str:
+def read_kind(own: HeadConfig, function: str | None, n_labels: int, path: Path) -> str:
     """What becomes of the scores of texts. Raises E382 for what there is no such thing for.
 
     What sentence-transformers stores comes first: other programs would show other numbers.
     """
-    function = own.sentence_transformers.activation_fn or own.older_activation_fn
     kinds = {"Sigmoid": "multi_label", "Identity": "regression" if n_labels == 1 else None}
     name = (function or "Identity").rpartition(".")[2]
     if name not in kinds:

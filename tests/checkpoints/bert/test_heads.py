@@ -1,5 +1,6 @@
 """Heads of published models: what transformers saves, read and run here. Needs that package."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ def quiet() -> Iterator[None]:
 def read_both(folder: Path, task: str | None = None) -> tuple[Encoder, PublishedHead]:
     published = read_head(folder, task=task)
     assert published is not None
-    return load(read_bert(folder)), published
+    return load(read_bert(folder, with_pooling=False)), published
 
 
 def compute(encoder: Encoder, published: PublishedHead) -> list[Tensor]:
@@ -190,6 +191,19 @@ def test_what_the_score_of_one_label_becomes(
     save("bert", "text", tmp_path / "model", id2label={0: "LABEL_0"}, **changes)
     published = read_both(tmp_path / "model")[1]
     assert (published.kind, published.labels) == (kind, ["LABEL_0"])
+
+
+@pytest.mark.parametrize("function, kind", [(IDENTITY, "regression"), (SIGMOID, "multi_label")])
+def test_a_cross_encoder_as_it_is_saved_today(function: str, kind: str, tmp_path: Path) -> None:
+    save("bert", "text", tmp_path / "model", id2label={0: "LABEL_0"})
+    module = {"idx": 0, "name": "0", "path": ""}
+    module["type"] = "sentence_transformers.base.modules.transformer.Transformer"
+    (tmp_path / "model" / "modules.json").write_text(json.dumps([module]))
+    settings = {"transformer_task": "sequence-classification", "module_output_name": "scores"}
+    change_json(tmp_path / "model" / "sentence_bert_config.json", **settings)
+    path = tmp_path / "model" / "config_sentence_transformers.json"
+    change_json(path, activation_fn=function, model_type="CrossEncoder", prompts={})
+    assert read_both(tmp_path / "model")[1].kind == kind
 
 
 def test_labels_without_names(tmp_path: Path) -> None:
