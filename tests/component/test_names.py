@@ -176,6 +176,11 @@ def test_a_file_of_names_that_holds_something_else(content: str, tmp_path: Path)
     assert pipe.cfg.get("former_names", {}) == {}
 
 
+def test_a_folder_that_cannot_be_looked_into(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\[E036\] .*cfg cannot be read: .*too long"):
+        blank().get_pipe("ctxemb").from_disk(tmp_path / (300 * "x"))
+
+
 def test_names_of_bytes_that_hold_something_else() -> None:
     pipe = blank().get_pipe("ctxemb")
     data = srsly.msgpack_dumps({"cfg": '{"former_names": [1]}'})
