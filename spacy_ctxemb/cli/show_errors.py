@@ -22,7 +22,10 @@ def showing_errors() -> Iterator[None]:
         message = describe(error)
         if message is None:
             raise
-        msg.fail(message, exits=1)
+        try:
+            msg.fail(message, exits=1)
+        except OSError:  # the disk behind the output is full
+            raise SystemExit(message) from error
 
 
 def describe(error: Exception) -> str | None:

@@ -17,10 +17,11 @@ def write_cfg(path: Path, settings: dict[str, Any]) -> None:
 
 
 def read_cfg(path: Path) -> dict[str, Any]:
-    """What a component has saved besides its model. Raises E036 for a file that is damaged."""
-    if not path.exists():
-        return {}
+    """What a component has saved besides its model. Raises E036 for a file that is
+    damaged, or that may not be read."""
     try:
+        if not path.exists():
+            return {}
         settings = srsly.json_loads(read_bytes(path))
     except (OSError, ValueError) as reason:
         raise ValueError(Errors.E036.format(path=path, reason=reason)) from reason

@@ -31,10 +31,12 @@ def list_own_listeners(
     former_names: FormerNames,
     later_writers: Sequence[str],
     *,
+    sender: int,
     is_ready: bool,
 ) -> Iterator[Tok2VecListener]:
     """The listeners in a later component that read from the component of this name.
 
+    sender: the id of this one's model.
     is_ready: whether this one has its weights, so that nothing more is to be loaded.
     former_names: brought up to date. later_writers: components `ctxemb` between the two.
     Raises E022 for a listener that means this one, but would read what a later one writes. Where
@@ -59,7 +61,8 @@ def list_own_listeners(
                 known.obstacle = Errors.E034.format(**names)
             continue
         if known.wanted not in ("*", name):
-            follow(known, name, former_names.setdefault(reader, []), reader)
+            is_new = known.last_sender != sender
+            follow(known, name, former_names.setdefault(reader, []), reader, is_new=is_new)
         yield listener
 
 
@@ -73,11 +76,16 @@ def describe_conflict(other: str, name: str, reader: str) -> str:
     return Errors.E022.format(other=other, name=name, reader=reader)
 
 
-def follow(known: Guard, name: str, former_names: list[str], reader: str) -> None:
+def follow(known: Guard, name: str, former_names: list[str], reader: str, *, is_new: bool) -> None:
     """Let a listener read from a component that has another name than its config says: one of the
-    two was renamed, or comes from another pipeline."""
-    if known.wanted not in former_names:
-        former_names.append(known.wanted)
+    two was renamed, or comes from another pipeline.
+
+    is_new: whether it has read from another model until now, for which W013 is.
+    """
+    if known.wanted in former_names:
+        return
+    former_names.append(known.wanted)
+    if is_new:
         logger.warning(Errors.W013.format(reader=reader, upstream=known.wanted, name=name))
 
 
@@ -104,7 +112,8 @@ def link_listener(
             raise ValueError(Errors.E020.format(found=found, width=width, **names))
     known = guard(listener)
     known.upstream, known.component, known.sample = upstream, component, []
-    known.is_linked, known.sender, known.obstacle = True, model.id, ""
+    known.sender = known.last_sender = model.id
+    known.obstacle = ""
     # An earlier tok2vec takes a listener to "*" for its own whenever spaCy links components, and
     # would wait in vain for its gradient.
     listener.upstream_name = upstream

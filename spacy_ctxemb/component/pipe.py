@@ -338,7 +338,12 @@ class ContextualEmbedder(Tok2Vec):
         former_names = self.cfg.setdefault("former_names", {})
         is_ready = any(s.is_materialised for s in name_encoders(self.model, self.name).values())
         for listener in list_own_listeners(
-            component, self.name, former_names, later_writers, is_ready=is_ready
+            component,
+            self.name,
+            former_names,
+            later_writers,
+            sender=self.model.id,
+            is_ready=is_ready,
         ):
             link_listener(self.model, listener, self.name, reader)
             if isinstance(listener, PieceStatesListener) and not self.state_listeners:

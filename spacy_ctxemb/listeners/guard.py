@@ -18,9 +18,9 @@ class Guard:
     grad_factor: of the gradient that goes upstream.
     last_readers: where this component is the last to read, and is to drop what it has read: how
         many listeners of it read from each Doc first. 0 elsewhere.
-    is_linked: whether it has had an upstream, here or in the pipeline it comes from.
     sender: the id of the upstream's model, which sends it what it makes in training; 0 where spaCy
         has linked components again while this one was disabled.
+    last_sender: the same, or that of the last upstream, here or in the pipeline it comes from.
     obstacle: why it has none here; raised when it is used, since spaCy links components before it
         has loaded what they need to know each other.
     sample: Docs for which zeros will do, since a model infers its shapes from them.
@@ -31,7 +31,7 @@ class Guard:
     component: str = ""
     grad_factor: float = 1.0
     last_readers: int = 0
-    is_linked: bool = False
+    last_sender: int = 0
     sender: int = 0
     obstacle: str = ""
     sample: Sequence[Doc] = field(default_factory=list)
@@ -42,6 +42,11 @@ class Guard:
             raise ValueError(self.obstacle)
         if is_train and self.is_unlinked:
             raise ValueError(self.explain())
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether it has had an upstream."""
+        return self.last_sender != 0
 
     @property
     def is_unlinked(self) -> bool:

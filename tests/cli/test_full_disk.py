@@ -1,5 +1,7 @@
 """Imports and exports that cannot be written: a coded message, code 1, and nothing is left."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,3 +65,13 @@ def test_a_folder_that_cannot_be_made(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, output = run(*command, tmp_path / "file" / "out")
     assert code == 1 and "[E164]" in output and "cannot be written: " in output
+
+
+def test_an_output_that_is_full() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    command = [sys.executable, "-m", "spacy", "ctxemb", "init-config", "-"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert "[E519]" in done.stderr and "Traceback" not in done.stderr

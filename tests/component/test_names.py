@@ -84,6 +84,27 @@ def test_a_renamed_encoder(kind: str, upstream: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(scores(loaded), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_encoders_that_swap_names(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each reader goes on to read from the same one, so there is nothing to warn of."""
+    nlp = with_reader(kind, "ctxemb")
+    nlp.add_pipe("ctxemb", name="second", config={"model": BILM, "pretrained": None})
+    nlp.get_pipe("second").initialize(lambda: examples(nlp, TEXTCAT_DATA), nlp=nlp)
+    expected = nlp("two words")
+    with caplog.at_level(logging.WARNING, logger="spacy"):
+        for old, new in (("ctxemb", "third"), ("second", "ctxemb"), ("third", "second")):
+            nlp.rename_pipe(old, new)
+        loaded = reload(nlp, tmp_path)
+    assert "W013" not in caplog.text
+    for twin in (nlp, loaded):
+        doc = twin("two words")
+        np.testing.assert_array_equal(doc.tensor, expected.tensor)
+        assert doc.cats == expected.cats
+        assert twin.get_pipe("second").listening_components == ["textcat"]
+
+
 def test_a_renamed_encoder_in_copies_and_processes(tmp_path: Path) -> None:
     nlp = with_reader(KINDS[2], "ctxemb")
     expected = scores(nlp)
@@ -174,6 +195,11 @@ def test_a_file_of_names_that_holds_something_else(content: str, tmp_path: Path)
     with pytest.raises(ValueError, match=r"\[E036\] .*cfg cannot be read: .*config\.cfg"):
         pipe.from_disk(tmp_path, exclude=["model"])
     assert pipe.cfg.get("former_names", {}) == {}
+
+
+def test_a_folder_that_cannot_be_looked_into(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\[E036\] .*cfg cannot be read: .*too long"):
+        blank().get_pipe("ctxemb").from_disk(tmp_path / (300 * "x"))
 
 
 def test_names_of_bytes_that_hold_something_else() -> None:

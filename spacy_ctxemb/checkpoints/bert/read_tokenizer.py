@@ -37,6 +37,14 @@ Piece = Annotated[str | None, BeforeValidator(take_content), expect("a piece, or
 Added = Annotated[str, BeforeValidator(take_content), expect("an object with a piece")]
 
 
+def list_pieces(value: Any) -> Any:
+    """Further special pieces: a list, or their names and they; null for none."""
+    return list(value.values()) if isinstance(value, dict) else value or []
+
+
+SpecialPieces = Annotated[list[Added], BeforeValidator(list_pieces), expect("a list of pieces")]
+
+
 class TokenizerSettings(Typed):
     """tokenizer_config.json. None stands for what is absent."""
 
@@ -53,6 +61,8 @@ class TokenizerSettings(Typed):
     sep_token: Piece = None
     pad_token: Piece = None
     mask_token: Piece = None
+    additional_special_tokens: SpecialPieces = []
+    extra_special_tokens: SpecialPieces = []  # their name in later versions
     added_tokens_decoder: dict[str, Added] = {}
 
     def special(self, default: Special) -> Special:
@@ -134,9 +144,10 @@ def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
         hint = f" Its {found[0]} is sentencepiece's." if found else ""
         raise ValueError(Errors.E344.format(path=folder, hint=hint))
     add_tokens(tokenizer, {piece: i for i, piece in settings.added_tokens_decoder.items()}, path)
-    # As in transformers, the piece of any role is cut out of a text before all else.
+    # As in transformers, special pieces are cut out of a text before all else.
     known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     given = [getattr(settings, role) for role in ROLES]
+    given += [*settings.additional_special_tokens, *settings.extra_special_tokens]
     tokenizer.add_special_tokens([piece for piece in given if piece and piece not in known])
     return tokenizer
 

@@ -358,3 +358,26 @@ def test_padding_and_truncation_of_a_tokenizer_are_dropped(tmp_path: Path) -> No
     tokenizer.enable_truncation(8)
     tokenizer.save(str(folder / "tokenizer.json"))
     assert split(read_bert(folder)) == split(read("bert"))
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        {"additional_special_tokens": ["that"]},
+        {"additional_special_tokens": [{"content": "that", "special": True}]},
+        {"extra_special_tokens": ["that"]},
+        {"extra_special_tokens": {"image_token": "that"}},
+    ],
+    ids=str,
+)
+def test_further_special_pieces_are_cut_out(
+    pieces: dict[str, Any], file: str, tmp_path: Path
+) -> None:
+    """Expected: the ids that AutoTokenizer of transformers 5.24 gives."""
+    folder = copy_family("bert", tmp_path / "model")
+    path = folder / file
+    path.write_text(json.dumps(pieces | (json.loads(path.read_text()) if path.exists() else {})))
+    tokenizer = Tokenizer.from_str(read_bert(folder).tokenizer)
+    found = tokenizer.encode("xthaty and thated it").ids
+    assert found == [2, 1, 172, 190, 60, 172, 118, 15, 132, 3]

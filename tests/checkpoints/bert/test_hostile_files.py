@@ -203,6 +203,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("tokenizer_config.json", {"strip_accents": "yes"}),
     ("tokenizer_config.json", {"tokenizer_class": ["BertTokenizer"]}),
     ("tokenizer_config.json", {"unk_token": {"text": 3}}),
+    ("tokenizer_config.json", {"additional_special_tokens": "that"}),
+    ("tokenizer_config.json", {"extra_special_tokens": [3]}),
     ("tokenizer_config.json", {"added_tokens_decoder": {"x": {"content": "[PAD]"}}}),
     ("tokenizer_config.json", {"added_tokens_decoder": {"9": {"content": "[PAD]"}}}),
 ]
