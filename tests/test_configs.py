@@ -189,7 +189,7 @@ def test_two_steps_of_pretraining(name, data, tmp_path):
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", ["bilm", "transformer", "frozen", "finetuned"])
+@pytest.mark.parametrize("name", ["bilm", "transformer", "frozen"])
 def test_the_listener_has_the_width_of_the_encoder(name, task):
     components = load_config(PATHS[name]).interpolate()["components"]
     encoder = {**DEFAULT_MODEL, **components["ctxemb"].get("model", {})}["encoder"]

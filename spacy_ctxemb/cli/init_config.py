@@ -60,11 +60,11 @@ def init_config(
         "--cnn/--no-cnn",
         help="Give each task a small network beside a frozen encoder; by default for accuracy",
     ),
-    head: bool = typer.Option(
-        False,
-        "--head",
+    head: bool | None = typer.Option(
+        None,
+        "--head/--no-head",
         help="Let ner and textcat be a linear layer on the encoder, as in published models, in "
-        "place of spaCy's networks",
+        "place of spaCy's networks; by default where a Transformer with weights learns",
     ),
     force: bool = FORCE,
 ) -> None:

@@ -25,11 +25,13 @@ from ..report.read_metrics import read_mixes
 
 PARTS = ("train", "dev", "test")
 
-#: What components of spaCy learn from, in a Doc.
+#: What components learn from, in a Doc, by their factories.
 LABELS: dict[str, Callable[[Doc], bool]] = {
     "ner": lambda doc: doc.has_annotation("ENT_IOB"),
     "textcat": lambda doc: bool(doc.cats),
     "textcat_multilabel": lambda doc: bool(doc.cats),
+    "ctxemb_ner": lambda doc: doc.has_annotation("ENT_IOB"),
+    "ctxemb_textcat": lambda doc: bool(doc.cats),
     "tagger": lambda doc: doc.has_annotation("TAG"),
     "parser": lambda doc: doc.has_annotation("DEP"),
     "morphologizer": lambda doc: doc.has_annotation("MORPH"),

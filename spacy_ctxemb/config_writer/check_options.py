@@ -52,7 +52,7 @@ class Choices:
     cnn: whether each task has a small network of its own beside a frozen encoder.
     head: whether tasks of HEADS are a linear layer on the encoder's last layer.
 
-    Where freeze, listener_mix, cache or cnn is None, `optimize` and recipes.py decide.
+    Where freeze, listener_mix, cache, cnn or head is None, `optimize` and recipes.py decide.
 
     Raises E500 for an unknown task, E501 for tasks that cannot share a pipeline, E620 for a head
     where no task can have one, or with what a head does without.
@@ -71,7 +71,7 @@ class Choices:
     listener_mix: bool | None = None
     cache: bool | None = None
     cnn: bool | None = None
-    head: bool = False
+    head: bool | None = None
 
     def __post_init__(self) -> None:
         check_tasks(self.tasks)

@@ -14,6 +14,7 @@ class Recipe:
     frozen_rate, network_rate: that of tasks on a frozen encoder, and of those with a network
         beside it.
     freezes: whether the encoder is frozen.
+    has_head: whether tasks are a head where they can be and the encoder learns.
     has_network: whether each task has a network beside a frozen encoder.
     mixes_layers: whether tasks that label tokens learn a mix of the encoder's layers.
     freeze_layers: the lowest layers that stay as they are where the encoder learns.
@@ -24,19 +25,20 @@ class Recipe:
     frozen_rate: float = 0.005
     network_rate: float = 0.001
     freezes: bool = False
+    has_head: bool = False
     has_network: bool = False
     mixes_layers: bool = True
     freeze_layers: int = 0
 
 
 #: The weights that ship, and MiniLM.
-ENGLISH = Recipe(encoder_rate=2.5e-4, freeze_layers=1)
-MINILM = Recipe(encoder_rate=5e-5)
+ENGLISH = Recipe(encoder_rate=2.5e-4, freeze_layers=1, has_head=True)
+MINILM = Recipe(encoder_rate=5e-5, has_head=True)
 
 #: Encoders of pipelines. A Transformer of more than N_LARGE parameters is large.
 BILM = Recipe(encoder_rate=5e-4, mixes_layers=False)
-TRANSFORMER = Recipe(encoder_rate=1e-4)
-LARGE_TRANSFORMER = Recipe(encoder_rate=5e-5)
+TRANSFORMER = Recipe(encoder_rate=1e-4, has_head=True)
+LARGE_TRANSFORMER = Recipe(encoder_rate=5e-5, has_head=True)
 N_LARGE = 15_000_000
 
 #: New encoders.

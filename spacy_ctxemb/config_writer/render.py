@@ -15,7 +15,7 @@ from thinc.api import Config
 
 from ..errors import Errors
 from . import recipes
-from .check_options import WRITE_CATS, Choices
+from .check_options import HEADS, WRITE_CATS, Choices
 from .encoder_source import Source, find_source
 from .recipes import Recipe
 
@@ -62,11 +62,17 @@ def settle(choices: Choices, source: Source) -> Choices:
         raise ValueError(Errors.E503)
     if choices.cnn and not freeze:
         raise ValueError(Errors.E502)
-    cache = choices.is_small and not choices.heads  # which holds no states
-    cnn = recipe.has_network or not choices.is_small
+    head = choices.head
+    if head is None:
+        can_be = source.has_layers and any(task in HEADS for task in choices.tasks)
+        has_others = freeze or choices.listener_mix or choices.cnn
+        head = recipe.has_head and can_be and not has_others
+    cache = choices.is_small and not head  # a cache holds no states
+    cnn = (recipe.has_network or not choices.is_small) and not head
     return replace(
         choices,
         freeze=freeze,
+        head=head,
         cache=freeze and cache if choices.cache is None else choices.cache,
         cnn=freeze and cnn if choices.cnn is None else choices.cnn,
     )
