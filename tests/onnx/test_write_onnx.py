@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +19,6 @@ from ..tiny import build_bilm
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """The exporter warns of its own future."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @pytest.mark.slow
