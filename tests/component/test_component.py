@@ -117,7 +117,7 @@ def test_counts():
 
 def test_the_factory_says_what_it_assigns():
     meta = Language.get_factory_meta("ctxemb")
-    names = ("", "_boundaries", "_pieces", "_pooled", "_attention")
+    names = ("", "_boundaries", "_pieces", "_pooled", "_attention", "_states")
     assert set(meta.assigns) == {"doc.tensor", *(f"doc._.ctxemb{name}" for name in names)}
     nlp = initialised()
     assert isinstance(nlp.get_pipe("ctxemb"), ContextualEmbedder)

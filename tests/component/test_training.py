@@ -393,7 +393,7 @@ class TestLongDocuments:
             embedded, backprop = shim.begin_update(windows._replace(budget=budget))
             vectors = embedded.vectors
             shim.embedder.encoder.set_dropout(0.0)  # as another update may, meanwhile
-            backprop(torch.linspace(-1, 1, vectors.numel()).view(vectors.shape), None)
+            backprop({"vectors": torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)})
             results.append({n: p.grad.clone() for n, p in shim.named_parameters()})
             assert not shim.embedder.training
             assert shim.embedder.encoder.dropout.p == 0.0
