@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import Errors, is_coded
-from .working_folders import LOCK, NAME, OLD, is_unfinished, working_beside
+from .temporary_folders import LOCK, NAME, OLD, is_unfinished, working_beside
 
 if TYPE_CHECKING:
     from torch import Tensor

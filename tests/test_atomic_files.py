@@ -19,7 +19,7 @@ import torch
 
 from spacy_ctxemb import atomic_files
 from spacy_ctxemb.atomic_files import replacing, replacing_folder
-from spacy_ctxemb.working_folders import LOCK, OLD, PREFIX
+from spacy_ctxemb.temporary_folders import LOCK, OLD, PREFIX
 
 BEFORE, NEW = b"old" * 1000, b"new" * 2000
 

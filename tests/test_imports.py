@@ -24,8 +24,8 @@ FOR_ALL = (".errors", ".read_files")
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "read_files": {"safetensors", "torch"},
-    "working_folders": set(),
-    "atomic_files": {"safetensors", ".working_folders"},
+    "temporary_folders": set(),
+    "atomic_files": {"safetensors", ".temporary_folders"},
     "fork_lock": set(),
     "torch_state": {"torch", ".fork_lock"},
     "pieces": {"numpy", "tokenizers", ".atomic_files", ".fork_lock"},

@@ -13,10 +13,10 @@ from ..pieces.registered_vocabulary_loaders import load_vocabulary
 from ..pieces.subwords import SubwordPieces
 from ..remote.find_model import find_file
 from .bert.checkpoint import BertModel, read_bert
-from .bert.config_json import describe as describe_bert
+from .bert.settings_from_config_json import describe as describe_bert
 from .elmo.checkpoint import ElmoModel, read_elmo
 from .elmo.options_json import describe as describe_elmo
-from .encoder_loader import EncoderLoader
+from .encoder_loader_type import EncoderLoader
 from .load_any_huggingface import WrappedModel, describe_sizes, read_huggingface
 from .open_checkpoint import open_checkpoint
 

@@ -33,7 +33,7 @@ def pretrain(
     from spacy.util import load_config
     from wasabi import msg
 
-    from ..pretraining.pretrain import pretrain as run
+    from ..pretraining.run_from_config import pretrain as run
     from ..read_files import reading
     from ..save_pipeline import to_disk
 

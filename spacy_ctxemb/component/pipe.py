@@ -19,7 +19,7 @@ from thinc.api import Optimizer, set_dropout_rate
 
 from .. import doc_vectors
 from ..cache.feature_cache import FeatureCache
-from ..checkpoints.encoder_loader import EncoderLoader
+from ..checkpoints.encoder_loader_type import EncoderLoader
 from ..embedder.layer_mix import LayerWeights, ScalarMix
 from ..embedder.output_types import Wanted
 from ..errors import Errors
@@ -44,7 +44,7 @@ from ..stack.to_disk import from_disk, to_disk
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.docs_to_outputs import Outputs
 from .cfg_file import check_cfg, read_cfg, write_cfg
-from .check_weights import check_weights
+from .check_has_weights import check_weights
 from .follow_pretrained import ConfigChange
 from .link_listeners import (
     check_links,

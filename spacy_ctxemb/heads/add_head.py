@@ -9,9 +9,9 @@ from ..component import ContextualEmbedder
 from ..errors import Errors
 from ..stack.name_encoders import require_single
 from ..thinc_model.embedder_shim import get_shim
-from .asked_pipe import AskedPipe
-from .head_pipe import HeadPipe
+from .asked_component import AskedPipe
 from .token_labels import find_scheme
+from .trainable_component import HeadPipe
 
 #: The component for each task; those that are asked by name come last.
 FACTORIES = {"token": "ctxemb_ner", "text": "ctxemb_textcat"}

@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 
 from ..errors import Errors
 from ..pieces.subwords import SubwordPieces
-from .asked_pipe import AskedPipe
+from .asked_component import AskedPipe
 
 
 class Filled(NamedTuple):

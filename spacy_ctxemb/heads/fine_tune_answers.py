@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..schedules import warmup_linear
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..torch_state import in_ordinary_torch
-from .head import Head
+from .head_layers import Head
 from .question_answering import QuestionAnswering
 from .question_pairs import Pair
 from .squad import Question

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import Errors
 from ..pieces.subwords import SubwordPieces
-from .asked_pipe import AskedPipe
+from .asked_component import AskedPipe
 from .question_pairs import Pair, encode_pair
 from .read_answers import Answers, read_answers
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import Errors
-from .head_model import HeadModel, Scored
-from .head_pipe import HeadPipe
+from .head_as_thinc_model import HeadModel, Scored
 from .token_aggregation import softmax
+from .trainable_component import HeadPipe
 
 #: Numbers of a Doc, with kind "regression": doc._.ctxemb_score.
 SCORE = "ctxemb_score"

@@ -13,17 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import Errors
-from .head_model import HeadModel, Scored
-from .head_pipe import HeadPipe
+from .head_as_thinc_model import HeadModel, Scored
 from .token_aggregation import Entity, check_aggregation, find_entities
-from .token_labels import (
-    OUTSIDE,
-    check_scheme,
-    encode,
-    make_rules,
-    name_classes,
-    read_tag,
-)
+from .token_labels import OUTSIDE, check_scheme, encode, make_rules, name_classes, read_tag
+from .trainable_component import HeadPipe
 
 #: The probability of an entity: span._.ctxemb_score.
 SCORE = "ctxemb_score"

@@ -13,15 +13,7 @@ from thinc.api import Model
 from ..doc_vectors import STATES, fit_tokens, user_key
 from ..encoders import Encoder
 from ..errors import Errors
-from .listener import (
-    Backprop,
-    check_factor,
-    fetch,
-    guard,
-    missing,
-    needs_outputs,
-    remember_sample,
-)
+from .listener import Backprop, check_factor, fetch, guard, missing, needs_outputs, remember_sample
 
 
 class PieceStatesListener(Tok2VecListener):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..encoders import TransformerEncoder
 from ..encoders.kernels.linear import Linear
 from ..encoders.transformer_blocks import Block, BlockEncoder
-from ..heads.head import Head
+from ..heads.head_layers import Head
 
 #: Added to the scores of padding; with minus infinity a step without neighbours would be no number.
 FAR = -1e30

@@ -18,7 +18,7 @@ from ..encoders import Encoder
 from ..encoders.bert_transformer import N_SEGMENTS
 from ..encoders.transformer_blocks import BlockEncoder
 from ..errors import Errors
-from ..heads.head import Head
+from ..heads.head_layers import Head
 from ..torch_state import in_ordinary_torch
 from .example import write_example
 from .padded_model import PaddedModel

@@ -1,7 +1,7 @@
 """The weights that `pretrained` names, and the models that they are for.
 
 Those of DEFAULT are in the folder of this name. weights.safetensors: the encoder's parameters, 8
-bits each, see eight_bits.py. tokenizer.json: the vocabulary. README.md: the model card.
+bits each, see store_in_eight_bits.py. tokenizer.json: the vocabulary. README.md: the model card.
 Those of MINILM come from another package, see minilm_from_pip.py.
 """
 
@@ -23,7 +23,7 @@ from ..pieces.subwords import SubwordPieces
 from ..read_files import read_tensors, reading
 from ..torch_state import in_ordinary_torch
 from . import minilm_from_pip
-from .eight_bits import unpack
+from .store_in_eight_bits import unpack
 
 #: Taken where a config does not choose: a small Transformer that has learned from MINILM.
 DEFAULT = "en_transformer_sm"

@@ -16,7 +16,7 @@ from ..pieces.subwords import SubwordPieces
 from ..read_files import reading
 from ..thinc_model.embedder_shim import get_shim
 from . import DEFAULT, FOLDER, VOCABULARY, WEIGHTS, check_fit
-from .eight_bits import pack
+from .store_in_eight_bits import pack
 
 
 def make(run: Path) -> None:

@@ -60,8 +60,8 @@ def load_weights(encoder: dict[str, Any]) -> dict[str, Tensor]:
 
     Raises E014 if the package is not installed, E015 or E163 for other files than the model's.
     """
-    from ..checkpoints.bert.config_json import Config
-    from ..checkpoints.bert.families import FAMILIES
+    from ..checkpoints.bert.families_and_tensor_names import FAMILIES
+    from ..checkpoints.bert.settings_from_config_json import Config
     from ..checkpoints.bert.weights_to_and_from_encoder import read_weights
 
     settings = {name: value for name, value in encoder.items() if not name.startswith("@")}

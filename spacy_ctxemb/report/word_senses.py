@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from ..errors import Errors
 from ..pretrained import DEFAULT, get_language
 from ..read_files import read_lines, reading
-from ..report.plots import CONTEXT_FREE
+from .plots import CONTEXT_FREE
 
 Floats = NDArray[np.floating[Any]]
 

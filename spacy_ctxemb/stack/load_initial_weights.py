@@ -9,7 +9,7 @@ from spacy.training import Example
 from spacy.util import logger
 from torch import Tensor
 
-from ..checkpoints.encoder_loader import EncoderLoader
+from ..checkpoints.encoder_loader_type import EncoderLoader
 from ..errors import Errors
 from ..pieces.registered_vocabulary_loaders import PiecesLoader
 from ..pretrained import AUTO, DEFAULT, FORMER, check_fit, fits, get_language, is_published

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from spacy_ctxemb.pretraining.progress_log import LOG, read_log
 from spacy_ctxemb.pretraining.save_and_resume import list_checkpoints
-from spacy_ctxemb.working_folders import PREFIX
+from spacy_ctxemb.temporary_folders import PREFIX
 
 from ..pretraining.runs import tiny_run, write_documents
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import spacy
 
-from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.progress_log import read_log
+from spacy_ctxemb.pretraining.run_from_config import pretrain
 from spacy_ctxemb.pretraining.spacy_pretrain_objectives import score_docs
 
 from ..pretraining import TEXT

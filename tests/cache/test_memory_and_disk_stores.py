@@ -14,13 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_ctxemb.cache.index_entries import ENTRY_BYTES, Place, pack_entry, unpack_entries
-from spacy_ctxemb.cache.memory_and_disk_stores import (
-    DATA,
-    INDEX,
-    MAGIC,
-    DiskStore,
-    MemoryStore,
-)
+from spacy_ctxemb.cache.memory_and_disk_stores import DATA, INDEX, MAGIC, DiskStore, MemoryStore
 
 LIMIT = 1_000_000
 

@@ -16,7 +16,7 @@ from spacy.util import load_config, load_model_from_config
 from thinc.api import Config, fix_random_seed
 
 from spacy_ctxemb.config_writer import recipes
-from spacy_ctxemb.config_writer.check_options import TASKS, WRITE_CATS, Optimize
+from spacy_ctxemb.config_writer.check_options import HEADS, TASKS, WRITE_CATS, Optimize
 from spacy_ctxemb.config_writer.encoder_source import NEW_ENCODERS, find_source
 from spacy_ctxemb.config_writer.recipes import Recipe
 from spacy_ctxemb.config_writer.render import get_recipe
@@ -59,15 +59,20 @@ def test_what_is_chosen(
     assert config["nlp"]["pipeline"] == ["ctxemb", *ALL]
     mixes = optimize is Optimize.accuracy
     has_cnn = mixes and freeze
+    is_transformer = encoder in ("english", "transformer pipeline")
     for task in ALL:
-        assert components[task]["factory"] == task
         listener = components[task]["model"]["tok2vec"]
+        if is_transformer and not freeze and task in HEADS:
+            assert components[task]["factory"] == HEADS[task]["factory"]
+            assert listener["@architectures"] == "spacy-ctxemb.PieceStatesListener.v1"
+            assert listener["upstream"] == "ctxemb"
+            continue
+        assert components[task]["factory"] == task
         if has_cnn:
             assert listener["@architectures"] == "spacy-ctxemb.Stack.v1"
             members = listener["members"]
             assert members["cnn"]["@architectures"] == "spacy.HashEmbedCNN.v2"
             listener = members["context"]
-        is_transformer = encoder in ("english", "transformer pipeline")
         labels_tokens = is_transformer and task not in WRITE_CATS
         assert ("LayerMixListener" in listener["@architectures"]) == (mixes or labels_tokens)
         assert listener["upstream"] == "ctxemb"

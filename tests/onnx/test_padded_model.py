@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spacy_ctxemb.encoders import ModernTransformerEncoder
-from spacy_ctxemb.heads.head import Head
+from spacy_ctxemb.heads.head_layers import Head
 from spacy_ctxemb.onnx.padded_model import PaddedModel
 
 from ..tiny import build_transformer, randomise

@@ -21,7 +21,7 @@ from spacy.training import Example
 from spacy_ctxemb import pretrained
 from spacy_ctxemb.encoders import TransformerEncoder
 from spacy_ctxemb.factory import DEFAULT_MODEL
-from spacy_ctxemb.pretrained.eight_bits import pack, unpack
+from spacy_ctxemb.pretrained.store_in_eight_bits import pack, unpack
 from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, get_shim
 
 from ..pipelines import BILM, NER_DATA, TRANSFORMER, examples, listener, ner_config

@@ -9,5 +9,5 @@ import pytest
 def no_plots() -> Iterator[None]:
     """They would take a third of the time of a tiny run."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("spacy_ctxemb.pretraining.pretrain.plot_log", lambda output: None)
+        patched.setattr("spacy_ctxemb.pretraining.run_from_config.plot_log", lambda output: None)
         yield

@@ -19,7 +19,7 @@ from thinc.api import Config
 
 from spacy_ctxemb.atomic_files import write_json
 from spacy_ctxemb.pretraining import progress_log, save_and_resume
-from spacy_ctxemb.pretraining.pretrain import pretrain
+from spacy_ctxemb.pretraining.run_from_config import pretrain
 from spacy_ctxemb.pretraining.save_and_resume import is_whole
 from spacy_ctxemb.pretraining.text import shards, worker_processes
 from spacy_ctxemb.pretraining.text.token_store import TokenStore

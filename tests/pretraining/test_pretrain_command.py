@@ -16,9 +16,9 @@ import spacy
 import torch
 from spacy.util import load_config
 
-from spacy_ctxemb.pretraining import pretrain as pretrain_module
+from spacy_ctxemb.pretraining import run_from_config as pretrain_module
 from spacy_ctxemb.pretraining.plot_log import plot_log
-from spacy_ctxemb.pretraining.pretrain import pretrain
+from spacy_ctxemb.pretraining.run_from_config import pretrain
 
 from ..cli.command import run, run_well
 from ..pipelines import BILM

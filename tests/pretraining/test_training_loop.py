@@ -16,8 +16,8 @@ from spacy_ctxemb.encoders.basic_layers import FeedForward
 from spacy_ctxemb.pretraining.build_pipeline_and_task import build_pipeline
 from spacy_ctxemb.pretraining.distributed import gather_state
 from spacy_ctxemb.pretraining.plot_log import plot_log
-from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.pretrain_section import PretrainSettings, read_settings
+from spacy_ctxemb.pretraining.run_from_config import pretrain
 from spacy_ctxemb.pretraining.save_and_resume import is_whole, list_checkpoints
 from spacy_ctxemb.pretraining.training_loop import MAX_SKIPPED, Report, Trainer, summarise
 from spacy_ctxemb.read_files import compute_checksum
@@ -296,7 +296,7 @@ def test_bf16_where_it_is_slower(
 ) -> None:
     for precision, is_supported in (("bf16", False), ("bf16", True), ("fp32", False)):
         monkeypatch.setattr(
-            "spacy_ctxemb.pretraining.pretrain.has_bf16_products",
+            "spacy_ctxemb.pretraining.run_from_config.has_bf16_products",
             lambda found=is_supported: found,
         )
         config = tiny_run(text, pretrain__max_steps=1, pretrain__precision=precision)

@@ -16,18 +16,13 @@ from ...encoders import Encoder
 from ...errors import Errors
 from ..check_finite import check_vectors
 from ..sentence_transformers import Sentences, read_sentences
-from .config_json import describe, read_config, to_config
-from .families import FAMILIES, Family
+from .families_and_tensor_names import FAMILIES, Family
 from .read_head import PublishedHead
 from .read_tokenizer import read_tokenizer
 from .read_weight_files import check_folder
+from .settings_from_config_json import describe, read_config, to_config
 from .weights_to_and_from_encoder import build_encoder, read_weights, to_tensors
-from .write_head import (
-    find_head_obstacles,
-    name_architecture,
-    to_head_config,
-    to_head_tensors,
-)
+from .write_head import find_head_obstacles, name_architecture, to_head_config, to_head_tensors
 from .write_tokenizer import find_padding, write_tokenizer
 
 

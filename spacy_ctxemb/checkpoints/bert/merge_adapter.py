@@ -18,7 +18,7 @@ from torch import Tensor
 from ...errors import Errors
 from ...read_files import coding_errors
 from ..read_json import Size, Switch, Typed, check_types, expect, read_json, shorten
-from .families import FAMILIES, Family
+from .families_and_tensor_names import FAMILIES, Family
 
 CONFIG = "adapter_config.json"
 #: The first that there is.

@@ -11,10 +11,10 @@ from torch import Tensor
 from ...errors import Errors
 from ..read_json import Size, Switch, Typed, expect, one_of, read_typed, shorten
 from ..sentence_transformers import read_sentences
-from .config_json import Config, read_config
 from .config_json_types import Activation
 from .head_names import HEADS, OF_ENCODER, OF_HEAD, TASKS, HeadNames
 from .read_weight_files import Stored, add_once, check_folder, read_tensors, refuse_names
+from .settings_from_config_json import Config, read_config
 from .weights_to_and_from_encoder import Part, check_values, standardise
 
 #: What scores become, by transformers' problem_type.

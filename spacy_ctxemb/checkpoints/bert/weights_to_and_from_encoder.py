@@ -11,9 +11,9 @@ from torch import Tensor
 from ...encoders import Encoder
 from ...errors import Errors
 from ..check_finite import check_finite
-from .config_json import Config
-from .families import Family
+from .families_and_tensor_names import Family
 from .read_weight_files import Stored, add_once, read_tensors, refuse_names
+from .settings_from_config_json import Config
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from .config_json_types import ACTIVATIONS
-from .families import FAMILIES
+from .families_and_tensor_names import FAMILIES
 from .head_names import HEADS, OF_HEAD, TASKS
 from .read_head import KINDS, WEIGHT, HeadConfig, PublishedHead, choose_settings
 

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert, write_bert
-from spacy_ctxemb.checkpoints.bert.config_json import describe
+from spacy_ctxemb.checkpoints.bert.settings_from_config_json import describe
 from spacy_ctxemb.encoders import ModernTransformerEncoder, TransformerEncoder
 
 from ...bert_models import (

@@ -13,7 +13,7 @@ from torch import Tensor
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert, write_bert
 from spacy_ctxemb.checkpoints.bert.read_head import PublishedHead, read_head
 from spacy_ctxemb.encoders import Encoder
-from spacy_ctxemb.heads.head import Head
+from spacy_ctxemb.heads.head_layers import Head
 
 from ...bert_models import FAMILIES, change_json, change_tensors, find_tokens, load
 from ...heads.published import KINDS, LABELS, NAMES, save

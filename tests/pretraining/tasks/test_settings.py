@@ -10,10 +10,10 @@ from thinc.api import Config
 
 from spacy_ctxemb.encoders import TransformerEncoder
 from spacy_ctxemb.pieces.characters import CharacterPieces
-from spacy_ctxemb.pretraining import pretrain as run
+from spacy_ctxemb.pretraining import run_from_config as run
 from spacy_ctxemb.pretraining.build_pipeline_and_task import build_pipeline, get_shim
-from spacy_ctxemb.pretraining.pretrain import pretrain
 from spacy_ctxemb.pretraining.pretrain_section import read_settings
+from spacy_ctxemb.pretraining.run_from_config import pretrain
 from spacy_ctxemb.pretraining.tasks.bilm.task import PretrainBiLM
 from spacy_ctxemb.pretraining.tasks.masked_lm.task import PretrainMaskedLM
 

@@ -15,13 +15,9 @@ from spacy.tokens import Doc
 from spacy_ctxemb.encoders import BiLM
 from spacy_ctxemb.pieces.characters import CharacterPieces
 from spacy_ctxemb.pretraining.distributed import gather_state
-from spacy_ctxemb.pretraining.pretrain import pretrain
+from spacy_ctxemb.pretraining.run_from_config import pretrain
 from spacy_ctxemb.pretraining.tasks.base import Data, Stores, seed_batch
-from spacy_ctxemb.pretraining.tasks.distillation.batches import (
-    Rows,
-    get_reading,
-    number_words,
-)
+from spacy_ctxemb.pretraining.tasks.distillation.batches import Rows, get_reading, number_words
 from spacy_ctxemb.pretraining.tasks.distillation.cut_texts import PUPIL, TEACHER, cut_texts
 from spacy_ctxemb.pretraining.tasks.distillation.initial_table import encode_words, list_words
 from spacy_ctxemb.pretraining.tasks.distillation.task import Distil, DistilTask

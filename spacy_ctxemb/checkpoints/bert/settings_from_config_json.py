@@ -7,7 +7,7 @@ from ...encoders import Encoder
 from ...errors import Errors
 from ..read_json import check_types, read_json, shorten
 from .config_json_types import ACTIVATIONS, ModernBertConfig
-from .families import FAMILIES, Family
+from .families_and_tensor_names import FAMILIES, Family
 
 
 class Config(NamedTuple):

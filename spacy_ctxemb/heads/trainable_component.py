@@ -22,7 +22,7 @@ from ..errors import Errors
 from ..read_files import reading
 from ..thinc_model.arrays_and_tensors import join, split, to_array
 from ..torch_state import in_ordinary_torch
-from .head_model import HeadModel, HeadShim, Scored, find_width, get_head
+from .head_as_thinc_model import HeadModel, HeadShim, Scored, find_width, get_head
 
 #: Docs from which a model infers its shapes.
 N_SAMPLE = 10

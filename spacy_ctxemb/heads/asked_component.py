@@ -25,7 +25,7 @@ from ..stack.name_encoders import is_of, list_encoders
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..thinc_model.parameter_values import describe_differences, describe_shapes
 from ..torch_state import in_ordinary_torch
-from .head import Head
+from .head_layers import Head
 
 FILE = "head.safetensors"
 

@@ -21,7 +21,7 @@ from ..thinc_model.embedder_shim import EmbedderShim, get_shim
 from ..thinc_model.parameter_values import load_module
 from ..thinc_model.torch_module_shim import TorchShim
 from ..torch_state import in_ordinary_torch
-from .head import Head
+from .head_layers import Head
 
 HeadModel = Model[list[Doc], Any]
 
