@@ -17,6 +17,7 @@ def test_the_commands_are_those_of_the_project():
     names = {"cache", "collect-text", "convert-textcat", "train-pieces", "perplexity", "report"}
     names |= {"annotate", "init-config", "doctor", "pretrain", "compare"}
     formats = {(way, model) for way in ("import", "export") for model in ("elmo", "bert")}
+    formats |= {("export", "onnx")}
     assert COMMANDS.keys() == {*((name,) for name in names), *formats}
     output = run_well("--help")
     assert all(name in output for name in (*names, "import", "export"))
