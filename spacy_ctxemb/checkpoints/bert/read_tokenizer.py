@@ -1,7 +1,7 @@
 """Tokenizers of Hugging Face checkpoints, in the JSON format of the `tokenizers` library."""
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,7 +120,24 @@ def fit_to_model(tokenizer: "Tokenizer", folder: Path, *, n_ids: int, lowercase:
         whole.encode(ODD_TEXT)
         if whole.get_vocab(with_added_tokens=True) != vocabulary:
             raise ValueError("some of its pieces have the same id")
+        for piece, i in list_boundaries(json.loads(text)["post_processor"]):
+            if vocabulary.get(piece, i) != i:
+                found = f"{piece} with the id {i}, which is {vocabulary[piece]}"
+                raise ValueError(f"its post_processor puts around texts {found} in the vocabulary")
     return text
+
+
+def list_boundaries(processor: Any) -> Iterator[tuple[str, int]]:
+    """The pieces that a post_processor puts around texts, and their ids."""
+    if processor is None:
+        return
+    for one in processor.get("processors", []):
+        yield from list_boundaries(one)
+    for role in ("cls", "sep"):
+        if role in processor:
+            yield tuple(processor[role])
+    for one in processor.get("special_tokens", {}).values():
+        yield from zip(one["tokens"], one["ids"], strict=True)
 
 
 def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 import time
 import warnings
 import zipfile
@@ -406,3 +407,18 @@ def test_settings_of_sentence_transformers(
     (path / "2_Normalize").mkdir()
     change_json(path / file, **changes)
     refuse(read, r"\[E(333|346)\] In ", path)
+
+
+@pytest.mark.parametrize("name", ["bert", "camembert", "roberta"])
+def test_boundaries_of_other_ids_than_in_the_vocabulary(name: str, tmp_path: Path) -> None:
+    """transformers takes the ids of the vocabulary, the library those of the file."""
+    folder = copy_family(name, tmp_path / "model")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf8"))
+    boundary = "[SEP]" if name == "bert" else "</s>"
+    processor = tokenizer["post_processor"]
+    if "sep" in processor:
+        processor["sep"][1] += 1
+    else:
+        processor["special_tokens"][boundary]["ids"] = [7]
+    change_json(folder / "tokenizer.json", post_processor=processor)
+    refuse(read_bert, rf"\[E124\] .*puts around texts {re.escape(boundary)} with the id", folder)
