@@ -76,7 +76,7 @@ class QuestionAnswering(AskedPipe):
             if not given.strip():
                 raise ValueError(Errors.E389.format(name=self.name, what=what, found=given))
         pair, windows = self.encode(question, text)
-        scores = [x.double().numpy() for x in self.score(self.shim, windows)]
+        scores = [x.double().numpy() for x in self.score_windows(self.shim, windows)]
         return read_answers(scores, pair, text, n=n, max_length=self.max_answer_length)
 
     def encode(self, question: str, text: str) -> tuple[Pair, list[Tensor]]:
