@@ -324,8 +324,7 @@ def test_a_new_label_is_learned_beside_the_others() -> None:
 def test_a_new_label_with_an_optimizer_of_before() -> None:
     """Its moments and averages are those of a smaller head."""
     nlp = pipeline()
-    nlp.config["training"]["optimizer"]["use_averages"] = True
-    optimizer = nlp.resume_training()
+    optimizer = nlp.resume_training(sgd=Adam(0.01, use_averages=True))
     nlp.update(examples(nlp, NER_DATA), sgd=optimizer)
     nlp.get_pipe("ctxemb_ner").add_label("ANIMAL")  # type: ignore[attr-defined]
     for _ in range(5):
