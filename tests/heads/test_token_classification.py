@@ -503,13 +503,27 @@ def test_spacys_ner_beside_it() -> None:
 @pytest.mark.filterwarnings("ignore:.*W109")
 @pytest.mark.parametrize("keep", ["tensor", "layers", "none"])
 def test_states_do_not_outlast_the_last_reader(keep: str) -> None:
-    """Where it is disabled they do, and a Doc with them can be stored."""
+    """Where it is disabled they do, but they are not stored."""
     nlp = pipeline()
     nlp.get_pipe("ctxemb").keep = keep
     assert nlp(TEXTS[0])._.ctxemb_states is None
     with nlp.select_pipes(disable=["ctxemb_ner"]):
         doc = nlp(TEXTS[0])
-    twin = Doc(nlp.vocab).from_bytes(doc.to_bytes())
-    assert twin._.ctxemb_states["sentences"] == [0]
-    nlp.get_pipe("ctxemb_ner")(twin)
+    stored = doc.to_bytes()
+    assert doc._.ctxemb_states["sentences"] == [0]
+    nlp.get_pipe("ctxemb_ner")(doc)
+    assert doc._.ctxemb_states is None
+    assert len(stored) < len(doc.to_bytes()) + 100
+    twin = Doc(nlp.vocab).from_bytes(stored)
     assert twin._.ctxemb_states is None
+    with pytest.raises(ValueError, match="E602.*'ctxemb_ner' reads the states of 'ctxemb'"):
+        nlp.get_pipe("ctxemb_ner")(twin)
+
+
+def test_the_head_is_named_where_its_encoder_is_excluded(tmp_path: Path) -> None:
+    pipeline().to_disk(tmp_path)
+    nlp = spacy.load(tmp_path, exclude=["ctxemb"])
+    with pytest.raises(ValueError, match="E602.*'ctxemb_ner' reads the states of 'ctxemb'"):
+        nlp("two words")
+    with pytest.raises(ValueError, match="E025.*'ctxemb_ner' is trained on the vectors of 'ctxemb"):
+        nlp.update(examples(nlp, NER_DATA))
