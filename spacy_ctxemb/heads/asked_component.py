@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from ..atomic_files import replacing
 from ..checkpoints.bert.read_head import WEIGHT, PublishedHead
-from ..encoders import ModernTransformerEncoder, TransformerEncoder
+from ..encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
 from ..encoders.bert_transformer import N_SEGMENTS
 from ..errors import Errors
 from ..pieces.subwords import SubwordPieces
@@ -103,7 +103,8 @@ class AskedPipe:
 
     @property
     def shim(self) -> EmbedderShim:
-        """What holds the encoder and its pieces. Raises E387 where there is no such encoder."""
+        """What holds the encoder and its pieces. Raises E387 where there is no such encoder,
+        E621 for one of another width than the head."""
         source = self.find_source()
         named = {} if source is None else name_encoders(source.pipe.model, source.pipe.name)
         # The component may have another name by now.
@@ -115,7 +116,15 @@ class AskedPipe:
             names = [name for name, shim in known if isinstance(shim.pieces, SubwordPieces)]
             raise ValueError(Errors.E387.format(name=self.name, encoder=self.encoder, found=names))
         chosen[0].check_materialised()
+        self.check_width(chosen[0].embedder.encoder)
         return chosen[0]
+
+    def check_width(self, encoder: Encoder) -> None:
+        """Raise E621 where the head is for an encoder of another width."""
+        width = self.head_settings.get("width", encoder.width)
+        if encoder.width != width:
+            names = {"name": self.name, "encoder": self.encoder, "found": encoder.width}
+            raise ValueError(Errors.E621.format(**names, width=width))
 
     @in_ordinary_torch
     def score_windows(self, shim: EmbedderShim, windows: Sequence[Tensor]) -> list[Tensor]:

@@ -99,10 +99,10 @@ class QuestionAnswering(AskedPipe):
 
 def to_spans(answers: Answers, doc: Doc) -> Iterator[Span]:
     """The tokens that answers lie in, wholly or in part; the same ones once."""
-    known: set[Span | None] = {None}
+    known: set[Span] = set()
     for answer in answers.found:
         span = doc.char_span(answer.start, answer.end, alignment_mode="expand")
-        if span not in known:
+        if span is not None and span not in known:
             known.add(span)
             span._.set(SCORE, answer.score)
             yield span

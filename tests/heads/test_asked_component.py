@@ -16,7 +16,7 @@ from spacy_ctxemb.heads.question_answering import QuestionAnswering
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..bert_models import FAMILIES
-from ..pipelines import TRANSFORMER, blank, examples
+from ..pipelines import TRANSFORMER, blank, examples, initialised
 from .published import build_pipeline
 
 TEXT = "Ada lived in Oslo. Grace worked in Lima for years, and the river was cold."
@@ -163,6 +163,13 @@ def test_two_encoders(encoder: str, tmp_path: Path) -> None:
     loaded = spacy.load(tmp_path)
     assert reads(loaded) is shim_of(loaded, "renamed")
     assert ask(loaded) == expected
+
+
+def test_an_encoder_of_another_width() -> None:
+    nlp = initialised(TRANSFORMER)
+    nlp.add_pipe("ctxemb_qa", source=build())
+    with pytest.raises(ValueError, match=r"\[E621\] .*'ctxemb_qa' .* 12, .*'ctxemb' has width 16"):
+        ask(nlp)
 
 
 def test_an_encoder_in_the_place_of_another() -> None:
