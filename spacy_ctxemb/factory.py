@@ -102,7 +102,7 @@ def build_ctxemb(
 
 @Language.factory(
     "ctxemb_qa",
-    assigns=["span._.ctxemb_score"],
+    assigns=["span._.ctxemb_answer_score"],
     default_config={
         "encoder": "ctxemb",
         "max_length": 384,

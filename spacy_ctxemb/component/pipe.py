@@ -318,7 +318,8 @@ class ContextualEmbedder(Tok2Vec):
         return is_meant and bool(config["initialize"].get("init_tok2vec"))
 
     def find_listeners(self, component: Any) -> None:
-        """Link the listeners of a later component, and check that they fit.
+        """Link the listeners of a later component, and check that they fit. A component with a
+        method `take_encoder`, as those that are asked by name, gets this one.
 
         Raises E026 or E022 where two components write doc.tensor for the same readers; see
         `link_listener` for listeners that do not fit.
@@ -327,6 +328,8 @@ class ContextualEmbedder(Tok2Vec):
         if isinstance(component, Tok2Vec) and not isinstance(component, ContextualEmbedder):
             raise ValueError(Errors.E026.format(other=name, name=self.name))
         self._link(component, self._later_writers)
+        if hasattr(component, "take_encoder"):
+            component.take_encoder(self, self.cfg.setdefault("former_names", {}))
         if isinstance(component, ContextualEmbedder):
             other = self._former_name if component is self else name
             self._later_writers = [*self._later_writers, other]

@@ -14,3 +14,4 @@ from .names import TOKENS_KEY as TOKENS_KEY
 from .names import readers_key as readers_key
 from .names import user_key as user_key
 from .refit_values import count_tokens as count_tokens
+from .user_data import get_value as get_value

@@ -17,6 +17,7 @@ from .doc_tensor import find_rows, find_vectors, has_tensor
 from .names import TENSOR, user_key
 from .refit_values import FIT, Places, count_tokens, list_places
 from .tokens_when_encoded import join_starts, read_tokens, store_tokens
+from .user_data import get_value, put_value
 
 
 class Fitted(NamedTuple):
@@ -105,10 +106,10 @@ def fit_known(doc: Doc, known: Encoded, places: Places) -> None:
         fitted = {**others, **fitted}
     else:
         for name in FIT.keys() - {TENSOR}:
-            value = doc.user_data.get(user_key(name))
+            value = get_value(doc, name)
             if value is not None and (one := fit(name, value, known, places)) is not None:
                 fitted[name] = one
-                doc.user_data[user_key(name)] = one.value
+                put_value(doc, name, one.value)
         if stored := read_tokens(doc).values():
             store_tokens(doc, is_pooled=any(one["is_pooled"] for one in stored))
     tensor = find_vectors(doc) if known.tensor is not None else None

@@ -21,6 +21,7 @@ from .names import (
     user_key,
 )
 from .tokens_when_encoded import drop_tokens, store_tokens
+from .user_data import get_value, put_value
 
 
 def token_pieces(token: Token) -> list[str] | None:
@@ -38,15 +39,15 @@ def token_pieces(token: Token) -> list[str] | None:
 
 def read(doc: Doc, name: str) -> Any:
     """What a Doc carries under a name, for the tokens it has now; None without."""
-    if doc.user_data.get(user_key(name)) is None:
+    if get_value(doc, name) is None:
         return None
     fit_tokens(doc)
-    return doc.user_data[user_key(name)]
+    return get_value(doc, name)
 
 
 def put(doc: Doc, value: Any, name: str) -> None:
     """What doc._ does on an assignment."""
-    doc.user_data[user_key(name)] = value
+    put_value(doc, name, value)
 
 
 #: The extension for each field of what an encoder makes of a Doc.
@@ -85,7 +86,7 @@ def write(
         detach(doc)
     for field, name in FIELDS.items():
         if found[field] is not None:
-            doc.user_data[user_key(name)] = found[field]
+            put_value(doc, name, found[field])
             doc.user_data.pop(readers_key(name), None)
     remember_tokens(doc, encoded=tensor is not None)
     if keeps:

@@ -31,7 +31,7 @@ PIECES = "ctxemb_pieces"
 #: are still to read them, or None: a dictionary of "rows", (p + 2 N, D), of the pieces, then the
 #: first and the last step of each window; "offsets", "starts" and "lengths" as in PIECES; "owned",
 #: (N,), how many pieces each window owns; "sequences", (N,), the sentence it lies in; "sentences",
-#: the character at which each sentence that was encoded by itself begins.
+#: the character at which each sentence that was encoded by itself begins. In memory alone.
 STATES = "ctxemb_states"
 
 #: Where doc.user_data says how a Doc was encoded: a dictionary of "starts", the character at which

@@ -75,3 +75,7 @@ class HeadErrors:
         "--head is for {options}, and does without --listener-mix, --cache and --cnn. Here the "
         "tasks are {tasks}, and the options in its way: {unfit}."
     )
+    E621 = (
+        "The head of '{name}' reads states of width {width}, the encoder of '{encoder}' has width "
+        "{found}. Set encoder to the component that the head was trained with, and source both."
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from weakref import ref
 
 import safetensors.torch
@@ -11,17 +11,18 @@ import torch
 from spacy import util
 from spacy.language import Language
 from spacy.tokens import Doc
+from thinc.api import Model
 from torch import Tensor
 from torch.func import functional_call
 
 from ..atomic_files import replacing
 from ..checkpoints.bert.read_head import WEIGHT, PublishedHead
-from ..encoders import ModernTransformerEncoder, TransformerEncoder
+from ..encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
 from ..encoders.bert_transformer import N_SEGMENTS
 from ..errors import Errors
 from ..pieces.subwords import SubwordPieces
 from ..read_files import read_tensors, reading
-from ..stack.name_encoders import is_of, list_encoders
+from ..stack.name_encoders import is_of, list_encoders, name_encoders
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..thinc_model.parameter_values import describe_differences, describe_shapes
 from ..torch_state import in_ordinary_torch
@@ -45,12 +46,47 @@ class AskedPipe:
         self.head: Head | None = None
         self.head_settings: dict[str, Any] = {}
         self._nlp = ref(nlp)
+        self._source: Source | None = None
 
     def __call__(self, doc: Doc) -> Doc:
         return doc
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_nlp": find_none}
+        """A copy or a pickle brings the component with the encoder along, but no pipeline."""
+        return {**self.__dict__, "_nlp": find_none, "_source": self.find_source()}
+
+    def take_encoder(self, pipe: Any, former_names: dict[str, list[str]]) -> None:
+        """Read the encoder of a component that comes before this one, if it is the one that is
+        meant. Once it was, it stays so under other names.
+
+        former_names: those that the component had, by its readers; brought up to date.
+        """
+        names = former_names.get(self.name, [])
+        if is_of(self.encoder, pipe.name):
+            self._source = Source(pipe, self.encoder.removeprefix(pipe.name))
+        elif self._source is None:
+            self._source = self.choose(pipe, names)
+        elif self._source.pipe is pipe:
+            former = self.encoder.removesuffix(self._source.member)
+            former_names[self.name] = list(dict.fromkeys([*names, former]))
+
+    def choose(self, pipe: Any, names: Iterable[str]) -> "Source | None":
+        """An encoder of a component that is or was called by these names, if one is meant."""
+        meant = (name for name in names if is_of(self.encoder, name))
+        return next((Source(pipe, self.encoder.removeprefix(name)) for name in meant), None)
+
+    def find_source(self) -> "Source | None":
+        """What was taken. Where spaCy links nothing, as for components that are disabled or come
+        first, what the pipeline has that built this component."""
+        nlp = self._nlp()
+        if self._source is not None or nlp is None:
+            return self._source
+        for name, pipe in nlp.components:
+            former_names = getattr(pipe, "cfg", {}).get("former_names", {}).get(self.name, [])
+            if isinstance(getattr(pipe, "model", None), Model):
+                if source := self.choose(pipe, [name, *former_names]):
+                    return source
+        return None
 
     @in_ordinary_torch
     def take(self, settings: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -67,18 +103,31 @@ class AskedPipe:
 
     @property
     def shim(self) -> EmbedderShim:
-        """What holds the encoder and its pieces. Raises E387 where there is no such encoder."""
-        nlp = self._nlp()
-        found = [] if nlp is None else list(list_encoders(nlp))
-        chosen = [shim for name, shim in found if is_of(name, self.encoder)]
+        """What holds the encoder and its pieces. Raises E387 where there is no such encoder,
+        E621 for one of another width than the head."""
+        source = self.find_source()
+        named = {} if source is None else name_encoders(source.pipe.model, source.pipe.name)
+        # The component may have another name by now.
+        meant = None if source is None else f"{source.pipe.name}{source.member}"
+        chosen = [shim for name, shim in named.items() if is_of(name, meant)]
         if len(chosen) != 1 or not isinstance(chosen[0].pieces, SubwordPieces):
-            names = [name for name, shim in found if isinstance(shim.pieces, SubwordPieces)]
+            nlp = self._nlp()
+            known = named.items() if named or nlp is None else list_encoders(nlp)
+            names = [name for name, shim in known if isinstance(shim.pieces, SubwordPieces)]
             raise ValueError(Errors.E387.format(name=self.name, encoder=self.encoder, found=names))
         chosen[0].check_materialised()
+        self.check_width(chosen[0].embedder.encoder)
         return chosen[0]
 
+    def check_width(self, encoder: Encoder) -> None:
+        """Raise E621 where the head is for an encoder of another width."""
+        width = self.head_settings.get("width", encoder.width)
+        if encoder.width != width:
+            names = {"name": self.name, "encoder": self.encoder, "found": encoder.width}
+            raise ValueError(Errors.E621.format(**names, width=width))
+
     @in_ordinary_torch
-    def score(self, shim: EmbedderShim, windows: Sequence[Tensor]) -> list[Tensor]:
+    def score_windows(self, shim: EmbedderShim, windows: Sequence[Tensor]) -> list[Tensor]:
         """The scores of the states of windows, in one pass for as many as fit into a batch.
 
         windows: ids and segments, (2, T) each. Returns (T, C) each, on the CPU.
@@ -177,6 +226,13 @@ class AskedPipe:
             self.take(settings, tensors)
         else:
             self.head, self.head_settings = None, {}
+
+
+class Source(NamedTuple):
+    """A component with an encoder. member: of its Stack, as ".MEMBER"; "" for the only encoder."""
+
+    pipe: Any
+    member: str
 
 
 def find_none() -> None:

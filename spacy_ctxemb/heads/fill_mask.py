@@ -45,7 +45,7 @@ class FillMask(AskedPipe):
         ]
         ids, place = choose_window(encoding.ids, places[0], shim.embedder.encoder.max_length)
         window = torch.tensor([ids, [0] * len(ids)])
-        scores = self.score(shim, [window])[0][place].softmax(dim=0)
+        scores = self.score_windows(shim, [window])[0][place].softmax(dim=0)
         best = scores.topk(min(n, len(scores)))
         found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [Filled(tokenizer.decode([piece]).strip(), score) for piece, score in found]

@@ -61,17 +61,31 @@ def fine_tune(
         for step, (rate, batch) in enumerate(zip(rates, batches, strict=True)):
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with torch.enable_grad(), shim.training_mode():
-                head.train()
-                loss = compute_loss(pipe, shim, [targets[i] for i in batch])
-                loss.backward()
-            nn.utils.clip_grad_norm_(parameters, MAX_NORM)
-            optimizer.step()
-            optimizer.zero_grad()
+            loss = take_step(pipe, shim, [targets[i] for i in batch], optimizer)
             if log is not None:
                 log(step, loss.item())
-    head.eval()
-    shim.weights_changed()
+
+
+def take_step(
+    pipe: QuestionAnswering,
+    shim: EmbedderShim,
+    targets: Sequence[Target],
+    optimizer: torch.optim.Optimizer,
+) -> Tensor:
+    """Learn from a batch; returns its loss. However it ends, what follows can predict."""
+    head = cast(Head, pipe.head)
+    try:
+        with torch.enable_grad(), shim.training_mode():
+            head.train()
+            loss = compute_loss(pipe, shim, targets)
+            loss.backward()
+        nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], MAX_NORM)
+        optimizer.step()
+    finally:
+        head.eval()
+        optimizer.zero_grad()
+        shim.weights_changed()
+    return loss
 
 
 def draw_head(pipe: QuestionAnswering, shim: EmbedderShim) -> Head:

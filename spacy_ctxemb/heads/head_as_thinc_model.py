@@ -99,13 +99,16 @@ class HeadShim(TorchShim):
 
     @in_ordinary_torch
     def build(self, width: int, n_classes: int) -> None:
-        """Begin with random weights, and biases of 0."""
+        """Begin with random weights, and biases of 0. Optimizers know nothing of a new size."""
+        before = {name: x.shape for name, x in self.module.named_parameters()}
         head = Head(width, n_classes, **self.settings)
         for layer in head.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, std=DEVIATION)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
+        if before != {name: x.shape for name, x in head.named_parameters()}:
+            self.take_new_id()
         self._model = head.to(get_torch_default_device()).eval()
 
     @in_ordinary_torch

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import cast
 
 import torch
@@ -15,7 +16,8 @@ from .asked_component import AskedPipe
 from .question_pairs import Pair, encode_pair
 from .read_answers import Answers, read_answers
 
-SCORE = "ctxemb_score"
+#: The probability of an answer: span._.ctxemb_answer_score.
+SCORE = "ctxemb_answer_score"
 
 if not Span.has_extension(SCORE):
     Span.set_extension(SCORE, default=None)
@@ -55,7 +57,8 @@ class QuestionAnswering(AskedPipe):
     def answer(
         self, question: str, doc: Doc, n: int = 3, *, no_answer_threshold: float | None = None
     ) -> list[Span]:
-        """The n best answers, the best one first, with their probabilities in span._.ctxemb_score.
+        """The n best answers, the best one first, with their probabilities in
+        span._.ctxemb_answer_score. A span that answers several questions has that of the last.
 
         no_answer_threshold: there is no answer where the logarithm of the probability of "no
             answer" is larger than that of the best one by more than this: 0 as in transformers'
@@ -63,20 +66,25 @@ class QuestionAnswering(AskedPipe):
             in any case.
         Raises E389 for a question or a Doc without text, E384 for a question that is too long.
         """
-        found = self.find_answers(question, doc.text, n)
+        found = self.find_all(question, doc.text, n)
         if no_answer_threshold is not None and found.found:
             best = max(found.found[0].score, 1e-300)
             if math.log(max(found.nothing, 1e-300) / best) > no_answer_threshold:
                 return []
-        return list(to_spans(found, doc))
+        return list(islice(to_spans(found, doc), max(n, 0)))
 
     def find_answers(self, question: str, text: str, n: int = 3) -> Answers:
         """The same as characters of a text, and the probability that it has no answer."""
+        found = self.find_all(question, text, n)
+        return found._replace(found=found.found[:n])
+
+    def find_all(self, question: str, text: str, n: int) -> Answers:
+        """These, and more in the place of some that are the same tokens."""
         for what, given in (("question", question), ("Doc", text)):
             if not given.strip():
                 raise ValueError(Errors.E389.format(name=self.name, what=what, found=given))
         pair, windows = self.encode(question, text)
-        scores = [x.double().numpy() for x in self.score(self.shim, windows)]
+        scores = [x.double().numpy() for x in self.score_windows(self.shim, windows)]
         return read_answers(scores, pair, text, n=n, max_length=self.max_answer_length)
 
     def encode(self, question: str, text: str) -> tuple[Pair, list[Tensor]]:
@@ -90,9 +98,11 @@ class QuestionAnswering(AskedPipe):
 
 
 def to_spans(answers: Answers, doc: Doc) -> Iterator[Span]:
-    """The tokens that answers lie in, wholly or in part."""
+    """The tokens that answers lie in, wholly or in part; the same ones once."""
+    known: set[Span] = set()
     for answer in answers.found:
         span = doc.char_span(answer.start, answer.end, alignment_mode="expand")
-        if span is not None:
+        if span is not None and span not in known:
+            known.add(span)
             span._.set(SCORE, answer.score)
             yield span

@@ -29,7 +29,7 @@ class Answers(NamedTuple):
 def read_answers(
     scores: Sequence[Scores], pair: Pair, text: str, *, n: int, max_length: int
 ) -> Answers:
-    """The n best answers.
+    """All answers that are looked at for the n best ones.
 
     In each window the probabilities of starts are those of its first piece, which stands for no
     answer, and of the pieces of the text; those of ends too. An answer has the product of both, and
@@ -51,7 +51,7 @@ def read_answers(
             total = known.score + score
             merged[text[begin:stop].lower()] = known._replace(score=total)
     found = sorted(merged.values(), key=lambda answer: -answer.score)
-    return Answers(found[:n], nothing)
+    return Answers(found, nothing)
 
 
 def find_best(

@@ -90,12 +90,11 @@ class TokenClassifier(HeadPipe):
         """Write entities to doc.ents beside those that are there, and to doc.spans.
 
         A span has all tokens that it has characters of. Of two entities that then overlap
-        doc.ents has the more probable one.
+        doc.ents has the more probable one; tokens that `doc.set_ents` has blocked are in none.
+        span._.ctxemb_score is that of doc.ents; doc.spans has the scores of all.
         """
         for doc, found in zip(docs, entities, strict=True):
             pairs = [(span, one.score) for one in found if (span := to_span(doc, one))]
-            for span, score in pairs:
-                span._.set(SCORE, score)
             if self.spans_key is not None:
                 doc.spans[self.spans_key] = SpanGroup(
                     doc,
@@ -103,13 +102,7 @@ class TokenClassifier(HeadPipe):
                     attrs={"scores": np.array([score for _, score in pairs])},
                     spans=[span for span, _ in pairs],
                 )
-            is_taken = [bool(token.ent_type) for token in doc]
-            chosen = list(doc.ents)
-            for span, _ in sorted(pairs, key=lambda pair: -pair[1]):
-                if not any(is_taken[span.start : span.end]):
-                    chosen.append(span)
-                    is_taken[span.start : span.end] = [True] * len(span)
-            doc.set_ents(chosen, default="outside")
+            write_entities(doc, pairs)
 
     def compute_loss(
         self, examples: Sequence[Example], scored: Sequence[Scored], scores: Tensor
@@ -126,6 +119,27 @@ class TokenClassifier(HeadPipe):
             torch.from_numpy(np.concatenate(parts)).to(scores.device) for parts in (rows, classes)
         )
         return F.cross_entropy(scores[index], target) if len(index) else scores.new_zeros(())
+
+
+def write_entities(doc: Doc, pairs: Sequence[tuple[Span, float]]) -> None:
+    """Add the most probable of some spans to doc.ents, where tokens are neither taken nor blocked,
+    and write their scores. spaCy keeps those by characters, so that a span has only one."""
+    blocked = list_blocked(doc)
+    is_taken = [bool(token.ent_type) for token in doc]
+    for span in blocked:
+        is_taken[span.start] = True
+    chosen = list(doc.ents)
+    for span, score in sorted(pairs, key=lambda pair: -pair[1]):
+        if not any(is_taken[span.start : span.end]):
+            chosen.append(span)
+            is_taken[span.start : span.end] = [True] * len(span)
+            span._.set(SCORE, score)
+    doc.set_ents(chosen, blocked=blocked, default="outside")
+
+
+def list_blocked(doc: Doc) -> list[Span]:
+    """The tokens that may be in no entity, as spaCy's recognizer sees them: "B" without a type."""
+    return [doc[t.i : t.i + 1] for t in doc if t.ent_iob_ == "B" and not t.ent_type]
 
 
 def to_span(doc: Doc, entity: Entity) -> Span | None:

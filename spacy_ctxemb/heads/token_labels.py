@@ -40,9 +40,13 @@ def check_scheme(scheme: str) -> str:
 
 
 def find_scheme(classes: Iterable[str]) -> str:
-    """The scheme of a published head. IOB1 has the names of IOB2, and is read alike."""
-    prefixes = {name[0] if name[1:2] == "-" else "" for name in classes if name != OUTSIDE}
-    if not prefixes or not prefixes <= set("BILUES"):
+    """The scheme of a published head. IOB1 has the names of IOB2, and is read alike.
+
+    Among labels with "B-" or "I-" others may have no prefix, as for padding.
+    """
+    found = {name[0] if name[1:2] == "-" else "" for name in classes if name != OUTSIDE}
+    prefixes = found & set("BILUES")
+    if not prefixes or (prefixes != found and not prefixes & set("BI")):
         return "plain"
     if prefixes & set("LUES"):
         return "BILOU"

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..checkpoints.bert.read_head import PublishedHead
 from ..errors import Errors
+from ..listeners.listener import guard, list_listeners
 from ..read_files import reading
 from ..thinc_model.arrays_and_tensors import join, split, to_array
 from ..torch_state import in_ordinary_torch
@@ -181,6 +182,9 @@ class HeadPipe(TrainablePipe):  # type: ignore[misc] # spaCy's compiled code has
 
     def check_weights(self) -> None:
         """Raise E608 where the head has no weights."""
+        for listener in list_listeners(self):
+            if not guard(listener).is_linked:  # so that its errors can name this component
+                guard(listener).component = self.name
         if not get_head(self.model).is_materialised:
             raise RuntimeError(Errors.E608.format(name=self.name))
 

@@ -148,7 +148,8 @@ def missing(message: str, known: Guard, doc: Doc) -> ValueError:
     if known.is_unlinked:
         return ValueError(known.explain())
     # A listener that was never linked does not know its component.
-    names = {"component": known.component or "a component", "upstream": known.upstream}
+    upstream = "ctxemb" if known.upstream == "*" else known.upstream
+    names = {"component": known.component or "a component", "upstream": upstream}
     return ValueError(message.format(**names, n_tokens=len(doc)))
 
 

@@ -10,7 +10,7 @@ from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
 from thinc.api import Model
 
-from ..doc_vectors import STATES, fit_tokens, user_key
+from ..doc_vectors import STATES, fit_tokens, get_value
 from ..encoders import Encoder
 from ..errors import Errors
 from .listener import Backprop, check_factor, fetch, guard, missing, needs_outputs, remember_sample
@@ -55,7 +55,7 @@ def read_states(listener: Model[Any, Any], doc: Doc, is_train: bool) -> dict[str
     """doc._.ctxemb_states, or an error where it is missing or of another width."""
     known, width = guard(listener), listener.get_dim("nO")
     fit_tokens(doc)
-    states = doc.user_data.get(user_key(STATES))
+    states = get_value(doc, STATES)
     if states is None:
         if needs_outputs(known, doc):
             raise missing(Errors.E025 if is_train else Errors.E602, known, doc)

@@ -142,10 +142,14 @@ class TorchShim(Shim):
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        twin.take_new_id()
+        return twin
+
+    def take_new_id(self) -> None:
+        """Part from what an optimizer knows of the parameters so far: moments and averages."""
         with Shim.global_id_lock:
             Shim.global_id += 1
-            twin.id = Shim.global_id
-        return twin
+            self.id = Shim.global_id
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what a pickle holds, which in torch.inference_mode() nobody could train."""

@@ -1,5 +1,6 @@
 """Training on questions with answers."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,40 @@ def test_the_seed_decides() -> None:
         heads.append(pipe.get_tensors()["output.weight"])
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
+
+
+class Interrupted(Exception):
+    """As by the keyboard."""
+
+
+@pytest.mark.parametrize("place", ["log", "backward"])
+def test_predictions_between_steps(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While training goes on, and after it was interrupted, there is no dropout, and the weights
+    are those of the last step."""
+    nlp, pipe = build()
+    found: list[float] = []
+
+    def ask() -> float:
+        return pipe.find_answers("Where did Ada live?", TEXT, 1).found[0].score
+
+    def log(step: int, loss: float) -> None:
+        found.append(ask())
+        assert ask() == found[-1]
+        assert copy.deepcopy(nlp).get_pipe("ctxemb_qa").find_answers(  # type: ignore[attr-defined]
+            "Where did Ada live?", TEXT, 1
+        ).found[0].score == pytest.approx(found[-1], rel=1e-4)
+        if step == 1 and place == "log":
+            raise Interrupted
+        if step == 1:
+            monkeypatch.setattr(torch.Tensor, "backward", fail)
+
+    def fail(*args: object) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        fine_tune(pipe, QUESTIONS, n_epochs=3, batch_size=1, learn_rate=1e-2, log=log)
+    assert pipe.head is not None and not pipe.head.training
+    assert found[0] != found[1] == ask() == ask()
 
 
 @pytest.mark.parametrize("longest, overlap", [(384, 128), (24, 8)])

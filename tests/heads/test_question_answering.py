@@ -12,6 +12,7 @@ import spacy
 import torch
 from spacy.lang.en import English
 from spacy.language import Language
+from spacy.tokens import Doc
 
 from spacy_ctxemb.heads.question_answering import QuestionAnswering
 
@@ -108,7 +109,7 @@ def test_spans_of_tokens(nlp: Language) -> None:
     doc = nlp(TEXT)
     spans = nlp.get_pipe("ctxemb_qa").answer(QUESTION, doc, 4)
     assert len(spans) == 4
-    scores = [span._.ctxemb_score for span in spans]
+    scores = [span._.ctxemb_answer_score for span in spans]
     assert scores == sorted(scores, reverse=True)
     assert all(
         span.doc is doc and 0.0 < score < 1.0 for span, score in zip(spans, scores, strict=True)
@@ -116,6 +117,29 @@ def test_spans_of_tokens(nlp: Language) -> None:
     (best,) = nlp.get_pipe("ctxemb_qa").answer(QUESTION, doc, 1)
     found = nlp.get_pipe("ctxemb_qa").find_answers(QUESTION, TEXT, 1).found[0]
     assert best.start_char <= found.start and best.end_char >= found.end
+
+
+def test_answers_that_are_the_same_span(nlp: Language) -> None:
+    """Each once, with the best of its scores, and as many as are wanted."""
+    pipe: Any = nlp.get_pipe("ctxemb_qa")
+    words = ["The bank of", "the", "river was steep."]
+    doc = Doc(nlp.vocab, words=words, spaces=[True, True, False])
+    spans = pipe.answer(QUESTION, doc, 4)
+    assert len({(span.start, span.end) for span in spans}) == len(spans) == 4
+    found = [
+        (doc.char_span(one.start, one.end, alignment_mode="expand"), one.score)
+        for one in pipe.find_answers(QUESTION, doc.text, 4).found
+    ]
+    assert len(set(span for span, _ in found)) < 4
+    assert spans[0]._.ctxemb_answer_score == found[0][1]
+    scores = [span._.ctxemb_answer_score for span in spans]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_scores_of_entities_stay(nlp: Language) -> None:
+    doc = nlp(TEXT)
+    (best,) = nlp.get_pipe("ctxemb_qa").answer(QUESTION, doc, 1)  # type: ignore[attr-defined]
+    assert best._.ctxemb_score is None
 
 
 def test_no_answer_by_its_threshold(nlp: Language) -> None:

@@ -260,6 +260,29 @@ def test_parts_of_tokens_become_tokens() -> None:
     assert group.attrs["scores"].tolist() == [0.5, 0.75, 0.25]
 
 
+def test_scores_are_those_of_the_entities_chosen() -> None:
+    """Others of the same tokens have theirs in doc.spans."""
+    nlp = pipeline(spans_key="all")
+    ner: Any = nlp.get_pipe("ctxemb_ner")
+    doc = nlp.make_doc("Microsoft grew")
+    found = [Entity(5, 9, "NAME", 0.75), Entity(0, 5, "ORG", 0.5), Entity(0, 14, "ACT", 0.25)]
+    ner.set_annotations([doc], [found])
+    assert [(e.label_, e._.ctxemb_score) for e in doc.ents] == [("NAME", 0.75)]
+    assert doc[0:2]._.ctxemb_score is None
+    assert doc.spans["all"].attrs["scores"].tolist() == [0.75, 0.5, 0.25]
+
+
+def test_blocked_tokens_are_in_no_entity() -> None:
+    nlp = pipeline()
+    doc = nlp.make_doc("Ada Lovelace met Grace")
+    doc.set_ents([], blocked=[doc[1:2], doc[3:4]], default="missing")
+    found = [Entity(0, 12, "PERSON", 0.9), Entity(13, 16, "ACT", 0.8), Entity(17, 22, "X", 0.9)]
+    nlp.get_pipe("ctxemb_ner").set_annotations([doc], [found])  # type: ignore[attr-defined]
+    assert [e.label_ for e in doc.ents] == ["ACT"]
+    assert [token.ent_iob_ for token in doc] == ["O", "B", "B", "B"]
+    assert [token.ent_type_ for token in doc] == ["", "", "ACT", ""]
+
+
 def test_entities_over_the_edges_of_windows() -> None:
     """Windows of three pieces end within the names."""
     nlp = pipeline({**TRANSFORMER, "window": 3, "stride": 2})
@@ -296,6 +319,22 @@ def test_a_new_label_is_learned_beside_the_others() -> None:
     assert ner.labels == ("LOC", "PERSON", "ANIMAL")
     data = [*NER_DATA, ("An otter sleeps.", {"entities": [(3, 8, "ANIMAL")]})]
     check_falling(nlp, data)
+
+
+def test_a_new_label_with_an_optimizer_of_before() -> None:
+    """Its moments and averages are those of a smaller head."""
+    nlp = pipeline()
+    optimizer = nlp.resume_training(sgd=Adam(0.01, use_averages=True))
+    nlp.update(examples(nlp, NER_DATA), sgd=optimizer)
+    nlp.get_pipe("ctxemb_ner").add_label("ANIMAL")  # type: ignore[attr-defined]
+    for _ in range(5):
+        nlp.update(examples(nlp, NER_DATA), sgd=optimizer)
+    weight = head_of(nlp).module.output.weight
+    before = weight.detach().clone()
+    with nlp.use_params(optimizer.averages):
+        assert weight.shape == before.shape and not torch.equal(weight, before)
+        assert len(list(nlp.pipe(TEXTS))) == len(TEXTS)
+    assert torch.equal(weight, before)
 
 
 def test_labels_that_are_given() -> None:
@@ -464,13 +503,27 @@ def test_spacys_ner_beside_it() -> None:
 @pytest.mark.filterwarnings("ignore:.*W109")
 @pytest.mark.parametrize("keep", ["tensor", "layers", "none"])
 def test_states_do_not_outlast_the_last_reader(keep: str) -> None:
-    """Where it is disabled they do, and a Doc with them can be stored."""
+    """Where it is disabled they do, but they are not stored."""
     nlp = pipeline()
     nlp.get_pipe("ctxemb").keep = keep
     assert nlp(TEXTS[0])._.ctxemb_states is None
     with nlp.select_pipes(disable=["ctxemb_ner"]):
         doc = nlp(TEXTS[0])
-    twin = Doc(nlp.vocab).from_bytes(doc.to_bytes())
-    assert twin._.ctxemb_states["sentences"] == [0]
-    nlp.get_pipe("ctxemb_ner")(twin)
+    stored = doc.to_bytes()
+    assert doc._.ctxemb_states["sentences"] == [0]
+    nlp.get_pipe("ctxemb_ner")(doc)
+    assert doc._.ctxemb_states is None
+    assert len(stored) < len(doc.to_bytes()) + 100
+    twin = Doc(nlp.vocab).from_bytes(stored)
     assert twin._.ctxemb_states is None
+    with pytest.raises(ValueError, match="E602.*'ctxemb_ner' reads the states of 'ctxemb'"):
+        nlp.get_pipe("ctxemb_ner")(twin)
+
+
+def test_the_head_is_named_where_its_encoder_is_excluded(tmp_path: Path) -> None:
+    pipeline().to_disk(tmp_path)
+    nlp = spacy.load(tmp_path, exclude=["ctxemb"])
+    with pytest.raises(ValueError, match="E602.*'ctxemb_ner' reads the states of 'ctxemb'"):
+        nlp("two words")
+    with pytest.raises(ValueError, match="E025.*'ctxemb_ner' is trained on the vectors of 'ctxemb"):
+        nlp.update(examples(nlp, NER_DATA))

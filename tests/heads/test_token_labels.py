@@ -35,7 +35,11 @@ def list_classes(scheme: str) -> list[str]:
         (["O", "B-PER", "I-PER", "E-PER", "S-PER"], "BILOU"),
         (["NOUN", "VERB"], "plain"),
         (["O", "PER", "LOC"], "plain"),
-        (["O", "X-RAY", "B-PER"], "plain"),
+        (["O", "X-RAY", "B-PER"], "IOB2"),
+        (["O", "B-PER", "I-PER", "X"], "IOB2"),
+        (["[PAD]", "O", "I-PER"], "IO"),
+        (["[PAD]", "B-PER", "I-PER", "L-PER", "U-PER"], "BILOU"),
+        (["E-mail", "phone"], "plain"),
         (["O"], "plain"),
     ],
 )
