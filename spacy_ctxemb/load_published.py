@@ -21,7 +21,7 @@ from .component import ContextualEmbedder
 from .component.published import MIXES, Published, note_origins
 from .errors import Errors
 from .heads.add_head import add_head
-from .remote.find_model import Found, find_file
+from .remote.find_model import Found, find_file, hide_secrets
 from .thinc_model.embedder_shim import EmbedderShim, get_shim
 
 #: In the place of a task: the encoder alone.
@@ -83,7 +83,7 @@ def load(
     files = [str(name), *([] if weights is None else [str(weights)])]
     if weights is None:
         files = [str(path) for path in find_elmo_files(Path(name))] or files
-    if len(files) == 2 or files[0].partition("#")[0].endswith(".zip"):
+    if len(files) == 2 or hide_secrets(files[0]).endswith(".zip"):
         return load_elmo(files, lang=lang, layers=layers or "average", width=width).nlp
     return load_bert(
         files[0],

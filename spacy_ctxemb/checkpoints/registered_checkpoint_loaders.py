@@ -11,7 +11,7 @@ from ..errors import Errors
 from ..pieces.base import Pieces
 from ..pieces.registered_vocabulary_loaders import load_vocabulary
 from ..pieces.subwords import SubwordPieces
-from ..remote.find_model import find_file
+from ..remote.find_model import find_file, hide_secrets
 from .bert.checkpoint import BertModel, read_bert
 from .bert.settings_from_config_json import describe as describe_bert
 from .elmo.checkpoint import ElmoModel, read_elmo
@@ -33,7 +33,7 @@ def build_elmo_weights(*, options: str, weights: str | None = None) -> EncoderLo
         files = [find_file(name).path for name in (options, weights) if name is not None]
         model = read_elmo(*files)
         differences = find_elmo_differences(model, encoder, pieces, section)
-        check_fit(options, "elmo", differences)
+        check_fit(hide_secrets(options), "elmo", differences)
         return model.tensors
 
     return load

@@ -44,7 +44,7 @@ def find_folder(name: str) -> Found:
         name = "@".join(filter(None, page.group("repository", "revision")))
     if is_address(name):
         reason = "a model has several files; pass a name on the hub or a folder"
-        raise ValueError(Errors.E378.format(address=name, reason=reason))
+        raise ValueError(Errors.E378.format(address=hide_secrets(name), reason=reason))
     if not is_hub_name(name):
         return Found(Path(name).expanduser(), name)
     from .download_from_hub import download_model
@@ -65,6 +65,22 @@ def is_address(name: str) -> bool:
     return re.match(r"\w+://", name) is not None
 
 
+def hide_secrets(address: str) -> str:
+    """An address to store and to show: without a user, a password, and what follows ? or #.
+
+    Other names stay as they are.
+    """
+    if not is_address(address):
+        return address
+    bare = re.sub(r"^(\w+://)[^/?]*@", r"\1", address)
+    return re.split("[?#]", bare, maxsplit=1)[0]
+
+
+def hide_secrets_in(text: str) -> str:
+    """A message without what `hide_secrets` removes of the addresses in it."""
+    return re.sub(r"(?<=//)[^/\s]*@|\?[^\s'\")]+", "", text)
+
+
 def is_hub_name(name: str) -> bool:
     """Whether a text is no path, and may be a name on the hub."""
     return HUB_NAME.fullmatch(name) is not None and not Path(name).exists()
@@ -81,5 +97,7 @@ def add_revision(name: str, revision: str | None) -> str:
     match = HUB_NAME.fullmatch(name)
     if match is None or match["revision"] not in (None, revision):
         reason = "it is no name on the hub" if match is None else "the name has one already"
-        raise ValueError(Errors.E372.format(name=name, revision=revision, reason=reason))
+        raise ValueError(
+            Errors.E372.format(name=hide_secrets(name), revision=revision, reason=reason)
+        )
     return f"{match['repository']}@{revision}"
