@@ -1,7 +1,8 @@
 """What a user calls a model: a path, a name on the hub, or an address.
 
 A path is one that exists, or that is written as one (./x, ../x, /x, ~/x, a/b/c): for it nothing is
-ever downloaded. Else OWNER/NAME, and one word alone, are names on the hub.
+ever downloaded. Else OWNER/NAME, and one word alone, are names on the hub; but not OWNER/NAME
+where a folder OWNER is here, as in training/model-best, unless a revision follows.
 """
 
 import re
@@ -38,7 +39,8 @@ class Found(NamedTuple):
 def find_folder(name: str) -> Found:
     """The folder of a model, downloaded where `name` is a name on the hub.
 
-    Raises E370 to E375 and E377 for what cannot be downloaded, E378 for an address of a file.
+    Raises E370 to E375 and E377 for what cannot be downloaded, E378 for an address of a file, E396
+    for a name that is taken for a path.
     """
     if page := HUB_PAGE.fullmatch(name):
         name = "@".join(filter(None, page.group("repository", "revision")))
@@ -46,7 +48,10 @@ def find_folder(name: str) -> Found:
         reason = "a model has several files; pass a name on the hub or a folder"
         raise ValueError(Errors.E378.format(address=hide_secrets(name), reason=reason))
     if not is_hub_name(name):
-        return Found(Path(name).expanduser(), name)
+        path = Path(name).expanduser()
+        if HUB_NAME.fullmatch(name) and not path.exists():
+            raise ValueError(Errors.E396.format(name=name, folder=path.parent))
+        return Found(path, name)
     from .download_from_hub import download_model
 
     return download_model(name)
@@ -83,7 +88,11 @@ def hide_secrets_in(text: str) -> str:
 
 def is_hub_name(name: str) -> bool:
     """Whether a text is no path, and may be a name on the hub."""
-    return HUB_NAME.fullmatch(name) is not None and not Path(name).exists()
+    match, path = HUB_NAME.fullmatch(name), Path(name)
+    is_in_folder = len(path.parts) > 1 and Path(path.parts[0]).is_dir()
+    if match is None or path.exists():
+        return False
+    return match["revision"] is not None or not is_in_folder
 
 
 def is_path(name: str) -> bool:
@@ -97,7 +106,6 @@ def add_revision(name: str, revision: str | None) -> str:
     match = HUB_NAME.fullmatch(name)
     if match is None or match["revision"] not in (None, revision):
         reason = "it is no name on the hub" if match is None else "the name has one already"
-        raise ValueError(
-            Errors.E372.format(name=hide_secrets(name), revision=revision, reason=reason)
-        )
+        shown = hide_secrets(name)
+        raise ValueError(Errors.E372.format(name=shown, revision=revision, reason=reason))
     return f"{match['repository']}@{revision}"

@@ -236,10 +236,26 @@ def test_a_repository_without_a_model(hub: Hub, files: dict[str, bytes], missing
 def test_what_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner" / "local").mkdir(parents=True)
-    names = ["owner/name", "owner/name@main", "owner/name@refs/pr/1", "bert-base-uncased"]
+    names = ["other/name", "other/name@main", "owner/name@refs/pr/1", "bert-base-uncased"]
     assert all(map(is_hub_name, names))
-    paths = ["./x", "../x", "/x", "~/x", "a/b/c", "owner/local", "a\\b", "x/", ""]
+    paths = ["./x", "../x", "/x", "~/x", "a/b/c", "owner/local", "owner/name", "a\\b", "x/", ""]
     assert not any(map(is_hub_name, paths))
+
+
+def test_a_missing_path_in_a_folder_that_is_there(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "training").mkdir()
+    commit = hub.add("training/model-best", read_folder(BERT))
+    message = (
+        r"\[E396\] There is no training/model-best\. .* folder training here, .*-best@main for"
+    )
+    with pytest.raises(ValueError, match=message):
+        spacy_ctxemb.load("training/model-best")
+    assert not hub.requests
+    for revision in ("main", commit):
+        assert find_folder(f"training/model-best@{revision}").revision == commit
 
 
 @pytest.mark.parametrize("name", ["./nothing", "../nothing", "/nothing", "a/b/c"])
