@@ -219,3 +219,7 @@ class PublishedModelErrors:
         "There is no {name}. It was taken for a path, since there is a folder {folder} here, and "
         "nothing was downloaded. Correct the path, or pass {name}@main for a model on the hub."
     )
+    E397 = (
+        "The head of '{head}' reads the encoder of '{own}', and --component is {component}. Leave "
+        "that out, or pass --head with another head, or --head none for the encoder alone."
+    )
