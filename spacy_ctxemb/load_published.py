@@ -110,9 +110,11 @@ def load_bert(
 ) -> Loaded:
     """A pipeline with a model of BERT's family; see `load`."""
     read = read_huggingface if wrap else read_bert
-    with open_checkpoint(name, revision=revision) as (folder, origins):
+    with open_checkpoint(name, revision=revision) as opened:
+        folder, origins = opened
         published = Published(name, read(folder, with_pooling=with_pooling), origins)
-        found = find_head(folder, NO_HEAD if wrap and head is None else head)
+        task = NO_HEAD if wrap and head is None else head
+        found = find_head(folder, task, has_own_config=opened.has_own_config)
     doc_pooling, normalize = published.pooling
     section = published.describe(layers) | {"width": width}
     nlp = build_pipeline(lang, section, doc_pooling=doc_pooling, normalize=normalize)
@@ -123,10 +125,15 @@ def load_bert(
     if found is not None:
         add_head(nlp, found)
         what += f", with the head {found.architecture or found.task}"
+        if found.labels and not opened.has_own_config:
+            what += f" of the labels {', '.join(found.labels[:3])} (no config.json is beside the "
+            what += "adapter, whose id2label would name them)"
     return Loaded(nlp, what, origins, published.model.sentences)
 
 
-def find_head(folder: Path, task: str | None) -> PublishedHead | None:
+def find_head(
+    folder: Path, task: str | None, *, has_own_config: bool = True
+) -> PublishedHead | None:
     """The head that is wanted: that of a task, or the one that an adapter or config.json names.
 
     One that is unknown is left out with a warning unless its task was named.
@@ -135,9 +142,9 @@ def find_head(folder: Path, task: str | None) -> PublishedHead | None:
         return None
     task = task or TASKS.get(str(read_optional(folder / CONFIG).get("task_type")))
     if task is not None:
-        return read_head(folder, task=task)
+        return read_head(folder, task=task, has_own_config=has_own_config)
     try:
-        found = read_head(folder)
+        found = read_head(folder, has_own_config=has_own_config)
     except ValueError as error:
         if not str(error).startswith(("[E380]", "[E381]")):
             raise

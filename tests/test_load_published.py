@@ -135,6 +135,31 @@ def test_the_head_of_an_adapter(tmp_path: Path) -> None:
     assert nlp.get_pipe("ctxemb_ner").labels == ("PER",)
 
 
+@pytest.mark.parametrize("of_base", [None, 2, 3])
+def test_labels_of_an_adapter_without_config_json(of_base: int | None, tmp_path: Path) -> None:
+    """Those of its base count only where there are as many."""
+    base = copy_family("bert", tmp_path / "base")
+    labels = {} if of_base is None else {"id2label": {str(i): f"B-{i}" for i in range(of_base)}}
+    config = json.loads((base / "config.json").read_text())
+    change_json(base / "config.json", id2label={str(i): f"X{i}" for i in range(3)})
+    settings = {"target_modules": ["query"], "r": 2, "task_type": "TOKEN_CLS"}
+    write_adapter(base, tmp_path / "adapter", "ForTokenClassification", **settings)
+    (base / "config.json").write_text(json.dumps(config | labels))
+    output = run_well("import", "bert", tmp_path / "adapter", tmp_path / "out")
+    named = [f"B-{i}" if of_base == 3 else f"LABEL_{i}" for i in range(3)]
+    assert f"of the labels {', '.join(named)} (no config.json is beside the adapter" in output
+    nlp = spacy.load(tmp_path / "out")
+    assert nlp.get_pipe("ctxemb_ner").classes == tuple(named)
+
+
+def test_messages_name_the_files_of_an_adapters_base(tmp_path: Path) -> None:
+    base = copy_family("bert", tmp_path / "base")
+    write_adapter(base, tmp_path / "adapter", target_modules=["query"], r=2)
+    change_json(base / "config.json", num_hidden_layers="x")
+    with pytest.raises(ValueError, match=rf"In {base}/config.json, num_hidden_layers is"):
+        spacy_ctxemb.load(tmp_path / "adapter")
+
+
 def test_an_adapter_and_its_base_by_name(hub: Hub, tmp_path: Path) -> None:
     base = copy_family("bert", tmp_path / "base")
     first = hub.add("owner/base", base)
