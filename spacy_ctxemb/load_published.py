@@ -70,10 +70,11 @@ def load(
     revision: a branch, a tag or a commit on the hub; None for the newest.
     with_pooling: whether texts get vectors as in sentence-transformers.
     head: the task of the trained head: "token", "text", "question" or "masked"; "none" for the
-        encoder alone; None for the head that config.json names, but "masked", and with `wrap` for
-        the encoder alone.
+        encoder alone; None for the head that config.json names, but "masked". With `wrap` there
+        is the encoder alone.
     Raises E370 to E378 for what cannot be downloaded, E300 to E357, E380 to E382 and E390 to E394
-    for files that cannot be used, E395 for another name of layers.
+    for files that cannot be used, E395 for another name of layers, E396 for a name that is taken
+    for a path, E398 for a head with `wrap`.
 
         nlp = spacy_ctxemb.load("sentence-transformers/all-MiniLM-L6-v2")
         doc = nlp("the bank of the river")
@@ -109,11 +110,13 @@ def load_bert(
     head: str | None = None,
 ) -> Loaded:
     """A pipeline with a model of BERT's family; see `load`."""
+    if wrap and head not in (None, NO_HEAD):
+        raise ValueError(Errors.E398.format(head=head))
     read = read_huggingface if wrap else read_bert
     with open_checkpoint(name, revision=revision) as opened:
         folder, origins = opened
         published = Published(name, read(folder, with_pooling=with_pooling), origins)
-        task = NO_HEAD if wrap and head is None else head
+        task = NO_HEAD if wrap else head
         found = find_head(folder, task, has_own_config=opened.has_own_config)
     doc_pooling, normalize = published.pooling
     section = published.describe(layers) | {"width": width}

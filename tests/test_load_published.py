@@ -15,7 +15,7 @@ import spacy_ctxemb
 
 from .bert_models import FAMILIES, change_json, copy_family
 from .checkpoints.bert.test_merge_adapter import write_adapter
-from .cli.command import run_well
+from .cli.command import run, run_well
 from .heads.published import save
 from .remote.hub import Hub, point_at
 
@@ -118,6 +118,16 @@ def test_a_model_that_transformers_runs(tmp_path: Path) -> None:
     save("bert", "text", tmp_path / "model")
     assert json.loads((tmp_path / "model" / "config.json").read_text())["architectures"]
     assert spacy_ctxemb.load(tmp_path / "model", wrap=True).pipe_names == ["ctxemb"]
+
+
+def test_a_head_is_refused_with_wrap_before_anything_is_read() -> None:
+    message = r"\[E398\] The head token was asked for, .* Import it without wrap"
+    with pytest.raises(ValueError, match=message):
+        spacy_ctxemb.load("./nothing", wrap=True, head="token")
+    code, output = run("import", "bert", "./nothing", "out", "--wrap", "--head", "question")
+    assert code == 1 and "[E398] The head question was asked for" in output
+    with pytest.raises(ValueError, match=r"\[E330\]"):
+        spacy_ctxemb.load("./nothing", wrap=True, head="none")
 
 
 def test_the_head_of_an_adapter(tmp_path: Path) -> None:

@@ -223,3 +223,7 @@ class PublishedModelErrors:
         "The head of '{head}' reads the encoder of '{own}', and --component is {component}. Leave "
         "that out, or pass --head with another head, or --head none for the encoder alone."
     )
+    E398 = (
+        "The head {head} was asked for, but a model that transformers runs (wrap) takes none. "
+        "Import it without wrap, or with the head none."
+    )
