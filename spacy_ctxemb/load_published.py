@@ -18,7 +18,8 @@ from .checkpoints.open_checkpoint import open_checkpoint
 from .checkpoints.read_json import read_optional
 from .checkpoints.sentence_transformers import Sentences
 from .component import ContextualEmbedder
-from .component.published import MIXES, Published, note_origins
+from .component.note_origins import note_origins
+from .component.published import MIXES, Published
 from .errors import Errors
 from .heads.add_head import add_head
 from .remote.find_model import Found, find_file, hide_secrets

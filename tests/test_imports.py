@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".atomic_files",
             ".pieces",
         ),
-        *(".pretrained", ".thinc_model", ".torch_state"),
+        *(".pretrained", ".remote", ".thinc_model", ".torch_state"),
     },
     "doc_vectors": {"numpy", "spacy"},
     "listeners": {

@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from ..errors import Errors, is_coded
+from ..errors import Errors
+from ..read_files import naming
 from ..remote.find_model import Found, add_revision, find_folder, is_path
 from .bert.merge_adapter import CONFIG, read_adapter_config
 from .bert.read_weight_files import WEIGHTS
@@ -79,7 +80,8 @@ def find_base(folder: Path) -> Found:
         base = Found(next((p for p in (Path(name), folder / name) if p.is_dir()), Path(name)), name)
     else:
         wanted = add_revision(name, revision if isinstance(revision, str) else None)
-        base = find_base_on_hub(wanted, path)
+        with naming(f"base_model_name_or_path in {path}"):
+            base = find_folder(wanted)
     reason = None
     if not base.path.is_dir():
         reason = "is not there"
@@ -88,17 +90,6 @@ def find_base(folder: Path) -> Found:
     if reason:
         raise ValueError(Errors.E392.format(path=path, found=name, reason=reason))
     return base
-
-
-def find_base_on_hub(name: str, path: Path) -> Found:
-    """The model of a name, which no user wrote: errors say which file has it."""
-    try:
-        return find_folder(name)
-    except (ValueError, OSError) as error:
-        if not is_coded(error):
-            raise
-        message = f"{error} {path} has this name in base_model_name_or_path."
-        raise type(error)(message) from error
 
 
 def join(folder: Path, place: Path, base: Path, target: Path) -> None:

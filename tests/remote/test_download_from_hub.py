@@ -362,6 +362,39 @@ def test_initialize_reads_it(hub: Hub, commit: str) -> None:
     np.testing.assert_array_equal(encode(other), encode(nlp))
 
 
+def test_origins_are_noted_where_weights_are_read(hub: Hub, commit: str, tmp_path: Path) -> None:
+    """By initialize too; what was noted before does not stay."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ctxemb", config={"pretrained": NAME})
+    newer = hub.add(NAME, read_folder(BERT))
+    nlp.initialize()
+    assert nlp.meta["ctxemb"] == {"ctxemb": [{"source": NAME, "revision": newer}]}
+    config = nlp.config.copy()
+    config["components"]["ctxemb"]["pretrained"] = None
+    loader = {"@misc": "spacy-ctxemb.BertWeights.v1", "path": f"{NAME}@{commit}"}
+    config["initialize"]["components"]["ctxemb"] = {"encoder_loader": loader}
+    other = spacy.util.load_model_from_config(config)
+    other.initialize()
+    other.to_disk(tmp_path / "saved")
+    meta = json.loads((tmp_path / "saved" / "meta.json").read_text())
+    assert meta["ctxemb"] == {"ctxemb": [{"source": NAME, "revision": commit}]}
+    other.config["initialize"]["components"]["ctxemb"]["encoder_loader"]["path"] = str(BERT)
+    other.initialize()
+    assert "ctxemb" not in other.meta
+
+
+def test_a_path_that_is_gone(tmp_path: Path) -> None:
+    folder = copy_family("bert", tmp_path / "model")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ctxemb", config={"pretrained": str(folder)})
+    nlp.to_disk(tmp_path / "saved")
+    folder.rename(tmp_path / "elsewhere")
+    other = spacy.load(tmp_path / "saved")
+    message = r"\[E330\] .*model is not there.* the value of pretrained in \[components.ctxemb\]"
+    with pytest.raises(ValueError, match=message):
+        other.initialize()
+
+
 def test_a_config_without_the_model(hub: Hub, commit: str, no_socket: None) -> None:
     config = {
         "nlp": {"lang": "en", "pipeline": ["ctxemb"]},
