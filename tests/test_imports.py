@@ -134,8 +134,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         ".windows",
     },
     "onnx": {
-        *("numpy", "onnx", "onnxruntime", "onnxscript", "torch", ".atomic_files", ".checkpoints"),
-        *(".encoders", ".heads", ".torch_state"),
+        *("numpy", "onnx", "onnxruntime", "onnxscript", "tokenizers", "torch"),
+        *(".atomic_files", ".checkpoints", ".encoders", ".heads", ".torch_state"),
     },
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "silver_labels": {"spacy"},

@@ -239,7 +239,7 @@ def test_a_base_that_is_not_there(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     change_json(adapter / "adapter_config.json", base_model_name_or_path=base)
     if base == "nothing":
-        message = r"\[E370\] .* nothing  .*value of base_model_name_or_path in .*json"
+        message = r"\[E370\] .* nothing .*value of base_model_name_or_path in .*json"
         with pytest.raises(ConnectionError, match=message):
             open_checkpoint(str(adapter)).__enter__()
     else:
