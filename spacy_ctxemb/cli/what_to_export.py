@@ -93,9 +93,10 @@ def find_read_encoder(nlp: "Language", pipe: Any) -> "EmbedderShim":
 
 
 def name_encoder(nlp: "Language", shim: "EmbedderShim") -> str:
+    """Its name in the pipeline; none where its component was removed."""
     from ..stack.name_encoders import list_encoders
 
-    return next(name for name, one in list_encoders(nlp) if one is shim)
+    return next((name for name, one in list_encoders(nlp) if one is shim), "")
 
 
 def is_in(nlp: "Language", shim: "EmbedderShim", component: str | None) -> bool:
