@@ -18,10 +18,11 @@ from .checkpoints.open_checkpoint import open_checkpoint
 from .checkpoints.read_json import read_optional
 from .checkpoints.sentence_transformers import Sentences
 from .component import ContextualEmbedder
-from .component.published import MIXES, Published, note_origins
+from .component.note_origins import note_origins
+from .component.published import MIXES, Published
 from .errors import Errors
 from .heads.add_head import add_head
-from .remote.find_model import Found, find_file
+from .remote.find_model import Found, find_file, hide_secrets
 from .thinc_model.embedder_shim import EmbedderShim, get_shim
 
 #: In the place of a task: the encoder alone.
@@ -70,10 +71,11 @@ def load(
     revision: a branch, a tag or a commit on the hub; None for the newest.
     with_pooling: whether texts get vectors as in sentence-transformers.
     head: the task of the trained head: "token", "text", "question" or "masked"; "none" for the
-        encoder alone; None for the head that config.json names, but "masked", and with `wrap` for
-        the encoder alone.
+        encoder alone; None for the head that config.json names, but "masked". With `wrap` there
+        is the encoder alone.
     Raises E370 to E378 for what cannot be downloaded, E300 to E357, E380 to E382 and E390 to E394
-    for files that cannot be used, E395 for another name of layers.
+    for files that cannot be used, E395 for another name of layers, E396 for a name that is taken
+    for a path, E398 for a head with `wrap`.
 
         nlp = spacy_ctxemb.load("sentence-transformers/all-MiniLM-L6-v2")
         doc = nlp("the bank of the river")
@@ -83,7 +85,7 @@ def load(
     files = [str(name), *([] if weights is None else [str(weights)])]
     if weights is None:
         files = [str(path) for path in find_elmo_files(Path(name))] or files
-    if len(files) == 2 or files[0].partition("#")[0].endswith(".zip"):
+    if len(files) == 2 or hide_secrets(files[0]).endswith(".zip"):
         return load_elmo(files, lang=lang, layers=layers or "average", width=width).nlp
     return load_bert(
         files[0],
@@ -109,10 +111,14 @@ def load_bert(
     head: str | None = None,
 ) -> Loaded:
     """A pipeline with a model of BERT's family; see `load`."""
+    if wrap and head not in (None, NO_HEAD):
+        raise ValueError(Errors.E398.format(head=head))
     read = read_huggingface if wrap else read_bert
-    with open_checkpoint(name, revision=revision) as (folder, origins):
+    with open_checkpoint(name, revision=revision) as opened:
+        folder, origins = opened
         published = Published(name, read(folder, with_pooling=with_pooling), origins)
-        found = find_head(folder, NO_HEAD if wrap and head is None else head)
+        task = NO_HEAD if wrap else head
+        found = find_head(folder, task, has_own_config=opened.has_own_config)
     doc_pooling, normalize = published.pooling
     section = published.describe(layers) | {"width": width}
     nlp = build_pipeline(lang, section, doc_pooling=doc_pooling, normalize=normalize)
@@ -123,10 +129,15 @@ def load_bert(
     if found is not None:
         add_head(nlp, found)
         what += f", with the head {found.architecture or found.task}"
+        if found.labels and not opened.has_own_config:
+            what += f" of the labels {', '.join(found.labels[:3])} (no config.json is beside the "
+            what += "adapter, whose id2label would name them)"
     return Loaded(nlp, what, origins, published.model.sentences)
 
 
-def find_head(folder: Path, task: str | None) -> PublishedHead | None:
+def find_head(
+    folder: Path, task: str | None, *, has_own_config: bool = True
+) -> PublishedHead | None:
     """The head that is wanted: that of a task, or the one that an adapter or config.json names.
 
     One that is unknown is left out with a warning unless its task was named.
@@ -135,9 +146,9 @@ def find_head(folder: Path, task: str | None) -> PublishedHead | None:
         return None
     task = task or TASKS.get(str(read_optional(folder / CONFIG).get("task_type")))
     if task is not None:
-        return read_head(folder, task=task)
+        return read_head(folder, task=task, has_own_config=has_own_config)
     try:
-        found = read_head(folder)
+        found = read_head(folder, has_own_config=has_own_config)
     except ValueError as error:
         if not str(error).startswith(("[E380]", "[E381]")):
             raise

@@ -46,6 +46,17 @@ def reading(source: Path | str, expected: str, *, advice: str = REPLACE) -> Iter
 
 
 @contextmanager
+def naming(setting: str) -> Iterator[None]:
+    """Let coded errors say which setting has the value that they are about."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if not is_coded(error):
+            raise
+        raise type(error)(f"{error} It is the value of {setting}.") from error
+
+
+@contextmanager
 def coding_errors(message: str, **values: object) -> Iterator[None]:
     """Raise a ValueError with `message` for whatever a library raises inside.
 

@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".atomic_files",
             ".pieces",
         ),
-        *(".pretrained", ".thinc_model", ".torch_state"),
+        *(".pretrained", ".remote", ".thinc_model", ".torch_state"),
     },
     "doc_vectors": {"numpy", "spacy"},
     "listeners": {
@@ -134,8 +134,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         ".windows",
     },
     "onnx": {
-        *("numpy", "onnx", "onnxruntime", "onnxscript", "torch", ".atomic_files", ".checkpoints"),
-        *(".encoders", ".heads", ".torch_state"),
+        *("numpy", "onnx", "onnxruntime", "onnxscript", "tokenizers", "torch"),
+        *(".atomic_files", ".checkpoints", ".encoders", ".heads", ".torch_state"),
     },
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "silver_labels": {"spacy"},

@@ -15,7 +15,7 @@ import spacy_ctxemb
 
 from .bert_models import FAMILIES, change_json, copy_family
 from .checkpoints.bert.test_merge_adapter import write_adapter
-from .cli.command import run_well
+from .cli.command import run, run_well
 from .heads.published import save
 from .remote.hub import Hub, point_at
 
@@ -120,6 +120,16 @@ def test_a_model_that_transformers_runs(tmp_path: Path) -> None:
     assert spacy_ctxemb.load(tmp_path / "model", wrap=True).pipe_names == ["ctxemb"]
 
 
+def test_a_head_is_refused_with_wrap_before_anything_is_read() -> None:
+    message = r"\[E398\] The head token was asked for, .* Import it without wrap"
+    with pytest.raises(ValueError, match=message):
+        spacy_ctxemb.load("./nothing", wrap=True, head="token")
+    code, output = run("import", "bert", "./nothing", "out", "--wrap", "--head", "question")
+    assert code == 1 and "[E398] The head question was asked for" in output
+    with pytest.raises(ValueError, match=r"\[E330\]"):
+        spacy_ctxemb.load("./nothing", wrap=True, head="none")
+
+
 def test_the_head_of_an_adapter(tmp_path: Path) -> None:
     """peft stores it beside the adapter; its labels are in config.json."""
     base = copy_family("bert", tmp_path / "base")
@@ -133,6 +143,31 @@ def test_the_head_of_an_adapter(tmp_path: Path) -> None:
     change_json(tmp_path / "adapter" / "config.json", **labels)
     nlp = spacy_ctxemb.load(tmp_path / "adapter")
     assert nlp.get_pipe("ctxemb_ner").labels == ("PER",)
+
+
+@pytest.mark.parametrize("of_base", [None, 2, 3])
+def test_labels_of_an_adapter_without_config_json(of_base: int | None, tmp_path: Path) -> None:
+    """Those of its base count only where there are as many."""
+    base = copy_family("bert", tmp_path / "base")
+    labels = {} if of_base is None else {"id2label": {str(i): f"B-{i}" for i in range(of_base)}}
+    config = json.loads((base / "config.json").read_text())
+    change_json(base / "config.json", id2label={str(i): f"X{i}" for i in range(3)})
+    settings = {"target_modules": ["query"], "r": 2, "task_type": "TOKEN_CLS"}
+    write_adapter(base, tmp_path / "adapter", "ForTokenClassification", **settings)
+    (base / "config.json").write_text(json.dumps(config | labels))
+    output = run_well("import", "bert", tmp_path / "adapter", tmp_path / "out")
+    named = [f"B-{i}" if of_base == 3 else f"LABEL_{i}" for i in range(3)]
+    assert f"of the labels {', '.join(named)} (no config.json is beside the adapter" in output
+    nlp = spacy.load(tmp_path / "out")
+    assert nlp.get_pipe("ctxemb_ner").classes == tuple(named)
+
+
+def test_messages_name_the_files_of_an_adapters_base(tmp_path: Path) -> None:
+    base = copy_family("bert", tmp_path / "base")
+    write_adapter(base, tmp_path / "adapter", target_modules=["query"], r=2)
+    change_json(base / "config.json", num_hidden_layers="x")
+    with pytest.raises(ValueError, match=rf"In {base}/config.json, num_hidden_layers is"):
+        spacy_ctxemb.load(tmp_path / "adapter")
 
 
 def test_an_adapter_and_its_base_by_name(hub: Hub, tmp_path: Path) -> None:

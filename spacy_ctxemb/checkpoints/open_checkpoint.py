@@ -1,6 +1,7 @@
 """The folder of a model of BERT's family: a path or a name on the hub, with an adapter's base."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ..errors import Errors
+from ..read_files import naming
 from ..remote.find_model import Found, add_revision, find_folder, is_path
 from .bert.merge_adapter import CONFIG, read_adapter_config
 from .bert.read_weight_files import WEIGHTS
@@ -21,6 +23,12 @@ class Opened(NamedTuple):
 
     folder: Path
     origins: list[Found]
+
+    @property
+    def has_own_config(self) -> bool:
+        """Whether config.json is of the model itself, not of the base of an adapter."""
+        place = read_sentences(self.origins[0].path, with_pooling=False).folder
+        return len(self.origins) == 1 or (place / "config.json").is_file()
 
 
 @contextmanager
@@ -39,13 +47,25 @@ def open_checkpoint(name: str, *, revision: str | None = None) -> Iterator[Opene
         yield Opened(folder, [found])
         return
     base = find_base(place)
+    base_place = read_sentences(base.path, with_pooling=False).folder
     with TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
-        join(folder, place, read_sentences(base.path, with_pooling=False).folder, Path(temporary))
+        join(folder, place, base_place, Path(temporary))
         try:
             yield Opened(Path(temporary), [found, base])
         except ValueError as error:  # name what the user knows
-            message = str(error).replace(temporary, str(folder))
+            message = name_files(str(error), Path(temporary), folder, base_place)
             raise ValueError(message) from error
+
+
+def name_files(text: str, temporary: Path, folder: Path, base: Path) -> str:
+    """A message that names the files that a folder was joined of. base: of the base's model."""
+
+    def replace(match: re.Match[str]) -> str:
+        own = folder / match[1].lstrip("/\\")
+        theirs = base / own.name
+        return str(own if own.exists() or not theirs.is_file() else theirs)
+
+    return re.sub(re.escape(str(temporary)) + r"((?:[/\\][\w.-]*\w)*)", replace, text)
 
 
 def find_base(folder: Path) -> Found:
@@ -59,7 +79,9 @@ def find_base(folder: Path) -> Found:
     if is_path(name):
         base = Found(next((p for p in (Path(name), folder / name) if p.is_dir()), Path(name)), name)
     else:
-        base = find_folder(add_revision(name, revision if isinstance(revision, str) else None))
+        wanted = add_revision(name, revision if isinstance(revision, str) else None)
+        with naming(f"base_model_name_or_path in {path}"):
+            base = find_folder(wanted)
     reason = None
     if not base.path.is_dir():
         reason = "is not there"

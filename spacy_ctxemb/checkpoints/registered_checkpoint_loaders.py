@@ -11,12 +11,12 @@ from ..errors import Errors
 from ..pieces.base import Pieces
 from ..pieces.registered_vocabulary_loaders import load_vocabulary
 from ..pieces.subwords import SubwordPieces
-from ..remote.find_model import find_file
+from ..remote.find_model import find_file, hide_secrets
 from .bert.checkpoint import BertModel, read_bert
 from .bert.settings_from_config_json import describe as describe_bert
 from .elmo.checkpoint import ElmoModel, read_elmo
 from .elmo.options_json import describe as describe_elmo
-from .encoder_loader_type import EncoderLoader
+from .encoder_loader_type import EncoderLoader, OriginalTensors
 from .load_any_huggingface import WrappedModel, describe_sizes, read_huggingface
 from .open_checkpoint import open_checkpoint
 
@@ -30,11 +30,11 @@ def build_elmo_weights(*, options: str, weights: str | None = None) -> EncoderLo
     """
 
     def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
-        files = [find_file(name).path for name in (options, weights) if name is not None]
-        model = read_elmo(*files)
+        origins = [find_file(name) for name in (options, weights) if name is not None]
+        model = read_elmo(*(found.path for found in origins))
         differences = find_elmo_differences(model, encoder, pieces, section)
-        check_fit(options, "elmo", differences)
-        return model.tensors
+        check_fit(hide_secrets(options), "elmo", differences)
+        return OriginalTensors(model.tensors, origins)
 
     return load
 
@@ -64,11 +64,11 @@ def build_bert_weights(*, path: str) -> EncoderLoader:
     def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
         read = read_huggingface if isinstance(encoder, HuggingFaceEncoder) else read_bert
         model: BertModel | WrappedModel
-        with open_checkpoint(path) as (folder, _):
+        with open_checkpoint(path) as (folder, origins):
             model = read(folder)
         check_fit(path, "bert", find_bert_differences(model, encoder, pieces, section))
         load_vocabulary(cast(SubwordPieces, pieces), model.tokenizer, path, section)
-        return model.tensors
+        return OriginalTensors(model.tensors, origins)
 
     return load
 

@@ -6,22 +6,18 @@ from typing import TYPE_CHECKING, Any, cast
 import typer
 
 from .output_paths import check_output
+from .what_to_export import choose_exported, find_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spacy.language import Language
-
     from ..checkpoints.bert.checkpoint import Tokens
     from ..checkpoints.bert.read_head import PublishedHead
-    from ..encoders import Encoder
     from ..thinc_model.embedder_shim import EmbedderShim
 
 
 COMPONENT: str | None = typer.Option(
     None,
     help="Component with the encoder, or COMPONENT.MEMBER of a Stack; needed where several have "
-    "one",
+    "one, unless --head says which",
 )
 HEAD: str | None = typer.Option(
     None,
@@ -45,13 +41,14 @@ def export_bert(
 
     With --weights, write what masked language modelling has pretrained, with its head.
     """
+    import spacy
     from wasabi import msg
 
     from ..checkpoints.bert.write_head import name_architecture
 
     check_output(output_dir)
     if weights is None:
-        shim, published = load_pipeline(pipeline, component, head)
+        shim, published = choose_exported(spacy.load(pipeline), component, head)
     else:
         shim, published = load_with_head(Path(pipeline), weights)
     what = write(shim, output_dir, published)
@@ -72,12 +69,13 @@ def export_onnx(
 
     Beside them: tokenizer.json, labels.json, and an example that runs without PyTorch and spaCy.
     """
+    import spacy
     from wasabi import msg
 
     from ..onnx.write_onnx import write_onnx
 
     check_output(output_dir)
-    shim, published = load_pipeline(pipeline, component, head)
+    shim, published = choose_exported(spacy.load(pipeline), component, head)
     tokenizer = find_tokens(shim).tokenizer
     found = write_onnx(shim.embedder.encoder, tokenizer, output_dir, head=published)
     msg.good("Wrote model.onnx, model_int8.onnx and an example", str(output_dir))
@@ -113,26 +111,6 @@ def export_elmo(
     msg.info("Layer mix, projection and tokens_to_add are not part of the format.")
 
 
-def find_encoder(
-    nlp: "Language", component: str | None, fits: "Callable[[Encoder], bool]", *, wanted: str
-) -> "EmbedderShim":
-    """The one encoder of some kind in a pipeline, or in one of its components.
-
-    fits: whether an encoder is of this kind. wanted: its name in the message.
-    Raises E361 where there is none, or more than one.
-    """
-    from ..errors import Errors
-    from ..stack.name_encoders import is_of, list_encoders
-
-    found = [(name, shim) for name, shim in list_encoders(nlp) if fits(shim.embedder.encoder)]
-    chosen = [shim for name, shim in found if is_of(name, component)]
-    if len(chosen) != 1:
-        names = [name for name, _ in found]
-        message = Errors.E361.format(names=nlp.component_names, wanted=wanted, found=names)
-        raise ValueError(message)
-    return chosen[0]
-
-
 def check_files(output_dir: Path) -> None:
     """Raise E362 if the files are there already; a download has the same names."""
     from ..errors import Errors
@@ -140,34 +118,6 @@ def check_files(output_dir: Path) -> None:
     for name in ("options.json", "weights.hdf5"):
         if (output_dir / name).exists():
             raise ValueError(Errors.E362.format(path=output_dir / name))
-
-
-def load_pipeline(
-    pipeline: str, component: str | None, head: str | None
-) -> "tuple[EmbedderShim, PublishedHead | None]":
-    """The encoder of pieces of a pipeline, and the head that is chosen."""
-    import spacy
-
-    nlp = spacy.load(pipeline)
-    wanted = "an encoder of pieces"
-    shim = find_encoder(nlp, component, lambda x: x.n_characters is None, wanted=wanted)
-    return shim, find_head(nlp, head)
-
-
-def find_head(nlp: "Language", chosen: str | None) -> "PublishedHead | None":
-    """The head of the component that is chosen, or the only one. Raises E363 where it is not there,
-    or has to be chosen."""
-    from ..errors import Errors
-
-    heads = {name: pipe for name, pipe in nlp.components if hasattr(pipe, "publish")}
-    if chosen == "none" or chosen is None and not heads:
-        return None
-    if chosen is None and len(heads) == 1:
-        (chosen,) = heads
-    if chosen not in heads:
-        raise ValueError(Errors.E363.format(found=list(heads), chosen=chosen))
-    published: PublishedHead | None = heads[chosen].publish()
-    return published
 
 
 def load_with_head(config_path: Path, weights: Path) -> "tuple[EmbedderShim, PublishedHead]":
@@ -182,9 +132,13 @@ def write(shim: "EmbedderShim", output_dir: Path, head: "PublishedHead | None") 
     from ..checkpoints.bert.checkpoint import write_bert
     from ..checkpoints.load_any_huggingface import write_huggingface
     from ..encoders.huggingface_wrapper import HuggingFaceEncoder
+    from ..errors import Errors
 
     encoder = shim.embedder.encoder
     if isinstance(encoder, HuggingFaceEncoder):
+        if head is not None:
+            reason = "one of this package, on a model that transformers runs; pass --head none"
+            raise ValueError(Errors.E349.format(reason=reason))
         return write_huggingface(encoder, find_tokens(shim), output_dir)
     return write_bert(encoder, find_tokens(shim), output_dir, head=head)
 

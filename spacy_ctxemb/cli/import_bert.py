@@ -54,7 +54,7 @@ def import_bert(
     head: Head | None = typer.Option(
         None,
         help="The head to take along: of token, text, question or masked; none for the encoder "
-        "alone. By default the one that config.json names, but masked",
+        "alone. By default the one that config.json names, but masked; with --wrap none",
     ),
 ) -> None:
     """Write a pipeline with a model of BERT's family, from files of transformers.

@@ -29,7 +29,7 @@ from ..listeners.listener import forget_batch, guard
 from ..listeners.piece_states_listener import PieceStatesListener
 from ..pieces.registered_vocabulary_loaders import PiecesLoader
 from ..pretrained import AUTO, is_published
-from ..read_files import reading
+from ..read_files import naming, reading
 from ..stack.join_members import find_mix
 from ..stack.load_initial_weights import (
     Loaders,
@@ -53,6 +53,7 @@ from .link_listeners import (
     link_listener,
     list_own_listeners,
 )
+from .note_origins import note_origins
 from .what_to_keep import Setting, Settings, warn_of_useless_cache
 
 #: Where spaCy's compiled code has the name of a component.
@@ -300,14 +301,19 @@ class ContextualEmbedder(Tok2Vec):
         if encoder_loader is None and is_published(self.pretrained):
             from ..checkpoints.registered_checkpoint_loaders import build_bert_weights
 
-            encoder_loader = build_bert_weights(path=str(self.pretrained))
+            path = str(self.pretrained)
+            setting = naming(f"pretrained in [components.{self.name}]")
+            encoder_loader = setting(build_bert_weights(path=path))
         own = Loaders(encoder_loader, pieces_loader)
         loaders = choose_loaders(self.model, self.name, own, member_loaders)
         sample = [eg.x for eg in islice(get_examples(), N_SAMPLE)]
         if not sample:
             raise ValueError(Errors.E009.format(name=self.name))
         self._forget_batch()
-        random = initialise(self.model, self.name, sample, get_examples, loaders)
+        random, origins = initialise(self.model, self.name, sample, get_examples, loaders)
+        if nlp is not None:
+            for encoder, found in origins.items():
+                note_origins(nlp, encoder, found)
         if self.pretrained == AUTO and not (nlp is not None and self._loads_later(nlp)):
             warn_of_random_weights(random, self.vocab.lang)
 

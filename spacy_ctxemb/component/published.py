@@ -1,7 +1,6 @@
 """A published model of BERT's family as a component."""
 
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from spacy.language import Language
@@ -16,6 +15,7 @@ from ..pieces.subwords import SubwordPieces
 from ..remote.find_model import Found
 from ..thinc_model.embedder_shim import get_shim
 from ..windows.pieces_to_windows import N_BOUNDARIES
+from .note_origins import note_origins
 
 if TYPE_CHECKING:
     from .pipe import ContextualEmbedder
@@ -77,10 +77,3 @@ def read_published(name: str) -> Published:
     """Read a model. name: a path, OWNER/NAME or OWNER/NAME@REVISION. Raises what `load` raises."""
     with open_checkpoint(name) as (folder, origins):
         return Published(name, read_bert(folder), origins)
-
-
-def note_origins(nlp: Language, component: str, origins: Sequence[Found]) -> None:
-    """Write into meta.json where the weights of a component come from, if not from a path."""
-    sources = [{"source": f.source, "revision": f.revision} for f in origins if f.revision]
-    if sources:
-        nlp.meta.setdefault("ctxemb", {})[component] = sources

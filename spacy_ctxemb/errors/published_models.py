@@ -204,7 +204,7 @@ class PublishedModelErrors:
     )
     E392 = (
         "The model that {path} names in base_model_name_or_path, {found}, {reason}. Put the path "
-        "of the model there, or OWNER/NAME."
+        "of the model there, or OWNER/NAME@REVISION."
     )
     E393 = (
         "The adapter in {path} has the tensors {names} ({n} in all), for which the model has no "
@@ -215,3 +215,15 @@ class PublishedModelErrors:
         "adapter, its adapter_config.json and the model that it was trained on."
     )
     E395 = "layers is {found}, which is none of {options}. Pass one of these."
+    E396 = (
+        "There is no {name}. It was taken for a path, since there is a folder {folder} here, and "
+        "nothing was downloaded. Correct the path, or pass {name}@main for a model on the hub."
+    )
+    E397 = (
+        "The head of '{head}' reads the encoder of '{own}', and --component is {component}. Leave "
+        "that out, or pass --head with another head, or --head none for the encoder alone."
+    )
+    E398 = (
+        "The head {head} was asked for, but a model that transformers runs (wrap) takes none. "
+        "Import it without wrap, or with the head none."
+    )

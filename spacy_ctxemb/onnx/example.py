@@ -27,9 +27,18 @@ for one, scores in zip(encoded, output):
     print([(piece, labels[i]) for piece, i in zip(one.tokens, best)])
 """
 TEXT = """\
-for text, scores in zip(sys.argv[1:], output):
+{function}for text, scores in zip(sys.argv[1:], output):
     print(text, dict(zip(labels, scores.tolist())))
 """
+#: What becomes of the scores of texts.
+FUNCTIONS = {
+    "single_label": """\
+output = np.exp(output - output.max(axis=-1, keepdims=True))
+output /= output.sum(axis=-1, keepdims=True)
+""",
+    "multi_label": "output = 1 / (1 + np.exp(-output))\n",
+    "regression": "",
+}
 MASKED = """\
 for one, scores in zip(encoded, output):
     print([tokenizer.id_to_token(i) for i in scores.argmax(axis=-1)[: sum(one.attention_mask)]])
@@ -40,12 +49,13 @@ pairs = [(i, j) for i in places for j in places if i <= j < i + 15]
 first, last = max(pairs, key=lambda pair: output[0, pair[0], 0] + output[0, pair[1], 1])
 print(sys.argv[2][encoded[0].offsets[first][0] : encoded[0].offsets[last][1]])
 """
-ENDS = {None: VECTORS, "token": PIECES, "text": TEXT, "masked": MASKED, "question": QUESTION}
+ENDS = {None: VECTORS, "token": PIECES, "masked": MASKED, "question": QUESTION}
 
 
-def write_example(task: str | None) -> str:
-    """The script for a head, or for an encoder alone."""
+def write_example(task: str | None, kind: str = "single_label") -> str:
+    """The script for a head, or for an encoder alone. task, kind: as `PublishedHead` has them."""
     usage, texts = '"A text." "Another one."', "sys.argv[1:]"
     if task == "question":
         usage, texts = '"A question?" "A text."', "[tuple(sys.argv[1:3])]"
-    return BEGIN.format(usage=usage, texts=texts) + ENDS[task]
+    end = TEXT.replace("{function}", FUNCTIONS[kind]) if task == "text" else ENDS[task]
+    return BEGIN.format(usage=usage, texts=texts) + end

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from ..atomic_files import replacing_folder
@@ -63,12 +64,24 @@ def write_onnx(
         differences = compare(model, names, temporary, encoder.n_ids)
         if not differences.floats <= TOLERANCE * max(differences.largest, 1.0):
             raise ValueError(Errors.E542.format(found=f"{differences.floats:.1e}"))
-        (temporary / "tokenizer.json").write_text(tokenizer_json, encoding="utf8")
+        task = None if head is None else head.task
+        tokens = truncate(tokenizer_json, encoder.max_length, task)
+        (temporary / "tokenizer.json").write_text(tokens, encoding="utf8")
         labels = [] if head is None else head.labels
         (temporary / "labels.json").write_text(json.dumps(labels) + "\n", encoding="utf8")
-        example = write_example(None if head is None else head.task)
+        example = write_example(task, "single_label" if head is None else head.kind)
         (temporary / "example.py").write_text(example, encoding="utf8")
     return differences
+
+
+def truncate(tokenizer_json: str, max_length: int | None, task: str | None) -> str:
+    """Let a tokenizer cut texts to the pieces that the model has positions for; no questions."""
+    if max_length is None:
+        return tokenizer_json
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    strategy = "only_second" if task == "question" else "longest_first"
+    tokenizer.enable_truncation(max_length, strategy=strategy)
+    return tokenizer.to_str()
 
 
 @contextmanager

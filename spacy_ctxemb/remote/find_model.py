@@ -1,7 +1,8 @@
 """What a user calls a model: a path, a name on the hub, or an address.
 
 A path is one that exists, or that is written as one (./x, ../x, /x, ~/x, a/b/c): for it nothing is
-ever downloaded. Else OWNER/NAME, and one word alone, are names on the hub.
+ever downloaded. Else OWNER/NAME, and one word alone, are names on the hub; but not OWNER/NAME
+where a folder OWNER is here, as in training/model-best, unless a revision follows.
 """
 
 import re
@@ -38,15 +39,19 @@ class Found(NamedTuple):
 def find_folder(name: str) -> Found:
     """The folder of a model, downloaded where `name` is a name on the hub.
 
-    Raises E370 to E375 and E377 for what cannot be downloaded, E378 for an address of a file.
+    Raises E370 to E375 and E377 for what cannot be downloaded, E378 for an address of a file, E396
+    for a name that is taken for a path.
     """
     if page := HUB_PAGE.fullmatch(name):
         name = "@".join(filter(None, page.group("repository", "revision")))
     if is_address(name):
         reason = "a model has several files; pass a name on the hub or a folder"
-        raise ValueError(Errors.E378.format(address=name, reason=reason))
+        raise ValueError(Errors.E378.format(address=hide_secrets(name), reason=reason))
     if not is_hub_name(name):
-        return Found(Path(name).expanduser(), name)
+        path = Path(name).expanduser()
+        if HUB_NAME.fullmatch(name) and not path.exists():
+            raise ValueError(Errors.E396.format(name=name, folder=path.parent))
+        return Found(path, name)
     from .download_from_hub import download_model
 
     return download_model(name)
@@ -65,9 +70,29 @@ def is_address(name: str) -> bool:
     return re.match(r"\w+://", name) is not None
 
 
+def hide_secrets(address: str) -> str:
+    """An address to store and to show: without a user, a password, and what follows ? or #.
+
+    Other names stay as they are.
+    """
+    if not is_address(address):
+        return address
+    bare = re.sub(r"^(\w+://)[^/?]*@", r"\1", address)
+    return re.split("[?#]", bare, maxsplit=1)[0]
+
+
+def hide_secrets_in(text: str) -> str:
+    """A message without what `hide_secrets` removes of the addresses in it."""
+    return re.sub(r"(?<=//)[^/\s]*@|\?[^\s'\")]+", "", text)
+
+
 def is_hub_name(name: str) -> bool:
     """Whether a text is no path, and may be a name on the hub."""
-    return HUB_NAME.fullmatch(name) is not None and not Path(name).exists()
+    match, path = HUB_NAME.fullmatch(name), Path(name)
+    is_in_folder = len(path.parts) > 1 and Path(path.parts[0]).is_dir()
+    if match is None or path.exists():
+        return False
+    return match["revision"] is not None or not is_in_folder
 
 
 def is_path(name: str) -> bool:
@@ -81,5 +106,6 @@ def add_revision(name: str, revision: str | None) -> str:
     match = HUB_NAME.fullmatch(name)
     if match is None or match["revision"] not in (None, revision):
         reason = "it is no name on the hub" if match is None else "the name has one already"
-        raise ValueError(Errors.E372.format(name=name, revision=revision, reason=reason))
+        shown = hide_secrets(name)
+        raise ValueError(Errors.E372.format(name=shown, revision=revision, reason=reason))
     return f"{match['repository']}@{revision}"

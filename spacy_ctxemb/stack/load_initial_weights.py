@@ -1,7 +1,7 @@
 """The first weights of a component's encoders, and the vocabularies of their pieces."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from spacy.tokens import Doc
@@ -13,6 +13,7 @@ from ..checkpoints.encoder_loader_type import EncoderLoader
 from ..errors import Errors
 from ..pieces.registered_vocabulary_loaders import PiecesLoader
 from ..pretrained import AUTO, DEFAULT, FORMER, check_fit, fits, get_language, is_published
+from ..remote.find_model import Found
 from ..thinc_model.build_model import ContextualModel, needs_vocabulary, train_pieces
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..torch_state import in_ordinary_torch
@@ -24,6 +25,13 @@ class Loaders(NamedTuple):
 
     encoder_loader: EncoderLoader | None = None
     pieces_loader: PiecesLoader | None = None
+
+
+class Initialised(NamedTuple):
+    """random: the names of encoders with random weights. origins: of the others, where known."""
+
+    random: list[str]
+    origins: dict[str, Sequence[Found]]
 
 
 def use_pretrained(
@@ -85,11 +93,10 @@ def initialise(
     sample: list[Doc],
     get_examples: Callable[[], Iterable[Example]],
     loaders: Mapping[str, Loaders],
-) -> list[str]:
+) -> Initialised:
     """Give all encoders of a component their weights.
 
     sample: Docs from which shapes are inferred. loaders: see `choose_loaders`.
-    Returns the names of those that have random weights now.
     """
     shims = name_encoders(model, name)
     loaded = {
@@ -104,7 +111,10 @@ def initialise(
         tensors = loaded[key]
         if tensors is not None:
             shim.load_encoder(tensors)
-    return [key for key, shim in shims.items() if loaded[key] is None and not shim.pretrained]
+    return Initialised(
+        [key for key, shim in shims.items() if loaded[key] is None and not shim.pretrained],
+        {key: getattr(tensors, "origins", []) for key, tensors in loaded.items()},
+    )
 
 
 def find_section(name: str, key: str) -> str:

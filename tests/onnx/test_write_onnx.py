@@ -1,5 +1,6 @@
 """What is written as ONNX, run by onnxruntime. Needs the packages of the extra `onnx`."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from spacy_ctxemb.checkpoints.bert.checkpoint import read_bert
 from spacy_ctxemb.checkpoints.bert.read_head import read_head
@@ -72,6 +74,38 @@ def test_the_example_runs_without_pytorch_and_spacy(task: str | None, tmp_path: 
     assert done.stdout.strip()
     stored = json.loads((tmp_path / "out" / "labels.json").read_text())
     assert stored == (LABELS if task in ("token", "text") else [])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "single_label",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("multi_label", "regression")),
+    ],
+)
+def test_scores_of_a_text_of_any_length(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    save("bert", "text", tmp_path / "model")
+    model, head = read_bert(tmp_path / "model"), read_head(tmp_path / "model")
+    assert head is not None
+    encoder, out = load(model), tmp_path / "out"
+    write_onnx(encoder, model.tokenizer, out, head=head._replace(kind=kind))
+    text = "Nobody was at the bank. " * 100
+    script = out / "example.py"
+    assert len(script.read_text().splitlines()) <= 18
+    done = subprocess.run(
+        [sys.executable, script, text, "At the bank."], capture_output=True, text=True, check=True
+    )
+    session = onnxruntime.InferenceSession(str(out / "model.onnx"))
+    ids = Tokenizer.from_str(model.tokenizer).encode(text).ids
+    ids = [*ids[: encoder.max_length - 1], ids[-1]]
+    given = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": [0] * len(ids)}
+    (logits,) = session.run(None, {name: np.array([row]) for name, row in given.items()})
+    x = torch.tensor(logits[0])
+    expected = {"single_label": x.softmax(0), "multi_label": x.sigmoid(), "regression": x}[kind]
+    scores = ast.literal_eval(done.stdout.splitlines()[0].removeprefix(text))
+    assert list(scores) == LABELS
+    np.testing.assert_allclose(list(scores.values()), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_encoders_that_are_no_transformer(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ class Hub:
 
     failures: how many of the next requests are answered by a status, by a part of their paths.
     cuts: bytes after which an answer breaks off, and how often, by a part of the path.
-    has_ranges: whether parts of a file can be asked for.
+    has_ranges: whether parts of a file can be asked for. parts_begin_at: where they begin, whatever
+    was asked for; None for there.
     files: by their paths, beside the repositories. changes: what they are from the next request.
     redirects: addresses by paths.
     """
@@ -62,6 +63,7 @@ class Hub:
         self.failures: dict[str, list[int]] = {}
         self.cuts: dict[str, tuple[int, int]] = {}
         self.has_ranges = True
+        self.parts_begin_at: int | None = None
         self.files: dict[str, bytes] = {}
         self.changes: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
@@ -214,6 +216,7 @@ class Handler(BaseHTTPRequestHandler):
         is_same = self.headers.get("If-Range") in (None, headers.get("ETag"))
         if begin and status == 200 and self.hub.has_ranges and is_same:
             total, start = len(content), int(begin[1])
+            start = start if self.hub.parts_begin_at is None else self.hub.parts_begin_at
             content, status = content[start:], 206
             headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
         self.send_response(status)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 import requests
 
 import spacy_ctxemb
-from spacy_ctxemb.remote.download_file import OnlyLoopback, download_file, find_cache
-from spacy_ctxemb.remote.find_model import find_file
+from spacy_ctxemb.remote.download_file import OnlyLoopback, ask, download_file, find_cache
+from spacy_ctxemb.remote.find_model import find_file, find_folder
 
 from ..cli.command import run, run_well
 from ..elmo_models import write_model
@@ -106,7 +107,70 @@ def test_a_redirection_to_an_address_without_encryption(hub: Hub) -> None:
     )
     request = requests.Request("GET", "http://example.org/x").prepare()
     with pytest.raises(ValueError, match=r"\[E378\]"):
-        OnlyLoopback().send(request)
+        OnlyLoopback("http://localhost/").send(request)
+
+
+def test_a_redirection_to_this_machine_from_elsewhere(hub: Hub, address: str) -> None:
+    hub.redirects["/moved"] = address
+    assert download_file(f"{hub.url}/moved").path.read_bytes() == DATA
+    request = requests.Request("GET", address + "?key=SECRET").prepare()
+    with pytest.raises(ValueError, match=rf"\[E378\] {address} cannot be downloaded: only"):
+        OnlyLoopback("https://example.org/x").send(request)
+
+
+def add_secrets(address: str) -> str:
+    return address.replace("http://", "http://SECRET:SECRET@") + "?token=SECRET"
+
+
+def test_secrets_of_addresses_are_used_but_never_shown(hub: Hub, address: str) -> None:
+    found = download_file(add_secrets(address))
+    assert found.source == address and found.path.read_bytes() == DATA
+    assert hub.requests[0].headers["authorization"].startswith("Basic ")
+    assert download_file(address).path != found.path  # what they give may be another file
+    wrong = [
+        f"{address}#sha256={'0' * 64}",
+        f"{address}#md5=SECRET",
+        f"{hub.url}/nothing",
+        "http://example.org/x",
+        "http://127.0.0.1:1/x",
+    ]
+    for one in wrong:
+        url, _, checksum = one.partition("#")
+        secret = add_secrets(url) + f"#{checksum}" * bool(checksum)
+        with pytest.raises((ValueError, OSError), match=rf"\[E37[568]\] .*{url}[ \n]") as caught:
+            download_file(secret)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "SECRET" not in "\n".join(x for x in shown.splitlines() if "Error" in x), shown
+    for name in ("https://SECRET:SECRET@huggingface.co/a/b", "https://huggingface.co/a/b?t=SECRET"):
+        with pytest.raises(ValueError, match=r"\[E378\] https://huggingface.co/a/b can") as caught:
+            find_folder(name)
+        assert "SECRET" not in str(caught.value)
+
+
+def test_fewer_bytes_than_announced_are_not_all(
+    hub: Hub, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """urllib3 1 takes the end of the connection for the end of the file."""
+
+    def ask_leniently(*arguments: Any) -> requests.Response:
+        response = ask(*arguments)
+        response.raw.enforce_content_length = False
+        return response
+
+    monkeypatch.setattr("spacy_ctxemb.remote.download_file.ask", ask_leniently)
+    hub.cuts["/some/"] = (300_000, 2)
+    assert download_file(address).path.read_bytes() == DATA
+    hub.cuts["/some/"] = (0, 100)
+    with pytest.raises(ConnectionError, match=r"\[E375\] .*: 0 bytes came of 1280000"):
+        download_file(address + "?2")
+
+
+def test_another_part_than_was_asked_for_is_not_used(hub: Hub, address: str) -> None:
+    hub.parts_begin_at = 5
+    hub.cuts["/some/"] = (300_000, 1)
+    assert download_file(address).path.read_bytes() == DATA  # all of it, asked for anew
+    ranges = [request.headers.get("range") for request in hub.requests]
+    assert ranges == [None, "bytes=262144-", None]
 
 
 def test_no_bar_but_on_a_terminal(hub: Hub, address: str, capfd: Any) -> None:

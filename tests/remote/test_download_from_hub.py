@@ -236,10 +236,26 @@ def test_a_repository_without_a_model(hub: Hub, files: dict[str, bytes], missing
 def test_what_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner" / "local").mkdir(parents=True)
-    names = ["owner/name", "owner/name@main", "owner/name@refs/pr/1", "bert-base-uncased"]
+    names = ["other/name", "other/name@main", "owner/name@refs/pr/1", "bert-base-uncased"]
     assert all(map(is_hub_name, names))
-    paths = ["./x", "../x", "/x", "~/x", "a/b/c", "owner/local", "a\\b", "x/", ""]
+    paths = ["./x", "../x", "/x", "~/x", "a/b/c", "owner/local", "owner/name", "a\\b", "x/", ""]
     assert not any(map(is_hub_name, paths))
+
+
+def test_a_missing_path_in_a_folder_that_is_there(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "training").mkdir()
+    commit = hub.add("training/model-best", read_folder(BERT))
+    message = (
+        r"\[E396\] There is no training/model-best\. .* folder training here, .*-best@main for"
+    )
+    with pytest.raises(ValueError, match=message):
+        spacy_ctxemb.load("training/model-best")
+    assert not hub.requests
+    for revision in ("main", commit):
+        assert find_folder(f"training/model-best@{revision}").revision == commit
 
 
 @pytest.mark.parametrize("name", ["./nothing", "../nothing", "/nothing", "a/b/c"])
@@ -344,6 +360,39 @@ def test_initialize_reads_it(hub: Hub, commit: str) -> None:
     other.initialize()
     assert len(hub.requests) > before
     np.testing.assert_array_equal(encode(other), encode(nlp))
+
+
+def test_origins_are_noted_where_weights_are_read(hub: Hub, commit: str, tmp_path: Path) -> None:
+    """By initialize too; what was noted before does not stay."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ctxemb", config={"pretrained": NAME})
+    newer = hub.add(NAME, read_folder(BERT))
+    nlp.initialize()
+    assert nlp.meta["ctxemb"] == {"ctxemb": [{"source": NAME, "revision": newer}]}
+    config = nlp.config.copy()
+    config["components"]["ctxemb"]["pretrained"] = None
+    loader = {"@misc": "spacy-ctxemb.BertWeights.v1", "path": f"{NAME}@{commit}"}
+    config["initialize"]["components"]["ctxemb"] = {"encoder_loader": loader}
+    other = spacy.util.load_model_from_config(config)
+    other.initialize()
+    other.to_disk(tmp_path / "saved")
+    meta = json.loads((tmp_path / "saved" / "meta.json").read_text())
+    assert meta["ctxemb"] == {"ctxemb": [{"source": NAME, "revision": commit}]}
+    other.config["initialize"]["components"]["ctxemb"]["encoder_loader"]["path"] = str(BERT)
+    other.initialize()
+    assert "ctxemb" not in other.meta
+
+
+def test_a_path_that_is_gone(tmp_path: Path) -> None:
+    folder = copy_family("bert", tmp_path / "model")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ctxemb", config={"pretrained": str(folder)})
+    nlp.to_disk(tmp_path / "saved")
+    folder.rename(tmp_path / "elsewhere")
+    other = spacy.load(tmp_path / "saved")
+    message = r"\[E330\] .*model is not there.* the value of pretrained in \[components.ctxemb\]"
+    with pytest.raises(ValueError, match=message):
+        other.initialize()
 
 
 def test_a_config_without_the_model(hub: Hub, commit: str, no_socket: None) -> None:

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from ...errors import Errors
-from ...read_files import coding_errors
 from ..read_json import Size, Switch, Typed, check_types, expect, read_json, shorten
 from .families_and_tensor_names import FAMILIES, Family
 
@@ -39,6 +38,9 @@ PREFIXES = tuple({family.prefix for family in FAMILIES.values()})
 
 LORA = re.compile(r"(?P<module>.+)\.lora_(embedding_)?(?P<part>[AB])(\.weight)?")
 
+#: What may stand for names of modules. Other regular expressions of a file might never end.
+PATTERN = re.compile(r"(?:[\w.|^$-]|\\\.)*")
+
 Number = Annotated[float, expect("a number")]
 
 
@@ -58,8 +60,8 @@ class AdapterConfig(Typed):
 def read_adapter_config(path: Path) -> AdapterConfig:
     """Read adapter_config.json.
 
-    Raises E390 for an adapter that is no LoRA, E391 for a setting that would change the numbers,
-    E331 or E333 for a file that is damaged.
+    Raises E390 for an adapter that is no LoRA, E391 for a setting that would change the numbers
+    and for a pattern that is more than names, E331 or E333 for a file that is damaged.
     """
     data = read_json(path)
     kind = data.get("peft_type")
@@ -71,6 +73,10 @@ def read_adapter_config(path: Path) -> AdapterConfig:
         begins_elsewhere = key == "init_lora_weights" and value not in BEGINNINGS
         if begins_elsewhere or (not is_known and value not in (None, False, [], {})):
             raise ValueError(Errors.E391.format(path=path, key=key, found=shorten(value)))
+    for key in ("rank_pattern", "alpha_pattern"):
+        for pattern in getattr(config, key) or {}:
+            if not PATTERN.fullmatch(pattern):
+                raise ValueError(Errors.E391.format(path=path, key=key, found=shorten(pattern)))
     return config
 
 
@@ -126,9 +132,8 @@ def compute_delta(
 ) -> Tensor:
     """s B A. Raises E394 where the rank is another one than adapter_config.json says."""
     A, B = pair["A"].float(), pair["B"].float()  # (r, D_in), (D_out, r)
-    with coding_errors(Errors.E331, path=folder / CONFIG):
-        r = choose(config.rank_pattern, module, config.r)
-        alpha = choose(config.alpha_pattern, module, config.lora_alpha)
+    r = choose(config.rank_pattern, module, config.r)
+    alpha = choose(config.alpha_pattern, module, config.lora_alpha)
     check_shape(folder, f"{module}.lora_A", A, (r, *A.shape[1:]))
     check_shape(folder, f"{module}.lora_B", B, (*B.shape[:1], r))
     return B @ A * (alpha / (math.sqrt(r) if config.use_rslora else r))

@@ -95,11 +95,15 @@ class HeadConfig(Typed):
         return self.sentence_transformers.activation_fn or self.older_activation_fn
 
 
-def read_head(folder: Path, *, task: str | None = None) -> PublishedHead | None:
+def read_head(
+    folder: Path, *, task: str | None = None, has_own_config: bool = True
+) -> PublishedHead | None:
     """Read the head from the directory that transformers or sentence-transformers saved.
 
     task: of the head; None for that of the architecture in config.json, or for the only one that
         has all of its tensors. Returns None for an encoder without a head.
+    has_own_config: whether config.json is of the model with this head, not of an adapter's base,
+        whose labels count only where the weights have as many.
     Raises E380 for a head that is unknown or not there, E381 where the task must be said, E382 for
     labels or settings that cannot be; E307, E309 and E330 to E356 as `read_bert` does.
 
@@ -122,6 +126,8 @@ def read_head(folder: Path, *, task: str | None = None) -> PublishedHead | None:
         return None
     if task not in heads:
         raise ValueError(Errors.E380.format(path=path, found=task, known=list(heads)))
+    if not has_own_config:
+        own = fit_labels(own, f"{heads[task].modules['output']}.weight", tensors)
     labels = read_labels(own, path) if task in ("token", "text") else []
     settings = choose_settings(heads[task], own, config.settings, task, len(labels))
     parts = find_parts(heads[task], settings, tensors)
@@ -160,6 +166,16 @@ def find_task(
     if len(there) > 1 and not own.architecture:
         raise ValueError(Errors.E381.format(path=path, found=there))
     return there[0] if there and not own.architecture else None
+
+
+def fit_labels(own: HeadConfig, name: str, tensors: Mapping[str, Stored]) -> HeadConfig:
+    """Without the labels of a base where the output, the tensor of this name, has more or fewer."""
+    if name not in tensors or tensors[name].value.ndim != 2:
+        return own
+    n_labels = len(tensors[name].value)
+    if own.id2label is not None and len(own.id2label) == n_labels:
+        return own
+    return own.model_copy(update={"id2label": None, "num_labels": n_labels})
 
 
 def read_labels(own: HeadConfig, path: Path) -> list[str]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...errors import Errors
 from ...read_files import coding_errors
+from ...remote.find_model import hide_secrets
 from ..read_json import Typed, check_pointer, read_typed
 from .merge_adapter import ADAPTERS, CONFIG, merge_adapter
 from .read_pickle import load_pickle
@@ -48,7 +49,7 @@ def check_folder(path: Path) -> None:
         reason = "has no config.json"
     if reason:
         name = re.sub("^(https?):/+", r"\1://", str(path))  # as it was before it was a Path
-        raise ValueError(Errors.E330.format(path=name, reason=reason))
+        raise ValueError(Errors.E330.format(path=hide_secrets(name), reason=reason))
     found = [name for name in ADAPTERS if (path / name).is_file()]
     if bool(found) != (path / CONFIG).is_file():
         names = {"found": (found or [CONFIG])[0], "lost": CONFIG if found else ADAPTERS[0]}

@@ -211,9 +211,23 @@ def test_settings_of_another_type(key: str, value: Any, adapter: Path) -> None:
     refuse(rf"\[E333\] In .*adapter_config\.json, {key} is ", adapter)
 
 
-def test_a_pattern_that_is_none(adapter: Path) -> None:
-    change_json(adapter / "adapter_config.json", alpha_pattern={"(": 1})
-    refuse(r"\[E331\] .*adapter_config\.json cannot be used", adapter)
+@pytest.mark.parametrize("pattern", ["(", "([\\w.]|[\\w.])*!", "(a+)+", "a{9}{9}{9}", "\\w", ".*"])
+@pytest.mark.parametrize("key", ["rank_pattern", "alpha_pattern"])
+def test_patterns_that_are_more_than_names(key: str, pattern: str, adapter: Path) -> None:
+    change_json(adapter / "adapter_config.json", **{key: {pattern: 4}})
+    refuse(rf"\[E391\] In .*adapter_config\.json, {key} is .*merge_and_unload", adapter)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["^encoder.layer.0.", r"layer\.0\.attention\.self\.query", "query|k"]
+)
+def test_patterns_of_names(pattern: str, adapter: Path, bert: Path) -> None:
+    pattern = pattern if pattern[0] != "^" else pattern + "attention.self.query$"
+    change_json(adapter / "adapter_config.json", r=9, rank_pattern={pattern: 2})
+    name = "encoder.layer.0.attention.self.query.weight"
+    with open_checkpoint(str(adapter)) as (folder, _):
+        merged = read_tensors(folder)[name].value
+    torch.testing.assert_close(merged, read_tensors(bert)[name].value + 4 / 2 * (B @ A))
 
 
 @pytest.mark.parametrize("base", ["nothing", "./nothing", None, 7])
@@ -225,7 +239,8 @@ def test_a_base_that_is_not_there(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     change_json(adapter / "adapter_config.json", base_model_name_or_path=base)
     if base == "nothing":
-        with pytest.raises(ConnectionError, match=r"\[E370\] .* nothing "):
+        message = r"\[E370\] .* nothing .*value of base_model_name_or_path in .*json"
+        with pytest.raises(ConnectionError, match=message):
             open_checkpoint(str(adapter)).__enter__()
     else:
         refuse(
