@@ -139,7 +139,9 @@ def test_answers_that_are_the_same_span(nlp: Language) -> None:
 def test_scores_of_entities_stay(nlp: Language) -> None:
     doc = nlp(TEXT)
     (best,) = nlp.get_pipe("ctxemb_qa").answer(QUESTION, doc, 1)  # type: ignore[attr-defined]
-    assert best._.ctxemb_score is None
+    assert best._.ctxemb_answer_score is not None
+    names = {key[1] for key in doc.user_data if isinstance(key, tuple)}
+    assert "ctxemb_answer_score" in names and "ctxemb_score" not in names
 
 
 def test_no_answer_by_its_threshold(nlp: Language) -> None:

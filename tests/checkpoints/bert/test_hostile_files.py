@@ -422,3 +422,11 @@ def test_boundaries_of_other_ids_than_in_the_vocabulary(name: str, tmp_path: Pat
         processor["special_tokens"][boundary]["ids"] = [7]
     change_json(folder / "tokenizer.json", post_processor=processor)
     refuse(read_bert, rf"\[E124\] .*puts around texts {re.escape(boundary)} with the id", folder)
+
+
+@pytest.mark.parametrize("padding", [0, 2, 3, 9])
+def test_padding_that_stands_in_texts(padding: int, tmp_path: Path) -> None:
+    """Positions are counted from its id, and transformers skips it wherever it stands."""
+    folder = copy_family("xlm-roberta", tmp_path / "model")
+    change_json(folder / "config.json", pad_token_id=padding)
+    refuse(read_bert, r"\[E356\] In .*config\.json, pad_token_id is \d, .*stands in texts", folder)

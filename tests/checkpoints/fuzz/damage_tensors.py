@@ -27,6 +27,8 @@ def damage_tensors(folder: Path, rng: Random) -> str:
         tensors: Tensors = load_file(path) if is_safe else torch.load(path, weights_only=True)
     except Exception:
         return "nothing: cannot be read"
+    if not tensors:
+        return "nothing: no tensors"
     change = rng.choice(CHANGES)
     name = rng.choice(list(tensors))
     done = f"{name} {change(tensors, name, rng)}"
