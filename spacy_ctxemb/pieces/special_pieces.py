@@ -1,6 +1,7 @@
 """Reading tokenizer.json files: what a tokenizer's special pieces are for."""
 
 import json
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Errors
@@ -18,6 +19,9 @@ PADDING = ("[PAD]", "<pad>")
 
 #: Published tokenizers make one or two characters of one.
 MOST_GROWTH = 64
+#: A piece of more characters. The library frees a vocabulary of Unigram character by character, and
+#: runs out of stack where a piece is very long.
+TOO_LONG = re.compile(r'\[\s*"(?:[^"\\]|\\.){1001}')
 
 
 class SpecialPieces(NamedTuple):
@@ -39,18 +43,20 @@ def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
     """The tokenizer, which pads and cuts nothing, leaves nothing to chance, and puts a piece before
     and after a text.
 
-    source: where it comes from, for messages. Raises E124 for text of another kind, or a normaliser
-    that lets text grow beyond measure, E125 for a vocabulary without the piece for unknown text.
+    source: where it comes from, for messages. Raises E124 for text of another kind, pieces that
+    are too long, a prefix that no piece has, or a normaliser that lets text grow beyond measure,
+    E125 for a vocabulary without the piece for unknown text.
     """
-    from tokenizers import Tokenizer
-
-    with coding_errors(Errors.E124, source=source):
-        tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer = parse(tokenizer_json, source)
     growth = count_growth(tokenizer.normalizer)
     if growth > MOST_GROWTH:
         reason = (
             f"its normalizer makes up to {growth} characters of one, at most {MOST_GROWTH} are read"
         )
+        raise ValueError(Errors.E124.format(source=source, reason=reason))
+    prefix = getattr(tokenizer.model, "continuing_subword_prefix", None)
+    if prefix and prefix != "##" and not any(p.startswith(prefix) for p in tokenizer.get_vocab()):
+        reason = f"no piece begins with its continuing_subword_prefix {prefix[:40]!r}"
         raise ValueError(Errors.E124.format(source=source, reason=reason))
     unknown = getattr(tokenizer.model, "unk_token", None)
     if unknown and tokenizer.token_to_id(unknown) is None:
@@ -63,6 +69,17 @@ def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
     if not tokenizer.num_special_tokens_to_add(is_pair=False):
         add_boundaries(tokenizer)
     return tokenizer
+
+
+def parse(tokenizer_json: str, source: object) -> "Tokenizer":
+    """The tokenizer as the text has it. Raises E124 for text of another kind, and long pieces."""
+    from tokenizers import Tokenizer
+
+    if TOO_LONG.search(tokenizer_json):
+        reason = "it has pieces of more than 1,000 characters"
+        raise ValueError(Errors.E124.format(source=source, reason=reason))
+    with coding_errors(Errors.E124, source=source):
+        return Tokenizer.from_str(tokenizer_json)
 
 
 def count_growth(normalizer: "Normalizer | None") -> int:

@@ -67,10 +67,11 @@ def load_weights(encoder: dict[str, Any]) -> dict[str, Tensor]:
 def load_tokenizer(n_ids: int) -> str:
     """The tokenizer as JSON. n_ids: rows of the encoder's table. Raises as `load_weights` does."""
     from ..checkpoints.bert.read_tokenizer import fit_to_model
-    from ..checkpoints.bert.read_tokenizer import load_tokenizer as read
+    from ..checkpoints.read_json import read_text
+    from ..pieces.special_pieces import parse
 
     path = check_file(TOKENIZER)
-    return fit_to_model(read(path), path.parent, n_ids=n_ids, lowercase=False)
+    return fit_to_model(parse(read_text(path), path), path.parent, n_ids=n_ids, lowercase=False)
 
 
 def check_file(name: str) -> Path:

@@ -253,6 +253,25 @@ def test_a_normalizer_that_lets_text_grow(n: int, is_read: bool, word_pieces: Wo
         WordPieces(200).load(tokenizer.to_str())
 
 
+@pytest.mark.parametrize("length, is_read", [(1000, True), (1001, False)])
+def test_pieces_of_any_length_are_not_read(length: int, is_read: bool) -> None:
+    """A vocabulary of Unigram with a piece of a million characters ends the process when freed."""
+    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("é" * length, -1.0), ("a", -2.0)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
+    message = r"\[E124\] here is not .*: it has pieces of more than 1,000 characters"
+    with nullcontext() if is_read else pytest.raises(ValueError, match=message):
+        SubwordPieces(200).load(tokenizer.to_str(), source="here")
+
+
+@pytest.mark.parametrize("prefix, is_read", [("##", True), ("", True), ("@@", False)])
+def test_a_prefix_that_no_piece_has(prefix: str, is_read: bool, word_pieces: WordPieces) -> None:
+    tokenizer = Tokenizer.from_str(word_pieces.tokenizer.to_str())
+    tokenizer.model.continuing_subword_prefix = prefix
+    message = r"\[E124\] here is not .*: no piece begins with its continuing_subword_prefix '@@'"
+    with nullcontext() if is_read else pytest.raises(ValueError, match=message):
+        SubwordPieces(200).load(tokenizer.to_str(), source="here")
+
+
 def test_training_respects_vocab_size_whatever_the_alphabet() -> None:
     pieces = WordPieces(250)
     pieces.train([["".join(chr(0x4E00 + i) for i in range(300))], WORDS])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, RootModel
 
 from ...errors import Errors
-from ...pieces.special_pieces import find_special_pieces
+from ...pieces.special_pieces import find_special_pieces, parse
 from ...pieces.special_pieces import read_tokenizer as parse_tokenizer
 from ...read_files import coding_errors
 from ..read_json import Switch, Typed, check_types, expect, read_json, read_optional, read_text
@@ -146,7 +146,8 @@ def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
     data = read_optional(folder / "special_tokens_map.json") | read_optional(path)
     settings = check_types(data, TokenizerSettings, path=path)
     if (folder / "tokenizer.json").is_file():
-        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        own = folder / "tokenizer.json"
+        tokenizer = parse(read_text(own), own)
         if settings.tokenizer_class not in WHOLE:
             follow_settings(tokenizer, settings)
             check_agreement(tokenizer, settings, path, model_type)
@@ -167,13 +168,6 @@ def find_tokenizer(folder: Path, model_type: str) -> "Tokenizer":
     given += [*settings.additional_special_tokens, *settings.extra_special_tokens]
     tokenizer.add_special_tokens([piece for piece in given if piece and piece not in known])
     return tokenizer
-
-
-def load_tokenizer(path: Path) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
-    with coding_errors(Errors.E124, source=path):
-        return Tokenizer.from_str(read_text(path))
 
 
 def follow_settings(tokenizer: "Tokenizer", settings: TokenizerSettings) -> None:
