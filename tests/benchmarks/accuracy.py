@@ -1,13 +1,12 @@
 """How well encoders serve, and what they cost: data sets by encoders, one table.
 
-    python -m tests.benchmarks.accuracy --data FOLDER --bilm pretraining/bilm/model-last.bin
-        --transformer pretraining/transformer/model-last.bin [--minilm FOLDER]
+    python -m tests.benchmarks.accuracy --data FOLDER [--encoders english,minilm,PIPELINE]
         [--datasets wnut17,ag_news] [--rows hashembedcnn,minilm-frozen] [--limit 100,0]
         [--seeds 0,1,2] [--headline ROWS] [--steps N] [--threads 1] [--output metrics/benchmark]
 
-Each cell trains and scores one pipeline with `spacy train` and `spacy evaluate` in processes of
-their own, and becomes a file beneath OUTPUT/cells; it is not run again as long as its commands,
-configs, data, weights and the versions of the packages stay the same. A run that was interrupted
+Each cell trains and scores one pipeline with `init-config`, `spacy train` and `spacy evaluate`, in
+processes of their own, and becomes a file beneath OUTPUT/cells; it is not run again as long as its
+commands, data, encoder and the versions of the packages stay the same. A run that was interrupted
 goes on with the first cell that is missing. `--table` alone writes table.md and table.json of
 what is there. Run it in the folder of project.yml; it writes to corpus/ and training/ too.
 """
@@ -19,30 +18,26 @@ from typing import Any, TypeVar
 
 import typer
 
-from .accuracy_cells import Cell, list_cells
+from .accuracy_cells import Cell, list_cells, list_rows
 from .accuracy_data import DATA_SETS, DataSet
-from .accuracy_encoders import PIPELINES, Encoder, find_minilm, list_import, open_encoder
-from .accuracy_rows import ROWS
 from .accuracy_runs import Failed, run_job, run_once
 from .accuracy_table import write_table
 
 Value = TypeVar("Value")
 
 #: Rows that run with all seeds.
-HEADLINE = "hashembedcnn,bilm-frozen,minilm-frozen,minilm-finetuned"
+HEADLINE = "hashembedcnn,english-frozen,minilm-frozen"
 
 
 def main(
     data: Path = typer.Option(Path("assets"), help="Folder of ner/NAME and textcat/NAME"),
+    encoders: str = typer.Option("english,minilm", help="Names or pipelines for init-config"),
     datasets: str = typer.Option(",".join(DATA_SETS), help="Data sets"),
-    rows: str = typer.Option(",".join(ROWS), help="Rows"),
+    rows: str = typer.Option("", help="Rows, by default all"),
     limit: str = typer.Option("0", help="Numbers of training examples, 0 for all"),
     seeds: str = typer.Option("0", help="Seeds of the headline rows; others have the first"),
     headline: str = typer.Option(HEADLINE, help="Rows that have all seeds"),
     steps: int = typer.Option(0, help="Steps of each cell, 0 for those of the row"),
-    bilm: str = typer.Option("", help="Weights of configs/pretrain_bilm.cfg, or a pipeline"),
-    transformer: str = typer.Option("", help="Weights of configs/pretrain_mlm.cfg, or a pipeline"),
-    minilm: str = typer.Option("", help="Folder of transformers' files, or a pipeline"),
     output: Path = typer.Option(Path("metrics/benchmark"), help="Folder for results"),
     threads: int = typer.Option(1, help="Threads of each process"),
     keep: bool = typer.Option(False, "--keep", help="Keep the trained pipelines"),
@@ -51,21 +46,13 @@ def main(
     """Run the cells that are missing, then write the table."""
     failed = 0
     if not table:
-        wanted_rows = pick(ROWS, rows, "rows")
-        wanted = pick(DATA_SETS, datasets, "datasets")
-        chosen = {"bilm": bilm, "transformer": transformer, "minilm": minilm}
-        try:
-            encoders = prepare_encoders(chosen, {row.encoder for row in wanted_rows})
-            found = prepare_data(wanted, data)
-        except Failed as error:
-            raise SystemExit(str(error)) from None
+        known = list_rows(encoders.split(","))
         cells = list_cells(
-            found,
-            wanted_rows,
-            encoders,
+            prepare_data(pick(DATA_SETS, datasets, "datasets"), data),
+            pick(known, rows or ",".join(known), "rows"),
             limits=numbers(limit),
             seeds=numbers(seeds),
-            headline=[row.name for row in pick(ROWS, headline, "headline")],
+            headline=headline.split(","),
             steps=steps,
         )
         failed = run_cells(list(cells), output, threads=threads, keep=keep)
@@ -98,26 +85,12 @@ def prepare_data(data_sets: Iterable[DataSet], data: Path) -> list[DataSet]:
         if not folder.is_dir():
             say(f"no {folder}: {data_set.name} is left out")
             continue
-        run_once(data_set.convert(data), [folder], data_set.corpus)
+        try:
+            run_once(data_set.convert(data), [folder], data_set.corpus)
+        except Failed as error:
+            raise SystemExit(str(error)) from None
         found.append(data_set)
     return found
-
-
-def prepare_encoders(chosen: Mapping[str, str], wanted: set[str | None]) -> dict[str, Encoder]:
-    """Those that rows want and that were found, as pipelines or weights."""
-    encoders = {}
-    for name, given in chosen.items():
-        if name not in wanted:
-            continue
-        path = Path(given) if given else find_minilm() if name == "minilm" else None
-        if path is None or not path.exists():
-            reason = f"{path} is missing" if path else f"--{name} was not given"
-            say(f"{reason}: rows {name}-... are left out")
-            continue
-        if commands := list_import(name, path):
-            run_once(commands, [path], PIPELINES / name)
-        encoders[name] = open_encoder(name, path)
-    return encoders
 
 
 def pick(known: Mapping[str, Value], names: str, option: str) -> list[Value]:

@@ -24,8 +24,8 @@ class Job(NamedTuple):
     """A pipeline to be trained, and scored.
 
     folder: what `spacy train` writes to; the log of its steps, steps.jsonl, and the scores,
-        test.json, lie there too. Training before that has a folder in it, with a log of its own.
-    commands: in their order, the last one evaluates.
+        test.json, lie there too.
+    commands: in their order; "train" and "evaluate" are measured.
     score: the key of the score that is reported.
     inputs: files and folders that the result depends on.
     about: what else the result is to say.
@@ -58,6 +58,7 @@ def run_job(job: Job, path: Path, *, threads: int, keep: bool = False) -> bool:
     if path.exists() and read_json(path)["key"] == key:
         return False
     shutil.rmtree(job.folder, ignore_errors=True)
+    job.folder.mkdir(parents=True)
     log = path.with_suffix(".txt")
     log.unlink(missing_ok=True)
     finished = {
@@ -123,7 +124,7 @@ def spell(command: Sequence[str], threads: int | None = None) -> str:
 
 def measure(job: Job, finished: dict[str, Finished]) -> Json:
     """What a job has shown."""
-    *training, evaluation = finished.values()
+    training, evaluation = finished["train"], finished["evaluate"]
     steps = read_log(job.folder / "steps.jsonl")
     test, last = read_json(job.folder / "test.json"), steps[-1]
     # The words of the steps without an evaluation: as many a step as all steps have.
@@ -133,15 +134,15 @@ def measure(job: Job, finished: dict[str, Finished]) -> Json:
         "metric": job.score,
         "score": test[job.score],
         "dev": [[step["step"], step["score"]] for step in steps],
-        "words": sum(read_log(path)[-1]["words"] for path in job.folder.rglob("steps.jsonl")),
+        "words": last["words"],
         "epochs": last["epoch"],
         "train_words_per_second": round(words / last["seconds"], 1) if words else None,
         "train_words_per_cpu_second": round(words / last["cpu_seconds"], 1) if words else None,
         "predict_words_per_second": round(test["speed"], 1),
-        "train_megabytes": round(max(command.megabytes for command in training)),
+        "train_megabytes": round(training.megabytes),
         "predict_megabytes": round(evaluation.megabytes),
         "disk_megabytes": round(size / 1e6, 2),
-        "train_seconds": round(sum(command.seconds for command in training), 1),
+        "train_seconds": round(training.seconds, 1),
         "evaluate_seconds": round(evaluation.seconds, 1),
     }
 

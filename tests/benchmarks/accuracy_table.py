@@ -7,9 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from .accuracy_cells import DEV_LIMIT
+from .accuracy_cells import DEV_LIMIT, HASHEMBEDCNN, WAYS
 from .accuracy_data import DATA_SETS
-from .accuracy_rows import ROWS
 
 Json = dict[str, Any]
 
@@ -59,13 +58,16 @@ def summarise(cells: Iterable[Json]) -> list[Json]:
 
 
 def by(*, with_seed: bool) -> Callable[[Json], tuple[Any, ...]]:
-    """The order of cells: that of the DATA_SETS and ROWS."""
-    data_sets, names = list(DATA_SETS), list(ROWS)
+    """The order of cells: that of the DATA_SETS; HashEmbedCNN, and each encoder in its WAYS."""
+    data_sets, ways = list(DATA_SETS), ["", *WAYS]
 
     def key(cell: Json) -> tuple[Any, ...]:
         place = (data_sets.index(cell["data_set"]), cell["limit"] or float("inf"))
-        recipe = (names.index(cell["row"]), cell["steps"], cell["batch"], cell["rate"])
-        return (*place, *recipe, cell["threads"], *([cell["seed"]] if with_seed else []))
+        encoder, _, way = (
+            ("", "", "") if cell["row"] == HASHEMBEDCNN else cell["row"].rpartition("-")
+        )
+        row = (encoder, ways.index(way), cell["steps"])
+        return (*place, *row, cell["threads"], *([cell["seed"]] if with_seed else []))
 
     return key
 

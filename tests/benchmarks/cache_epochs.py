@@ -1,16 +1,15 @@
 """How long an epoch on frozen vectors takes, with and without a cache, and with HashEmbedCNN.
 
     python -m tests.benchmarks.cache_epochs --data FOLDER [--dataset ag_news]
-        [--minilm FOLDER] [--bilm WEIGHTS_OR_PIPELINE] [--documents 2000] [--epochs 3]
-        [--rounds 3] [--batch 400] [--threads 1] [--output FILE]
+        [--encoders english,minilm] [--documents 2000] [--epochs 3] [--rounds 3] [--batch 400]
+        [--threads 1] [--output FILE]
 
-The configs are those of the accuracy benchmark, the updates those of `spacy train` without its
+The configs are those of `init-config --freeze`, the updates those of `spacy train` without its
 evaluations.
 Each contestant trains from the beginning in each round, and they take turns. For each: seconds of
 the first epoch and, the median of, later ones; the latter as a multiple of HashEmbedCNN's (the aim
 with a cache: 1.5 at most), and how many times faster than without a cache they are (the aim for
-MiniLM: 10 at least); the size of the cache. All are medians of the rounds. Without --bilm the biLM
-has random weights, which take as long.
+MiniLM: 10 at least); the size of the cache. All are medians of the rounds.
 """
 
 import json
@@ -27,22 +26,23 @@ from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.training.batchers import minibatch_by_words
 from spacy.training.initialize import init_nlp
-from spacy.util import load_config
+from spacy.util import load_config, load_config_from_str
 from thinc.api import Adam, fix_random_seed
 
 from spacy_ctxemb.cache.feature_cache import FeatureCache
+from spacy_ctxemb.config_writer.check_options import Choices
+from spacy_ctxemb.config_writer.render import build_config
 
-from .accuracy import pick, prepare_data, prepare_encoders, say
+from .accuracy import pick, prepare_data, say
+from .accuracy_cells import HASHEMBEDCNN
 from .accuracy_data import DATA_SETS, DataSet
-from .accuracy_encoders import Encoder, choose_pipeline, find_config
 
-HASHEMBEDCNN = "hashembedcnn"
 FROZEN: dict[str, Any] = {"exclude": ["ctxemb"], "annotates": ["ctxemb"]}
 MEGABYTES = 20_000
 
 
 class Contestant(NamedTuple):
-    """encoder: "hashembedcnn", "bilm" or "minilm". cache: "none", "memory" or "disk"."""
+    """encoder: "hashembedcnn", or as of `init-config`. cache: "none", "memory" or "disk"."""
 
     encoder: str
     cache: str = "none"
@@ -51,8 +51,7 @@ class Contestant(NamedTuple):
 def main(
     data: Path = typer.Option(Path("assets"), help="Folder of ner/NAME and textcat/NAME"),
     dataset: str = typer.Option("ag_news", help="Data set"),
-    bilm: str = typer.Option("", help="Weights of configs/pretrain_bilm.cfg, or a pipeline"),
-    minilm: str = typer.Option("", help="Folder of transformers' files, or a pipeline"),
+    encoders: str = typer.Option("english,minilm", help="Names or pipelines for init-config"),
     documents: int = typer.Option(2000, help="Training examples"),
     epochs: int = typer.Option(3, min=2, help="Epochs"),
     rounds: int = typer.Option(3, help="Rounds"),
@@ -63,19 +62,17 @@ def main(
     """Print a table."""
     torch.set_num_threads(threads)
     (data_set,) = prepare_data(pick(DATA_SETS, dataset, "dataset"), data)
-    chosen = {name: path for name, path in (("bilm", bilm), ("minilm", minilm)) if path}
-    encoders = prepare_encoders({"minilm": "", **chosen}, {"bilm", "minilm"})
-    names = ["bilm", *(name for name in encoders if name != "bilm")]
+    caches = ("memory", "disk", "none")
     contestants = [
         Contestant(HASHEMBEDCNN),
-        *(Contestant(name, cache) for name in names for cache in ("memory", "disk", "none")),
+        *(Contestant(name, cache) for name in encoders.split(",") for cache in caches),
     ]
     seconds: dict[Contestant, list[list[float]]] = {c: [] for c in contestants}
     megabytes: dict[Contestant, float] = {}
     for i in range(rounds):
         for contestant in contestants:
             with tempfile.TemporaryDirectory() as folder:
-                nlp = build(contestant, data_set, encoders.get(contestant.encoder), Path(folder))
+                nlp = build(contestant, data_set, Path(folder))
                 examples = read(nlp, data_set, documents)
                 times = [train_epoch(nlp, examples, epoch, batch) for epoch in range(epochs)]
                 megabytes[contestant] = measure_cache(nlp)
@@ -88,27 +85,24 @@ def main(
     print(render(rows))
 
 
-def build(
-    contestant: Contestant, data_set: DataSet, encoder: Encoder | None, folder: Path
-) -> Language:
+def build(contestant: Contestant, data_set: DataSet, folder: Path) -> Language:
     """A pipeline as `spacy train` begins with it. folder: for a cache."""
-    stem = encoder.config if encoder else contestant.encoder
     corpus = str(data_set.corpus / "train.spacy")
-    listener = f"components.{data_set.task}.model.tok2vec"
     settings: dict[str, Any] = {"paths.train": corpus, "paths.dev": corpus}
     settings["nlp.lang"] = data_set.lang
-    if encoder:
-        settings.update((key, as_json(value)) for key, value in encoder.settings(listener))
-    settings["nlp.pipeline"] = json.loads(choose_pipeline(stem, data_set.task))
-    nlp = init_nlp(load_config(find_config(stem, data_set.task), overrides=settings))
+    if contestant.encoder == HASHEMBEDCNN:
+        settings["nlp.pipeline"] = [data_set.task]
+        config = load_config(Path("configs", "hashembedcnn.cfg"))
+    else:
+        choices = Choices(
+            [data_set.task], encoder=contestant.encoder, freeze=True, cache=False, head=False
+        )
+        config = build_config(choices).config
+    nlp = init_nlp(load_config_from_str(config.to_str(), overrides=settings))
     if contestant.cache != "none":
         path = str(folder / "cache") if contestant.cache == "disk" else None
         nlp.get_pipe("ctxemb").cache = FeatureCache(path, dtype="float32", max_megabytes=MEGABYTES)  # type: ignore[attr-defined] # a ContextualEmbedder
     return nlp
-
-
-def as_json(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
 
 
 def read(nlp: Language, data_set: DataSet, documents: int) -> list[Example]:

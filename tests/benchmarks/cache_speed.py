@@ -5,7 +5,7 @@
 For no cache, one in memory, one on disk, and one on disk in float16: how long each epoch takes,
 as a share of the first epoch without a cache; how much of an epoch the classifier takes alone,
 which no cache can save; and the size. The encoder has random weights and the sizes of
-tests/benchmarks/configs/bilm.cfg, or ELMo's with --original. Alternating rounds, the medians.
+`init-config --encoder bilm`, or ELMo's with --original. Alternating rounds, the medians.
 """
 
 import bz2

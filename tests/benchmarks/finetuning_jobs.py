@@ -6,13 +6,18 @@ from typing import Any
 
 from .accuracy_cells import STEP_LOG
 from .accuracy_data import DataSet
-from .accuracy_encoders import PIPELINES, choose_pipeline, find_config
-from .accuracy_rows import RECIPES
 from .accuracy_runs import Command, Job, run_once
 
+#: A pipeline whose encoder comes from another one, by its path.
+CONFIG = Path("tests/benchmarks/configs/source.cfg")
+#: Where the pipelines and configs lie that are made for this.
 CONFIGS = Path("training/benchmark/peers")
+ENCODER = CONFIGS / "encoder"
 HEAD_WEIGHTS = Path("tests/benchmarks/head_weights.py")
 OURS, THEIRS = "spacy-ctxemb", "spacy-transformers"
+
+#: How the head is trained that both begin with: steps, words of a batch, rate.
+HEAD = {"ner": (600, 200, 0.003), "textcat": (300, 800, 0.01)}
 
 #: What both have, so that nothing else differs.
 ALIKE = {
@@ -58,24 +63,23 @@ def find_head(data_set: DataSet, seed: int) -> Path:
 def train_head(data_set: DataSet, seed: int, documents: int) -> None:
     """On the frozen encoder, which both programs have."""
     folder, task = find_head(data_set, seed), data_set.task
-    config, encoder = find_config("source", task), PIPELINES / "peers"
-    recipe = RECIPES[task]["source", "head"]
+    steps, batch, rate = HEAD[task]
     settings = {
         **list_settings(data_set, folder, seed),
-        "paths.encoder": encoder,
-        "nlp.pipeline": choose_pipeline("source", task),
+        "paths.encoder": ENCODER,
+        "nlp.pipeline": json.dumps(["ctxemb", task]),
         "corpora.train.limit": documents,
-        "training.max_steps": recipe.steps,
-        "training.eval_frequency": recipe.steps,
-        "training.batcher.size": recipe.batch,
-        "training.optimizer.learn_rate.initial_rate": recipe.rate,
-        "training.optimizer.learn_rate.warmup_steps": recipe.steps // 10,
+        "training.max_steps": steps,
+        "training.eval_frequency": steps,
+        "training.batcher.size": batch,
+        "training.optimizer.learn_rate.initial_rate": rate,
+        "training.optimizer.learn_rate.warmup_steps": steps // 10,
         "training.frozen_components": '["ctxemb"]',
         "training.annotating_components": '["ctxemb"]',
         "training.before_to_disk": call_head("SaveHead", data_set, seed),
     }
-    inputs = [config, HEAD_WEIGHTS, data_set.corpus / "benchmark.json", encoder]
-    run_once([spell_training(config, folder, settings)], inputs, folder)
+    inputs = [CONFIG, HEAD_WEIGHTS, data_set.corpus / "benchmark.json", ENCODER]
+    run_once([spell_training(CONFIG, folder, settings)], inputs, folder)
 
 
 def call_head(name: str, data_set: DataSet, seed: int) -> str:
@@ -107,13 +111,11 @@ def spell_training(config: Path, folder: Path, settings: dict[str, Any]) -> Comm
 def make_job(program: str, data_set: DataSet, checkpoint: Path, settings: dict[str, Any]) -> Job:
     """settings: of the config, the same for both programs."""
     folder = CONFIGS / data_set.name / f"{program}-seed{settings['system.seed']}"
-    config, encoder = find_config("source", data_set.task), PIPELINES / "peers"
+    config, encoder, component = CONFIG, ENCODER, "ctxemb"
     if program == THEIRS:
         config, encoder = write_config(config, data_set.task), checkpoint
-    seed = settings["system.seed"]
-    pipeline = choose_pipeline("source", data_set.task)
-    if program == THEIRS:
-        pipeline = pipeline.replace("ctxemb", "transformer")
+        component = "transformer"
+    seed, pipeline = settings["system.seed"], json.dumps([component, data_set.task])
     own = {"paths.encoder": encoder, "nlp.pipeline": pipeline}
     settings = {**list_settings(data_set, folder, seed), **own, **settings}
     inputs = [config, STEP_LOG, HEAD_WEIGHTS, data_set.corpus / "benchmark.json", encoder]

@@ -31,9 +31,8 @@ import typer
 
 from .accuracy import numbers, pick, prepare_data, say
 from .accuracy_data import DATA_SETS
-from .accuracy_encoders import PIPELINES, list_import
 from .accuracy_runs import Failed, read_json, run_job, run_once, write_json
-from .finetuning_jobs import OURS, THEIRS, make_job, train_head
+from .finetuning_jobs import ENCODER, OURS, THEIRS, make_job, train_head
 
 #: Headings and keys.
 COLUMNS = (
@@ -59,7 +58,9 @@ def main(
     output: Path = typer.Option(Path("metrics/finetuning_peers"), help="Folder for results"),
 ) -> None:
     """Run what is missing, and print a table."""
-    run_once(list_import("peers", checkpoint), [checkpoint], PIPELINES / "peers")
+    # Vectors of texts are of no use here.
+    command = ["ctxemb", "import", "bert", str(checkpoint), str(ENCODER), "--no-pooling"]
+    run_once([command], [checkpoint], ENCODER)
     settings = {
         "training.max_steps": steps,
         "training.eval_frequency": max(steps // 2, 1),

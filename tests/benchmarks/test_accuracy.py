@@ -11,17 +11,18 @@ from click.testing import Result
 from spacy.cli._util import parse_config_overrides
 from spacy.cli.convert import convert
 from spacy.cli.evaluate import evaluate
+from spacy.cli.init_config import init_config
 from spacy.cli.train import train
 from spacy.util import load_config
 from typer.testing import CliRunner
 
-from ..pipelines import BILM, WIDTH, initialised
+from spacy_ctxemb.cli import ctxemb_cli
+
+from ..pipelines import BILM, initialised
 from ..small_corpus import copy_corpus
-from . import accuracy, accuracy_encoders, step_log
-from .accuracy_cells import STEP_LOG, Cell, list_cells
+from . import accuracy, step_log
+from .accuracy_cells import STEP_LOG, WAYS, Cell, list_cells, list_rows
 from .accuracy_data import DATA_SETS
-from .accuracy_encoders import Encoder, in_language, open_encoder
-from .accuracy_rows import ROWS
 from .accuracy_runs import Failed, Finished, Job, measure, write_json
 from .accuracy_table import render, summarise, write_table
 
@@ -29,14 +30,13 @@ ROOT = Path(__file__).parents[2]
 
 #: Examples of each part of the corpus.
 N_EXAMPLES = 60
+ROWS = list_rows(["english", "minilm", "encoder"])
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the parts of the project that cells need, small data, and an encoder."""
     folder = tmp_path_factory.mktemp("template")
-    for name in ("configs", "tests/benchmarks/configs"):
-        shutil.copytree(ROOT / name, folder / name)
     (folder / STEP_LOG).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / STEP_LOG, folder / STEP_LOG)
     initialised(BILM).to_disk(folder / "encoder")
@@ -57,47 +57,43 @@ def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def make_cell(row: str, **settings: Any) -> Cell:
-    name = ROWS[row].encoder
-    encoder = None if name is None else open_encoder(name, Path("encoder"))
-    return Cell(
-        **{
-            "data_set": DATA_SETS["wnut17"],
-            "row": ROWS[row],
-            "encoder": encoder,
-            "limit": 0,
-            "seed": 0,
-            "steps": 4,
-            **settings,
-        }
-    )
+    usual = {"data_set": DATA_SETS["wnut17"], "row": ROWS[row], "limit": 0, "seed": 0, "steps": 4}
+    return Cell(**{**usual, **settings})
 
 
 def run_in_process(cell: Cell) -> dict[str, Any]:
     """What its commands do, without the start of a process for each."""
-    *training, (name, model, data, option, output) = cell.job().commands.values()
-    for _, config, *rest in training:
-        options = dict(zip(rest[0:4:2], rest[1:4:2], strict=True))
-        assert list(options) == ["--output", "--code"]
-        overrides = parse_config_overrides(rest[4:])
-        train(Path(config), Path(options["--output"]), overrides=overrides)
-    assert (name, option) == ("evaluate", "--output")
+    commands = cell.job().commands
+    cell.folder.mkdir(parents=True)
+    *words, path, lang_option, lang = commands["config"][:5]
+    if words == ["init", "config"]:
+        config = init_config(lang=lang, pipeline=["ner"], optimize="efficiency", silent=True)
+        config.to_disk(path)
+    else:
+        result = CliRunner().invoke(ctxemb_cli, commands["config"][1:])
+        assert result.exit_code == 0, result.output
+    _, config_path, *rest = commands["train"]
+    options = dict(zip(rest[0:4:2], rest[1:4:2], strict=True))
+    assert list(options) == ["--output", "--code"]
+    overrides = parse_config_overrides(rest[4:])
+    train(Path(config_path), Path(options["--output"]), overrides=overrides)
+    _, model, data, option, output = commands["evaluate"]
+    assert option == "--output"
     evaluate(model, Path(data), Path(output))
-    return measure(cell.job(), dict.fromkeys(cell.job().commands, Finished(0.0, 0.0)))
+    return measure(cell.job(), dict.fromkeys(commands, Finished(0.0, 0.0)))
 
 
 @pytest.mark.parametrize(
-    "row",
-    ["hashembedcnn", "minilm-finetuned", "minilm-frozen", "bilm-cached", "minilm-stacked"],
+    "row", ["hashembedcnn", "encoder-finetuned", "encoder-frozen", "encoder-stacked"]
 )
 def test_the_commands_of_a_cell(row: str, project: Path) -> None:
     cell = make_cell(row, limit=60, seed=3, steps=2)
     result = run_in_process(cell)
     assert 0 <= result["score"] <= 1
     assert [step for step, _ in result["dev"]] == [0, 1, 2]
-    assert (cell.folder / "cache").exists() == (row in ("bilm-cached", "minilm-stacked"))
     config = load_config(cell.folder / "model-best" / "config.cfg").interpolate()
     assert config["training"]["seed"] == 3
-    is_frozen = row in ("minilm-frozen", "bilm-cached", "minilm-stacked")
+    is_frozen = row in ("encoder-frozen", "encoder-stacked")
     assert config["training"]["frozen_components"] == (["ctxemb"] if is_frozen else [])
     if row == "hashembedcnn":
         return
@@ -108,112 +104,41 @@ def test_the_commands_of_a_cell(row: str, project: Path) -> None:
     assert (files[0].read_bytes() == files[1].read_bytes()) == is_frozen
 
 
-def test_of_a_published_model_the_head_is_trained_first(project: Path) -> None:
-    commands = make_cell("minilm-finetuned").job().commands
-    assert list(commands) == ["head", "train", "evaluate"]
-    assert commands["head"][1] == "tests/benchmarks/configs/source.cfg"
-    assert '["ctxemb"]' in commands["head"]
-    assert commands["train"][1] == "configs/ner_further.cfg"
-    head = commands["head"][commands["head"].index("--output") + 1]
-    source = commands["train"][commands["train"].index("--paths.pipeline") + 1]
-    assert source == f"{head}/model-best"
-    weights = Encoder("bilm", Path("w.bin"), "bilm", None, 256, 256)
-    cell = make_cell("bilm-finetuned", encoder=weights)
-    assert list(cell.job().commands) == ["train", "evaluate"]
+def test_rows_are_each_encoder_in_each_way() -> None:
+    names = ["hashembedcnn", *(f"{name}-{way}" for name in ("english", "bert") for way in WAYS)]
+    rows = list_rows(["english", "pipelines/bert"])
+    assert list(rows) == names
+    assert rows["bert-stacked"].encoder == "pipelines/bert"
+    commands = make_cell("hashembedcnn").job().commands
+    assert commands["config"][:2] == ["init", "config"]
+    frozen = make_cell("minilm-frozen").job().commands["config"]
+    assert frozen[:2] == ["ctxemb", "init-config"]
+    assert frozen[5:] == ["--task", "ner", "--encoder", "minilm", "--freeze"]
 
 
 def test_seeds_are_for_the_headline_and_limits_for_all() -> None:
     data_sets = [DATA_SETS["wnut17"], DATA_SETS["ag_news"]]
-    rows = [ROWS["hashembedcnn"], ROWS["bilm-frozen"], ROWS["minilm-frozen"]]
-    encoders = {"bilm": Encoder("bilm", Path("w.bin"), "bilm", None, 256, 256)}
+    rows = [ROWS["hashembedcnn"], ROWS["english-frozen"]]
     settings = {"limits": [100, 0], "seeds": [1, 2], "headline": ["hashembedcnn"], "steps": 7}
-    cells = list(list_cells(data_sets, rows, encoders, **settings))
+    cells = list(list_cells(data_sets, rows, **settings))
     names = [cell.name for cell in cells]
     assert names[:6] == [
         "wnut17/hashembedcnn-100-seed1",
         "wnut17/hashembedcnn-100-seed2",
-        "wnut17/bilm-frozen-100-seed1",
+        "wnut17/english-frozen-100-seed1",
         "wnut17/hashembedcnn-seed1",
         "wnut17/hashembedcnn-seed2",
-        "wnut17/bilm-frozen-seed1",
+        "wnut17/english-frozen-seed1",
     ]
-    assert len(names) == len(set(names)) == 12  # no row without its encoder
-    assert {cell.recipe.steps for cell in cells} == {7}
+    assert len(names) == len(set(names)) == 12
+    assert {cell.n_steps for cell in cells} == {7}
 
 
 def test_few_examples_take_fewer_steps() -> None:
-    cell = Cell(DATA_SETS["ag_news"], ROWS["hashembedcnn"], None, 0, 0)
-    steps = {limit: cell._replace(limit=limit).recipe.steps for limit in (0, 100, 500, 9000)}
+    cell = Cell(DATA_SETS["ag_news"], ROWS["hashembedcnn"], 0, 0)
+    steps = {limit: cell._replace(limit=limit).n_steps for limit in (0, 100, 500, 9000)}
     assert steps == {0: 2000, 100: 200, 500: 500, 9000: 2000}
-    assert cell._replace(limit=100, steps=7).recipe.steps == 7
-
-
-@pytest.mark.parametrize("row", ROWS)
-@pytest.mark.parametrize("data_set", DATA_SETS)
-def test_every_cell_has_configs_and_recipes(data_set: str, row: str) -> None:
-    name = ROWS[row].encoder
-    kinds = {"minilm": ["source"], None: [""]}.get(name, [name or "", "source"])
-    for kind in kinds:
-        encoder = name and Encoder(name, Path("w"), kind, None, 8, 8)
-        job = Cell(DATA_SETS[data_set], ROWS[row], encoder or None, 0, 0).job()
-        assert all((ROOT / path).exists() for path in job.inputs if path.suffix == ".cfg")
-        assert job.about["steps"] > 0
-
-
-# Encoders
-
-
-def test_an_encoder_is_weights_or_a_pipeline(project: Path) -> None:
-    Path("model-last.bin").write_bytes(b"")
-    weights = open_encoder("bilm", Path("model-last.bin"))
-    assert (weights.config, weights.width, weights.encoder_width) == ("bilm", 256, 256)
-    assert dict(weights.settings("x")) == {"paths.init_tok2vec": Path("model-last.bin")}
-    initialised({**BILM, "width": 5}).to_disk("narrow")
-    pipeline = open_encoder("bilm", Path("narrow"))
-    assert (pipeline.config, pipeline.width, pipeline.encoder_width) == ("source", 5, WIDTH)
-    assert dict(pipeline.settings("x")) == {"paths.encoder": Path("narrow"), "x.width": 5}
-
-
-def test_an_encoder_serves_another_language(project: Path) -> None:
-    encoder = open_encoder("minilm", Path("encoder"))
-    assert in_language(encoder, "en") == encoder
-    dutch = in_language(encoder, "nl")
-    assert dutch.pipeline == Path("training/benchmark/encoders/minilm-nl")
-    (made,) = dutch.pipeline.parent.iterdir()
-    inode = made.stat().st_ino
-    in_language.cache_clear()
-    assert in_language(encoder, "nl") == dutch
-    assert made.stat().st_ino == inode  # it is left alone while it is right
-    with (encoder.pipeline / "meta.json").open("a") as file:
-        file.write(" ")
-    in_language.cache_clear()
-    assert in_language(encoder, "nl") == dutch
-    assert (made / "meta.json").read_bytes() == Path("encoder/meta.json").read_bytes()
-    data_set = DATA_SETS["wnut17"]._replace(lang="nl")
-    run_in_process(make_cell("minilm-frozen", encoder=dutch, data_set=data_set, steps=2))
-    files = [p / "ctxemb/model/encoder.safetensors" for p in (Path("encoder"), dutch.pipeline)]
-    assert files[0].read_bytes() == files[1].read_bytes()
-
-
-def test_a_model_that_is_no_pipeline_is_imported(tmp_path: Path) -> None:
-    ((ctxemb, command, kind, source, output, option),) = accuracy_encoders.list_import(
-        "minilm", tmp_path
-    )
-    assert (ctxemb, command, kind, source) == ("ctxemb", "import", "bert", str(tmp_path))
-    assert (output, option) == ("training/benchmark/encoders/minilm", "--no-pooling")
-    (tmp_path / "meta.json").write_text("{}", encoding="utf8")
-    assert accuracy_encoders.list_import("minilm", tmp_path) == []
-
-
-def test_rows_without_an_encoder_are_left_out_with_a_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(accuracy, "find_minilm", lambda: None)
-    assert accuracy.prepare_encoders({"bilm": "no.bin", "minilm": ""}, {"bilm", "minilm"}) == {}
-    assert capsys.readouterr().err.splitlines() == [
-        "no.bin is missing: rows bilm-... are left out",
-        "--minilm was not given: rows minilm-... are left out",
-    ]
+    assert cell._replace(limit=100, steps=7).n_steps == 7
 
 
 def test_unknown_names_are_refused() -> None:
@@ -254,7 +179,7 @@ def make_result(row: str, seed: int, score: float, **settings: Any) -> dict[str,
     names = ("predict_words_per_second", "train_megabytes", "predict_megabytes", "disk_megabytes")
     return {
         **{"data_set": "wnut17", "row": row, "limit": 0, "seed": seed, "score": score},
-        **{"steps": 5, "batch": 400, "rate": 0.1, "threads": 1, "metric": "ents_f"},
+        **{"steps": 5, "threads": 1, "metric": "ents_f"},
         **dict.fromkeys(names, 1.0),
         **figures,
         **{"commands": {"train": f"train {row} {seed}", "evaluate": "evaluate"}},
@@ -330,11 +255,11 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     monkeypatch.setattr(accuracy, "run_job", run_job)
     monkeypatch.setattr(accuracy, "run_once", lambda *arguments: None)
     (project / "data" / "ner" / "wnut17").mkdir(parents=True)
-    options = ["--data", "data", "--rows", "hashembedcnn,bilm-frozen", "--bilm", "encoder"]
+    options = ["--data", "data", "--rows", "hashembedcnn,english-frozen"]
     options += ["--seeds", "0,1,2", "--headline", "hashembedcnn", "--output", "out"]
     first = invoke(*options)
     assert first.exit_code == 1
-    assert calls == [*(f"hashembedcnn-seed{seed}" for seed in range(3)), "bilm-frozen-seed0"]
+    assert calls == [*(f"hashembedcnn-seed{seed}" for seed in range(3)), "english-frozen-seed0"]
     assert "| hashembedcnn | 50.0 ± 0.0 | 2 |" in Path("out/table.md").read_text(encoding="utf8")
     assert invoke(*options).exit_code == 0
     assert "| hashembedcnn | 50.0 ± 0.0 | 3 |" in Path("out/table.md").read_text(encoding="utf8")
