@@ -1,0 +1,99 @@
+"""The uses of words that a use of a word is most like, in a corpus."""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from spacy.language import Language
+from spacy.tokens import Doc, Token
+from thinc.api import to_numpy
+
+from ..errors import Errors
+
+Floats = NDArray[np.float32]
+
+
+class Neighbour(NamedTuple):
+    """token: in its Doc. score: the cosine."""
+
+    token: Token
+    score: float
+
+
+def find_neighbours(
+    nlp: Language, token: Token, corpus: Iterable[str | Doc], n: int = 10
+) -> list[Neighbour]:
+    """The n tokens of a corpus with the most similar vectors, by exact cosines, the best first.
+
+    token: of a Doc of this pipeline; it is not its own neighbour. corpus: texts, or Docs, of which
+        those without vectors are read by the pipeline.
+    Raises E742 for a corpus without words, E743 for a token without a vector, E749 for what is
+    no corpus.
+
+        token = nlp("She sat on the river bank.")[5]
+        find_neighbours(nlp, token, ["A bank lends money.", "They swam to the shore."])
+    """
+    if n < 1:
+        raise ValueError(Errors.E749.format(name="n", found=n, expected="1 or more"))
+    (own,) = unit_rows([token])
+    is_empty, best = True, []
+    for doc in read_corpus(nlp, corpus):
+        tokens = [one for one in doc if not one.is_space]
+        is_empty = is_empty and not tokens
+        others = [one for one in tokens if doc is not token.doc or one.i != token.i]
+        cosines = unit_rows(others, may_lack=True) @ own if others else []
+        found = (Neighbour(one, float(x)) for one, x in zip(others, cosines, strict=True))
+        best = heapq.nlargest(n, [*best, *found], key=lambda one: one.score)
+    if is_empty:
+        raise ValueError(Errors.E742)
+    return best
+
+
+def read_corpus(nlp: Language, corpus: Iterable[str | Doc]) -> Iterator[Doc]:
+    """Docs with vectors. Raises E749 for one text in the place of several, and for other things."""
+    if isinstance(corpus, str | Doc):
+        expected = "a list of texts or Docs; put it into brackets"
+        raise ValueError(
+            Errors.E749.format(name="corpus", found=repr(corpus)[:60], expected=expected)
+        )
+
+    def prepare() -> Iterator[str | Doc]:
+        for one in corpus:
+            check_text(one, "a text of the corpus")
+            has_vectors = isinstance(one, Doc) and len(one) and one[0].has_vector
+            yield one.copy() if isinstance(one, Doc) and not has_vectors else one
+
+    for one in prepare():
+        is_ready = isinstance(one, Doc) and len(one) > 0 and one[0].has_vector
+        yield one if is_ready and isinstance(one, Doc) else nlp(one)
+
+
+def check_text(text: object, name: str) -> None:
+    """Raise E749 for what is neither a text nor a Doc."""
+    if not isinstance(text, str | Doc):
+        found = f"of type {type(text).__name__}"
+        raise ValueError(Errors.E749.format(name=name, found=found, expected="a str or a Doc"))
+
+
+def unit_rows(tokens: list[Token], *, may_lack: bool = False) -> Floats:
+    """The vectors of tokens, of length 1. (n, width)
+
+    Raises E743 for a token without a vector; with may_lack its row is 0.
+    """
+    rows: Any = np.array([to_numpy(token.vector) for token in tokens], dtype=np.float32)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    lacking = np.flatnonzero(norms == 0)
+    if len(lacking) and not may_lack:
+        token = tokens[lacking[0]]
+        raise ValueError(Errors.E743.format(word=token.text, text=token.doc.text[:80]))
+    unit: Floats = rows / np.where(norms == 0, 1, norms)
+    return unit
+
+
+def in_context(token: Token, n: int) -> str:
+    """Write a token in brackets, with n words on either side."""
+    words = [other.text for other in token.doc]
+    before, after = words[max(token.i - n, 0) : token.i], words[token.i + 1 : token.i + 1 + n]
+    return " ".join([*before, f"[{token.text}]", *after])
