@@ -46,8 +46,8 @@ def integrate(nlp: Language, name: str, doc: Doc, targets: Sequence[Target]) -> 
     a text that is too long, E748 for an encoder with a state."""
     try:
         from captum.attr import IntegratedGradients
-    except ImportError as error:
-        raise ImportError(Errors.E736) from error
+    except ImportError as lacking:
+        raise ImportError(Errors.E736) from lacking
     pipe = nlp.get_pipe(name)
     if not isinstance(pipe, HeadPipe):
         raise ValueError(Errors.E734.format(name=name, found=type(pipe).__name__))

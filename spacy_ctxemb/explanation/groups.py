@@ -4,21 +4,29 @@ Source: Dhillon and Modha 2001, "Concept Decompositions for Large Sparse Text Da
 Clustering" (k-means by cosines); Rousseeuw 1987, "Silhouettes".
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
 #: The largest number of groups that is tried, and the silhouette under which there is one group.
 MOST, LEAST_SILHOUETTE = 6, 0.1
 
+#: Starts of k-means.
+N_STARTS = 10
 
-def group(unit: Floats, n_groups: int | None = None) -> Ints:
-    """The group of each of n vectors of length 1, the largest group first. (n, D) to (n,)
 
+def group(vectors: Floats, n_groups: int | None = None) -> Ints:
+    """The group of each of n vectors, the largest group first. (n, D) to (n,)
+
+    The mean of all is subtracted first: it is what every use of a word has in common.
     n_groups: None for the number, of 1 to 6, whose groups stand apart best.
     """
+    centred = vectors - vectors.mean(axis=0)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
     if n_groups is not None:
         return by_size(find_means(unit, n_groups))
     tried = [find_means(unit, k) for k in range(2, min(MOST, len(unit) - 1) + 1)]
@@ -28,14 +36,25 @@ def group(unit: Floats, n_groups: int | None = None) -> Ints:
     return by_size(best)
 
 
-def find_means(unit: Floats, k: int, n_rounds: int = 100) -> Ints:
-    """k-means, from vectors that are far apart: the same result each time."""
-    first = int((unit @ unit.mean(axis=0)).argmin())
-    chosen = [first]
+def find_means(unit: Floats, k: int) -> Ints:
+    """k-means from several starts, the best of them: the same result each time."""
+    starts = np.linspace(0, len(unit) - 1, min(N_STARTS, len(unit)), dtype=int)
+    tried = [run_means(unit, choose_apart(unit, int(start), k)) for start in starts]
+    return max(tried, key=lambda one: one[0])[1]
+
+
+def choose_apart(unit: Floats, start: int, k: int) -> list[int]:
+    """One vector, then again and again the one that is least like those before it."""
+    chosen = [start]
     while len(chosen) < k:
         chosen.append(int((unit @ unit[chosen].T).max(axis=1).argmin()))
+    return chosen
+
+
+def run_means(unit: Floats, chosen: list[int], n_rounds: int = 100) -> tuple[float, Ints]:
+    """How near vectors are to the centres of their groups, all together, and the groups."""
     centres = unit[chosen]
-    found = np.zeros(len(unit), dtype=np.int64)
+    found = np.full(len(unit), -1)
     for _ in range(n_rounds):
         new = (unit @ centres.T).argmax(axis=1)
         if (new == found).all():
@@ -44,7 +63,7 @@ def find_means(unit: Floats, k: int, n_rounds: int = 100) -> Ints:
         for i in set(found.tolist()):
             mean = unit[found == i].sum(axis=0)
             centres[i] = mean / max(float(np.linalg.norm(mean)), 1e-9)
-    return found
+    return float((unit @ centres.T).max(axis=1).sum()), found
 
 
 def score_silhouette(unit: Floats, found: Ints) -> float:

@@ -26,6 +26,9 @@ BLUE = (0, 114, 178)
 #: Values are written beside words from this share of the largest one on.
 LEAST_SHOWN = 0.1
 
+#: Smaller values read as 0.
+SMALLEST = 0.0005
+
 #: Words of context on either side of a word.
 N_CONTEXT = 25
 
@@ -83,7 +86,7 @@ def show_attribution(one: Attribution) -> dict[str, Any]:
             "space": token.whitespace_,
             "value": value,
             "share": abs(value) / largest,
-            "is_shown": abs(value) >= LEAST_SHOWN * largest and not token.is_space,
+            "is_shown": abs(value) >= max(LEAST_SHOWN * largest, SMALLEST) and not token.is_space,
             "is_target": start <= token.i < end,
             "is_space": token.is_space,
         }

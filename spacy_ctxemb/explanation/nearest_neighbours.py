@@ -38,7 +38,7 @@ def find_neighbours(
     if n < 1:
         raise ValueError(Errors.E749.format(name="n", found=n, expected="1 or more"))
     (own,) = unit_rows([token])
-    is_empty, best = True, []
+    is_empty, best = True, list[Neighbour]()
     for doc in read_corpus(nlp, corpus):
         tokens = [one for one in doc if not one.is_space]
         is_empty = is_empty and not tokens
