@@ -102,7 +102,6 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".component",
             ".embedder",
             ".encoders",
-            ".explanation",
             ".atomic_files",
             ".objectives",
             ".pieces",

@@ -90,10 +90,3 @@ def unit_rows(tokens: list[Token], *, may_lack: bool = False) -> Floats:
         raise ValueError(Errors.E743.format(word=token.text, text=token.doc.text[:80]))
     unit: Floats = rows / np.where(norms == 0, 1, norms)
     return unit
-
-
-def in_context(token: Token, n: int) -> str:
-    """Write a token in brackets, with n words on either side."""
-    words = [other.text for other in token.doc]
-    before, after = words[max(token.i - n, 0) : token.i], words[token.i + 1 : token.i + 1 + n]
-    return " ".join([*before, f"[{token.text}]", *after])

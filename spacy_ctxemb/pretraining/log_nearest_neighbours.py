@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc, Token
 
-from ..explanation.nearest_neighbours import in_context
 from ..thinc_model.build_model import ContextualModel
 from ..thinc_model.embedder_shim import find_shims
 from .pretrain_section import PretrainSettings
@@ -83,3 +82,10 @@ def find_nearest(unit: NDArray[np.float32], place: int, tokens: list[Token]) -> 
         if len(nearest) > N_NEIGHBOURS:
             break
     return [*nearest.values()][1:]
+
+
+def in_context(token: Token, n: int) -> str:
+    """Write a token in brackets, with n words on either side."""
+    words = [other.text for other in token.doc]
+    before, after = words[max(token.i - n, 0) : token.i], words[token.i + 1 : token.i + 1 + n]
+    return " ".join([*before, f"[{token.text}]", *after])

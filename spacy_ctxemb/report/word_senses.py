@@ -35,7 +35,7 @@ def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]
     places = [find_word(doc, row["word"], path) for doc, row in zip(docs, rows, strict=True)]
     used = list(zip(docs, places, strict=True))
     vectors: Floats = np.array([doc[i].vector for doc, i in used])
-    alone: Floats = nlp(rows[0]["word"]).vector
+    alone: Floats = np.array(nlp(rows[0]["word"]).vector)
     centre, axes = find_plane(vectors)
     points: dict[str, list[tuple[float, float]]] = {}
     for row, (x, y) in zip(rows, (vectors - centre) @ axes.T, strict=True):
