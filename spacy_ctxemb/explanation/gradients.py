@@ -26,7 +26,6 @@ from ..thinc_model.embedder_shim import EmbedderShim, get_shim
 from ..thinc_model.piece_states import list_states
 from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocPieces
-from ..windows.pieces_to_windows import Windows
 from .attribution import Attribution
 from .given_rows import embed_pieces, give_rows
 from .occlusion import rebuild
@@ -57,16 +56,19 @@ def integrate(nlp: Language, name: str, doc: Doc, targets: Sequence[Target]) -> 
     for target in targets:
         score = Score(pipe, reading, target)
         ends = torch.stack([reading.rows, reading.hidden])
-        top, bottom = score(ends).tolist()
+        top, bottom = (score(one[None]).item() for one in ends)
         for n_steps in STEPS:
             shares: Tensor = IntegratedGradients(score).attribute(
-                ends[:1], baselines=ends[1:], n_steps=n_steps, internal_batch_size=1
+                ends[:1],
+                baselines=ends[1:],
+                n_steps=n_steps,
+                internal_batch_size=reading.n_at_once,
             )[0]
             error = abs(float(shares.sum()) - (top - bottom))
             if error <= TOLERANCE * max(abs(top - bottom), LEAST):
                 break
         of_rows = shares.sum(dim=1).double().cpu().numpy()
-        values, elsewhere = share_out(of_rows, reading, len(doc))
+        values, elsewhere = share_out(of_rows, reading)
         found.append(Attribution(doc, name, target, "gradients", top, values, bottom, elsewhere))
     return found
 
@@ -74,35 +76,53 @@ def integrate(nlp: Language, name: str, doc: Doc, targets: Sequence[Target]) -> 
 class Reading(NamedTuple):
     """A text, ready for its encoder.
 
-    rows: (N, d), of the N steps of all windows, in the order of batches. hidden: the same with
-    every piece hidden: by the piece that hides others where the vocabulary has one, else zeros.
+    pieces: (N,), the piece of each step of all windows, window by window; -1 for boundaries.
+    rows: (N, d), of these steps. hidden: the same with every piece hidden: by the piece that hides
+        others where the vocabulary has one, else zeros.
+    sizes: steps of each window. n_at_once: how often the text fits into one pass.
     """
 
     shim: EmbedderShim
+    doc: Doc
     encoded: DocPieces
-    windows: Windows
+    pieces: NDArray[np.int64]
     rows: Tensor
     hidden: Tensor
+    sizes: list[int]
+    n_at_once: int
 
 
 def read(nlp: Language, pipe: HeadPipe, doc: Doc) -> Reading:
     name, first, shim = find_encoder(nlp, pipe)
-    if shim.embedder.encoder.stateful:
+    encoder = shim.embedder.encoder
+    if encoder.stateful:
         raise ValueError(Errors.E748.format(name=name))
-    encoded, windows = cut_docs(shim, read_up_to(nlp, first, [rebuild(doc)]), keep_empty=True)
+    (bare,) = read_up_to(nlp, first, [rebuild(doc)])
+    encoded, windows = cut_docs(shim, [bare], keep_empty=True)
     shim.check_materialised()
-    n_steps = sum(batch.mask.numel() for batch in windows.batches)
-    if n_steps > windows.budget:
-        raise ValueError(Errors.E737.format(found=n_steps, most=windows.budget, name=name))
-    ids = torch.cat([batch.ids[batch.mask] for batch in windows.batches]).to(shim.device)
-    encoder, is_piece = shim.embedder.encoder, mark_pieces(windows).to(shim.device)
+    n_steps, most = sum(batch.mask.numel() for batch in windows.batches), windows.budget
+    if n_steps > most:
+        raise ValueError(Errors.E737.format(found=n_steps, most=most, name=name))
+    by_window = {
+        window: row[real]
+        for batch in windows.batches
+        for window, row, real in zip(batch.windows.tolist(), batch.ids, batch.mask, strict=True)
+    }
+    sizes = [len(by_window[i]) for i in range(len(by_window))]
+    first_pieces = zip(windows.first_pieces.tolist(), sizes, strict=True)
+    places = [[-1, *range(start, start + n - 2), -1] for start, n in first_pieces]
+    pieces = np.concatenate(places)
+    ids = torch.cat([by_window[i] for i in range(len(sizes))]).to(shim.device)
+    is_piece = torch.from_numpy(pieces >= 0).to(shim.device)
     with torch.no_grad():
         rows = embed_pieces(encoder, ids)
         hidden = torch.zeros_like(rows)
         if isinstance(shim.pieces, SubwordPieces) and shim.pieces.special.mask is not None:
             hidden = embed_pieces(encoder, torch.full_like(ids, shim.pieces.special.mask))
         hidden = torch.where(is_piece[:, None], hidden, rows)
-    return Reading(shim, encoded, windows, rows.clone(), hidden)
+    # Half of the room, since windows of several texts may be padded more.
+    n_at_once = max(most // (2 * n_steps), 1)
+    return Reading(shim, bare, encoded, pieces, rows.clone(), hidden, sizes, n_at_once)
 
 
 def find_encoder(nlp: Language, pipe: HeadPipe) -> tuple[str, Any, EmbedderShim]:
@@ -116,17 +136,6 @@ def find_encoder(nlp: Language, pipe: HeadPipe) -> tuple[str, Any, EmbedderShim]
     raise RuntimeError(Errors.E600.format(upstream=getattr(tok2vec, "upstream_name", "ctxemb")))
 
 
-def mark_pieces(windows: Windows) -> Tensor:
-    """Which steps are pieces, not boundaries of windows. (N,)"""
-    parts = []
-    for batch in windows.batches:
-        is_piece = batch.mask.clone()
-        is_piece[:, 0] = False
-        is_piece[torch.arange(len(is_piece)), batch.mask.sum(dim=1) - 1] = False
-        parts.append(is_piece[batch.mask])
-    return torch.cat(parts)
-
-
 @dataclass
 class Score:
     """The score of a label as a function of the rows of all steps."""
@@ -136,38 +145,36 @@ class Score:
     target: Target
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """(k, N, d) to (k,), each by itself, so that memory is that of one pass."""
-        return torch.stack([self.score(one) for one in rows])
-
-    def score(self, rows: Tensor) -> Tensor:
-        """(N, d) to one number."""
-        shim, encoded, windows, *_ = self.reading
-        parts = rows.split([int(batch.mask.sum()) for batch in windows.batches])
-        embedded = give_rows(shim.embedder, parts)(windows, Wanted(states=True))
-        (states,) = list_states(np.zeros((len(embedded.states), 0)), encoded, windows)
+        """(k, N, d) to (k,), as for k texts in one pass."""
+        shim, sizes, n = self.reading.shim, self.reading.sizes, len(self.reading.sizes)
+        encoded, windows = cut_docs(shim, [self.reading.doc] * len(rows), keep_empty=True)
+        parts = [one.split(sizes) for one in rows]
+        given = (
+            torch.cat([parts[window // n][window % n] for window in batch.windows.tolist()])
+            for batch in windows.batches
+        )
+        made = give_rows(shim.embedder, given)(windows, Wanted(states=True)).states
+        states = list_states(np.zeros((len(made), 0)), encoded, windows)
         head, reads = get_head(self.pipe.model), READS[self.pipe.model.attrs["reads"]]
-        scores = head.score(reads(embedded.states.to(head.device), [states]), None, is_train=False)
-        return score_by_head(self.pipe, scores, states, self.target)
+        scores = head.score(reads(made.to(head.device), states), None, is_train=False)
+        of_texts = scores.view(len(rows), -1, scores.size(1))
+        return torch.stack(
+            [
+                score_by_head(self.pipe, one, state, self.target)
+                for one, state in zip(of_texts, states, strict=True)
+            ]
+        )
 
 
-def share_out(
-    of_rows: NDArray[np.float64], reading: Reading, n_tokens: int
-) -> tuple[NDArray[np.float64], float]:
+def share_out(of_rows: NDArray[np.float64], reading: Reading) -> tuple[NDArray[np.float64], float]:
     """What the tokens add, and what pieces add that are of none. Tokens that share a piece get
     equal parts."""
-    windows, pieces = reading.windows, reading.encoded.pieces
-    of_pieces = np.zeros(windows.n_pieces)
-    places = []
-    for batch in windows.batches:
-        for window, n in zip(batch.windows.tolist(), batch.mask.sum(dim=1).tolist(), strict=True):
-            first = int(windows.first_pieces[window])
-            places += [-1, *range(first, first + n - 2), -1]
-    is_piece = np.array(places) >= 0
-    np.add.at(of_pieces, np.array(places)[is_piece], of_rows[is_piece])
-    n_owners = np.zeros(len(of_pieces))
-    spans = [slice(s, s + n) for s, n in zip(pieces.starts, pieces.lengths, strict=True)]
+    texts, is_piece = reading.encoded.pieces, reading.pieces >= 0
+    of_pieces, n_owners = np.zeros((2, len(texts.offsets)))
+    np.add.at(of_pieces, reading.pieces[is_piece], of_rows[is_piece])
+    spans = [slice(s, s + n) for s, n in zip(texts.starts, texts.lengths, strict=True)]
     for span in spans:
         n_owners[span] += 1
     shared = of_pieces / np.maximum(n_owners, 1)
     values = np.array([shared[span].sum() for span in spans])
-    return values[:n_tokens], float(of_pieces[n_owners == 0].sum())
+    return values, float(of_pieces[n_owners == 0].sum())
