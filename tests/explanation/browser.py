@@ -14,7 +14,13 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+)
 
 
 class Browser:
@@ -62,7 +68,9 @@ class Browser:
         message, self.buffer = self.buffer.split(b"\0", 1)
         return dict(json.loads(message))
 
-    def open(self, page: Path, *, scheme: str = "light", width: int = 1000, height: int = 900) -> None:
+    def open(
+        self, page: Path, *, scheme: str = "light", width: int = 1000, height: int = 900
+    ) -> None:
         media = [{"name": "prefers-color-scheme", "value": scheme}]
         self.send("Emulation.setEmulatedMedia", features=media)
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
@@ -118,7 +126,9 @@ class Browser:
         ]
 
     def shoot(self, path: Path) -> None:
-        size = self.run("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+        size = self.run(
+            "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        )
         clip = {"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1}
         png = self.send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
         path.write_bytes(base64.b64decode(png))
