@@ -34,10 +34,10 @@ def build_own() -> Language:
     nlp = spacy.blank("en")
     nlp.add_pipe("textcat")
     nlp.add_pipe("ner")
-    nlp.add_pipe("spancat", config={"spans_key": "sc", "threshold": 0.1})
+    nlp.add_pipe("spancat", config={"spans_key": "sc", "threshold": 0.3})
     nlp.add_pipe("sentencizer")
-    spans = {"spans": {"sc": [(0, 12, "PERSON")]}}
-    return train(nlp, [(text, {**annotation, **spans}) for text, annotation in DATA[:1]], 20)
+    data = [(text, {**gold, "spans": {"sc": gold["entities"]}}) for text, gold in DATA]
+    return train(nlp, data, 30)
 
 
 def train(nlp: Language, data: Any, steps: int) -> Language:

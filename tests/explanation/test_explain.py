@@ -13,7 +13,7 @@ from .pipelines import TEXT, build_heads, build_own
 
 
 def test_it_is_part_of_the_package() -> None:
-    found = spacy_ctxemb.explain(build_heads("bilm"), TEXT)
+    found = spacy_ctxemb.explain(build_heads("transformer"), TEXT)
     assert isinstance(found, Explanation) and found.doc.text == TEXT
     assert {one.component for one in found.attributions} == {"ctxemb_textcat", "ctxemb_ner"}
     assert "<table>" in found._repr_html_() and "<html" not in found._repr_html_()

@@ -27,8 +27,9 @@ def check_complete(one: Attribution) -> None:
     assert_allclose(one.error, one.values.sum() + one.elsewhere - whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("kind", ["single_label", "multi_label"])
+@pytest.mark.parametrize(
+    "name, kind", [*((name, "single_label") for name in MODELS), ("transformer", "multi_label")]
+)
 def test_words_add_up_to_the_score(name: str, kind: str) -> None:
     nlp = build_heads(name, kind)
     found = explain(nlp, TEXT, method="gradients").attributions
@@ -68,13 +69,19 @@ def test_published_heads(name: str, task: str, tmp_path: Path) -> None:
     assert again.score == pytest.approx(occluded.score, abs=1e-5)
 
 
-def test_hidden_words_are_the_piece_that_hides() -> None:
+def test_the_baseline_is_the_text_with_its_pieces_hidden() -> None:
     nlp = build_heads("transformer")
-    text = "[MASK] [MASK] [MASK]"
-    (one,) = explain(nlp, text, method="gradients", label="nature").attributions
-    n_pieces = len(nlp(text)._.ctxemb_pieces or [])
-    assert not n_pieces  # they are not kept
-    check_complete(one)
+    (one,) = explain(nlp, "in Oslo", method="gradients", label="nature").attributions
+    shim = get_shim(nlp.get_pipe("ctxemb").model)
+    table = shim.embedder.encoder.get_submodule("piece_embedding").weight
+    kept = table.detach().clone()
+    with torch.no_grad():
+        table[:] = kept[shim.pieces.special.mask]
+        for boundary in shim.pieces.boundaries:
+            table[int(boundary)] = kept[int(boundary)]
+        hidden = nlp("in Oslo").cats["nature"]
+        table[:] = kept
+    assert one.baseline == pytest.approx(hidden, abs=1e-5)
 
 
 def test_a_head_with_an_encoder_of_its_own(tmp_path: Path) -> None:

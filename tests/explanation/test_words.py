@@ -34,7 +34,6 @@ def test_neighbours_are_those_of_a_plain_loop(nlp: Language) -> None:
     docs = list(nlp.pipe(CORPUS))
     token = docs[1][3]
     found = find_neighbours(nlp, token, docs, n=5)
-    others = [other for doc in docs for other in doc if other is not token and other.doc is not doc]
     others = [other for doc in docs for other in doc if (doc, other.i) != (token.doc, 3)]
     expected = sorted(others, key=lambda other: -cosine(other.vector, token.vector))[:5]
     assert_allclose(
@@ -60,7 +59,7 @@ def test_other_vectors_will_do() -> None:
     for i, word in enumerate(["river", "bank", "money"]):
         nlp.vocab.set_vector(word, np.array([1.0, i, 0.0], dtype="f"))
     (first, *_) = find_neighbours(nlp, nlp("bank")[0], ["unknown river money"])
-    assert first.token.text == "river"
+    assert first.token.text == "money"
 
 
 def test_senses_are_told_apart() -> None:
