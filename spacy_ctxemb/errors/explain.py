@@ -3,9 +3,9 @@
 
 class ExplainErrors:
     E730 = (
-        "None of the components {names} gives labels to texts, entities or spans, so there is no "
-        "label to explain. Load a pipeline with ctxemb_textcat, ctxemb_ner, textcat, ner or "
-        "spancat, or leave out component, label, span and method."
+        "None of the components {names} gives labels to {what}, so there is no label to explain. "
+        "Load a pipeline with ctxemb_textcat, ctxemb_ner, textcat, ner or spancat, or leave out "
+        "component, label and span."
     )
     E731 = "There is no component '{name}' whose labels can be explained. There are {options}."
     E732 = "There is no label {label!r} to explain. The labels are: {labels}."

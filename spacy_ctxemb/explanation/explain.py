@@ -90,6 +90,7 @@ def explain(
     doc = nlp(text if isinstance(text, str) else rebuild(text))
     if all(token.is_space for token in doc):
         raise ValueError(Errors.E733.format(text=doc.text[:80]))
+    span = None if span is None else (*span,)  # it may be a list
     is_asked = component is not None or label is not None or span is not None
     gives_labels = any(find_kind(nlp, name, pipe) for name, pipe in nlp.pipeline)
     attributions: list[Attribution] = []
@@ -115,7 +116,7 @@ def attribute(
 ) -> list[Attribution]:
     """Raises E739 where a component, a label or a span is meant, and nothing was found."""
     found: list[Attribution] = []
-    chosen = choose_components(nlp, component, label)
+    chosen = choose_components(nlp, component, label, of_spans=span is not None)
     for name, kind in chosen.items():
         targets = choose_targets(nlp, name, kind, doc, label, span)
         if targets and method == "gradients":

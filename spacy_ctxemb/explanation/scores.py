@@ -128,6 +128,6 @@ def score_entity(
         for k in range(min(int(states["lengths"][i]), 1 if is_first else len(scores)))
     ]
     if not pieces:
-        return scores.new_zeros(())
+        return scores.sum() * 0
     classes = [i for i, one in enumerate(pipe.classes) if read_tag(one, pipe.scheme).type == label]
     return scores[pieces].softmax(dim=1)[:, classes].sum(dim=1).mean()

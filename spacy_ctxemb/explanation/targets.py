@@ -19,15 +19,21 @@ class Target(NamedTuple):
     span: tuple[int, int] | None = None
 
 
-def choose_components(nlp: Language, component: str | None, label: str | None) -> dict[str, str]:
+def choose_components(
+    nlp: Language, component: str | None, label: str | None, *, of_spans: bool
+) -> dict[str, str]:
     """The components whose labels are to be explained, with where these are written.
 
-    component: None for all; with a label, all that have it. Raises E730, E731 or E732 where there
-    are none.
+    component: None for all; with a label, all that have it. of_spans: those of entities and spans
+    alone. Raises E730, E731 or E732 where there are none.
     """
-    found = {name: kind for name, pipe in nlp.pipeline if (kind := find_kind(nlp, name, pipe))}
+    kinds = (ENTS, SPANS) if of_spans else (CATS, ENTS, SPANS)
+    found = {
+        name: kind for name, pipe in nlp.pipeline if (kind := find_kind(nlp, name, pipe, kinds))
+    }
     if not found:
-        raise ValueError(Errors.E730.format(names=nlp.pipe_names))
+        what = "entities or spans" if of_spans else "texts, entities or spans"
+        raise ValueError(Errors.E730.format(names=nlp.pipe_names, what=what))
     if component is not None and component not in found:
         raise ValueError(Errors.E731.format(name=component, options=list(found)))
     chosen = {name: kind for name, kind in found.items() if component in (None, name)}
@@ -39,10 +45,12 @@ def choose_components(nlp: Language, component: str | None, label: str | None) -
     return {name: kind for name, kind in chosen.items() if label in labels[name]}
 
 
-def find_kind(nlp: Language, name: str, pipe: Any) -> str | None:
+def find_kind(
+    nlp: Language, name: str, pipe: Any, kinds: Sequence[str] = (CATS, ENTS, SPANS)
+) -> str | None:
     """Where a component writes labels; None for one that gives none."""
     assigned = nlp.get_pipe_meta(name).assigns if getattr(pipe, "labels", ()) else ()
-    return next((kind for kind in (CATS, ENTS, SPANS) if kind in assigned), None)
+    return next((kind for kind in kinds if kind in assigned), None)
 
 
 def list_labels(nlp: Language, name: str) -> list[str]:
@@ -74,7 +82,7 @@ def choose_targets(
 
 def list_spans(nlp: Language, name: str, kind: str, doc: Doc) -> Sequence[Span]:
     pipe: Any = nlp.get_pipe(name)
-    return list(doc.ents if kind == ENTS else doc.spans.get(pipe.key) or [])
+    return list(doc.ents if kind == ENTS else doc.spans.get(getattr(pipe, "key", "sc")) or [])
 
 
 def place(span: Span) -> tuple[int, int]:
@@ -83,7 +91,7 @@ def place(span: Span) -> tuple[int, int]:
 
 def check_span(doc: Doc, span: tuple[int, int]) -> None:
     """Raise E738 for a span that is empty, not in a text, or nothing but white space."""
-    start, end = span
+    start, end = span if len(span) == 2 else (0, 0)
     reason = ""
     if not 0 <= start < end <= len(doc):
         reason = "it is not in the text, or empty"
