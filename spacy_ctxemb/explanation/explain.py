@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from spacy.language import Language
 from spacy.tokens import Doc, Token
@@ -11,7 +12,7 @@ from ..errors import Errors
 from .attention_maps import AttentionMap, list_layer_weights, map_attention
 from .attribution import Attribution
 from .gradients import integrate
-from .nearest_neighbours import Neighbour, check_text, find_neighbours, read_corpus
+from .nearest_neighbours import Neighbour, check_type, find_neighbours, read_corpus
 from .occlusion import occlude, rebuild
 from .sense_map import LEAST_USES, SenseMap, find_uses, map_senses
 from .targets import choose_components, choose_targets, find_kind, list_labels
@@ -86,11 +87,11 @@ def explain(
     """
     if method not in METHODS:
         raise ValueError(Errors.E735.format(method=method, options=list(METHODS)))
-    check_text(text, "text")
+    check_type(text, "text", str, Doc)
     doc = nlp(text if isinstance(text, str) else rebuild(text))
     if all(token.is_space for token in doc):
         raise ValueError(Errors.E733.format(text=doc.text[:80]))
-    span = None if span is None else (*span,)  # it may be a list
+    span = None if span is None else cast(tuple[int, int], tuple(span))  # it may be a list
     is_asked = component is not None or label is not None or span is not None
     gives_labels = any(find_kind(nlp, name, pipe) for name, pipe in nlp.pipeline)
     attributions: list[Attribution] = []
@@ -137,6 +138,7 @@ def place(
     plane: str,
 ) -> Explanation:
     """Add the neighbours of a word, and its senses."""
+    check_type(word or "", "word", str)
     uses: Sequence[Token] = find_uses(found.doc, word or "")
     if not uses:
         raise ValueError(Errors.E741.format(word=word, text=found.doc.text[:80]))

@@ -35,8 +35,9 @@ def find_neighbours(
         token = nlp("She sat on the river bank.")[5]
         find_neighbours(nlp, token, ["A bank lends money.", "They swam to the shore."])
     """
-    if n < 1:
-        raise ValueError(Errors.E749.format(name="n", found=n, expected="1 or more"))
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(Errors.E749.format(name="n", found=repr(n), expected="1 or more"))
+    check_type(token, "token", Token)
     (own,) = unit_rows([token])
     is_empty, best = True, list[Neighbour]()
     for doc in read_corpus(nlp, corpus):
@@ -53,28 +54,26 @@ def find_neighbours(
 
 def read_corpus(nlp: Language, corpus: Iterable[str | Doc]) -> Iterator[Doc]:
     """Docs with vectors. Raises E749 for one text in the place of several, and for other things."""
-    if isinstance(corpus, str | Doc):
-        expected = "a list of texts or Docs; put it into brackets"
-        raise ValueError(
-            Errors.E749.format(name="corpus", found=repr(corpus)[:60], expected=expected)
-        )
+    if isinstance(corpus, str | Doc) or not isinstance(corpus, Iterable):
+        names = {"name": "corpus", "found": repr(corpus)[:60]}
+        raise ValueError(Errors.E749.format(**names, expected="a list of texts or Docs"))
 
-    def prepare() -> Iterator[str | Doc]:
-        for one in corpus:
-            check_text(one, "a text of the corpus")
-            has_vectors = isinstance(one, Doc) and len(one) and one[0].has_vector
-            yield one.copy() if isinstance(one, Doc) and not has_vectors else one
-
-    for one in prepare():
-        is_ready = isinstance(one, Doc) and len(one) > 0 and one[0].has_vector
-        yield one if is_ready and isinstance(one, Doc) else nlp(one)
+    for one in corpus:
+        check_type(one, "a text of the corpus", str, Doc)
+        if isinstance(one, str):
+            yield nlp(one)
+        elif len(one) and one[0].has_vector:
+            yield one
+        else:
+            yield nlp(one.copy())
 
 
-def check_text(text: object, name: str) -> None:
-    """Raise E749 for what is neither a text nor a Doc."""
-    if not isinstance(text, str | Doc):
-        found = f"of type {type(text).__name__}"
-        raise ValueError(Errors.E749.format(name=name, found=found, expected="a str or a Doc"))
+def check_type(value: object, name: str, *types: type) -> None:
+    """Raise E749 for a value of another type."""
+    if not isinstance(value, types):
+        expected = " or ".join(one.__name__ for one in types)
+        found = f"of type {type(value).__name__}"
+        raise ValueError(Errors.E749.format(name=name, found=found, expected=expected))
 
 
 def unit_rows(tokens: list[Token], *, may_lack: bool = False) -> Floats:

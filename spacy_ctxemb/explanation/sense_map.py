@@ -11,7 +11,7 @@ from spacy.tokens import Doc, Token
 
 from ..errors import Errors
 from .groups import group
-from .nearest_neighbours import read_corpus, unit_rows
+from .nearest_neighbours import check_type, read_corpus, unit_rows
 
 Floats = NDArray[np.floating[Any]]
 
@@ -57,6 +57,8 @@ def map_senses(
 
         map_senses(nlp, "spring", texts)  # in a notebook, a picture
     """
+    check_type(word, "word", str)
+    check_type(n_groups, "n_groups", int, type(None))
     if plane not in PLANES:
         raise ValueError(Errors.E745.format(plane=plane, options=list(PLANES)))
     uses = [token for doc in read_corpus(nlp, corpus) for token in find_uses(doc, word)]

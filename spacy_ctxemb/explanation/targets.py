@@ -91,7 +91,8 @@ def place(span: Span) -> tuple[int, int]:
 
 def check_span(doc: Doc, span: tuple[int, int]) -> None:
     """Raise E738 for a span that is empty, not in a text, or nothing but white space."""
-    start, end = span if len(span) == 2 else (0, 0)
+    is_pair = len(span) == 2 and all(isinstance(i, int) for i in span)
+    start, end = span if is_pair else (0, 0)
     reason = ""
     if not 0 <= start < end <= len(doc):
         reason = "it is not in the text, or empty"

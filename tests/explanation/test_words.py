@@ -117,6 +117,12 @@ def test_words_and_corpora_that_will_not_do(nlp: Language) -> None:
         (r"\[E742\]", lambda: find_neighbours(nlp, token, ["", " \n"])),
         (r"\[E749\] corpus is 'one text'", lambda: find_neighbours(nlp, token, "one text")),
         (r"\[E749\] a text of the corpus is of type int", lambda: map_senses(nlp, "a", [3])),  # type: ignore[list-item]
+        (r"\[E749\] corpus is None", lambda: find_neighbours(nlp, token, None)),  # type: ignore[arg-type]
+        (r"\[E749\] token is of type str", lambda: find_neighbours(nlp, "a", CORPUS)),  # type: ignore[arg-type]
+        (r"\[E749\] n is '3'", lambda: find_neighbours(nlp, token, CORPUS, n="3")),  # type: ignore[arg-type]
+        (r"\[E749\] word is of type int", lambda: map_senses(nlp, 3, CORPUS)),  # type: ignore[arg-type]
+        (r"\[E749\] word is of type int", lambda: explain(nlp, "a", word=3, corpus=CORPUS)),  # type: ignore[arg-type]
+        (r"\[E749\] n_groups .*int", lambda: map_senses(nlp, "a", CORPUS, n_groups="2")),  # type: ignore[arg-type]
         (r"\[E749\] n is 0", lambda: find_neighbours(nlp, token, CORPUS, n=0)),
         (r"\[E744\].*'bank' 0 times.*needs 3", lambda: map_senses(nlp, "bank", CORPUS)),
         (
