@@ -76,8 +76,9 @@ def choose_targets(
             reason = "the pipeline has found nothing there, and no label is named"
             raise ValueError(Errors.E738.format(span=span, reason=reason, n_tokens=len(doc)))
         return [Target(one, span) for one in dict.fromkeys([label] if label else names)]
+    meant = labels if label is None else [label]
     found = list_spans(nlp, name, kind, doc)
-    return [Target(one.label_, place(one)) for one in found if one.label_ in (label or labels)]
+    return [Target(one.label_, place(one)) for one in found if one.label_ in meant]
 
 
 def list_spans(nlp: Language, name: str, kind: str, doc: Doc) -> Sequence[Span]:

@@ -37,6 +37,14 @@ def test_a_label_chooses_components() -> None:
     assert [(one.component, one.label) for one in found] == [("ctxemb_textcat", "nature")]
 
 
+def test_a_label_is_not_part_of_another() -> None:
+    nlp = spacy.blank("en")
+    patterns = [{"label": "LOC", "pattern": "Oslo"}, {"label": "LOCAL", "pattern": "bus"}]
+    nlp.add_pipe("entity_ruler").add_patterns(patterns)
+    found = spacy_ctxemb.explain(nlp, "The bus to Oslo.", label="LOCAL").attributions
+    assert [(one.label, one.target.span) for one in found] == [("LOCAL", (1, 2))]
+
+
 def test_why_not() -> None:
     """A span that was not found."""
     nlp = build_heads("transformer")
