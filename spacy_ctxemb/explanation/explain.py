@@ -115,7 +115,8 @@ def attribute(
     method: str,
     hide: str | None,
 ) -> list[Attribution]:
-    """Raises E739 where a component, a label or a span is meant, and nothing was found."""
+    """Raises E738 where nothing was found at a span, and no label is named, and E739 where a
+    component or a label is meant, and nothing was found."""
     found: list[Attribution] = []
     chosen = choose_components(nlp, component, label, of_spans=span is not None)
     for name, kind in chosen.items():
@@ -124,6 +125,9 @@ def attribute(
             found += integrate(nlp, name, doc, targets)
         elif targets:
             found += occlude(nlp, name, kind, doc, targets, hide)
+    if not found and span is not None:
+        reason = "nothing was found there, and no label is named"
+        raise ValueError(Errors.E738.format(span=span, reason=reason, n_tokens=len(doc)))
     if not found and (component or label):
         labels = [label] if label else [one for name in chosen for one in list_labels(nlp, name)]
         raise ValueError(Errors.E739.format(name=", ".join(chosen), labels=labels))

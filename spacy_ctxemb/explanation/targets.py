@@ -64,21 +64,18 @@ def choose_targets(
     """The label that is asked for, or what a component has found: the best label of a text, or
     each entity or span.
 
-    doc: after the pipeline. Raises E738 for a span that is not in it, or has no label.
+    doc: after the pipeline. Raises E738 for a span that is not in it.
     """
     labels = list_labels(nlp, name)
     if kind == CATS:
         return [Target(label or max(labels, key=lambda one: doc.cats.get(one, 0.0)))]
+    meant = labels if label is None else [label]
     if span is not None:
         check_span(doc, span)
-        names = [one.label_ for one in list_spans(nlp, name, kind, doc) if place(one) == span]
-        if not (label or names):
-            reason = "the pipeline has found nothing there, and no label is named"
-            raise ValueError(Errors.E738.format(span=span, reason=reason, n_tokens=len(doc)))
-        return [Target(one, span) for one in dict.fromkeys([label] if label else names)]
-    meant = labels if label is None else [label]
-    found = list_spans(nlp, name, kind, doc)
-    return [Target(one.label_, place(one)) for one in found if one.label_ in meant]
+        if label is not None:
+            return [Target(label, span)]
+    found = [one for one in list_spans(nlp, name, kind, doc) if one.label_ in meant]
+    return [Target(one.label_, place(one)) for one in found if span in (None, place(one))]
 
 
 def list_spans(nlp: Language, name: str, kind: str, doc: Doc) -> Sequence[Span]:

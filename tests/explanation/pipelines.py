@@ -25,7 +25,7 @@ def build_heads(name: str, kind: str = "single_label") -> Language:
     nlp.add_pipe("ctxemb", config={"model": MODELS[name], "pretrained": None})
     nlp.add_pipe("ctxemb_textcat", config={"kind": kind})
     nlp.add_pipe("ctxemb_ner", config={"aggregation": "average"})
-    return train(nlp, DATA, 40)
+    return train(nlp, DATA, 40 if name == "transformer" else 8)
 
 
 @cache

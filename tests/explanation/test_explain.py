@@ -45,6 +45,15 @@ def test_a_label_is_not_part_of_another() -> None:
     assert [(one.label, one.target.span) for one in found] == [("LOCAL", (1, 2))]
 
 
+def test_a_span_alone_has_the_labels_that_were_found_there() -> None:
+    nlp = spacy.blank("en")
+    for name, label in (("first", "CITY"), ("second", "TOWN")):
+        ruler = nlp.add_pipe("span_ruler", name=name, config={"spans_key": name})
+        ruler.add_patterns([{"label": label, "pattern": "Oslo" if label == "TOWN" else "bus"}])
+    found = spacy_ctxemb.explain(nlp, "The bus to Oslo.", span=(3, 4)).attributions
+    assert [(one.component, one.label, one.score) for one in found] == [("second", "TOWN", 1.0)]
+
+
 def test_why_not() -> None:
     """A span that was not found."""
     nlp = build_heads("transformer")
