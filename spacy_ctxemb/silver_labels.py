@@ -73,22 +73,39 @@ def score_entities(nlp: Language, ner: EntityRecognizer, docs: list[Doc]) -> lis
     The texts are read anew up to this component: what it has read may be gone, and components
     behind it may merge tokens. Entities of other components have no score.
     """
-    bare = [nlp.make_doc(doc.text) for doc in docs]
-    for _, pipe in nlp.pipeline:
-        if pipe is ner:
-            break
-        bare = list(pipe.pipe(bare)) if hasattr(pipe, "pipe") else [pipe(doc) for doc in bare]
-    for doc in bare:
-        doc.set_ents([], default="missing")  # the beam keeps those that are there
-    beams = ner.beam_parse(bare, beam_width=BEAM_WIDTH, beam_density=BEAM_DENSITY)
+    bare = read_up_to(nlp, ner, [nlp.make_doc(doc.text) for doc in docs])
     found = []
-    for doc, read, scores in zip(docs, bare, ner.scored_ents(beams), strict=True):
+    for doc, read, scores in zip(docs, bare, weigh_entities(ner, bare), strict=True):
         likely = {locate(read[start:end], label): x for (start, end, label), x in scores.items()}
         chosen = {locate(ent, ent.label_) for ent in doc.ents if ent.label_ in ner.labels}
         sure = [likely.get(entity, 0.0) for entity in chosen]
         sure += [1.0 - score for entity, score in likely.items() if entity not in chosen]
         found.append(min(sure, default=1.0))
     return found
+
+
+def read_up_to(nlp: Language, pipe: object, docs: Iterable[Doc]) -> list[Doc]:
+    """Docs as a component finds them: after all that comes before it."""
+    docs = list(docs)
+    for _, other in nlp.pipeline:
+        if other is pipe:
+            break
+        docs = list(other.pipe(docs)) if hasattr(other, "pipe") else [other(doc) for doc in docs]
+    return docs
+
+
+def weigh_entities(
+    ner: EntityRecognizer, docs: Iterable[Doc]
+) -> list[dict[tuple[int, int, str], float]]:
+    """The probabilities of entities in each Doc, by first token, the one after the last, and label.
+
+    docs: as `read_up_to` leaves them.
+    """
+    docs = list(docs)
+    for doc in docs:
+        doc.set_ents([], default="missing")  # the beam keeps those that are there
+    beams = ner.beam_parse(docs, beam_width=BEAM_WIDTH, beam_density=BEAM_DENSITY)
+    return list(ner.scored_ents(beams))
 
 
 def locate(span: Span, label: str) -> tuple[int, int, str]:

@@ -110,9 +110,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         *(".schedules", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },
+    "explanation": {
+        *("captum", "jinja2", "numpy", "spacy", "thinc", "torch", "umap"),
+        *(".component", ".embedder", ".encoders", ".heads", ".pieces", ".silver_labels"),
+        *(".stack", ".thinc_model", ".torch_state", ".windows"),
+    },
     "report": {
         *("jinja2", "matplotlib", "numpy", "safetensors", "spacy", "srsly", "thinc", "wasabi"),
-        *(".atomic_files", ".pretrained"),
+        *(".atomic_files", ".explanation", ".pretrained"),
     },
     "comparison": {"spacy", "srsly", "thinc", "torch", ".atomic_files", ".report"},
     "config_writer": {
@@ -142,7 +147,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
         *(".cache", ".checkpoints", ".comparison", ".component", ".config_writer", ".doctor"),
-        *(".embedder", ".encoders"),
+        *(".embedder", ".encoders", ".explanation"),
         *(
             ".atomic_files",
             ".heads",
@@ -161,7 +166,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
-    "__init__": {".doc_vectors", ".load_published", ".save_pipeline"},
+    "__init__": {".doc_vectors", ".explanation", ".load_published", ".save_pipeline"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.

@@ -8,6 +8,7 @@ from typing import Any
 
 from .commands import CommandErrors
 from .encoders import EncoderErrors
+from .explain import ExplainErrors
 from .heads import HeadErrors
 from .pipeline import PipelineErrors
 from .pretraining import PretrainingErrors
@@ -32,6 +33,7 @@ class Errors(
     PretrainingErrors,
     CommandErrors,
     HeadErrors,
+    ExplainErrors,
     Warnings,
     metaclass=_Coded,
 ):

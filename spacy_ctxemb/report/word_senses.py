@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc
 
 from ..errors import Errors
+from ..explanation.sense_map import find_plane
 from ..pretrained import DEFAULT, get_language
 from ..read_files import read_lines, reading
 from .plots import CONTEXT_FREE
@@ -34,9 +35,8 @@ def place_senses(path: Path) -> tuple[str, dict[str, list[tuple[float, float]]]]
     places = [find_word(doc, row["word"], path) for doc, row in zip(docs, rows, strict=True)]
     used = list(zip(docs, places, strict=True))
     vectors: Floats = np.array([doc[i].vector for doc, i in used])
-    alone = nlp(rows[0]["word"]).vector
-    centre = vectors.mean(axis=0)
-    axes = np.linalg.svd(vectors - centre, full_matrices=False)[2][:2]
+    alone: Floats = np.array(nlp(rows[0]["word"]).vector)
+    centre, axes = find_plane(vectors)
     points: dict[str, list[tuple[float, float]]] = {}
     for row, (x, y) in zip(rows, (vectors - centre) @ axes.T, strict=True):
         points.setdefault(row["sense"], []).append((float(x), float(y)))

@@ -1,0 +1,108 @@
+"""What may be asked, and what the answer to a wrong question is."""
+
+from typing import Any
+
+import pytest
+import spacy
+
+import spacy_ctxemb
+from spacy_ctxemb.explanation import Explanation
+
+from ..pipelines import TRANSFORMER, initialised
+from .pipelines import TEXT, build_heads, build_own
+
+
+def test_it_is_part_of_the_package() -> None:
+    found = spacy_ctxemb.explain(build_heads("transformer"), TEXT)
+    assert isinstance(found, Explanation) and found.doc.text == TEXT
+    assert {one.component for one in found.attributions} == {"ctxemb_textcat", "ctxemb_ner"}
+    assert "<table>" in found._repr_html_() and "<html" not in found._repr_html_()
+
+
+def test_an_encoder_alone() -> None:
+    found = spacy_ctxemb.explain(initialised(TRANSFORMER), "one bank")
+    assert not found.attributions and len(found.attention) == 1
+
+
+def test_a_doc_keeps_its_tokens() -> None:
+    nlp = build_own()
+    doc = spacy.tokens.Doc(nlp.vocab, words=["New York", "calls"])
+    found = spacy_ctxemb.explain(nlp, doc, component="textcat")
+    assert [token.text for token in found.doc] == ["New York", "calls"]
+    assert not doc.cats
+
+
+def test_a_label_chooses_components() -> None:
+    found = spacy_ctxemb.explain(build_heads("bilm"), TEXT, label="nature").attributions
+    assert [(one.component, one.label) for one in found] == [("ctxemb_textcat", "nature")]
+
+
+def test_a_label_is_not_part_of_another() -> None:
+    nlp = spacy.blank("en")
+    patterns = [{"label": "LOC", "pattern": "Oslo"}, {"label": "LOCAL", "pattern": "bus"}]
+    nlp.add_pipe("entity_ruler").add_patterns(patterns)
+    found = spacy_ctxemb.explain(nlp, "The bus to Oslo.", label="LOCAL").attributions
+    assert [(one.label, one.target.span) for one in found] == [("LOCAL", (1, 2))]
+
+
+def test_a_span_alone_has_the_labels_that_were_found_there() -> None:
+    nlp = spacy.blank("en")
+    for name, label in (("first", "CITY"), ("second", "TOWN")):
+        ruler = nlp.add_pipe("span_ruler", name=name, config={"spans_key": name})
+        ruler.add_patterns([{"label": label, "pattern": "Oslo" if label == "TOWN" else "bus"}])
+    found = spacy_ctxemb.explain(nlp, "The bus to Oslo.", span=(3, 4)).attributions
+    assert [(one.component, one.label, one.score) for one in found] == [("second", "TOWN", 1.0)]
+
+
+def test_why_not() -> None:
+    """A span that was not found."""
+    nlp = build_heads("transformer")
+    (one,) = spacy_ctxemb.explain(nlp, TEXT, span=(2, 3), label="PERSON").attributions
+    assert one.score < 0.5
+
+
+FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    (TEXT, {"component": "ctxemb"}, r"\[E731\].*'ctxemb'.*\['ctxemb_textcat', 'ctxemb_ner'\]"),
+    (TEXT, {"component": "x"}, r"\[E731\] There is no component 'x'"),
+    (TEXT, {"label": "x"}, r"\[E732\] .* no label 'x'.*'ctxemb_ner': \['LOC', 'PERSON'\]"),
+    (TEXT, {"label": "LOC", "component": "ctxemb_textcat"}, r"\[E732\].*\['money', 'nature'\]"),
+    ("", {}, r"\[E733\] The text has no words: ''"),
+    (" \n ", {}, r"\[E733\]"),
+    (TEXT, {"method": "shap"}, r"\[E735\].*'shap'.*\['occlusion', 'gradients'\]"),
+    (TEXT, {"span": (5, 3), "label": "LOC"}, r"\[E738\] The span \(5, 3\).*empty.*of 12 tokens"),
+    (TEXT, {"span": (0, 99), "label": "LOC"}, r"\[E738\] The span \(0, 99\)"),
+    (TEXT, {"span": (-1, 1), "label": "LOC"}, r"\[E738\] The span \(-1, 1\)"),
+    (TEXT, {"span": (2, 3)}, r"\[E738\].*no label is named"),
+    ("a \n b", {"span": (1, 2), "label": "LOC"}, r"\[E738\].*it has no words"),
+    (
+        "of",
+        {"component": "ctxemb_ner"},
+        r"\[E739\] 'ctxemb_ner' has found nothing.*'LOC', 'PERSON'",
+    ),
+]
+
+
+@pytest.mark.parametrize("text, asked, message", FAULTS)
+def test_wrong_questions(text: str, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        spacy_ctxemb.explain(build_heads("transformer"), text, **asked)
+
+
+def test_no_labels_at_all() -> None:
+    nlp = initialised(TRANSFORMER)
+    for asked in (
+        {"label": "x"},
+        {"component": "ctxemb"},
+        {"span": (0, 1)},
+        {"method": "gradients"},
+    ):
+        if "method" in asked:
+            continue
+        with pytest.raises(ValueError, match=r"\[E730\] None of the components \['ctxemb'\]"):
+            spacy_ctxemb.explain(nlp, TEXT, **asked)
+
+
+@pytest.mark.parametrize("text", [None, 3, ["a"]])
+def test_what_is_no_text(text: Any) -> None:
+    with pytest.raises(ValueError, match=r"\[E749\] text is of type"):
+        spacy_ctxemb.explain(build_own(), text)
