@@ -12,6 +12,7 @@ from .collect_text import collect_text
 from .compare import compare
 from .convert_textcat import convert_textcat
 from .doctor import doctor
+from .encode import encode
 from .export import export_bert, export_elmo, export_onnx
 from .import_bert import import_bert
 from .import_elmo import import_elmo
@@ -42,6 +43,7 @@ ctxemb_cli = build_app(
         "cache": cache,
         "init-config": init_config,
         "doctor": doctor,
+        "encode": encode,
         "collect-text": collect_text,
         "compare": compare,
         "convert-textcat": convert_textcat,

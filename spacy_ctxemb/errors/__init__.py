@@ -12,6 +12,7 @@ from .heads import HeadErrors
 from .pipeline import PipelineErrors
 from .pretraining import PretrainingErrors
 from .published_models import PublishedModelErrors
+from .search import SearchErrors
 from .training import TrainingErrors
 from .warnings import Warnings
 
@@ -32,6 +33,7 @@ class Errors(
     PretrainingErrors,
     CommandErrors,
     HeadErrors,
+    SearchErrors,
     Warnings,
     metaclass=_Coded,
 ):
