@@ -56,9 +56,7 @@ def encode(
 
         vectors = spacy_ctxemb.encode(nlp, ["the bank of the river", "the bank with money"])
     """
-    found = iter_encode(
-        nlp, texts, level, spans_key=spans_key, dtype=dtype, batch_size=batch_size
-    )
+    found = iter_encode(nlp, texts, level, spans_key=spans_key, dtype=dtype, batch_size=batch_size)
     total = len(texts) if isinstance(texts, Sequence) else None
     disable = None if show_progress is None else not show_progress
     parts = []

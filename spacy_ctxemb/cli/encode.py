@@ -35,7 +35,8 @@ SPANS_KEY: str | None = typer.Option(
 def encode(
     pipeline: str = typer.Argument(..., help="Directory or package of a pipeline with ctxemb"),
     text_path: Path = typer.Argument(
-        ..., help="File or folder of .txt (a text a line) or .jsonl, also compressed, .spacy, .parquet"
+        ...,
+        help="File or folder of .txt (a text a line) or .jsonl, also compressed, .spacy, .parquet",
     ),
     output_path: Path = typer.Argument(..., help="File *.parquet to write"),
     level: Level = typer.Option(Level.doc, help="What gets a vector"),

@@ -30,7 +30,7 @@ class SearchErrors:
         "The text {id!r} holds the character {character!r}, half of one in UTF-16, which UTF-8 "
         "has not. Write the text anew in UTF-8, or remove it."
     )
-    E708 = "{what} needs {package}: pip install \"spacy-ctxemb[{extra}]\"."
+    E708 = '{what} needs {package}: pip install "spacy-ctxemb[{extra}]".'
     E709 = (
         "The pipeline returned {found} Docs for {n} texts, so no vector can be told to be that of "
         "a text. Let its components and their error handlers return every Doc."
@@ -67,9 +67,7 @@ class SearchErrors:
         "index.remove([{id!r}]), or choose another id."
     )
     E718 = "The index has no texts with the ids {ids}. Nothing was removed; leave these out."
-    E719 = (
-        "The query {query!r} has no vector, since it has no word. Ask for at least one word."
-    )
+    E719 = "The query {query!r} has no vector, since it has no word. Ask for at least one word."
     E720 = "{path} has no text with a vector, so there is nothing to search in. Pass other texts."
     E721 = "{what} must be {expected}, not {found!r}."
     E722 = (

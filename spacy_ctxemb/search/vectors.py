@@ -1,0 +1,131 @@
+"""Vectors under keys, and those that are nearest to others by their cosine.
+
+`ExactVectors` compares all of them, which is right for small collections. `GraphVectors` has a
+graph of neighbours, which finds almost the same in a small share of the time, and takes long to
+build. Source of the graph: Malkov and Yashunin 2018, "Efficient and robust approximate nearest
+neighbor search using Hierarchical Navigable Small World graphs"; it is usearch's.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Errors
+
+Keys = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+#: How vectors are stored, and how NumPy names these numbers.
+DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8"}
+
+#: Rows that are compared at a time.
+BLOCK = 8192
+
+#: The largest number of an i8; vectors have the length 1.
+LARGEST = 127.0
+
+
+class Nearest(NamedTuple):
+    """For each query the keys and the cosines of the nearest vectors, the nearest one first."""
+
+    keys: list[Keys]
+    scores: list[Floats]
+
+
+class ExactVectors:
+    """All vectors in one matrix, which queries are multiplied with."""
+
+    file = "vectors.npz"
+
+    def __init__(self, width: int, dtype: str) -> None:
+        self.dtype = dtype
+        self.keys: Keys = np.zeros(0, dtype=np.int64)
+        self.rows: NDArray[Any] = np.zeros((0, width), dtype=DTYPES[dtype])
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def add(self, keys: Keys, rows: Floats) -> None:
+        """Add vectors of length 1 under keys that are larger than all before."""
+        stored = np.rint(rows * LARGEST) if self.dtype == "i8" else rows
+        self.keys = np.concatenate([self.keys, keys])
+        self.rows = np.concatenate([self.rows, stored.astype(self.rows.dtype)])
+
+    def remove(self, keys: Keys) -> None:
+        kept = ~np.isin(self.keys, keys)
+        self.keys, self.rows = self.keys[kept], self.rows[kept]
+
+    def search(self, queries: Floats, n: int) -> Nearest:
+        """The n nearest of each query; of those as near the ones that were added first."""
+        blocks = range(0, len(self), BLOCK)
+        parts = [queries @ self.read(start, start + BLOCK).T for start in blocks]
+        scores = np.concatenate(parts, axis=1)
+        if n < len(self):  # of equal ones, which are partitioned in any order, all stay
+            least = np.partition(scores, -n, axis=1)[:, -n, None]
+            places = [np.flatnonzero(found >= limit) for found, limit in zip(scores, least)]
+        else:
+            places = [np.arange(len(self))] * len(queries)
+        best = [p[np.argsort(-x[p], kind="stable")[:n]] for x, p in zip(scores, places)]
+        return Nearest([self.keys[p] for p in best], [x[p] for x, p in zip(scores, best)])
+
+    def read(self, start: int, stop: int) -> Floats:
+        """Some rows with the length 1 again."""
+        rows = self.rows[start:stop].astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def write(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, keys=self.keys, rows=self.rows)
+
+    def load(self, path: Path) -> None:
+        with np.load(path, allow_pickle=False) as stored:
+            self.keys, self.rows = stored["keys"], stored["rows"]
+
+
+class GraphVectors:
+    """A graph of vectors, each with links to near ones."""
+
+    file = "graph.usearch"
+
+    def __init__(self, width: int, dtype: str) -> None:
+        try:
+            from usearch.index import Index
+        except ImportError as error:
+            values = {"what": "An index of many passages", "package": "usearch"}
+            raise ImportError(Errors.E708.format(**values, extra="search")) from error
+        self.graph = Index(ndim=width, metric="cos", dtype=dtype)
+
+    def __len__(self) -> int:
+        return len(self.graph)
+
+    def add(self, keys: Keys, rows: Floats) -> None:
+        self.graph.add(keys.astype(np.uint64), rows)
+
+    def remove(self, keys: Keys) -> None:
+        self.graph.remove(keys.astype(np.uint64))
+
+    def search(self, queries: Floats, n: int) -> Nearest:
+        """About the n nearest of each query."""
+        keys, scores = [], []
+        for query in queries:
+            found = self.graph.search(query, n)
+            order = np.lexsort((found.keys, found.distances))
+            keys.append(found.keys[order].astype(np.int64))
+            scores.append(1.0 - found.distances[order])
+        return Nearest(keys, scores)
+
+    def write(self, path: Path) -> None:
+        self.graph.save(path)
+
+    def load(self, path: Path) -> None:
+        self.graph.load(path)
+
+
+def to_graph(vectors: ExactVectors) -> GraphVectors:
+    """The same vectors in a graph."""
+    graph = GraphVectors(vectors.rows.shape[1], vectors.dtype)
+    for start in range(0, len(vectors), BLOCK):
+        graph.add(vectors.keys[start : start + BLOCK], vectors.read(start, start + BLOCK))
+    return graph
