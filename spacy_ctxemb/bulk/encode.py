@@ -107,7 +107,11 @@ def iter_encode(
     def encode_all() -> Iterator[Passages]:
         for buffer in fill_buffers(identify(nlp, texts, first_id)):
             found = encode_buffer(nlp, buffer, kind, spans_key, unneeded, batch_size)
-            ids = [text.id for text, (stretches, _) in zip(buffer, found) for _ in stretches]
+            ids = [
+                text.id
+                for text, (stretches, _) in zip(buffer, found, strict=True)
+                for _ in stretches
+            ]
             stretches = [stretch for stretches, _ in found for stretch in stretches]
             vectors = join_rows([row for _, rows in found for row in rows], width, dtype)
             yield Passages(ids, stretches, vectors, len(buffer))

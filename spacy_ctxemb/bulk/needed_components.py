@@ -15,7 +15,7 @@ KNOWN = ("spacy.", "spacy_ctxemb.")
 
 
 def find_embedder(nlp: Language) -> ContextualEmbedder:
-    """The component whose vectors Docs have in the end: the last one that keeps any. Raises E700."""
+    """The component whose vectors Docs have: the last one that keeps any. Raises E700."""
     for _, pipe in reversed(nlp.pipeline):
         if isinstance(pipe, ContextualEmbedder) and pipe.keep != "none":
             return cast(ContextualEmbedder, pipe)

@@ -20,8 +20,8 @@ Floats = NDArray[np.float32]
 #: How vectors are stored, and how NumPy names these numbers.
 DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8"}
 
-#: Rows that are compared at a time.
-BLOCK = 8192
+#: Rows that are compared at a time, and with how many queries.
+BLOCK, QUERIES = 8192, 256
 
 #: The largest number of an i8; vectors have the length 1.
 LARGEST = 127.0
@@ -60,15 +60,15 @@ class ExactVectors:
     def search(self, queries: Floats, n: int) -> Nearest:
         """The n nearest of each query; of those as near the ones that were added first."""
         blocks = range(0, len(self), BLOCK)
-        parts = [queries @ self.read(start, start + BLOCK).T for start in blocks]
-        scores = np.concatenate(parts, axis=1)
-        if n < len(self):  # of equal ones, which are partitioned in any order, all stay
-            least = np.partition(scores, -n, axis=1)[:, -n, None]
-            places = [np.flatnonzero(found >= limit) for found, limit in zip(scores, least)]
-        else:
-            places = [np.arange(len(self))] * len(queries)
-        best = [p[np.argsort(-x[p], kind="stable")[:n]] for x, p in zip(scores, places)]
-        return Nearest([self.keys[p] for p in best], [x[p] for x, p in zip(scores, best)])
+        found = Nearest([], [])
+        for start in range(0, len(queries), QUERIES):
+            some = queries[start : start + QUERIES]
+            parts = [some @ self.read(block, block + BLOCK).T for block in blocks]
+            for scores in np.concatenate(parts, axis=1):
+                best = find_largest(scores, n)
+                found.keys.append(self.keys[best])
+                found.scores.append(scores[best])
+        return found
 
     def read(self, start: int, stop: int) -> Floats:
         """Some rows with the length 1 again."""
@@ -82,6 +82,15 @@ class ExactVectors:
     def load(self, path: Path) -> None:
         with np.load(path, allow_pickle=False) as stored:
             self.keys, self.rows = stored["keys"], stored["rows"]
+
+
+def find_largest(scores: Floats, n: int) -> NDArray[np.intp]:
+    """The places of the n largest values, the largest first; of equal ones the first."""
+    if n < len(scores):
+        places = np.flatnonzero(scores >= np.partition(scores, -n)[-n])
+    else:
+        places = np.arange(len(scores))
+    return places[np.argsort(-scores[places], kind="stable")[:n]]
 
 
 class GraphVectors:
@@ -113,7 +122,7 @@ class GraphVectors:
             found = self.graph.search(query, n)
             order = np.lexsort((found.keys, found.distances))
             keys.append(found.keys[order].astype(np.int64))
-            scores.append(1.0 - found.distances[order])
+            scores.append(np.asarray(1.0 - found.distances[order], dtype=np.float32))
         return Nearest(keys, scores)
 
     def write(self, path: Path) -> None:
