@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.retrieval XQUAD_JSON [--limit 0]
 
-Each paragraph is a text of the index, each question a query; the paragraph that it belongs to is the
-right one. Rows: BM25 (`pip install bm25s`), all-MiniLM-L6-v2 (the extra `minilm`), and the weights
+Each paragraph is a text of the index, each question a query; the paragraph that it belongs to is
+the right one. Rows: BM25 (`pip install bm25s`), all-MiniLM-L6-v2 (the extra `minilm`), and the weights
 of the package; at the level doc a paragraph has one vector, at the level sent it stands where its
 best sentence does. Before a row of vectors is printed, all its scores are compared with the product
 of all vectors in NumPy.
