@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..bulk.levels import LEVELS
 from ..errors import Errors
 from ..read_files import compute_checksum, describe, find_damage, is_failure, read_bytes
 from .passages import StoredPassages
@@ -71,11 +72,22 @@ def read_described(folder: Path) -> Described:
 def check_values(described: Described) -> None:
     """Raise ValueError where index.json has what no index writes."""
     names = set(described.checksums)
-    numbers = (described.width, described.count, described.next_key, described.next_id)
-    if not all(isinstance(x, int) and x >= 0 for x in (*numbers, described.exact_limit)):
-        raise ValueError(f"{INDEX} has {numbers} in the place of numbers")
-    if described.dtype not in DTYPES or not names < FILES or len(names) != 2:
-        raise ValueError(f"{INDEX} has the dtype {described.dtype!r} and the files {sorted(names)}")
+    numbers = ("width", "count", "exact_limit", "next_key", "next_id")
+    are_right = {
+        **{name: is_number(getattr(described, name)) for name in numbers},
+        "level": described.level in LEVELS,
+        "dtype": described.dtype in DTYPES,
+        "spans_key": isinstance(described.spans_key, str | None),
+        "pipeline": isinstance(described.pipeline, str | None),
+        "checksums": StoredPassages.file in names and len(names & {*STORES}) == len(names) - 1 == 1,
+    }
+    for name, is_right in are_right.items():
+        if not is_right:
+            raise ValueError(f"{INDEX} has {name} = {getattr(described, name)!r:.80}")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def build_error(folder: Path, error: BaseException) -> ValueError:

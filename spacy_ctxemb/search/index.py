@@ -268,8 +268,10 @@ class Index:
             self.vectors = STORES[name](self.width, self.dtype)
             self.vectors.load(folder / name)
             counts = {len(self), self.passages.load(folder / self.passages.file)}
-            if counts != {described.count}:
-                raise ValueError(f"it has {sorted(counts)} passages, not {described.count}")
+            if counts != {described.count} or described.width != self.width:
+                raise ValueError(f"it has {sorted(counts)} passages of width {self.width}")
+            if self.passages.find_last_key() >= described.next_key:
+                raise ValueError(f"it has passages after the key {described.next_key}")
         except BaseException as error:
             if not is_failure(error) or isinstance(error, ImportError):
                 raise

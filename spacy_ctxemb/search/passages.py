@@ -59,6 +59,11 @@ class StoredPassages:
         rows = self.table.execute("SELECT key FROM passages WHERE id = ? ORDER BY key", (id,))
         return [key for (key,) in rows]
 
+    def find_last_key(self) -> int:
+        """The largest key; -1 if there is none."""
+        (key,) = self.table.execute("SELECT max(key) FROM passages").fetchone()
+        return -1 if key is None else int(key)
+
     def find_neighbours(self, passage: Passage, n: int) -> list[Passage]:
         """Up to n passages before one in its text, itself, and up to n that follow."""
         rows = self.table.execute(

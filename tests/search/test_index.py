@@ -142,6 +142,7 @@ def test_context(index: Index) -> None:
 def test_the_pipeline_is_remembered_beside_the_index(tmp_path: Path) -> None:
     import spacy
 
+    (tmp_path / "one").mkdir()
     build_pipeline().to_disk(tmp_path / "one" / "pipeline")
     index = Index(spacy.load(tmp_path / "one" / "pipeline"))
     index.add(TEXTS)
