@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from .print_table import print_json, print_table
 from .search import INDEX, JSON, PIPELINE, load_index
 
 
@@ -22,7 +23,6 @@ def ask(
     import spacy
 
     from ..search.answers import ask as find_answers
-    from .print_table import print_json, print_table
 
     built = load_index(index_path, pipeline)
     nlp = None if reader is None else spacy.load(reader)

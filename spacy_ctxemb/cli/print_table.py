@@ -1,7 +1,10 @@
 """Tables that fit into a terminal, and JSON."""
 
+import json
 import shutil
 from collections.abc import Sequence
+
+import typer
 
 #: The narrowest last column, and the widest of the others.
 NARROWEST, WIDEST = 20, 40
@@ -9,8 +12,6 @@ NARROWEST, WIDEST = 20, 40
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows one a line; the last column takes the room that the others leave."""
-    import typer
-
     plain = [[" ".join(cell.split()) for cell in row] for row in rows]
     columns = zip(header, *plain, strict=True)
     widths = [min(max(map(len, column)), WIDEST) for column in columns][:-1]
@@ -26,8 +27,4 @@ def shorten(text: str, width: int) -> str:
 
 
 def print_json(data: object) -> None:
-    import json
-
-    import typer
-
     typer.echo(json.dumps(data, indent=2))

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from .print_table import print_json, print_table
+
 if TYPE_CHECKING:
     from ..search.index import Index
 
@@ -23,8 +25,6 @@ def search(
     as_json: bool = JSON,
 ) -> None:
     """Print the passages of an index that mean what a query means, the nearest one first."""
-    from .print_table import print_json, print_table
-
     hits = load_index(index_path, pipeline).search(query, n)
     if as_json:
         print_json([hit._asdict() for hit in hits])

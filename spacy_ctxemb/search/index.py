@@ -6,25 +6,13 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 import numpy as np
-import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..atomic_files import replacing_folder
 from ..bulk.encode import Item, Passages, encode, find_width, identify, iter_encode
 from ..bulk.encoder_digest import digest_encoder
 from ..bulk.levels import LEVELS, Vectors
 from ..errors import Errors
-from ..read_files import compute_checksum, describe, is_failure
-from .folder import (
-    FORMAT,
-    STORES,
-    Described,
-    build_error,
-    check_replaceable,
-    read_described,
-    write_described,
-)
 from .passages import Passage, StoredPassages
 from .vectors import DTYPES, ExactVectors, Floats, GraphVectors, to_graph
 
@@ -213,34 +201,9 @@ class Index:
 
         Raises E724 for a folder with other files, OSError E164 where nothing can be written.
         """
-        folder = Path(path)
-        check_replaceable(folder)
-        with replacing_folder(folder, may_exist=True) as temporary:
-            for part in (self.vectors, self.passages):
-                part.write(temporary / part.file)
-            names = self.vectors.file, self.passages.file
-            checksums = {name: compute_checksum(temporary / name) for name in names}
-            write_described(self._describe(folder, checksums), temporary)
+        from .save_and_load import save
 
-    def _describe(self, folder: Path, checksums: dict[str, str]) -> Described:
-        """A pipeline that lies beside the index is named from there, so that both can move."""
-        pipeline, place = self.pipeline, Path(os.path.abspath(folder))
-        if pipeline is not None and pipeline.is_relative_to(place.parent):
-            pipeline = Path(os.path.relpath(pipeline, place))
-        return Described(
-            format=FORMAT,
-            level=self.level,
-            spans_key=self.spans_key,
-            dtype=self.dtype,
-            width=self.width,
-            count=len(self),
-            exact_limit=self.exact_limit,
-            encoder=self.encoder,
-            pipeline=None if pipeline is None else str(pipeline),
-            next_key=self.next_key,
-            next_id=self.next_id,
-            checksums=checksums,
-        )
+        save(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path, nlp: Language | None = None) -> "Index":
@@ -250,45 +213,9 @@ class Index:
         Raises E713 for a folder that is not whole, E714 for another format, E715 for a pipeline
         with another encoder, E716 for one that cannot be loaded.
         """
-        folder = Path(path)
-        described = read_described(folder)
-        nlp = nlp or load_pipeline(folder, described.pipeline)
-        settings = {"dtype": described.dtype, "spans_key": described.spans_key}
-        index = cls(nlp, described.level, exact_limit=described.exact_limit, **settings)
-        if index.encoder != described.encoder:
-            values = {"before": described.encoder, "now": index.encoder}
-            raise ValueError(Errors.E715.format(path=folder, **values))
-        index.next_key, index.next_id = described.next_key, described.next_id
-        index._read(folder, described)
-        return index
+        from .save_and_load import load
 
-    def _read(self, folder: Path, described: Described) -> None:
-        (name,) = described.checksums.keys() & STORES.keys()
-        try:
-            self.vectors = STORES[name](self.width, self.dtype)
-            self.vectors.load(folder / name)
-            counts = {len(self), self.passages.load(folder / self.passages.file)}
-            if counts != {described.count} or described.width != self.width:
-                raise ValueError(f"it has {sorted(counts)} passages of width {self.width}")
-            if self.passages.find_last_key() >= described.next_key:
-                raise ValueError(f"it has passages after the key {described.next_key}")
-        except BaseException as error:
-            if not is_failure(error) or isinstance(error, ImportError):
-                raise
-            raise build_error(folder, error) from error
-
-
-def load_pipeline(folder: Path, pipeline: str | None) -> Language:
-    """The pipeline that an index names. Raises E716 where there is none."""
-    try:
-        if pipeline is None:
-            raise ValueError("it was in memory alone when the index was written")
-        return spacy.load(folder / pipeline)
-    except BaseException as error:
-        if not is_failure(error):
-            raise
-        values = {"path": folder, "pipeline": pipeline, "reason": describe(error)}
-        raise ValueError(Errors.E716.format(**values)) from error
+        return load(Path(path), nlp)
 
 
 def normalise(rows: Vectors, width: int) -> Floats:

@@ -73,9 +73,14 @@ class StoredPassages:
         return [Passage(*row) for row in rows]
 
     def write(self, path: Path) -> None:
-        with sqlite3.connect(path) as target:
+        """Raises OSError where there is no room, as other files do."""
+        target = sqlite3.connect(path)
+        try:
             self.table.backup(target)
-        target.close()
+        except sqlite3.Error as error:
+            raise OSError(str(error)) from error
+        finally:
+            target.close()
 
     def load(self, path: Path) -> int:
         """Read a file, and count its passages."""

@@ -82,6 +82,8 @@ class ExactVectors:
     def load(self, path: Path) -> None:
         with np.load(path, allow_pickle=False) as stored:
             self.keys, self.rows = stored["keys"], stored["rows"]
+        if self.rows.dtype != DTYPES[self.dtype] or len(self.keys) != len(self.rows):
+            raise ValueError(f"its vectors are {self.rows.dtype}, not {self.dtype}")
 
 
 def find_largest(scores: Floats, n: int) -> NDArray[np.intp]:
@@ -104,6 +106,7 @@ class GraphVectors:
         except ImportError as error:
             values = {"what": "An index of many passages", "package": "usearch"}
             raise ImportError(Errors.E708.format(**values, extra="search")) from error
+        self.dtype = dtype
         self.graph = Index(ndim=width, metric="cos", dtype=dtype)
 
     def __len__(self) -> int:
@@ -126,10 +129,16 @@ class GraphVectors:
         return Nearest(keys, scores)
 
     def write(self, path: Path) -> None:
-        self.graph.save(path)
+        """Raises OSError where there is no room, as other files do."""
+        try:
+            self.graph.save(path)
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
 
     def load(self, path: Path) -> None:
         self.graph.load(path)
+        if self.graph.dtype.name.lower() != self.dtype:
+            raise ValueError(f"its vectors are {self.graph.dtype.name}, not {self.dtype}")
 
 
 def to_graph(vectors: ExactVectors) -> GraphVectors:

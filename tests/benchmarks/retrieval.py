@@ -3,10 +3,10 @@
     python -m tests.benchmarks.retrieval XQUAD_JSON [--limit 0]
 
 Each paragraph is a text of the index, each question a query; the paragraph that it belongs to is
-the right one. Rows: BM25 (`pip install bm25s`), all-MiniLM-L6-v2 (the extra `minilm`), and the weights
-of the package; at the level doc a paragraph has one vector, at the level sent it stands where its
-best sentence does. Before a row of vectors is printed, all its scores are compared with the product
-of all vectors in NumPy.
+the right one. Rows: BM25 (`pip install bm25s`), all-MiniLM-L6-v2 (the extra `minilm`), and the
+weights of the package; at the level doc a paragraph has one vector, at the level sent it stands
+where its best sentence does. Before a row of vectors is printed, all its scores are compared with
+the product of all vectors in NumPy.
 """
 
 import time
@@ -68,10 +68,11 @@ def rank_by_words(
 ) -> dict[str, float]:
     """BM25 with the defaults of bm25s and English stop words."""
     ranker = bm25s.BM25()
-    ranker.index(bm25s.tokenize([*texts.values()], stopwords="en", show_progress=False), False)
-    words = bm25s.tokenize([*queries.values()], stopwords="en", show_progress=False)
+    quiet = {"show_progress": False}
+    ranker.index(bm25s.tokenize([*texts.values()], stopwords="en", **quiet), **quiet)
+    words = bm25s.tokenize([*queries.values()], stopwords="en", **quiet)
     ids = [*texts]
-    found, _ = ranker.retrieve(words, k=min(DEPTH, len(ids)), show_progress=False)
+    found, _ = ranker.retrieve(words, k=min(DEPTH, len(ids)), **quiet)
     rankings = {q: [ids[i] for i in row] for q, row in zip(queries, found, strict=True)}
     return score_rankings(rankings, qrels)
 

@@ -199,6 +199,7 @@ def damage(folder: Path, how: str) -> None:
         ('index.json {"width": 7}', "E713"),
         ('index.json {"count": 1}', "E713"),
         ('index.json {"dtype": "f8"}', "E713"),
+        ('index.json {"dtype": "f32"}', "E713"),
         ('index.json {"level": "word"}', "E713"),
         ('index.json {"next_key": 0}', "E713"),
         ('index.json {"spans_key": 3}', "E713"),
@@ -312,3 +313,19 @@ def test_folders_with_other_files(index: Index, tmp_path: Path) -> None:
 def test_settings(nlp: Language, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Index(nlp, **settings)
+
+
+@pytest.mark.parametrize("limit", [1, 50_000])
+def test_a_disk_that_is_full(nlp: Language, tmp_path: Path, limit: int) -> None:
+    pytest.importorskip("resource", reason="limits are POSIX's")
+    from ..cli.test_full_disk import small_files
+
+    index = Index(nlp, exact_limit=limit)
+    index.add(TEXTS)
+    index.save(tmp_path / "index")
+    before = index.search("wet", 9)
+    index.add((f"Otters number {i} slept on a bank.", f"t{i}") for i in range(200))
+    with small_files(), pytest.raises(OSError, match=r"\[E164\] .*index"):
+        index.save(tmp_path / "index")
+    assert Index.load(tmp_path / "index", nlp).search("wet", 9) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
