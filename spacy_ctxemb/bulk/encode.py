@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from spacy.language import Language
@@ -201,4 +201,5 @@ def encode_buffer(
 def freeing_strings(nlp: Language, buffer: Sequence[Text]) -> AbstractContextManager[Any]:
     """Let the vocabulary forget the words of these texts; not those of Docs that others hold."""
     has_docs = any(isinstance(text.content, Doc) for text in buffer)
-    return nullcontext() if has_docs or nlp.vocab.in_memory_zone else nlp.memory_zone()
+    is_nested = cast(Any, nlp.vocab).in_memory_zone
+    return nullcontext() if has_docs or is_nested else nlp.memory_zone()

@@ -1,7 +1,6 @@
 """Which components of a pipeline decide the vectors of its texts."""
 
 from collections.abc import Collection
-from typing import cast
 
 from spacy.language import Language
 from spacy.pipeline import Pipe
@@ -18,7 +17,7 @@ def find_embedder(nlp: Language) -> ContextualEmbedder:
     """The component whose vectors Docs have: the last one that keeps any. Raises E700."""
     for _, pipe in reversed(nlp.pipeline):
         if isinstance(pipe, ContextualEmbedder) and pipe.keep != "none":
-            return cast(ContextualEmbedder, pipe)
+            return pipe
     raise ValueError(Errors.E700.format(names=nlp.pipe_names))
 
 

@@ -68,8 +68,9 @@ def encode(
     check_pyarrow()
     use_gpu(gpu_id)
     nlp = spacy.load(pipeline)
+    encoder = digest_encoder(nlp)
     settings = {
-        "encoder": digest_encoder(nlp),
+        "encoder": encoder,
         "components": nlp.pipe_names,
         "texts": [compute_checksum(path) for path in find_files(text_path)],
         "text_field": text_field,
@@ -96,6 +97,6 @@ def encode(
                 parts.add(passages, n_done)
                 n_done += passages.n_texts
                 progress.update(passages.n_texts)
-        metadata = {"encoder": settings["encoder"], "level": level.value}
+        metadata = {"encoder": encoder, "level": level.value}
         n_rows = parts.join(find_width(nlp), dtype.value, metadata)
     msg.good(f"Wrote {n_rows:,} vectors of {n_done:,} texts", str(output_path))

@@ -33,7 +33,7 @@ class Described(NamedTuple):
     spans_key: str | None
     dtype: str
     width: int
-    count: int
+    n_passages: int
     exact_limit: int
     encoder: str
     pipeline: str | None
@@ -72,7 +72,7 @@ def read_described(folder: Path) -> Described:
 def check_values(described: Described) -> None:
     """Raise ValueError where index.json has what no index writes."""
     names = set(described.checksums)
-    numbers = ("width", "count", "exact_limit", "next_key", "next_id")
+    numbers = ("width", "n_passages", "exact_limit", "next_key", "next_id")
     are_right = {
         **{name: is_number(getattr(described, name)) for name in numbers},
         "level": described.level in LEVELS,

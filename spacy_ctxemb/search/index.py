@@ -147,7 +147,9 @@ class Index:
         return len(found)
 
     @overload
-    def search(self, query: str | Doc, n: int = 10) -> list[Hit]: ...
+    def search(  # type: ignore[overload-overlap]  # a text is a sequence of texts too
+        self, query: str | Doc, n: int = 10
+    ) -> list[Hit]: ...
 
     @overload
     def search(self, query: Sequence[str | Doc] | Vectors, n: int = 10) -> list[list[Hit]]: ...
@@ -161,11 +163,14 @@ class Index:
             then. Raises E719 for a query without a word, E721 if n is not at least 1, E722 for
             vectors that do not fit.
         """
+        if isinstance(query, str | Doc):
+            return self._search_rows(self._encode_queries([query]), n)[0]
+        rows = query if isinstance(query, np.ndarray) else self._encode_queries(query)
+        return self._search_rows(rows, n)
+
+    def _search_rows(self, rows: Vectors, n: int) -> list[list[Hit]]:
         if not isinstance(n, int) or n < 1:
             raise ValueError(Errors.E721.format(what="n", expected="at least 1", found=n))
-        if isinstance(query, str | Doc):
-            return self.search([query], n)[0]
-        rows = query if isinstance(query, np.ndarray) else self._encode_queries(query)
         rows = normalise(rows, self.width)
         if not len(self) or not len(rows):
             return [[] for _ in rows]

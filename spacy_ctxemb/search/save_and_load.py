@@ -43,7 +43,7 @@ def describe_index(index: Index, folder: Path, checksums: dict[str, str]) -> Des
         spans_key=index.spans_key,
         dtype=index.dtype,
         width=index.width,
-        count=len(index),
+        n_passages=len(index),
         exact_limit=index.exact_limit,
         encoder=index.encoder,
         pipeline=None if pipeline is None else str(pipeline),
@@ -82,7 +82,7 @@ def read_files(index: Index, folder: Path, described: Described) -> None:
     index.vectors = STORES[name](index.width, index.dtype)
     index.vectors.load(folder / name)
     counts = {len(index), index.passages.load(folder / index.passages.file)}
-    if counts != {described.count} or described.width != index.width:
+    if counts != {described.n_passages} or described.width != index.width:
         raise ValueError(f"it has {sorted(counts)} passages of width {index.width}")
     if index.passages.find_last_key() >= described.next_key:
         raise ValueError(f"it has passages after the key {described.next_key}")

@@ -197,7 +197,7 @@ def damage(folder: Path, how: str) -> None:
         ('index.json {"format": 2}', "E714"),
         ('index.json {"width": "x"}', "E713"),
         ('index.json {"width": 7}', "E713"),
-        ('index.json {"count": 1}', "E713"),
+        ('index.json {"n_passages": 1}', "E713"),
         ('index.json {"dtype": "f8"}', "E713"),
         ('index.json {"dtype": "f32"}', "E713"),
         ('index.json {"level": "word"}', "E713"),
