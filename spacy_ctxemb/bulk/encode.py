@@ -132,8 +132,9 @@ def find_width(nlp: Language) -> int:
 
 def identify(nlp: Language, texts: Iterable[Item], first_id: int) -> Iterator[Text]:
     """Check each text, and give it an id where it has none. Raises E705, E706 and E707."""
-    if isinstance(texts, str | Doc):
-        raise ValueError(Errors.E705.format(place=0, found="in a text or Doc, not a list"))
+    if isinstance(texts, str | Doc) or not isinstance(texts, Iterable):
+        found = f"not in a list, but {texts!r:.80} itself"
+        raise ValueError(Errors.E705.format(place=first_id, found=found))
     for place, item in enumerate(texts, start=first_id):
         content, id = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
         is_id = id is None or isinstance(id, str | int) and not isinstance(id, bool)

@@ -189,9 +189,10 @@ def test_what_is_no_text(nlp: Language, item: Any, found: str) -> None:
         spacy_ctxemb.encode(nlp, ["text", item])
 
 
-def test_one_text_is_no_list(nlp: Language) -> None:
-    with pytest.raises(ValueError, match=r"\[E705\]"):
-        spacy_ctxemb.encode(nlp, "text")
+@pytest.mark.parametrize("texts", ["text", None, 3])
+def test_one_text_is_no_list(nlp: Language, texts: Any) -> None:
+    with pytest.raises(ValueError, match=r"\[E705\].*not in a list"):
+        spacy_ctxemb.encode(nlp, texts)
 
 
 def test_a_text_that_is_too_long(nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
