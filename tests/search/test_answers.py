@@ -79,3 +79,21 @@ def test_questions_and_numbers(index: Index) -> None:
     for settings in ({"n": 0}, {"n_passages": 0}):
         with pytest.raises(ValueError, match=r"\[E721\]"):
             ask(index, "Who?", **settings)
+
+
+def test_a_head_of_its_own_weights() -> None:
+    from spacy_ctxemb.heads.fine_tune_answers import fine_tune
+
+    from ..heads.test_fine_tune_answers import QUESTIONS, build
+
+    nlp, qa = build()
+    nlp.add_pipe("sentencizer", first=True)
+    fine_tune(qa, QUESTIONS, n_epochs=1)
+    index = Index(nlp)
+    index.add([(QUESTIONS[0].context, "ada"), *TEXTS])
+    known = {id: text for text, id in [*TEXTS, (QUESTIONS[0].context, "ada")]}
+    answers = ask(index, QUESTIONS[0].text, 5)
+    assert len(answers) == 5
+    for answer in answers:
+        assert known[answer.id][answer.start : answer.end] == answer.text
+        assert 0 <= answer.score <= answer.hit.score + 1e-6
