@@ -43,8 +43,8 @@ class Parts:
             self.folder.mkdir(parents=True, exist_ok=True)
         with locking(self.folder):
             if force and not self.is_of(settings):
-                for path in [*self.folder.glob("*.parquet"), self.folder / RUN]:
-                    path.unlink(missing_ok=True)
+                for path in self.list_parts():
+                    path.unlink()
             self.check_run(settings)
             yield self.count_texts()
 
@@ -57,11 +57,11 @@ class Parts:
         return True
 
     def check_run(self, settings: dict[str, Any]) -> None:
-        """Note the settings of a new run. Raises E710 where parts were written with others."""
+        """Note the settings where no part is there. Raises E710 for parts of another run."""
         path = self.folder / RUN
-        if not path.exists():
+        if not self.list_parts():
             write_json(settings, path)
-        with reading(path, "the settings of a run"):
+        with reading(path, "the settings of a run", advice="Pass --force to begin anew."):
             before: dict[str, Any] = json.loads(read_bytes(path))
             if not isinstance(before, dict):
                 raise ValueError("it is no object")
@@ -103,11 +103,12 @@ class Parts:
         with replacing(self.output) as temporary:
             with pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
                 for path in self.list_parts():
-                    with reading(path, "a part of a Parquet file"):
+                    advice = f"Remove the folder {self.folder}, and run the command again."
+                    with reading(path, "a part of a Parquet file", advice=advice):
                         table = pyarrow.parquet.read_table(path).cast(schema)
                     writer.write_table(table)
                     n_rows += len(table)
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
         return n_rows
 
 

@@ -95,7 +95,7 @@ class Index:
         Raises what `iter_encode` raises, E717 for an id that is there, E722 for vectors that are
         not finite. Then nothing is added.
         """
-        before = self.next_key, self.next_id
+        first_key, first_id = self.next_key, self.next_id
         n_passages = n_skipped = 0
         try:
             named = self._check_ids(texts)
@@ -104,10 +104,10 @@ class Index:
                 n_passages += n_added
                 n_skipped += len(passages.ids) - n_added
         except BaseException:
-            self._remove_keys(range(before[0], self.next_key))
-            self.next_key, self.next_id = before
+            self._remove_keys(range(first_key, self.next_key))
+            self.next_id = first_id
             raise
-        return Added(self.next_id - before[1], n_passages, n_skipped)
+        return Added(self.next_id - first_id, n_passages, n_skipped)
 
     def _check_ids(self, texts: Iterable[Item]) -> Iterator[Item]:
         """Give each text an id. Raises E717."""

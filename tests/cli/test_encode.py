@@ -14,6 +14,7 @@ from spacy_ctxemb.bulk.parquet_parts import Parts, locking
 
 from ..search.index_of_few import TEXTS, build_pipeline
 from .command import run, run_well
+from .test_full_disk import small_files
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
 
@@ -159,3 +160,26 @@ def test_no_sentences(pipeline: Path, texts: Path, tmp_path: Path) -> None:
     code, message = run("encode", tmp_path / "bare", texts, tmp_path / "out", "--level", "sent")
     assert code == 1 and "E702" in message and "sentencizer" in message
     assert not (tmp_path / "out").exists()
+    run_well("encode", tmp_path / "bare", texts, tmp_path / "out")  # nothing of it was kept
+
+
+def test_a_part_that_is_damaged(
+    pipeline: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.parquet"
+    with monkeypatch.context() as patched:
+        stop_after(2, patched)
+        run("encode", pipeline, texts, output)
+    Parts(output).list_parts()[1].write_bytes(b"PAR1")
+    code, message = run("encode", pipeline, texts, output)
+    assert code == 1 and "E163" in message and "Remove the folder" in message
+    assert not output.exists()
+
+
+def test_a_disk_that_is_full(pipeline: Path, tmp_path: Path) -> None:
+    path, output = tmp_path / "texts.txt", tmp_path / "out.parquet"
+    path.write_text("".join(f"Otters number {i}.\n" for i in range(300)))
+    with small_files():
+        code, message = run("encode", pipeline, path, output)
+    assert code == 1 and "E164" in message and not output.exists()
+    assert "Wrote 300 vectors" in run_well("encode", pipeline, path, output)
