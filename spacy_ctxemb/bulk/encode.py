@@ -155,7 +155,7 @@ def check_unicode(text: str, id: str) -> None:
     try:
         text.encode("utf8")
     except UnicodeEncodeError as error:
-        message = Errors.E707.format(id=ascii(id), character=text[error.start])
+        message = Errors.E707.format(id=id, character=text[error.start])
         raise ValueError(message) from error
 
 
