@@ -7,7 +7,16 @@ spaCy and spaCy starts as fast as without the plugin.
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attach", "elmo_outputs", "explain", "load", "to_disk"]
+__all__ = [
+    "__version__",
+    "attach",
+    "elmo_outputs",
+    "encode",
+    "explain",
+    "iter_encode",
+    "load",
+    "to_disk",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,6 +28,10 @@ def __getattr__(name: str) -> Any:
         from .explanation import explain
 
         return explain
+    if name in ("encode", "iter_encode"):
+        from .bulk import encode
+
+        return getattr(encode, name)
     if name == "load":
         from .load_published import load
 

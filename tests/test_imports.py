@@ -142,12 +142,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("numpy", "onnx", "onnxruntime", "onnxscript", "tokenizers", "torch"),
         *(".atomic_files", ".checkpoints", ".encoders", ".heads", ".torch_state"),
     },
+    "bulk": {
+        *("numpy", "pyarrow", "spacy", "tqdm", ".atomic_files", ".cache", ".component"),
+        *(".doc_vectors", ".heads", ".stack", ".temporary_folders"),
+    },
+    "search": {"numpy", "spacy", "usearch", ".atomic_files", ".bulk", ".heads"},
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "silver_labels": {"spacy"},
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
-        *(".cache", ".checkpoints", ".comparison", ".component", ".config_writer", ".doctor"),
-        *(".embedder", ".encoders", ".explanation"),
+        *(".bulk", ".cache", ".checkpoints", ".comparison", ".component", ".config_writer"),
+        *(".doctor", ".embedder", ".encoders", ".explanation"),
         *(
             ".atomic_files",
             ".heads",
@@ -160,13 +165,14 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".remote",
             ".report",
             ".save_pipeline",
+            ".search",
             ".silver_labels",
             ".stack",
             ".thinc_model",
         ),
         ".windows",
     },
-    "__init__": {".doc_vectors", ".explanation", ".load_published", ".save_pipeline"},
+    "__init__": {".bulk", ".doc_vectors", ".explanation", ".load_published", ".save_pipeline"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.

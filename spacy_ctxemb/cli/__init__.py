@@ -7,19 +7,23 @@ import typer
 from spacy.cli._util import app
 
 from .annotate import annotate
+from .ask import ask
 from .cache import cache
 from .collect_text import collect_text
 from .compare import compare
 from .convert_textcat import convert_textcat
 from .doctor import doctor
+from .encode import encode
 from .explain import explain
 from .export import export_bert, export_elmo, export_onnx
 from .import_bert import import_bert
 from .import_elmo import import_elmo
+from .index import index
 from .init_config import init_config
 from .perplexity import perplexity
 from .pretrain import pretrain
 from .report import report
+from .search import search
 from .show_errors import showing_errors
 from .train_pieces import train_pieces
 
@@ -40,9 +44,12 @@ ctxemb_cli = build_app(
     "Contextual word vectors for spaCy.",
     {
         "annotate": annotate,
+        "ask": ask,
         "cache": cache,
+        "index": index,
         "init-config": init_config,
         "doctor": doctor,
+        "encode": encode,
         "explain": explain,
         "collect-text": collect_text,
         "compare": compare,
@@ -51,6 +58,7 @@ ctxemb_cli = build_app(
         "perplexity": perplexity,
         "pretrain": pretrain,
         "report": report,
+        "search": search,
     },
 )
 import_cli = build_app(

@@ -13,6 +13,7 @@ from .heads import HeadErrors
 from .pipeline import PipelineErrors
 from .pretraining import PretrainingErrors
 from .published_models import PublishedModelErrors
+from .search import SearchErrors
 from .training import TrainingErrors
 from .warnings import Warnings
 
@@ -34,6 +35,7 @@ class Errors(
     CommandErrors,
     HeadErrors,
     ExplainErrors,
+    SearchErrors,
     Warnings,
     metaclass=_Coded,
 ):

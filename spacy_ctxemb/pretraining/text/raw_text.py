@@ -6,11 +6,15 @@ import json
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import Errors
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+    from spacy.vocab import Vocab
 
 #: How a file is opened, by the end of its name.
 OPENERS: dict[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -106,7 +110,7 @@ class TextCorpus:
             whole = (line for _, line in number_lines(path))
         else:
             read = read_jsonl if kind == ".jsonl" else read_parquet
-            whole = (text.strip() for text in read(path, self.text_field))
+            whole = (text.strip() for text, _ in read(path, self.text_field))
         return (Text(text, begins_document=True, is_sentence=False) for text in whole if text)
 
 
@@ -152,8 +156,29 @@ def read_sentences(path: Path) -> Iterator[Text]:
         begins_document = not line
 
 
-def read_jsonl(path: Path, text_field: str) -> Iterator[str]:
-    """Read a document a line, in JSON. Raises E406 and E407."""
+def read_whole(
+    path: Path, vocab: "Vocab", *, text_field: str = "text", id_field: str = "id"
+) -> Iterator[tuple["str | Doc", Any]]:
+    """Read each document of a file or folder as it is, with its id; None where it has none.
+
+    Blank lines of .txt are no documents. vocab: for the Docs of .spacy. Raises E402 and E404 to
+    E409.
+    """
+    for file in find_files(path):
+        kind = find_kind(file)
+        if kind == ".spacy":
+            yield from ((doc, None) for doc in read_docbin(file, vocab))
+        elif kind == ".txt":
+            yield from ((line, None) for _, line in number_lines(file) if line)
+        else:
+            read = read_jsonl if kind == ".jsonl" else read_parquet
+            yield from read(file, text_field, id_field)
+
+
+def read_jsonl(
+    path: Path, text_field: str, id_field: str | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Read a document a line, in JSON, and its id if it has one. Raises E406 and E407."""
     for number, line in number_lines(path):
         if not line:
             continue
@@ -164,11 +189,13 @@ def read_jsonl(path: Path, text_field: str) -> Iterator[str]:
         text = record.get(text_field) if isinstance(record, dict) else None
         if not isinstance(text, str):
             raise ValueError(Errors.E407.format(path=path, line=number, field=text_field))
-        yield text
+        yield text, record.get(id_field)
 
 
-def read_parquet(path: Path, text_field: str) -> Iterator[str]:
-    """Read a document a row, without empty ones. Raises E405, E408 and E409."""
+def read_parquet(
+    path: Path, text_field: str, id_field: str | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Read a document a row, and its id if it has one. Raises E405, E408 and E409."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -181,22 +208,33 @@ def read_parquet(path: Path, text_field: str) -> Iterator[str]:
             if text_field not in names:
                 message = Errors.E409.format(path=path, field=text_field, names=", ".join(names))
                 raise ValueError(message)
-            for batch in file.iter_batches(columns=[text_field]):
-                yield from (text for text in batch.column(0).to_pylist() if text)
+            fields = [text_field, *([id_field] if id_field in kinds else [])]
+            for batch in file.iter_batches(columns=fields):
+                columns = [batch.column(field).to_pylist() for field in fields]
+                ids = columns[1] if len(fields) == 2 else repeat(None)
+                yield from ((text or "", id) for text, id in zip(columns[0], ids, strict=False))
     except (OSError, pyarrow.ArrowException) as error:
         raise ValueError(Errors.E405.format(path=path, reason=error)) from error
 
 
 def read_docs(path: Path) -> Iterator[Text]:
     """Read the Docs of a DocBin, by sentences where they are annotated. Raises E405."""
-    from spacy.tokens import DocBin
     from spacy.vocab import Vocab
 
+    for doc in read_docbin(path, Vocab()):
+        is_sentence = doc.has_annotation("SENT_START")
+        spans = [sent.text.strip() for sent in doc.sents] if is_sentence else [doc.text.strip()]
+        for i, text in enumerate(filter(None, spans)):
+            yield Text(text, i == 0, is_sentence)
+
+
+def read_docbin(path: Path, vocab: "Vocab") -> Iterator["Doc"]:
+    """Read the Docs of a DocBin. Raises E405."""
+    from spacy.tokens import DocBin
+
     try:
-        for doc in DocBin().from_disk(path).get_docs(Vocab()):
-            is_sentence = doc.has_annotation("SENT_START")
-            spans = [sent.text.strip() for sent in doc.sents] if is_sentence else [doc.text.strip()]
-            for i, text in enumerate(filter(None, spans)):
-                yield Text(text, i == 0, is_sentence)
+        docs = DocBin().from_disk(path).get_docs(vocab)
+        while (doc := next(docs, None)) is not None:
+            yield doc
     except Exception as error:  # zlib's, msgpack's and others, by what the file holds
         raise ValueError(Errors.E405.format(path=path, reason=error)) from error

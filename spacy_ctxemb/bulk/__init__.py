@@ -1,0 +1,1 @@
+"""Vectors of many texts at once: in memory, and on disk."""

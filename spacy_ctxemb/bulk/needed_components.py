@@ -1,0 +1,38 @@
+"""Which components of a pipeline decide the vectors of its texts."""
+
+from collections.abc import Collection
+
+from spacy.language import Language
+from spacy.pipeline import Pipe
+
+from ..component import ContextualEmbedder
+from ..errors import Errors
+from ..heads.asked_component import AskedPipe
+
+#: Whose components annotate Docs, and leave their tokens and vectors as they are.
+KNOWN = ("spacy.", "spacy_ctxemb.")
+
+
+def find_embedder(nlp: Language) -> ContextualEmbedder:
+    """The component whose vectors Docs have: the last one that keeps any. Raises E700."""
+    for _, pipe in reversed(nlp.pipeline):
+        if isinstance(pipe, ContextualEmbedder) and pipe.keep != "none":
+            return pipe
+    raise ValueError(Errors.E700.format(names=nlp.pipe_names))
+
+
+def list_unneeded(nlp: Language, wanted: Collection[str]) -> list[str]:
+    """The last components of a pipeline, if all that they do is to write what nobody wants.
+
+    Those before the last one that is wanted always run: tokens and sentences may depend on them.
+
+    wanted: attributes as components declare them, such as "doc.ents".
+    """
+    unneeded: list[str] = []
+    for name, pipe in reversed(nlp.pipeline):
+        module = type(pipe).__module__
+        is_known = isinstance(pipe, Pipe | AskedPipe) and module.startswith(KNOWN)
+        if not is_known or {*nlp.get_pipe_meta(name).assigns} & {*wanted}:
+            break
+        unneeded.append(name)
+    return unneeded
