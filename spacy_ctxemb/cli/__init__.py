@@ -10,6 +10,7 @@ from .annotate import annotate
 from .cache import cache
 from .collect_text import collect_text
 from .compare import compare
+from .convert_squad import convert_squad
 from .convert_textcat import convert_textcat
 from .doctor import doctor
 from .export import export_bert, export_elmo, export_onnx
@@ -44,6 +45,7 @@ ctxemb_cli = build_app(
         "doctor": doctor,
         "collect-text": collect_text,
         "compare": compare,
+        "convert-squad": convert_squad,
         "convert-textcat": convert_textcat,
         "train-pieces": train_pieces,
         "perplexity": perplexity,

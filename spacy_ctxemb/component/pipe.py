@@ -177,7 +177,7 @@ class ContextualEmbedder(Tok2Vec):
 
     def set_annotations(self, docs: Sequence[Doc], outputs: list[Outputs]) -> None:
         """Write vectors to Docs, and what else is to be kept, in the place of earlier ones."""
-        if self._pending is not None and not self._pending.is_of(docs):
+        if self._pending is not None and not self.is_learning_from(docs):
             self._release_listeners()
         is_listened_to, ops = bool(self.vector_listeners), self.model.ops
         keeps, is_pooled = self.keep != "none", self.doc_pooling is not None
@@ -247,12 +247,18 @@ class ContextualEmbedder(Tok2Vec):
         }
         # All layers cost memory.
         wanted = Wanted(layers=bool(listeners["layers"]), states=bool(listeners["states"]))
-        outputs, backprop = embed(self.model, docs, wanted, is_train=True)
+        # Those that are asked by name run the encoder themselves.
+        listened_to = docs if self.listeners else []
+        outputs, backprop = embed(self.model, listened_to, wanted, is_train=True)
         self._pending = pending = PendingUpdate(docs, backprop, losses, self.name)
         for of, readers in listeners.items():
             sent = [getattr(one, of) for one in outputs]
             for listener in readers:
                 listener.receive(batch_id, sent, partial(pending.collect, of))
+
+    def is_learning_from(self, docs: Iterable[Doc]) -> bool:
+        """Whether a batch of some of these Docs is under way, to learn from."""
+        return self._pending is not None and self._pending.is_of(docs)
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Change the weights by the gradients that have come back so far."""

@@ -84,13 +84,16 @@ def build_head(
 
 
 class HeadShim(TorchShim):
-    """Holds a head; one without values until its classes are known. settings: of Head."""
+    """Holds a head; one without values until its classes are known. settings: of Head.
+
+    head: one that is there already.
+    """
 
     @in_ordinary_torch
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: dict[str, Any], head: Head | None = None) -> None:
         self.settings = settings
         with torch.device("meta"):
-            super().__init__(Head(1, 1, **settings))
+            super().__init__(Head(1, 1, **settings) if head is None else head)
 
     @property
     def n_classes(self) -> int:
