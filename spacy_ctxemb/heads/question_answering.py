@@ -59,7 +59,8 @@ class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy
         overlap: int = 128,
         max_answer_length: int = 15,
     ) -> None:
-        self.vocab, self.cfg = nlp.vocab, {}
+        self.vocab = nlp.vocab
+        self.cfg: dict[str, Any] = {}
         super().__init__(nlp, name, encoder=encoder)
         self.max_length = max_length
         self.overlap = overlap
@@ -109,7 +110,9 @@ class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy
         super().use_head(head, settings)
         own = {n: value for n, value in settings.items() if n not in ("width", "n_classes")}
         attrs = {"dropout_rate": 0.0}
-        self.model = Model("ctxemb-answers", forward, shims=[HeadShim(own, head)], attrs=attrs)
+        self.model: Model[Tensor, Tensor] = Model(
+            "ctxemb-answers", forward, shims=[HeadShim(own, head)], attrs=attrs
+        )
 
     def initialize(
         self,
