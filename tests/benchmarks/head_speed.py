@@ -74,17 +74,16 @@ def main(
 ) -> None:
     torch.set_num_threads(threads)
     sets = read_sets(text, words)
-    print(
-        f"| task | texts | transformers | {WRAPPER} | here, fp32 | times | here, bf16 | times | same |"
-    )
+    own = "here, fp32 | times | here, bf16 | times"
+    print(f"| task | texts | transformers | {WRAPPER} | {own} | same |")
     print("|---|---|---|---|---|---|---|---|---|")
     for task in TASKS:
         with tempfile.TemporaryDirectory() as folder:
             save(task, Path(folder))
-            contestants, own = build_contestants(task, folder)
+            contestants, ours = build_contestants(task, folder)
         for name, texts in sets.items():
             expected = contestants["transformers"](texts[:BATCH])
-            found = find(task, own["fp32"], texts[:BATCH])
+            found = find(task, ours["fp32"], texts[:BATCH])
             n_same = sum(a == b for a, b in zip(found, expected, strict=True))
             rates = measure(contestants, texts, rounds)
             cells = [f"{rates['transformers']:,.0f}"]
