@@ -88,9 +88,9 @@ def load(
         files = [str(file) for file in (name, weights) if file is not None]
         return load_elmo(files, lang=lang, layers=layers or "average", width=width).nlp
     with open_checkpoint(str(name), revision=revision, choose=choose_any) as opened:
-        if files := find_elmo_files(opened.folder):
+        if paths := find_elmo_files(opened.folder):
             layers = layers or "average"
-            return build_elmo(files, opened.origins, lang=lang, layers=layers, width=width).nlp
+            return build_elmo(paths, opened.origins, lang=lang, layers=layers, width=width).nlp
         return build_bert(
             str(name),
             opened,

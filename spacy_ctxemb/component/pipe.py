@@ -53,7 +53,7 @@ from .link_listeners import (
     link_listener,
     list_own_listeners,
 )
-from .note_origins import note_origins
+from .note_origins import Notes, note_origins
 from .what_to_keep import Setting, Settings, warn_of_useless_cache
 
 #: Where spaCy's compiled code has the name of a component.
@@ -78,6 +78,9 @@ class ContextualEmbedder(Tok2Vec):
 
     #: What the config is to say too, as soon as the component is in a pipeline.
     config_change: ConfigChange | None = None
+
+    #: Where the weights come from, as the pipeline has noted it.
+    notes: Notes | None = None
 
     keep = Setting[str]()
     boundaries = Setting[bool]()
@@ -143,9 +146,12 @@ class ContextualEmbedder(Tok2Vec):
 
     @name.setter
     def name(self, name: str) -> None:
-        if self.name not in (None, name):
-            self._former_name = self.name
+        former = self.name
         NAME.__set__(self, name)
+        if former not in (None, name):
+            self._former_name = former
+            if self.notes is not None:
+                self.notes.rename(self, former, name)
 
     @property
     def counts(self) -> Counter[str]:

@@ -1,6 +1,8 @@
 """ELMo models by their names on the hub."""
 
+import copy
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +93,19 @@ def test_a_model_of_another_kind(hub: Hub, tmp_path: Path) -> None:
     code, output = run("import", "elmo", NAME, tmp_path / "out")
     assert code == 1 and "[E399]" in output and "but config.json" in output
     assert not (tmp_path / "out").exists() and hub.downloaded() == []
+
+
+def test_notes_follow_the_name(commit: str, tmp_path: Path) -> None:
+    nlp = spacy_ctxemb.load(NAME)
+    noted = [{"source": NAME, "revision": commit}]
+    nlp.rename_pipe("ctxemb", "context")
+    assert nlp.meta["ctxemb"] == {"context": noted}
+    nlp.to_disk(tmp_path / "pipeline")
+    loaded = spacy.load(tmp_path / "pipeline")
+    loaded.rename_pipe("context", "ctxemb")
+    assert loaded.meta["ctxemb"] == {"ctxemb": noted}
+    other = spacy.blank("en")
+    other.add_pipe("context", source=nlp, name="own")
+    assert nlp.meta["ctxemb"] == {"context": noted}
+    twin = copy.deepcopy(nlp)
+    assert twin.meta["ctxemb"] == {"context": noted} and pickle.loads(pickle.dumps(nlp))(TEXT)
