@@ -18,8 +18,8 @@ from ..thinc_model.arrays_and_tensors import backpropagate, run
 from ..torch_state import in_ordinary_torch
 from .asked_component import AskedPipe
 from .encode_windows import count_windows_a_batch, encode_windows
-from .head_as_thinc_model import HeadShim, get_head
 from .head_layers import Head
+from .head_shim import HeadShim, get_head
 from .learn_answers import Target, compute_loss, find_targets
 from .question_pairs import Pair, encode_pair
 from .read_answers import Answers, read_answers
