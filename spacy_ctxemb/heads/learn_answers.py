@@ -1,13 +1,19 @@
 """Where answers lie in windows of pieces, and the gradients of their scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from thinc.api import Model
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..thinc_model.arrays_and_tensors import backpropagate, run
+from ..thinc_model.embedder_shim import EmbedderShim
+from ..torch_state import in_ordinary_torch
+from .encode_windows import count_windows_a_batch, encode_windows
+from .head_shim import get_head
 from .question_pairs import Pair
 from .squad import Gold
 
@@ -18,6 +24,47 @@ class Target(NamedTuple):
 
     window: Tensor
     place: tuple[int, int]
+
+
+@in_ordinary_torch
+def learn(
+    model: Model[Tensor, Tensor],
+    shim: EmbedderShim,
+    targets: Sequence[Target],
+    reader: str,
+    *,
+    is_encoder_trained: bool,
+) -> tuple[float, float]:
+    """Collect the gradients of a head and of an encoder. Returns the mean loss, and the sum of
+    squares of what the encoder got.
+
+    model: of the head. reader: the component that has it.
+    """
+    total = squares = 0.0
+    n_targets, n = len(targets), count_windows_a_batch(shim, [one.window for one in targets])
+    for batch in (targets[start : start + n] for start in range(0, n_targets, n)):
+        with shim.training_mode() if is_encoder_trained else torch.no_grad():
+            states = encode_windows(shim, [target.window for target in batch], reader)
+        scores, backprop = model(states, is_train=True)
+        loss, gradient = compute_loss(scores, batch)
+        (d_states,) = backprop(gradient / n_targets)
+        total += loss / n_targets
+        if is_encoder_trained:
+            squares += d_states.square().sum().item()
+            backpropagate((states, d_states), scale=shim.scale)
+    return total, squares
+
+
+def score_states(
+    model: Model[Tensor, Tensor], states: Tensor, is_train: bool
+) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+    """(N, D) to (N, 2)."""
+    rate = model.attrs["dropout_rate"]
+    return run(
+        lambda inputs: get_head(model).score(inputs[0], rate, is_train=is_train),
+        [states],
+        is_train=is_train,
+    )
 
 
 def find_targets(

@@ -1,6 +1,6 @@
 """The component `ctxemb_qa`: answers to questions, as stretches of a Doc."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, cast
 
@@ -14,13 +14,10 @@ from torch import Tensor
 
 from ..errors import Errors
 from ..pieces.subwords import SubwordPieces
-from ..thinc_model.arrays_and_tensors import backpropagate, run
-from ..torch_state import in_ordinary_torch
 from .asked_component import AskedPipe
-from .encode_windows import count_windows_a_batch, encode_windows
 from .head_layers import Head
 from .head_shim import HeadShim, get_head
-from .learn_answers import Target, compute_loss, find_targets
+from .learn_answers import Target, find_targets, learn, score_states
 from .question_pairs import Pair, encode_pair
 from .read_answers import Answers, read_answers
 from .squad import read_questions, score_answers
@@ -111,7 +108,7 @@ class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy
         own = {n: value for n, value in settings.items() if n not in ("width", "n_classes")}
         attrs = {"dropout_rate": 0.0}
         self.model: Model[Tensor, Tensor] = Model(
-            "ctxemb-answers", forward, shims=[HeadShim(own, head)], attrs=attrs
+            "ctxemb-answers", score_states, shims=[HeadShim(own, head)], attrs=attrs
         )
 
     def initialize(
@@ -150,7 +147,9 @@ class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy
         targets = [target for eg in examples for target in self.find_targets(eg.reference)]
         upstream = self.link.find_learning([eg.predicted for eg in examples])
         set_dropout_rate(self.model, drop)
-        loss, squares = self.learn(targets, is_encoder_trained=upstream is not None)
+        loss, squares = learn(
+            self.model, self.shim, targets, self.name, is_encoder_trained=upstream is not None
+        )
         losses[self.name] += loss
         if upstream is not None:
             losses[upstream] = losses.get(upstream, 0.0) + squares
@@ -162,26 +161,6 @@ class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy
         """What is to be learned from the questions of a Doc."""
         for question in read_questions(doc):
             yield from find_targets(*self.encode(question.text, doc.text), question.answers)
-
-    @in_ordinary_torch
-    def learn(self, targets: Sequence[Target], *, is_encoder_trained: bool) -> tuple[float, float]:
-        """Collect the gradients of the head and of the encoder. Returns the mean loss, and the sum
-        of squares of what the encoder got."""
-        shim, n_targets = self.shim, len(targets)
-        total = squares = 0.0
-        n = count_windows_a_batch(shim, [target.window for target in targets])
-        for batch in (targets[start : start + n] for start in range(0, n_targets, n)):
-            with shim.training_mode() if is_encoder_trained else torch.no_grad():
-                windows = [target.window for target in batch]
-                states = encode_windows(shim, windows, self.name)
-            scores, backprop = self.model(states, is_train=True)
-            loss, gradient = compute_loss(scores, batch)
-            (d_states,) = backprop(gradient / n_targets)
-            total += loss / n_targets
-            if is_encoder_trained:
-                squares += d_states.square().sum().item()
-                backpropagate((states, d_states), scale=shim.scale)
-        return total, squares
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Exact matches and F1 of the best answers, by the rules of SQuAD's script; None where no
@@ -197,18 +176,6 @@ class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy
             pairs.append((best, [gold.text for gold in question.answers]))
         scores = score_answers(pairs) if pairs else {}
         return {f"qa_{name}": scores.get(name) for name in ("exact", "f1")}
-
-
-def forward(
-    model: Model[Tensor, Tensor], states: Tensor, is_train: bool
-) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
-    """(N, D) to (N, 2)."""
-    rate = model.attrs["dropout_rate"]
-    return run(
-        lambda inputs: get_head(model).score(inputs[0], rate, is_train=is_train),
-        [states],
-        is_train=is_train,
-    )
 
 
 def to_spans(answers: Answers, doc: Doc) -> Iterator[Span]:

@@ -186,7 +186,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         nlp, pipe = build()
         torch.manual_seed(0)
         pipe.initialize(lambda nlp=nlp: [make_example(nlp)])  # type: ignore[misc]
-        name = "spacy_ctxemb.heads.question_answering.count_windows_a_batch"
+        name = "spacy_ctxemb.heads.learn_answers.count_windows_a_batch"
         monkeypatch.setattr(name, lambda shim, windows, n=n: n)
         losses = nlp.update([make_example(nlp)], sgd=False, drop=0.0)  # type: ignore[arg-type]
         table = pipe.shim.embedder.encoder.piece_embedding.weight.grad
