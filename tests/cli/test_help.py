@@ -14,7 +14,15 @@ COMMANDS = {(command.name,): command for command in ctxemb_cli.registered_comman
 
 
 def test_the_commands_are_those_of_the_project():
-    names = {"cache", "collect-text", "convert-textcat", "train-pieces", "perplexity", "report"}
+    names = {
+        "cache",
+        "collect-text",
+        "convert-squad",
+        "convert-textcat",
+        "train-pieces",
+        "perplexity",
+        "report",
+    }
     names |= {"annotate", "init-config", "doctor", "pretrain", "compare"}
     formats = {(way, model) for way in ("import", "export") for model in ("elmo", "bert")}
     formats |= {("export", "onnx")}
