@@ -109,11 +109,13 @@ def build_ctxemb(
         "overlap": 128,
         "max_answer_length": 15,
     },
+    default_score_weights={"qa_f1": 1.0, "qa_exact": 0.0},
 )
 def build_ctxemb_qa(
     nlp: Language, name: str, encoder: str, max_length: int, overlap: int, max_answer_length: int
 ) -> "QuestionAnswering":
-    """Build the component that answers questions about Docs.
+    """Build the component that answers questions about Docs, and learns from those in
+    doc._.ctxemb_questions.
 
     encoder: the component whose encoder it reads.
     max_length: pieces in a window, question included. 128 to 512.

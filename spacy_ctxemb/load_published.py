@@ -12,9 +12,9 @@ from .checkpoints.bert.checkpoint import read_bert
 from .checkpoints.bert.merge_adapter import CONFIG
 from .checkpoints.bert.read_head import PublishedHead, read_head
 from .checkpoints.elmo.checkpoint import ElmoModel, read_elmo
-from .checkpoints.elmo.find_files import UNPACK_LIMIT
+from .checkpoints.elmo.find_files import UNPACK_LIMIT, find_elmo, find_elmo_files
 from .checkpoints.load_any_huggingface import read_huggingface
-from .checkpoints.open_checkpoint import open_checkpoint
+from .checkpoints.open_checkpoint import Opened, open_checkpoint
 from .checkpoints.read_json import read_optional
 from .checkpoints.sentence_transformers import Sentences
 from .component import ContextualEmbedder
@@ -22,7 +22,8 @@ from .component.note_origins import note_origins
 from .component.published import MIXES, Published
 from .errors import Errors
 from .heads.add_head import add_head
-from .remote.find_model import Found, find_file, hide_secrets
+from .remote.choose_files import choose_any
+from .remote.find_model import Found, hide_secrets
 from .thinc_model.embedder_shim import EmbedderShim, get_shim
 
 #: In the place of a task: the encoder alone.
@@ -61,8 +62,9 @@ def load(
 
     name: OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face Hub, or the folder of a model of
         BERT's family, of sentence-transformers or of an adapter. For ELMo the path or the address
-        of options.json, or of a ZIP file with both files, or a folder that has them.
-    weights: for ELMo the path or the address of the HDF5 file; None with a ZIP file or a folder.
+        of options.json, or of a ZIP file with both files; or a folder or a repository of the hub
+        that has them.
+    weights: for ELMo the path or the address of the HDF5 file, with options.json alone.
     lang: language of the tokenizer.
     layers: what vectors are: "top", "average", "last4" or "all"; None for "top", or "average" of
         an ELMo.
@@ -82,43 +84,49 @@ def load(
     """
     if layers not in (None, *MIXES):
         raise ValueError(Errors.E395.format(found=layers, options=", ".join(MIXES)))
-    files = [str(name), *([] if weights is None else [str(weights)])]
-    if weights is None:
-        files = [str(path) for path in find_elmo_files(Path(name))] or files
-    if len(files) == 2 or hide_secrets(files[0]).endswith(".zip"):
+    if weights is not None or hide_secrets(str(name)).endswith(".zip"):
+        files = [str(file) for file in (name, weights) if file is not None]
         return load_elmo(files, lang=lang, layers=layers or "average", width=width).nlp
-    return load_bert(
-        files[0],
-        lang=lang,
-        layers=layers or "top",
-        width=width,
-        wrap=wrap,
-        revision=revision,
-        with_pooling=with_pooling,
-        head=head,
-    ).nlp
+    with open_checkpoint(str(name), revision=revision, choose=choose_any) as opened:
+        if paths := find_elmo_files(opened.folder):
+            layers = layers or "average"
+            return build_elmo(paths, opened.origins, lang=lang, layers=layers, width=width).nlp
+        return build_bert(
+            str(name),
+            opened,
+            lang=lang,
+            layers=layers or "top",
+            width=width,
+            wrap=wrap,
+            with_pooling=with_pooling,
+            head=head,
+        ).nlp
 
 
-def load_bert(
+def load_bert(name: str, *, revision: str | None = None, **settings: Any) -> Loaded:
+    """A pipeline with a model of BERT's family; see `load`. settings: of `build_bert`."""
+    with open_checkpoint(name, revision=revision) as opened:
+        return build_bert(name, opened, **settings)
+
+
+def build_bert(
     name: str,
+    opened: Opened,
     *,
     lang: str = "en",
     layers: str = "top",
     width: int | None = None,
     wrap: bool = False,
-    revision: str | None = None,
     with_pooling: bool = True,
     head: str | None = None,
 ) -> Loaded:
-    """A pipeline with a model of BERT's family; see `load`."""
+    """A pipeline with a model whose files are here."""
     if wrap and head not in (None, NO_HEAD):
         raise ValueError(Errors.E398.format(head=head))
     read = read_huggingface if wrap else read_bert
-    with open_checkpoint(name, revision=revision) as opened:
-        folder, origins = opened
-        published = Published(name, read(folder, with_pooling=with_pooling), origins)
-        task = NO_HEAD if wrap else head
-        found = find_head(folder, task, has_own_config=opened.has_own_config)
+    published = Published(name, read(opened.folder, with_pooling=with_pooling), opened.origins)
+    task = NO_HEAD if wrap else head
+    found = find_head(opened.folder, task, has_own_config=opened.has_own_config)
     doc_pooling, normalize = published.pooling
     section = published.describe(layers) | {"width": width}
     nlp = build_pipeline(lang, section, doc_pooling=doc_pooling, normalize=normalize)
@@ -132,7 +140,7 @@ def load_bert(
         if found.labels and not opened.has_own_config:
             what += f" of the labels {', '.join(found.labels[:3])} (no config.json is beside the "
             what += "adapter, whose id2label would name them)"
-    return Loaded(nlp, what, origins, published.model.sentences)
+    return Loaded(nlp, what, opened.origins, published.model.sentences)
 
 
 def find_head(
@@ -157,8 +165,14 @@ def find_head(
     return None if found is None or found.task == "masked" else found
 
 
-def load_elmo(
-    files: Sequence[str],
+def load_elmo(files: Sequence[str], **settings: Any) -> Loaded:
+    """A pipeline with an ELMo; see `find_elmo` for files, and `build_elmo` for settings."""
+    return build_elmo(*find_elmo(files), **settings)
+
+
+def build_elmo(
+    files: Sequence[Path],
+    origins: list[Found],
     *,
     lang: str = "en",
     layers: str = "average",
@@ -166,14 +180,12 @@ def load_elmo(
     tokens_to_add: dict[str, int] | None = None,
     unpack_limit: float = UNPACK_LIMIT,
 ) -> Loaded:
-    """A pipeline with an ELMo.
+    """A pipeline with an ELMo whose files are here.
 
-    files: options and weights, or a ZIP file with both: paths or addresses.
-    tokens_to_add: tokens that are one character each. unpack_limit: bytes that a ZIP file may
-    unpack to. Raises what `load` raises.
+    files: options and weights, or a ZIP file with both. tokens_to_add: tokens that are one
+    character each. unpack_limit: bytes that a ZIP file may unpack to.
     """
-    origins = [find_file(file) for file in files]
-    model = read_elmo(*(found.path for found in origins), unpack_limit=unpack_limit)
+    model = read_elmo(*files, unpack_limit=unpack_limit)
     section = describe_elmo(model, MIXES[layers], tokens_to_add) | {"width": width}
     nlp = build_pipeline(lang, section)
     find_shim(nlp).load_encoder(model.tensors)
@@ -198,18 +210,6 @@ def describe_elmo(
         "stride": 384,
         "split_sentences": True,
     }
-
-
-def find_elmo_files(path: Path) -> list[Path]:
-    """The files of an ELMo at a path: one ZIP file, or two; none in the folder of another model."""
-    if any((path / name).is_file() for name in ("config.json", "modules.json", CONFIG)):
-        return []
-    if path.suffix == ".zip" and path.is_file():
-        return [path]
-    options, weights = sorted(path.glob("*options.json")), sorted(path.glob("*.hdf5"))
-    if options and weights:
-        return [options[0], weights[0]]
-    return sorted(path.glob("*.zip"))[:1]
 
 
 def build_pipeline(lang: str, model: dict[str, Any], **settings: Any) -> Language:

@@ -121,7 +121,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "comparison": {"spacy", "srsly", "thinc", "torch", ".atomic_files", ".report"},
     "config_writer": {
-        *("jinja2", "spacy", "thinc", ".cache", ".component", ".load_published", ".pretrained"),
+        *("jinja2", "spacy", "thinc", ".cache", ".checkpoints", ".component", ".pretrained"),
         ".thinc_model",
     },
     "doctor": {

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..errors import Errors
 from ..read_files import naming
+from ..remote.choose_files import Choose, choose_files
 from ..remote.find_model import Found, add_revision, find_folder, is_path
 from .bert.merge_adapter import CONFIG, read_adapter_config
 from .bert.read_weight_files import WEIGHTS
@@ -32,14 +33,17 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def open_checkpoint(name: str, *, revision: str | None = None) -> Iterator[Opened]:
+def open_checkpoint(
+    name: str, *, revision: str | None = None, choose: Choose = choose_files
+) -> Iterator[Opened]:
     """The folder of a model, for as long as it is needed.
 
     name: a path, OWNER/NAME or OWNER/NAME@REVISION. revision: a branch, a tag or a commit.
-    Raises E370 to E378 for what cannot be downloaded, E390 to E392 for an adapter that cannot be
-    merged.
+    choose: of the files on the hub; those of BERT's family.
+    Raises E370 to E378 and E399 for what cannot be downloaded, E390 to E392 for an adapter that
+    cannot be merged.
     """
-    found = find_folder(add_revision(name, revision))
+    found = find_folder(add_revision(name, revision), choose)
     folder = found.path
     place = read_sentences(folder, with_pooling=False).folder
     is_adapter = (place / CONFIG).is_file()

@@ -11,10 +11,11 @@ from ..errors import Errors
 from ..pieces.base import Pieces
 from ..pieces.registered_vocabulary_loaders import load_vocabulary
 from ..pieces.subwords import SubwordPieces
-from ..remote.find_model import find_file, hide_secrets
+from ..remote.find_model import hide_secrets
 from .bert.checkpoint import BertModel, read_bert
 from .bert.settings_from_config_json import describe as describe_bert
 from .elmo.checkpoint import ElmoModel, read_elmo
+from .elmo.find_files import find_elmo
 from .elmo.options_json import describe as describe_elmo
 from .encoder_loader_type import EncoderLoader, OriginalTensors
 from .load_any_huggingface import WrappedModel, describe_sizes, read_huggingface
@@ -24,14 +25,15 @@ from .open_checkpoint import open_checkpoint
 def build_elmo_weights(*, options: str, weights: str | None = None) -> EncoderLoader:
     """`spacy-ctxemb.ElmoWeights.v1`: the weights of a model in the format of AllenNLP and bilm-tf.
 
-    options: path or address of its options.json; or of a ZIP file with options and weights.
-        "#sha256=HEX" at the end of an address is the checksum that the file must have.
-    weights: path or address of its HDF5 file; null where `options` is a ZIP file.
+    options: path or address of its options.json, or of a ZIP file with options and weights; or a
+        folder or OWNER/NAME on the Hugging Face Hub that has both. "#sha256=HEX" at the end of an
+        address is the checksum that the file must have.
+    weights: path or address of its HDF5 file; null where `options` has it.
     """
 
     def load(encoder: Encoder, pieces: Pieces, section: str) -> dict[str, Tensor]:
-        origins = [find_file(name) for name in (options, weights) if name is not None]
-        model = read_elmo(*(found.path for found in origins))
+        files, origins = find_elmo([one for one in (options, weights) if one is not None])
+        model = read_elmo(*files)
         differences = find_elmo_differences(model, encoder, pieces, section)
         check_fit(hide_secrets(options), "elmo", differences)
         return OriginalTensors(model.tensors, origins)

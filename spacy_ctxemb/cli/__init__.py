@@ -11,6 +11,7 @@ from .ask import ask
 from .cache import cache
 from .collect_text import collect_text
 from .compare import compare
+from .convert_squad import convert_squad
 from .convert_textcat import convert_textcat
 from .doctor import doctor
 from .encode import encode
@@ -53,6 +54,7 @@ ctxemb_cli = build_app(
         "explain": explain,
         "collect-text": collect_text,
         "compare": compare,
+        "convert-squad": convert_squad,
         "convert-textcat": convert_textcat,
         "train-pieces": train_pieces,
         "perplexity": perplexity,

@@ -22,7 +22,8 @@ def import_elmo(
     paths: list[str] = typer.Argument(
         ...,
         metavar="OPTIONS WEIGHTS OUTPUT",
-        help="options.json and HDF5 file, paths or addresses; directory to write",
+        help="options.json and HDF5 file, paths or addresses; or OWNER/NAME on the Hugging Face "
+        "Hub, a folder or a ZIP file with both; directory to write",
     ),
     lang: str = LANG,
     width: int | None = WIDTH,
@@ -36,13 +37,13 @@ def import_elmo(
 ) -> None:
     """Write a pipeline with a published ELMo model, from AllenNLP's or bilm-tf's files.
 
-    A ZIP file with both may stand for OPTIONS WEIGHTS, as the NLPL repository packs them. After an
-    address of https, "#sha256=HEX" is the checksum that the file must have.
+    ZIP files are those of the NLPL repository. After an address of https, "#sha256=HEX" is the
+    checksum that the file must have.
     """
     from ..load_published import load_elmo
 
     if len(paths) not in (2, 3):
-        raise typer.BadParameter("Pass OPTIONS WEIGHTS OUTPUT, or ZIP OUTPUT.")
+        raise typer.BadParameter("Pass OPTIONS WEIGHTS OUTPUT, or MODEL OUTPUT.")
     *files, last = paths
     output, added = Path(last), parse_tokens(tokens_to_add)
     check_output(output)

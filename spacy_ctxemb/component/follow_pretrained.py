@@ -14,6 +14,7 @@ from ..default_model import DEFAULT_MODEL
 from ..errors import Errors
 from ..pretrained import AUTO, DEFAULT, TEXT_VECTORS, fits, get_model, is_published
 from ..thinc_model.build_model import ARGUMENTS, ContextualModel, build_again
+from .note_origins import Notes
 
 if TYPE_CHECKING:
     from .pipe import ContextualEmbedder
@@ -60,6 +61,7 @@ class Followed(NamedTuple):
 
     def finish(self, nlp: Language, pipe: "ContextualEmbedder") -> None:
         """Give the component its weights where they were read, and let the config follow."""
+        pipe.notes = Notes(nlp)
         if self.published is not None:
             self.published.give_to(nlp, pipe)
         if self.changes:

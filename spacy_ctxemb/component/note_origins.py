@@ -1,12 +1,37 @@
 """Where the weights of components come from, in meta.json."""
 
 from collections.abc import Sequence
+from typing import Any
+from weakref import ref
 
 from spacy.language import Language
 
 from ..remote.find_model import Found
+from ..stack.name_encoders import is_of
 
 KEY = "ctxemb"
+
+
+class Notes:
+    """What a pipeline has noted of the component that was made for it.
+
+    A copy or a pickle of the component is in no pipeline: None.
+    """
+
+    def __init__(self, nlp: Language) -> None:
+        self._nlp = ref(nlp)
+
+    def rename(self, pipe: Any, old: str, new: str) -> None:
+        """Let notes follow the name of the component, and those of the members of its Stack."""
+        nlp = self._nlp()
+        if nlp is None or dict(nlp.components).get(new) is not pipe:
+            return
+        noted = nlp.meta.get(KEY, {})
+        for encoder in [name for name in noted if is_of(name, old)]:
+            noted[new + encoder.removeprefix(old)] = noted.pop(encoder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()
 
 
 def note_origins(nlp: Language, encoder: str, origins: Sequence[Found]) -> None:

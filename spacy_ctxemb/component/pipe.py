@@ -53,7 +53,7 @@ from .link_listeners import (
     link_listener,
     list_own_listeners,
 )
-from .note_origins import note_origins
+from .note_origins import Notes, note_origins
 from .what_to_keep import Setting, Settings, warn_of_useless_cache
 
 #: Where spaCy's compiled code has the name of a component.
@@ -78,6 +78,9 @@ class ContextualEmbedder(Tok2Vec):
 
     #: What the config is to say too, as soon as the component is in a pipeline.
     config_change: ConfigChange | None = None
+
+    #: Where the weights come from, as the pipeline has noted it.
+    notes: Notes | None = None
 
     keep = Setting[str]()
     boundaries = Setting[bool]()
@@ -143,9 +146,12 @@ class ContextualEmbedder(Tok2Vec):
 
     @name.setter
     def name(self, name: str) -> None:
-        if self.name not in (None, name):
-            self._former_name = self.name
+        former = self.name
         NAME.__set__(self, name)
+        if former not in (None, name):
+            self._former_name = former
+            if self.notes is not None:
+                self.notes.rename(self, former, name)
 
     @property
     def counts(self) -> Counter[str]:
@@ -177,7 +183,7 @@ class ContextualEmbedder(Tok2Vec):
 
     def set_annotations(self, docs: Sequence[Doc], outputs: list[Outputs]) -> None:
         """Write vectors to Docs, and what else is to be kept, in the place of earlier ones."""
-        if self._pending is not None and not self._pending.is_of(docs):
+        if self._pending is not None and not self.is_learning_from(docs):
             self._release_listeners()
         is_listened_to, ops = bool(self.vector_listeners), self.model.ops
         keeps, is_pooled = self.keep != "none", self.doc_pooling is not None
@@ -247,12 +253,18 @@ class ContextualEmbedder(Tok2Vec):
         }
         # All layers cost memory.
         wanted = Wanted(layers=bool(listeners["layers"]), states=bool(listeners["states"]))
-        outputs, backprop = embed(self.model, docs, wanted, is_train=True)
+        # Those that are asked by name run the encoder themselves.
+        listened_to = docs if self.listeners else []
+        outputs, backprop = embed(self.model, listened_to, wanted, is_train=True)
         self._pending = pending = PendingUpdate(docs, backprop, losses, self.name)
         for of, readers in listeners.items():
             sent = [getattr(one, of) for one in outputs]
             for listener in readers:
                 listener.receive(batch_id, sent, partial(pending.collect, of))
+
+    def is_learning_from(self, docs: Iterable[Doc]) -> bool:
+        """Whether a batch of some of these Docs is under way, to learn from."""
+        return self._pending is not None and self._pending.is_of(docs)
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Change the weights by the gradients that have come back so far."""

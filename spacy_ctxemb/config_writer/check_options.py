@@ -16,6 +16,7 @@ TASKS = (
     "parser",
     "senter",
     "spancat",
+    "qa",
 )
 
 #: Tasks that a head can do: the factory of each, and its settings besides the model.

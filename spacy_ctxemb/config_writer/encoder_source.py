@@ -9,9 +9,9 @@ from spacy.util import load_config, load_model
 from thinc.api import Config
 
 from ..cache.feature_cache import find_obstacle
+from ..checkpoints.elmo.find_files import find_elmo_files
 from ..component import ContextualEmbedder
 from ..errors import Errors
-from ..load_published import find_elmo_files
 from ..pretrained import DEFAULT, MINILM, get_model
 from ..thinc_model.embedder_shim import find_shims
 from . import recipes

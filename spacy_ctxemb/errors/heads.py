@@ -79,3 +79,13 @@ class HeadErrors:
         "The head of '{name}' reads states of width {width}, the encoder of '{encoder}' has width "
         "{found}. Set encoder to the component that the head was trained with, and source both."
     )
+    E622 = (
+        'doc._.ctxemb_questions is {found}, but must be a list as in SQuAD\'s "qas": '
+        '[{{"question": "Where?", "answers": [{{"text": "Oslo", "answer_start": 13}}]}}], with '
+        "an empty list of answers where the text has none."
+    )
+    E623 = (
+        "The answer {answer!r} to {question!r} is said to begin at character {start} of the text, "
+        "where {there!r} stands. Correct answer_start, or the text; a text that was cut or changed "
+        "after its questions were written needs them anew."
+    )

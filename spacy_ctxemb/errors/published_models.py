@@ -227,3 +227,7 @@ class PublishedModelErrors:
         "The head {head} was asked for, but a model that transformers runs (wrap) takes none. "
         "Import it without wrap, or with the head none."
     )
+    E399 = (
+        "{name} has no ELMo of one options.json and one file .hdf5 at its top, but {found}. Pass "
+        "the addresses of both files, as https://huggingface.co/{name}/resolve/main/FILE."
+    )

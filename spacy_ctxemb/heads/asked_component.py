@@ -1,9 +1,8 @@
 """Components with a trained head on the encoder of another component, which are asked by name."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
-from weakref import ref
+from typing import Any, ClassVar
 
 import safetensors.torch
 import srsly
@@ -11,21 +10,19 @@ import torch
 from spacy import util
 from spacy.language import Language
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import get_torch_default_device
 from torch import Tensor
 from torch.func import functional_call
 
 from ..atomic_files import replacing
 from ..checkpoints.bert.read_head import WEIGHT, PublishedHead
-from ..encoders import Encoder, ModernTransformerEncoder, TransformerEncoder
-from ..encoders.bert_transformer import N_SEGMENTS
 from ..errors import Errors
-from ..pieces.subwords import SubwordPieces
 from ..read_files import read_tensors, reading
-from ..stack.name_encoders import is_of, list_encoders, name_encoders
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..thinc_model.parameter_values import describe_differences, describe_shapes
 from ..torch_state import in_ordinary_torch
+from .encode_windows import count_windows_a_batch, encode_windows
+from .find_encoder import EncoderLink
 from .head_layers import Head
 
 FILE = "head.safetensors"
@@ -34,7 +31,7 @@ FILE = "head.safetensors"
 class AskedPipe:
     """A component that lets Docs pass unchanged, and scores the states of an encoder when asked.
 
-    task: what the head is for, as `PublishedHead` names it. encoder: the component that has it.
+    task: what the head is for, as `PublishedHead` names it. link: leads to the encoder.
     head: None until there is one. Its output may share the encoder's table of pieces.
     """
 
@@ -42,51 +39,23 @@ class AskedPipe:
 
     def __init__(self, nlp: Language, name: str, *, encoder: str) -> None:
         self.name = name
-        self.encoder = encoder
-        self.head: Head | None = None
-        self.head_settings: dict[str, Any] = {}
-        self._nlp = ref(nlp)
-        self._source: Source | None = None
+        self.link = EncoderLink(nlp, name, encoder)
+        self.use_head(None, {})
+
+    def use_head(self, head: Head | None, settings: dict[str, Any]) -> None:
+        """settings: arguments of `Head`."""
+        self.head, self.head_settings = head, settings
 
     def __call__(self, doc: Doc) -> Doc:
         return doc
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy or a pickle brings the component with the encoder along, but no pipeline."""
-        return {**self.__dict__, "_nlp": find_none, "_source": self.find_source()}
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        yield from stream
 
     def take_encoder(self, pipe: Any, former_names: dict[str, list[str]]) -> None:
-        """Read the encoder of a component that comes before this one, if it is the one that is
-        meant. Once it was, it stays so under other names.
-
-        former_names: those that the component had, by its readers; brought up to date.
-        """
-        names = former_names.get(self.name, [])
-        if is_of(self.encoder, pipe.name):
-            self._source = Source(pipe, self.encoder.removeprefix(pipe.name))
-        elif self._source is None:
-            self._source = self.choose(pipe, names)
-        elif self._source.pipe is pipe:
-            former = self.encoder.removesuffix(self._source.member)
-            former_names[self.name] = list(dict.fromkeys([*names, former]))
-
-    def choose(self, pipe: Any, names: Iterable[str]) -> "Source | None":
-        """An encoder of a component that is or was called by these names, if one is meant."""
-        meant = (name for name in names if is_of(self.encoder, name))
-        return next((Source(pipe, self.encoder.removeprefix(name)) for name in meant), None)
-
-    def find_source(self) -> "Source | None":
-        """What was taken. Where spaCy links nothing, as for components that are disabled or come
-        first, what the pipeline has that built this component."""
-        nlp = self._nlp()
-        if self._source is not None or nlp is None:
-            return self._source
-        for name, pipe in nlp.components:
-            former_names = getattr(pipe, "cfg", {}).get("former_names", {}).get(self.name, [])
-            if isinstance(getattr(pipe, "model", None), Model):
-                if source := self.choose(pipe, [name, *former_names]):
-                    return source
-        return None
+        """What a component with an encoder calls when it comes before this one."""
+        self.link.reader = self.name
+        self.link.take(pipe, former_names)
 
     @in_ordinary_torch
     def take(self, settings: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -97,34 +66,24 @@ class AskedPipe:
         expected, found = describe_shapes(head.state_dict()), describe_shapes({**tensors})
         if expected != {WEIGHT: expected[WEIGHT]} | found:
             raise ValueError(Errors.E162.format(differences=describe_differences(expected, found)))
-        copies = {name: value.float().clone() for name, value in tensors.items()}
+        device = get_torch_default_device()
+        copies = {
+            name: value.to(device, torch.float32, copy=True) for name, value in tensors.items()
+        }
         head.load_state_dict(copies, strict=False, assign=True)
-        self.head, self.head_settings = head.eval(), dict(settings)
+        self.use_head(head.eval(), dict(settings))
 
     @property
     def shim(self) -> EmbedderShim:
         """What holds the encoder and its pieces. Raises E387 where there is no such encoder,
         E621 for one of another width than the head."""
-        source = self.find_source()
-        named = {} if source is None else name_encoders(source.pipe.model, source.pipe.name)
-        # The component may have another name by now.
-        meant = None if source is None else f"{source.pipe.name}{source.member}"
-        chosen = [shim for name, shim in named.items() if is_of(name, meant)]
-        if len(chosen) != 1 or not isinstance(chosen[0].pieces, SubwordPieces):
-            nlp = self._nlp()
-            known = named.items() if named or nlp is None else list_encoders(nlp)
-            names = [name for name, shim in known if isinstance(shim.pieces, SubwordPieces)]
-            raise ValueError(Errors.E387.format(name=self.name, encoder=self.encoder, found=names))
-        chosen[0].check_materialised()
-        self.check_width(chosen[0].embedder.encoder)
-        return chosen[0]
-
-    def check_width(self, encoder: Encoder) -> None:
-        """Raise E621 where the head is for an encoder of another width."""
-        width = self.head_settings.get("width", encoder.width)
-        if encoder.width != width:
-            names = {"name": self.name, "encoder": self.encoder, "found": encoder.width}
-            raise ValueError(Errors.E621.format(**names, width=width))
+        shim = self.link.find_shim()
+        found = shim.embedder.encoder.width
+        width = self.head_settings.get("width", found)
+        if found != width:
+            names = {"name": self.name, "encoder": self.link.encoder}
+            raise ValueError(Errors.E621.format(**names, found=found, width=width))
+        return shim
 
     @in_ordinary_torch
     def score_windows(self, shim: EmbedderShim, windows: Sequence[Tensor]) -> list[Tensor]:
@@ -132,34 +91,13 @@ class AskedPipe:
 
         windows: ids and segments, (2, T) each. Returns (T, C) each, on the CPU.
         """
-        n = max(shim.windowing.batch_pieces // max(window.size(1) for window in windows), 1)
-        batches = [windows[start : start + n] for start in range(0, len(windows), n)]
+        found: list[Tensor] = []
+        n = count_windows_a_batch(shim, windows)
         with torch.inference_mode():
-            return [x.cpu() for batch in batches for x in self.score_batch(shim, batch)]
-
-    def score_batch(self, shim: EmbedderShim, windows: Sequence[Tensor]) -> list[Tensor]:
-        """The same in one pass, on the encoder's device, with gradients where they are wanted."""
-        lengths = [window.size(1) for window in windows]
-        padded = torch.zeros(2, len(windows), max(lengths), dtype=torch.long)
-        for i, window in enumerate(windows):
-            padded[:, i, : lengths[i]] = window
-        mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-        ids, segments = padded.to(shim.device)
-        inputs = (ids, mask.to(shim.device), *self.list_segments(shim, segments))
-        states = shim.embedder.encoder(*inputs)[-1].float()
-        return list(self.apply_head(shim, states).split(lengths))
-
-    def list_segments(self, shim: EmbedderShim, segments: Tensor) -> list[Tensor]:
-        """What the encoder takes of segments: these, or nothing where it has one kind alone.
-
-        Raises E388 for an encoder that may have more, and does not take them.
-        """
-        encoder = shim.embedder.encoder
-        if isinstance(encoder, TransformerEncoder):
-            return [segments] if encoder.settings["n_segments"] >= N_SEGMENTS else []
-        if not isinstance(encoder, ModernTransformerEncoder) and bool(segments.any()):
-            raise ValueError(Errors.E388.format(name=self.name, encoder=type(encoder).__name__))
-        return []
+            for batch in (windows[start : start + n] for start in range(0, len(windows), n)):
+                scores = self.apply_head(shim, encode_windows(shim, batch, self.name))
+                found += scores.cpu().split([window.size(1) for window in batch])
+        return found
 
     def apply_head(self, shim: EmbedderShim, states: Tensor) -> Tensor:
         """(n, D) to (n, C). Raises E386 without a head."""
@@ -225,15 +163,4 @@ class AskedPipe:
         if tensors:
             self.take(settings, tensors)
         else:
-            self.head, self.head_settings = None, {}
-
-
-class Source(NamedTuple):
-    """A component with an encoder. member: of its Stack, as ".MEMBER"; "" for the only encoder."""
-
-    pipe: Any
-    member: str
-
-
-def find_none() -> None:
-    """In place of a reference to a pipeline, which no pickle holds."""
+            self.use_head(None, {})

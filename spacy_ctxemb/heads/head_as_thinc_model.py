@@ -1,15 +1,11 @@
 """`spacy-ctxemb.Head.v1`: scores of classes, from the states of an encoder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-import numpy as np
-import safetensors.torch
-import torch
 from spacy.tokens import Doc
-from thinc.api import Model, get_torch_default_device, xp2torch
+from thinc.api import Model, xp2torch
 from thinc.types import Floats2d
-from torch import Tensor, nn
 
 from ..embedder.output_types import Wanted
 from ..errors import Errors
@@ -18,15 +14,11 @@ from ..listeners.piece_states_listener import PieceStatesListener
 from ..thinc_model.arrays_and_tensors import join, run, split, to_array
 from ..thinc_model.docs_to_outputs import embed_docs
 from ..thinc_model.embedder_shim import EmbedderShim, get_shim
-from ..thinc_model.parameter_values import load_module
-from ..thinc_model.torch_module_shim import TorchShim
 from ..torch_state import in_ordinary_torch
-from .head_layers import Head
+from .head_shim import HeadShim, get_head
+from .read_states import READS, read_pieces
 
 HeadModel = Model[list[Doc], Any]
-
-#: The standard deviation of the first weights. Source: Devlin et al. 2019, "BERT", the program.
-DEVIATION = 0.02
 
 
 class Scored(NamedTuple):
@@ -81,80 +73,6 @@ def build_head(
         refs={"tok2vec": tok2vec},
         shims=[HeadShim(settings)],
     )
-
-
-class HeadShim(TorchShim):
-    """Holds a head; one without values until its classes are known. settings: of Head."""
-
-    @in_ordinary_torch
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
-        with torch.device("meta"):
-            super().__init__(Head(1, 1, **settings))
-
-    @property
-    def n_classes(self) -> int:
-        """C, or 0 as long as it is not known."""
-        return cast(Head, self.module).output.out_features if self.is_materialised else 0
-
-    @in_ordinary_torch
-    def build(self, width: int, n_classes: int) -> None:
-        """Begin with random weights, and biases of 0. Optimizers know nothing of a new size."""
-        before = {name: x.shape for name, x in self.module.named_parameters()}
-        head = Head(width, n_classes, **self.settings)
-        for layer in head.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.normal_(layer.weight, std=DEVIATION)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
-        if before != {name: x.shape for name, x in head.named_parameters()}:
-            self.take_new_id()
-        self._model = head.to(get_torch_default_device()).eval()
-
-    @in_ordinary_torch
-    def grow(self, n_classes: int) -> None:
-        """Add classes behind those that are there, with random weights."""
-        before = self.get_tensors()
-        self.build(find_width(before), n_classes)
-        after = self.get_tensors()
-        for name, old in before.items():
-            after[name] = torch.cat([old, after[name][len(old) :]])
-        load_module(self.module, after)
-
-    @in_ordinary_torch
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take weights, and from them the number of classes."""
-        self.build(find_width(tensors), len(tensors["output.weight"]))
-        load_module(self.module, tensors)
-
-    def from_bytes(self, data: bytes) -> "HeadShim":
-        tensors = safetensors.torch.load(data)
-        if tensors:
-            self.load(tensors)
-            return self
-        return super().from_bytes(data)
-
-    def score(self, states: Tensor, dropout: float | None, *, is_train: bool) -> Tensor:
-        """(n, D) to (n, C)."""
-        if not is_train:
-            return cast(Tensor, self.module(states))
-        if dropout is not None:
-            cast(Head, self.module).dropout.p = dropout
-        self.module.train()
-        try:
-            return cast(Tensor, self.module(states))
-        finally:
-            self.module.eval()
-
-
-def find_width(tensors: dict[str, Tensor]) -> int:
-    """The width of the states that a head of these weights reads."""
-    return tensors.get("dense.weight", tensors["output.weight"]).size(1)
-
-
-def get_head(model: Model[Any, Any]) -> HeadShim:
-    """The head of a model, also of a copy."""
-    return cast(HeadShim, model.shims[0])
 
 
 def has_encoder(model: Any) -> bool:
@@ -223,44 +141,3 @@ def read_states(
     outputs, backprop = embed_docs(tok2vec, docs, Wanted(states=True), is_train=is_train)
     states = [cast(dict[str, Any], one.states) for one in outputs]
     return states, lambda d_rows: backprop({"states": d_rows})
-
-
-def read_pieces(rows: Tensor, states: Sequence[dict[str, Any]]) -> Tensor:
-    """The states of pieces. (R, D), of all Docs, to (P, D)"""
-    return rows[mark(states, of_piece=True, of_edges=(False, False))]
-
-
-def read_first(rows: Tensor, states: Sequence[dict[str, Any]]) -> Tensor:
-    """The first step of each window. (R, D) to (N, D)"""
-    return rows[mark(states, of_piece=False, of_edges=(True, False))]
-
-
-def mark(
-    states: Sequence[dict[str, Any]], *, of_piece: bool, of_edges: tuple[bool, bool]
-) -> Tensor:
-    """Which of all rows are meant. (R,)"""
-    parts = [
-        part
-        for one in states
-        for part in (
-            np.full(len(one["offsets"]), of_piece),
-            np.tile(of_edges, len(one["owned"])),
-        )
-    ]
-    return torch.from_numpy(np.concatenate(parts))
-
-
-def read_mean(rows: Tensor, states: Sequence[dict[str, Any]]) -> Tensor:
-    """The mean of both edges of each window and of the pieces that it owns. (R, D) to (N, D)"""
-    owners, n_windows = [], 0
-    for one in states:
-        windows = np.arange(len(one["owned"])) + n_windows
-        owners += [np.repeat(windows, one["owned"]), np.repeat(windows, 2)]
-        n_windows += len(windows)
-    owner = torch.from_numpy(np.concatenate(owners)).to(rows.device)
-    total = rows.new_zeros(n_windows, rows.size(1)).index_add(0, owner, rows)
-    return total / torch.bincount(owner, minlength=n_windows)[:, None]
-
-
-#: What a head reads of the states.
-READS = {"pieces": read_pieces, "first": read_first, "mean": read_mean}

@@ -1,20 +1,26 @@
 """The component `ctxemb_qa`: answers to questions, as stretches of a Doc."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 import torch
 from spacy.language import Language
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span
+from spacy.training import Example, validate_examples, validate_get_examples
+from thinc.api import Model, Optimizer, set_dropout_rate
 from torch import Tensor
 
 from ..errors import Errors
 from ..pieces.subwords import SubwordPieces
 from .asked_component import AskedPipe
+from .head_layers import Head
+from .head_shim import HeadShim, get_head
+from .learn_answers import Target, find_targets, learn, score_states
 from .question_pairs import Pair, encode_pair
 from .read_answers import Answers, read_answers
+from .squad import read_questions, score_answers
 
 #: The probability of an answer: span._.ctxemb_answer_score.
 SCORE = "ctxemb_answer_score"
@@ -23,8 +29,9 @@ if not Span.has_extension(SCORE):
     Span.set_extension(SCORE, default=None)
 
 
-class QuestionAnswering(AskedPipe):
-    """Finds the answer to a question in a Doc.
+class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy's compiled code has no types
+    """Finds the answer to a question in a Doc. Learns from the questions of Docs, in
+    doc._.ctxemb_questions.
 
     max_length: pieces in a window, question included; less where the encoder takes fewer.
     overlap: pieces that neighbouring windows of a long Doc share.
@@ -49,6 +56,8 @@ class QuestionAnswering(AskedPipe):
         overlap: int = 128,
         max_answer_length: int = 15,
     ) -> None:
+        self.vocab = nlp.vocab
+        self.cfg: dict[str, Any] = {}
         super().__init__(nlp, name, encoder=encoder)
         self.max_length = max_length
         self.overlap = overlap
@@ -67,10 +76,8 @@ class QuestionAnswering(AskedPipe):
         Raises E389 for a question or a Doc without text, E384 for a question that is too long.
         """
         found = self.find_all(question, doc.text, n)
-        if no_answer_threshold is not None and found.found:
-            best = max(found.found[0].score, 1e-300)
-            if math.log(max(found.nothing, 1e-300) / best) > no_answer_threshold:
-                return []
+        if found.says_nothing(no_answer_threshold):
+            return []
         return list(islice(to_spans(found, doc), max(n, 0)))
 
     def find_answers(self, question: str, text: str, n: int = 3) -> Answers:
@@ -95,6 +102,80 @@ class QuestionAnswering(AskedPipe):
         overlap = min(self.overlap, longest // 2)
         pair = encode_pair(tokenizer, question, text, max_length=longest, overlap=overlap)
         return pair, [torch.from_numpy(pair.join(window)) for window in pair.windows]
+
+    def use_head(self, head: Head | None, settings: dict[str, Any]) -> None:
+        super().use_head(head, settings)
+        own = {n: value for n, value in settings.items() if n not in ("width", "n_classes")}
+        attrs = {"dropout_rate": 0.0}
+        self.model: Model[Tensor, Tensor] = Model(
+            "ctxemb-answers", score_states, shims=[HeadShim(own, head)], attrs=attrs
+        )
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+    ) -> None:
+        """Draw the head's weights. The encoder needs to have its own."""
+        validate_get_examples(get_examples, "QuestionAnswering.initialize")
+        self.use_head(None, {})
+        settings = {"width": self.shim.embedder.encoder.width, "n_classes": 2}
+        shim = get_head(self.model)
+        shim.build(**settings)
+        self.use_head(cast(Head, shim.module), settings)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from the questions of a batch, and send gradients to the encoder if its component
+        learns from the same batch. Windows without the answer learn "no answer".
+
+        Raises E608 without a head, E622 and E623 as `read_questions` does.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        validate_examples(examples, "QuestionAnswering.update")
+        examples = list(examples)
+        if self.head is None:
+            raise RuntimeError(Errors.E608.format(name=self.name))
+        targets = [target for eg in examples for target in self.find_targets(eg.reference)]
+        upstream = self.link.find_learning([eg.predicted for eg in examples])
+        set_dropout_rate(self.model, drop)
+        loss, squares = learn(
+            self.model, self.shim, targets, self.name, is_encoder_trained=upstream is not None
+        )
+        losses[self.name] += loss
+        if upstream is not None:
+            losses[upstream] = losses.get(upstream, 0.0) + squares
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
+
+    def find_targets(self, doc: Doc) -> Iterator[Target]:
+        """What is to be learned from the questions of a Doc."""
+        for question in read_questions(doc):
+            yield from find_targets(*self.encode(question.text, doc.text), question.answers)
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Exact matches and F1 of the best answers, by the rules of SQuAD's script; None where no
+        Doc has questions. If some have no answer, "no answer" is one if it is the most probable."""
+        asked = [
+            (eg.reference.text, one) for eg in examples for one in read_questions(eg.reference)
+        ]
+        threshold = None if all(question.answers for _, question in asked) else 0.0
+        pairs = []
+        for text, question in asked:
+            found = self.find_answers(question.text, text, 1)
+            best = "" if found.says_nothing(threshold) else text[slice(*found.found[0][:2])]
+            pairs.append((best, [gold.text for gold in question.answers]))
+        scores = score_answers(pairs) if pairs else {}
+        return {f"qa_{name}": scores.get(name) for name in ("exact", "f1")}
 
 
 def to_spans(answers: Answers, doc: Doc) -> Iterator[Span]:

@@ -1,5 +1,6 @@
 """From scores of starts and ends to the best answers, as transformers' pipeline reads them."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from .question_pairs import Pair
 
 Scores = NDArray[np.float64]
+
+#: In place of a probability of 0, which has no logarithm.
+SMALLEST = 1e-300
 
 
 class Answer(NamedTuple):
@@ -24,6 +28,14 @@ class Answers(NamedTuple):
 
     found: list[Answer]
     nothing: float
+
+    def says_nothing(self, threshold: float | None) -> bool:
+        """Whether the logarithm of the probability of "no answer" is larger than that of the best
+        answer by more than a threshold; never without one."""
+        if threshold is None or not self.found:
+            return not self.found
+        best = max(self.found[0].score, SMALLEST)
+        return math.log(max(self.nothing, SMALLEST) / best) > threshold
 
 
 def read_answers(

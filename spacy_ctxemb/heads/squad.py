@@ -1,4 +1,5 @@
-"""Questions with answers in the format of SQuAD, and the scores of its official script.
+"""Questions with answers in the format of SQuAD, on Docs and in files, and the scores of its
+official script.
 
 Source: Rajpurkar et al. 2018, "Know What You Don't Know: Unanswerable Questions for SQuAD", and
 `evaluate-v2.0.py` beside its data.
@@ -7,14 +8,22 @@ Source: Rajpurkar et al. 2018, "Know What You Don't Know: Unanswerable Questions
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from spacy.tokens import Doc
 
 from ..errors import Errors
 from ..read_files import coding_errors, read_bytes
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+#: The questions about a Doc, as SQuAD has them in "qas": doc._.ctxemb_questions.
+QUESTIONS = "ctxemb_questions"
+
+if not Doc.has_extension(QUESTIONS):
+    Doc.set_extension(QUESTIONS, default=None)
 
 
 class Gold(NamedTuple):
@@ -25,38 +34,71 @@ class Gold(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question about a text, and its answers; none where the text does not say it.
+    """A question about a text, and its answers; none where the text does not say it."""
 
-    article: the number of the article that the text is from.
-    """
-
-    id: str
-    article: int
     text: str
-    context: str
     answers: list[Gold]
 
 
-def read_squad(path: Path) -> list[Question]:
-    """The questions in a JSON file, of version 1 or 2. Raises E385 for a file of another kind.
+def read_questions(doc: Doc) -> list[Question]:
+    """The questions in doc._.ctxemb_questions.
 
-    questions = read_squad(Path("xquad.en.json"))
+    Raises E622 where these have another form, E623 for an answer that the text does not have.
+    """
+    found = doc._.get(QUESTIONS)
+    try:
+        questions = [read_question(one) for one in (() if found is None else found)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(Errors.E622.format(found=repr(found)[:200])) from error
+    for question in questions:
+        for answer in question.answers:
+            there = doc.text[max(answer.start, 0) :][: len(answer.text)]
+            if there != answer.text or answer.start < 0:
+                found = {"question": question.text, "answer": answer.text, "start": answer.start}
+                raise ValueError(Errors.E623.format(**found, there=there))
+    return questions
+
+
+def read_question(qa: Any) -> Question:
+    """qa: an object of SQuAD's "qas". Raises KeyError, TypeError or ValueError for another one."""
+    question = Question(
+        qa["question"], [Gold(a["text"], int(a["answer_start"])) for a in qa["answers"]]
+    )
+    for text in (question.text, *(answer.text for answer in question.answers)):
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(text)
+    return question
+
+
+def read_squad(path: Path, make_doc: Callable[[str], Doc]) -> list[list[Doc]]:
+    """The paragraphs of each article in a JSON file, of version 1 or 2, as Docs that have their
+    questions. Raises E385 for a file of another kind, E623 for an answer that is not in its text.
+
+    articles = read_squad(Path("xquad.en.json"), nlp.make_doc)
     """
     import srsly
 
     with coding_errors(Errors.E385, path=path):
-        return [
-            Question(
-                str(qa["id"]),
-                i,
-                str(qa["question"]),
-                str(paragraph["context"]),
-                [Gold(str(a["text"]), int(a["answer_start"])) for a in qa["answers"]],
+        texts = [
+            [(str(one["context"]), [simplify(qa) for qa in one["qas"]]) for one in paragraphs]
+            for paragraphs in (
+                article["paragraphs"] for article in srsly.json_loads(read_bytes(path))["data"]
             )
-            for i, article in enumerate(srsly.json_loads(read_bytes(path))["data"])
-            for paragraph in article["paragraphs"]
-            for qa in paragraph["qas"]
         ]
+    return [[attach(make_doc(text), qas) for text, qas in article] for article in texts]
+
+
+def simplify(qa: Any) -> dict[str, Any]:
+    """What counts of an object of "qas"."""
+    question = read_question(qa)
+    answers = [{"text": text, "answer_start": start} for text, start in question.answers]
+    return {"id": str(qa["id"]), "question": question.text, "answers": answers}
+
+
+def attach(doc: Doc, qas: list[dict[str, Any]]) -> Doc:
+    doc._.set(QUESTIONS, qas)
+    read_questions(doc)
+    return doc
 
 
 def score_answers(pairs: Iterable[tuple[str, list[str]]]) -> dict[str, float]:

@@ -23,7 +23,8 @@ from ..listeners.listener import guard, list_listeners
 from ..read_files import reading
 from ..thinc_model.arrays_and_tensors import join, split, to_array
 from ..torch_state import in_ordinary_torch
-from .head_as_thinc_model import HeadModel, HeadShim, Scored, find_width, get_head
+from .head_as_thinc_model import HeadModel, Scored
+from .head_shim import HeadShim, find_width, get_head
 
 #: Docs from which a model infers its shapes.
 N_SAMPLE = 10

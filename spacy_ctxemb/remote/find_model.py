@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import Errors
+from .choose_files import Choose, choose_files
 
 #: OWNER/NAME or NAME, and perhaps a branch, a tag or a commit.
 HUB_NAME = re.compile(r"(?P<repository>\w[\w.-]*(/\w[\w.-]*)?)(@(?P<revision>\w[\w./-]*))?")
@@ -36,11 +37,12 @@ class Found(NamedTuple):
         return f"{self.source} at {self.revision}" if self.revision else self.source
 
 
-def find_folder(name: str) -> Found:
+def find_folder(name: str, choose: Choose = choose_files) -> Found:
     """The folder of a model, downloaded where `name` is a name on the hub.
 
-    Raises E370 to E375 and E377 for what cannot be downloaded, E378 for an address of a file, E396
-    for a name that is taken for a path.
+    choose: of the files there; those of BERT's family.
+    Raises E370 to E375, E377 and E399 for what cannot be downloaded, E378 for an address of a file,
+    E396 for a name that is taken for a path.
     """
     if page := HUB_PAGE.fullmatch(name):
         name = "@".join(filter(None, page.group("repository", "revision")))
@@ -54,7 +56,7 @@ def find_folder(name: str) -> Found:
         return Found(path, name)
     from .download_from_hub import download_model
 
-    return download_model(name)
+    return download_model(name, choose)
 
 
 def find_file(name: str) -> Found:

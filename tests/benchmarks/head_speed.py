@@ -6,16 +6,19 @@ A model of the size of all-MiniLM-L6-v2 with a head of random weights is saved b
 loaded by both. They get the same texts in turns, transformers in batches of 32: short ones of one
 to three sentences, and long ones of 300 words, since its pipelines cut what is longer. A pipeline
 of spaCy is timed as a whole, its tokenizer included. Printed are words a second, medians of the
-rounds; times the speed of transformers; and whether both found the same.
+rounds; times the speed of transformers; and whether both found the same. Where the package
+spacy-huggingface-pipelines is installed, it takes part too.
 """
 
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import spacy
 import torch
 import typer
 from spacy.language import Language
@@ -28,6 +31,23 @@ from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 from .transformer_texts import count_words, cut_document, cut_sentences, read_documents, take_words
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]
+
+LONG = 300
+BATCH = 32
+
+#: Another package that runs transformers' pipelines in spaCy. By task, its factory and settings.
+WRAPPER = "spacy-huggingface-pipelines"
+WRAPPERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "entities": (
+        "hf_token_pipe",
+        {
+            "aggregation_strategy": "simple",
+            "alignment_mode": "expand",
+            "kwargs": {"batch_size": BATCH},
+        },
+    ),
+    "texts": ("hf_text_pipe", {"kwargs": {"max_length": 512}}),
+}
 
 #: By task: transformers' class, its pipeline, and the settings of that.
 TASKS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -42,8 +62,6 @@ TASKS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"truncation": True, "max_length": 512},
     ),
 }
-LONG = 300
-BATCH = 32
 
 Run = Callable[[Sequence[str]], list[Any]]
 
@@ -56,18 +74,20 @@ def main(
 ) -> None:
     torch.set_num_threads(threads)
     sets = read_sets(text, words)
-    print("| task | texts | transformers | here, fp32 | times | here, bf16 | times | same |")
-    print("|---|---|---|---|---|---|---|---|")
+    own = "here, fp32 | times | here, bf16 | times"
+    print(f"| task | texts | transformers | {WRAPPER} | {own} | same |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for task in TASKS:
         with tempfile.TemporaryDirectory() as folder:
             save(task, Path(folder))
-            contestants, own = build_contestants(task, folder)
+            contestants, ours = build_contestants(task, folder)
         for name, texts in sets.items():
             expected = contestants["transformers"](texts[:BATCH])
-            found = find(task, own["fp32"], texts[:BATCH])
+            found = find(task, ours["fp32"], texts[:BATCH])
             n_same = sum(a == b for a, b in zip(found, expected, strict=True))
             rates = measure(contestants, texts, rounds)
             cells = [f"{rates['transformers']:,.0f}"]
+            cells.append(f"{rates[WRAPPER]:,.0f}" if WRAPPER in rates else "")
             for title in ("fp32", "bf16"):
                 if title in rates:
                     ratio = rates[title] / rates["transformers"]
@@ -113,7 +133,17 @@ def build_contestants(task: str, folder: str) -> tuple[dict[str, Run], dict[str,
         "transformers": lambda texts: read_theirs(task, theirs(list(texts), batch_size=BATCH)),
         **{title: make_run(nlp) for title, nlp in own.items()},
     }
+    if find_spec(WRAPPER.replace("-", "_")) is not None:
+        contestants[WRAPPER] = make_run(build_wrapper(task, folder))
     return contestants, own
+
+
+def build_wrapper(task: str, folder: str) -> Language:
+    nlp = spacy.blank("en")
+    factory, settings = WRAPPERS[task]
+    nlp.add_pipe(factory, config={"model": folder, **settings})
+    nlp.batch_size = BATCH
+    return nlp
 
 
 def build_own(folder: str, precision: str) -> Language:

@@ -160,7 +160,7 @@ def test_errors_are_messages(files: Files, tmp_path: Path) -> None:
 @pytest.mark.parametrize("n", [1, 4])
 def test_another_number_of_paths(n: int) -> None:
     code, output = run("import", "elmo", *n * ["path"])
-    assert code == 2 and "Pass OPTIONS WEIGHTS OUTPUT, or ZIP OUTPUT." in output
+    assert code == 2 and "Pass OPTIONS WEIGHTS OUTPUT, or MODEL OUTPUT." in output
 
 
 def test_an_interrupted_write_leaves_nothing(

@@ -14,9 +14,9 @@ COMMANDS = {(command.name,): command for command in ctxemb_cli.registered_comman
 
 
 def test_the_commands_are_those_of_the_project():
-    names = {"cache", "collect-text", "convert-textcat", "train-pieces", "perplexity", "report"}
+    names = {"cache", "collect-text", "convert-squad", "convert-textcat", "train-pieces", "report"}
     names |= {"annotate", "ask", "compare", "doctor", "encode", "explain", "index", "init-config"}
-    names |= {"pretrain", "search"}
+    names |= {"perplexity", "pretrain", "search"}
     formats = {(way, model) for way in ("import", "export") for model in ("elmo", "bert")}
     formats |= {("export", "onnx")}
     assert COMMANDS.keys() == {*((name,) for name in names), *formats}

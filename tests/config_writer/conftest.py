@@ -14,8 +14,8 @@ from spacy_ctxemb.config_writer.render import build_config, render, settle
 from ..annotated import write_corpus
 from ..pipelines import BILM, TRANSFORMER, initialised
 
-#: All that can share a pipeline.
-ALL = tuple(name for name in TASKS if name != "textcat")
+#: All that can share a pipeline, and learn from the same corpus.
+ALL = tuple(name for name in TASKS if name not in ("textcat", "qa"))
 
 #: From an encoder and other choices to a complete config, or to one that spaCy has not filled in.
 Build = Callable[..., Any]

@@ -73,3 +73,12 @@ def test_doctor_knows_heads(folder: Path, tmp_path: Path, build: Build) -> None:
     found = [one.message for some in report.topics.values() for one in some]
     assert any("'ner' reads the states of 'ctxemb', width" in one for one in found)
     assert any(one.startswith("'ner': ") and "labels" in one for one in found)
+
+
+def test_questions(build: Build) -> None:
+    """They need no listener: their component runs the encoder itself."""
+    config = build("english", tasks=("ner", "qa"))
+    assert config["components"]["qa"]["encoder"] == "ctxemb"
+    assert "model" not in config["components"]["qa"]
+    assert config["training"]["score_weights"]["qa_f1"] == 0.5
+    assert spacy.blank("en").from_config(config).pipe_names == ["ctxemb", "ner", "qa"]

@@ -4,8 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
+import spacy
+from spacy.tokens import DocBin
 
-from spacy_ctxemb.heads.squad import compute_f1, normalise, read_squad, score_answers
+from spacy_ctxemb.heads.squad import (
+    compute_f1,
+    normalise,
+    read_questions,
+    read_squad,
+    score_answers,
+)
+
+from ..cli.command import run, run_well
 
 
 @pytest.mark.parametrize(
@@ -62,17 +72,43 @@ def test_means() -> None:
     assert score_answers([]) == {"exact": 0.0, "f1": 0.0}
 
 
-def test_files(tmp_path: Path) -> None:
+def write(folder: Path, answer_start: int = 0) -> Path:
+    answers = [{"text": "Ada", "answer_start": answer_start}]
     qas = [
-        {"id": 7, "question": "Who?", "answers": [{"text": "Ada", "answer_start": 0}]},
+        {"id": 7, "question": "Who?", "answers": answers},
         {"id": "x", "question": "Why?", "answers": [], "is_impossible": True},
     ]
     article = {"title": "t", "paragraphs": [{"context": "Ada ran.", "qas": qas}]}
-    path = tmp_path / "squad.json"
+    path = folder / "squad.json"
     path.write_text(json.dumps({"version": "v2.0", "data": [article]}))
-    first, second = read_squad(path)
-    assert first == ("7", 0, "Who?", "Ada ran.", [("Ada", 0)])
+    return path
+
+
+def test_files(tmp_path: Path) -> None:
+    nlp = spacy.blank("en")
+    ((doc,),) = read_squad(write(tmp_path), nlp.make_doc)
+    assert doc.text == "Ada ran." and [one["id"] for one in doc._.ctxemb_questions] == ["7", "x"]
+    first, second = read_questions(doc)
+    assert first == ("Who?", [("Ada", 0)])
     assert second.answers == []
+    stored = DocBin(docs=[doc], store_user_data=True).to_bytes()
+    (again,) = DocBin().from_bytes(stored).get_docs(nlp.vocab)
+    assert read_questions(again) == [first, second]
+
+
+def test_docs_on_disk(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    run_well("convert-squad", path, tmp_path / "train.spacy", "--lang", "de")
+    (doc,) = DocBin().from_disk(tmp_path / "train.spacy").get_docs(spacy.blank("de").vocab)
+    assert len(read_questions(doc)) == 2
+    code, output = run("convert-squad", path, tmp_path / "train.spacy")
+    assert code == 1 and "train.spacy" in output and "--force" in output
+    run_well("convert-squad", path, tmp_path / "train.spacy", "--force")
+
+
+def test_an_answer_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\[E623\] .*'Ada' to 'Who\?' .*character 2 .*'a r'"):
+        read_squad(write(tmp_path, 2), spacy.blank("en").make_doc)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"data": [{}]}', '{"data": 3}'])
@@ -80,4 +116,4 @@ def test_files_of_another_kind(text: str, tmp_path: Path) -> None:
     path = tmp_path / "squad.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"\[E385\] .*squad.json cannot be read"):
-        read_squad(path)
+        read_squad(path, spacy.blank("en").make_doc)

@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_ctxemb.heads.head_as_thinc_model import get_head
+from spacy_ctxemb.heads.head_shim import get_head
 
 from ..pipelines import BILM, MODELS, TEXTCAT_DATA, TRANSFORMER, blank, examples, learn_by_heart
 

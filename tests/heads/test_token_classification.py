@@ -16,7 +16,7 @@ from spacy.training import Example
 from spacy.util import load_model_from_config
 from thinc.api import Adam, Config, fix_random_seed
 
-from spacy_ctxemb.heads.head_as_thinc_model import get_head
+from spacy_ctxemb.heads.head_shim import get_head
 from spacy_ctxemb.heads.token_aggregation import Entity
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 

@@ -15,8 +15,9 @@ import spacy
 from huggingface_hub import constants
 
 import spacy_ctxemb
-from spacy_ctxemb.remote.download_from_hub import choose_files, download_model
-from spacy_ctxemb.remote.find_model import add_revision, find_folder, is_hub_name
+from spacy_ctxemb.remote.choose_files import choose_files
+from spacy_ctxemb.remote.download_from_hub import download_model as download_chosen
+from spacy_ctxemb.remote.find_model import Found, add_revision, find_folder, is_hub_name
 
 from ..bert_models import FAMILIES, change_json, copy_family, find_minilm, make_sentences
 from ..cli.command import run, run_well
@@ -40,6 +41,10 @@ OTHERS = {
     "checkpoint-500/model.safetensors": b"other weights",
     "checkpoint-500/optimizer.pt": b"a pickle",
 }
+
+
+def download_model(name: str) -> Found:
+    return download_chosen(name, choose_files)
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:

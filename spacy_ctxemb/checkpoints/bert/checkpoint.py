@@ -14,8 +14,6 @@ from torch import Tensor
 from ...atomic_files import replacing, replacing_folder
 from ...encoders import Encoder
 from ...errors import Errors
-from ...pieces.special_pieces import find_special_pieces
-from ...pieces.special_pieces import read_tokenizer as parse_tokenizer
 from ..check_finite import check_vectors
 from ..sentence_transformers import Sentences, read_sentences
 from .families_and_tensor_names import FAMILIES, Family
@@ -77,9 +75,8 @@ def read_bert(folder: Path, *, with_pooling: bool = True) -> BertModel:
         model_type=config.model_type,
         n_ids=config.settings["vocab_size"],
         lowercase=sentences.lowercase,
+        padding=config.n_skipped - 1 if config.family.first_position is None else None,
     )
-    if config.family.first_position is None:
-        check_padding(config.n_skipped - 1, tokenizer, place)
     tensors = read_weights(place, config)
     encoder = build_encoder(config.family, config.settings)
     encoder.load_state_dict(tensors, assign=True)
@@ -87,24 +84,6 @@ def read_bert(folder: Path, *, with_pooling: bool = True) -> BertModel:
     return BertModel(
         config.model_type, config.family, config.settings, tensors, tokenizer, sentences
     )
-
-
-def check_padding(padding: int, tokenizer: str, folder: Path) -> None:
-    """Raise E356 where the piece for padding stands in texts too.
-
-    Families that count positions from the id of padding skip it wherever it stands.
-    """
-    special = find_special_pieces(parse_tokenizer(tokenizer, str(folder)), str(folder))
-    in_texts = (special.begin, special.end, special.unknown)
-    if padding not in special.ids or padding in in_texts:
-        raise ValueError(
-            Errors.E356.format(
-                path=folder / "config.json",
-                key="pad_token_id",
-                found=padding,
-                reason="it is the id of a piece that stands in texts",
-            )
-        )
 
 
 def write_bert(

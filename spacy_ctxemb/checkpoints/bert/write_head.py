@@ -8,7 +8,8 @@ from torch import Tensor
 from .config_json_types import ACTIVATIONS
 from .families_and_tensor_names import FAMILIES
 from .head_names import HEADS, OF_HEAD, TASKS
-from .read_head import KINDS, WEIGHT, HeadConfig, PublishedHead, choose_settings
+from .head_settings import KINDS, HeadConfig
+from .read_head import WEIGHT, PublishedHead, choose_settings
 
 #: Arguments of `Head` that are no part of the format, and the defaults of those that are.
 NOT_STORED = ("dropout",)

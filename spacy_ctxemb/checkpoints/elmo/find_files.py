@@ -3,7 +3,7 @@
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from ...errors import Errors
 from ...read_files import coding_errors
+from ...remote.choose_files import OF_OTHERS, choose_elmo
+from ...remote.find_model import Found, find_file, find_folder, hide_secrets
 
 #: Files of another format, ELMoForManyLangs.
 FOREIGN_FILES = {"encoder.pkl", "token_embedder.pkl", "char.dic"}
@@ -29,6 +31,33 @@ class Source(NamedTuple):
 class ModelFiles(NamedTuple):
     options: Source
     weights: Source
+
+
+def find_elmo(files: Sequence[str]) -> tuple[list[Path], list[Found]]:
+    """The files of a model on this machine, and where they come from.
+
+    files: options and weights, paths or addresses; or one: a ZIP file, or a folder or OWNER/NAME on
+        the Hugging Face Hub with both files.
+    Raises E370 to E378 and E399 for what cannot be downloaded, E396 for a name that is taken for a
+    path.
+
+        find_elmo(["owner/elmo"])
+    """
+    if len(files) > 1 or hide_secrets(files[0]).endswith(".zip"):
+        origins = [find_file(file) for file in files]
+        return [found.path for found in origins], origins
+    found = find_folder(files[0], choose_elmo)
+    return find_elmo_files(found.path) or [found.path], [found]
+
+
+def find_elmo_files(path: Path) -> list[Path]:
+    """The files in the folder of an ELMo: one ZIP file, or two; none in that of another model."""
+    if any((path / name).is_file() for name in OF_OTHERS):
+        return []
+    options, weights = sorted(path.glob("*options.json")), sorted(path.glob("*.hdf5"))
+    if options and weights:
+        return [options[0], weights[0]]
+    return sorted(path.glob("*.zip"))[:1]
 
 
 @contextmanager
