@@ -15,14 +15,14 @@ def convert_squad(
     lang: str = typer.Option("en", help="Language of the tokenizer"),
     force: bool = FORCE,
 ) -> None:
-    """Convert questions with answers to spaCy's binary format, with those of each paragraph in
-    doc._.ctxemb_questions."""
+    """Convert questions with answers to spaCy's binary format: a text for each question, which
+    is in doc._.ctxemb_questions."""
     import spacy
     from spacy.tokens import DocBin
     from wasabi import msg
 
     from ..atomic_files import replacing
-    from ..heads.squad import read_questions, read_squad
+    from ..heads.squad import read_squad
 
     check_new(output, force=force)
     articles = read_squad(input_path, spacy.blank(lang).make_doc)
@@ -30,5 +30,5 @@ def convert_squad(
     stored = DocBin(docs=docs, store_user_data=True)
     with replacing(output) as temporary:
         temporary.write_bytes(stored.to_bytes())
-    n_questions = sum(len(read_questions(doc)) for doc in docs)
-    msg.good(f"{n_questions} questions about {len(docs)} texts", str(output))
+    n_texts = len({doc.text for doc in docs})
+    msg.good(f"{len(docs)} questions about {n_texts} texts", str(output))

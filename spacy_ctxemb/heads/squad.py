@@ -71,8 +71,10 @@ def read_question(qa: Any) -> Question:
 
 
 def read_squad(path: Path, make_doc: Callable[[str], Doc]) -> list[list[Doc]]:
-    """The paragraphs of each article in a JSON file, of version 1 or 2, as Docs that have their
-    questions. Raises E385 for a file of another kind, E623 for an answer that is not in its text.
+    """The questions of each article in a JSON file, of version 1 or 2: for each a Doc of its
+    paragraph, so that batches of Docs mix questions as they mix texts.
+
+    Raises E385 for a file of another kind, E623 for an answer that is not in its text.
 
     articles = read_squad(Path("xquad.en.json"), nlp.make_doc)
     """
@@ -85,7 +87,9 @@ def read_squad(path: Path, make_doc: Callable[[str], Doc]) -> list[list[Doc]]:
                 article["paragraphs"] for article in srsly.json_loads(read_bytes(path))["data"]
             )
         ]
-    return [[attach(make_doc(text), qas) for text, qas in article] for article in texts]
+    return [
+        [attach(make_doc(text), qa) for text, qas in article for qa in qas] for article in texts
+    ]
 
 
 def simplify(qa: Any) -> dict[str, Any]:
@@ -95,8 +99,8 @@ def simplify(qa: Any) -> dict[str, Any]:
     return {"id": str(qa["id"]), "question": question.text, "answers": answers}
 
 
-def attach(doc: Doc, qas: list[dict[str, Any]]) -> Doc:
-    doc._.set(QUESTIONS, qas)
+def attach(doc: Doc, qa: dict[str, Any]) -> Doc:
+    doc._.set(QUESTIONS, [qa])
     read_questions(doc)
     return doc
 

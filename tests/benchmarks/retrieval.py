@@ -20,7 +20,7 @@ import typer
 from spacy.language import Language
 
 import spacy_ctxemb
-from spacy_ctxemb.heads.squad import read_squad
+from spacy_ctxemb.heads.squad import read_questions, read_squad
 from spacy_ctxemb.search.evaluation import DEPTH, Qrels, evaluate, score_rankings
 from spacy_ctxemb.search.index import Index
 
@@ -55,11 +55,11 @@ def main(
 
 def read(path: Path, limit: int) -> tuple[dict[str, str], dict[str, str], Qrels]:
     """Paragraphs and questions by their ids, and the paragraph of each question."""
-    found = read_squad(path)
-    places = {text: f"p{i}" for i, text in enumerate(dict.fromkeys(x.context for x in found))}
+    found = [doc for article in read_squad(path, spacy.blank("en").make_doc) for doc in article]
+    places = {text: f"p{i}" for i, text in enumerate(dict.fromkeys(doc.text for doc in found))}
     asked = found[: limit or None]
-    queries = {f"q{i}": question.text for i, question in enumerate(asked)}
-    qrels = {f"q{i}": [places[question.context]] for i, question in enumerate(asked)}
+    queries = {f"q{i}": read_questions(doc)[0].text for i, doc in enumerate(asked)}
+    qrels = {f"q{i}": [places[doc.text]] for i, doc in enumerate(asked)}
     return {id: text for text, id in places.items()}, queries, qrels
 
 
