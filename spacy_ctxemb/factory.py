@@ -201,7 +201,7 @@ def build_ctxemb_ner(
     "ctxemb_textcat",
     assigns=["doc.cats", "doc._.ctxemb_score", "span._.ctxemb_cats"],
     default_config={
-        "model": build_default_head("first"),
+        "model": build_default_head("mean"),
         "kind": "single_label",
         "threshold": 0.5,
         "per_sentence": False,

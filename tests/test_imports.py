@@ -80,7 +80,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".remote", ".stack", ".thinc_model", ".windows"),
     },
     "heads": {
-        *("numpy", "safetensors", "spacy", "srsly", "thinc", "tokenizers", "torch"),
+        *("numpy", "safetensors", "sklearn", "spacy", "srsly", "thinc"),
+        *("threadpoolctl", "tokenizers", "torch"),
         *(".atomic_files", ".checkpoints", ".component", ".embedder", ".encoders", ".listeners"),
         *(".pieces", ".schedules", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },

@@ -79,3 +79,39 @@ class HeadErrors:
         "The head of '{name}' reads states of width {width}, the encoder of '{encoder}' has width "
         "{found}. Set encoder to the component that the head was trained with, and source both."
     )
+
+    # Heads that are fitted
+    E640 = (
+        "fit = true of '{name}' is for labels, that is for the kinds 'single_label' and "
+        "'multi_label', not for '{kind}'. Leave it out, and train."
+    )
+    E641 = (
+        "fit = true of '{name}' runs the encoder before it, and so needs the pipeline. Call "
+        "nlp.initialize, or pass nlp=nlp to the component's initialize."
+    )
+    E642 = (
+        "fit = true of '{name}' needs a head that is one linear layer. Remove activation and "
+        "norm_epsilon from [components.{name}.model], or leave fit out, and train."
+    )
+    E643 = (
+        "fit = true of '{name}' finds nothing to tell apart in {n} examples: none of the labels "
+        "{labels} has both examples and counterexamples. Give examples of two labels at least, or "
+        "with 'multi_label' also texts that do not have the label."
+    )
+    E644 = (
+        "fit = true of '{name}' needs scikit-learn, which is not installed: "
+        'pip install "spacy-ctxemb[few]". The trained pipeline works without it.'
+    )
+    E645 = (
+        "--few fits heads of textcat or textcat_multilabel, and does without --no-head, "
+        "--listener-mix, --cache and --cnn. Here the tasks are {tasks}, and the options in its "
+        "way: {unfit}."
+    )
+    E646 = (
+        "--few needs an encoder that knows language already, and '{encoder}' begins with random "
+        "weights. Pass --encoder english, minilm, or a pipeline with a trained encoder."
+    )
+    W640 = (
+        "Nothing tells the labels {labels} of '{name}' apart from others: no example has them, or "
+        "all have. Their scores do not depend on the text. Give examples, or leave them out."
+    )
