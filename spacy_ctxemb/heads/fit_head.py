@@ -11,6 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import _pipe, minibatch
+from torch.nn import functional as F
 
 from ..component import ContextualEmbedder
 from ..errors import Errors
@@ -100,6 +101,7 @@ def read_examples(
     X, gold = [], []
     before = list(list_before(pipe, nlp))
     read, ops = READS[pipe.model.attrs["reads"]], pipe.model.ops
+    normalize = get_head(pipe.model).settings["normalize"]
     for batch in minibatch(examples, nlp.batch_size):
         gold += [pipe.read_gold(eg) for eg in batch]
         docs: Iterable[Doc] = [eg.predicted.copy() for eg in batch]
@@ -107,8 +109,9 @@ def read_examples(
             docs = _pipe(docs, proc, name, nlp.default_error_handler, {})
         states, _ = read_states(pipe.model.layers[0], list(docs), is_train=False)
         for one in states:
-            rows = torch.from_numpy(ops.to_numpy(one["rows"]))
-            X.append(weigh(one["owned"]) @ read(rows, [one]).numpy())
+            windows = read(torch.from_numpy(ops.to_numpy(one["rows"])), [one])
+            windows = F.normalize(windows, dim=-1) if normalize else windows
+            X.append(weigh(one["owned"]) @ windows.numpy())
     return np.array(X, dtype=np.float64), np.array(gold, dtype=np.float64)
 
 

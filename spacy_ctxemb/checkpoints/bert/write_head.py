@@ -14,7 +14,7 @@ from .read_head import KINDS, WEIGHT, HeadConfig, PublishedHead, choose_settings
 NOT_STORED = ("dropout",)
 DEFAULTS = {
     **{"activation": None, "dense_width": None, "dense_bias": True},
-    **{"norm_epsilon": None, "norm_bias": False},
+    **{"norm_epsilon": None, "norm_bias": False, "normalize": False},
 }
 
 
