@@ -7,7 +7,7 @@ spaCy and spaCy starts as fast as without the plugin.
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attach", "elmo_outputs", "load", "to_disk"]
+__all__ = ["__version__", "align", "attach", "elmo_outputs", "load", "to_disk"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,6 +15,10 @@ def __getattr__(name: str) -> Any:
         from . import doc_vectors
 
         return getattr(doc_vectors, name)
+    if name == "align":
+        from .alignment import align
+
+        return align
     if name == "load":
         from .load_published import load
 

@@ -69,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         *(".pretrained", ".remote", ".thinc_model", ".torch_state"),
     },
+    "alignment": {"numpy", "scipy", "spacy"},
     "doc_vectors": {"numpy", "spacy"},
     "listeners": {
         *("numpy", "safetensors", "spacy", "thinc", "torch", ".doc_vectors", ".embedder"),
@@ -145,6 +146,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".cache", ".checkpoints", ".comparison", ".component", ".config_writer", ".doctor"),
         *(".embedder", ".encoders"),
         *(
+            ".alignment",
             ".atomic_files",
             ".heads",
             ".initialize_callbacks",
@@ -162,7 +164,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
-    "__init__": {".doc_vectors", ".load_published", ".save_pipeline"},
+    "__init__": {".alignment", ".doc_vectors", ".load_published", ".save_pipeline"},
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.

@@ -6,6 +6,7 @@ A file for each hundred of the codes.
 import re
 from typing import Any
 
+from .alignment import AlignmentErrors
 from .commands import CommandErrors
 from .encoders import EncoderErrors
 from .heads import HeadErrors
@@ -32,6 +33,7 @@ class Errors(
     PretrainingErrors,
     CommandErrors,
     HeadErrors,
+    AlignmentErrors,
     Warnings,
     metaclass=_Coded,
 ):

@@ -46,7 +46,7 @@ class HeadErrors:
     E612 = "There is no aggregation '{aggregation}'. Use one of {options}."
     E613 = (
         "The head of '{name}' reads '{reads}'. Set reads in [components.{name}.model] to "
-        '"pieces" for ctxemb_ner, and to "first" or "mean" for ctxemb_textcat.'
+        '"pieces" for ctxemb_ner, and to "first", "mean" or "piece_mean" for ctxemb_textcat.'
     )
     E614 = "There is no kind '{kind}' of classification for '{name}'. Use one of {options}."
     E615 = (

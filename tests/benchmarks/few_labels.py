@@ -189,13 +189,14 @@ def compute_accuracy(docs: Sequence[Any], rows: Sequence[Row]) -> float:
     return statistics.fmean(a == row["label"] for a, row in zip(best, rows, strict=True))
 
 
-def run_setfit(
-    python: str, train: list[Row], test: list[Row], seed: int
-) -> tuple[float, float]:
+def run_setfit(python: str, train: list[Row], test: list[Row], seed: int) -> tuple[float, float]:
     job = {"train": train, "test": test, "seed": seed, "model": str(find_folder())}
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
-        [python, str(SETFIT)], input=json.dumps(job), capture_output=True, text=True,
+        [python, str(SETFIT)],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
         env=environment,
     )
     if done.returncode:

@@ -22,7 +22,8 @@ from .test_render import check_valid, overrides
 def test_what_is_written(encoder: str, task: str, draft: Build) -> None:
     config = draft(encoder, tasks=(task,), few=True)
     assert config["components"][task]["factory"] == "ctxemb_textcat"
-    assert config["components"][task]["model"]["normalize"] is True
+    model = config["components"][task]["model"]
+    assert model["normalize"] is True and model["reads"] == "piece_mean"
     assert config["initialize"]["components"] == {task: {"fit": True}}
     training = config["training"]
     assert training["frozen_components"] == training["annotating_components"] == ["ctxemb"]

@@ -16,7 +16,7 @@ from spacy_ctxemb.heads.fit_logistic_regression import fit_logistic_regression
 from spacy_ctxemb.heads.head_as_thinc_model import get_head
 from spacy_ctxemb.heads.token_aggregation import softmax
 
-from ..pipelines import MODELS, TEXTCAT_DATA, TRANSFORMER, blank, examples
+from ..pipelines import BILM, MODELS, TEXTCAT_DATA, TRANSFORMER, blank, examples
 from .test_text_classification import NUMBERS, SEVERAL, TEXTS, cats, pipe_of
 
 LAST = {"mix": {"@architectures": "spacy-ctxemb.Layer.v1", "layer": -1}}
@@ -43,7 +43,7 @@ def compute_by_hand(nlp: Language, data: Any) -> Any:
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("head", [{}, {"reads": "first"}, {"normalize": True}], ids=str)
+@pytest.mark.parametrize("head", [{}, {"reads": "first"}, {"reads": "piece_mean", "normalize": True}], ids=str)
 def test_what_is_fitted_is_what_is_served(model: Any, head: Any, tmp_path: Path) -> None:
     nlp = fitted(model=model, head=head)
     expected = softmax(compute_by_hand(nlp, TEXTCAT_DATA))
@@ -64,9 +64,16 @@ def test_what_is_read_is_the_vector_of_the_doc(normalize: bool) -> None:
     assert gold.tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
 
 
+def test_the_mean_of_pieces_is_that_of_tokens_where_each_is_one() -> None:
+    nlp = fitted(model={**BILM, **LAST}, head={"reads": "piece_mean"})
+    X, _ = read_examples(pipe_of(nlp), examples(nlp, TEXTCAT_DATA), nlp)
+    np.testing.assert_allclose(X, [nlp(text).vector for text in TEXTS], atol=1e-5)
+
+
 def test_long_texts_and_empty_ones() -> None:
     data = [*TEXTCAT_DATA, (" ".join(TEXTS * 3), TEXTCAT_DATA[0][1]), ("", TEXTCAT_DATA[1][1])]
-    nlp = fitted(data, head={"normalize": True}, model={**TRANSFORMER, "window": 12, "stride": 8})
+    head = {"normalize": True, "reads": "piece_mean"}
+    nlp = fitted(data, head=head, model={**TRANSFORMER, "window": 12, "stride": 8})
     texts = [text for text, _ in data]
     expected = softmax(compute_by_hand(nlp, data))
     np.testing.assert_allclose(cats(nlp, texts), expected, atol=1e-5)
