@@ -74,9 +74,10 @@ def read_vectors(doc: Doc, which: str) -> tuple[list[int], Floats]:
     words = [token for token in doc if not token.is_space]
     vectors = [token.vector for token in words]
     rows = np.array([v.get() if hasattr(v, "get") else v for v in vectors], dtype=np.float64)
-    rows = rows.reshape(len(words), -1)
+    if not words:
+        return [], np.zeros((0, 0))
     lengths = np.linalg.norm(rows, axis=1)
-    if words and not lengths.any():
+    if not lengths.any():
         raise ValueError(Errors.E750.format(which=which, n=len(doc), text=doc.text[:40]))
     has_vector = lengths > 0
     places = [token.i for token, is_known in zip(words, has_vector, strict=True) if is_known]

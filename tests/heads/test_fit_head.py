@@ -43,7 +43,9 @@ def compute_by_hand(nlp: Language, data: Any) -> Any:
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("head", [{}, {"reads": "first"}, {"reads": "piece_mean", "normalize": True}], ids=str)
+@pytest.mark.parametrize(
+    "head", [{}, {"reads": "first"}, {"reads": "piece_mean", "normalize": True}], ids=str
+)
 def test_what_is_fitted_is_what_is_served(model: Any, head: Any, tmp_path: Path) -> None:
     nlp = fitted(model=model, head=head)
     expected = softmax(compute_by_hand(nlp, TEXTCAT_DATA))
