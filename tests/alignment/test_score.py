@@ -67,5 +67,5 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
         score_files(gold, short)
     with pytest.raises(ValueError, match="E757.*none has no links that count"):
         score_files(none, gold)
-    with pytest.raises(OSError, match="E163.*missing"):
+    with pytest.raises(ValueError, match="E163.*missing"):
         score_files(tmp_path / "missing", gold)
