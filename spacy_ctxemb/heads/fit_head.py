@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ def read_examples(
     return np.array(X, dtype=np.float64), np.array(gold, dtype=np.float64)
 
 
-def list_before(pipe: TextClassifier, nlp: Language) -> Iterator[tuple[str, object]]:
+def list_before(pipe: TextClassifier, nlp: Language) -> Iterator[tuple[str, Any]]:
     """The encoder that a component listens to, and what it needs: components that learn nothing,
     and those that annotate in training; also where spaCy has switched them off, as it does with
     frozen ones while others are initialised."""

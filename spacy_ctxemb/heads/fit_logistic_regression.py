@@ -1,7 +1,5 @@
 """Logistic regression whose regularisation is chosen by cross-validation."""
 
-from typing import cast
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -70,5 +68,5 @@ def compute_held_out_loss(X: Floats, y: Ints, folds: Ints, strength: float) -> f
     for fold in np.unique(folds[folds >= 0]):
         out = folds == fold
         log_probabilities = fit(X[~out], y[~out], strength).predict_log_proba(X[out])
-        total -= log_probabilities[np.arange(out.sum()), y[out]].sum()
-    return cast(float, total)
+        total -= float(log_probabilities[np.arange(out.sum()), y[out]].sum())
+    return total
