@@ -9,6 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
+    "align",
     "attach",
     "elmo_outputs",
     "encode",
@@ -32,6 +33,10 @@ def __getattr__(name: str) -> Any:
         from .bulk import encode
 
         return getattr(encode, name)
+    if name == "align":
+        from .alignment import align
+
+        return align
     if name == "load":
         from .load_published import load
 

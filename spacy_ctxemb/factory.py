@@ -203,7 +203,7 @@ def build_ctxemb_ner(
     "ctxemb_textcat",
     assigns=["doc.cats", "doc._.ctxemb_score", "span._.ctxemb_cats"],
     default_config={
-        "model": build_default_head("first"),
+        "model": build_default_head("mean"),
         "kind": "single_label",
         "threshold": 0.5,
         "per_sentence": False,
@@ -215,7 +215,7 @@ def build_ctxemb_textcat(
 ) -> "TextClassifier":
     """Build the component for categories of texts.
 
-    model: a `spacy-ctxemb.Head.v1` with reads = "first" or "mean".
+    model: a `spacy-ctxemb.Head.v1` with reads = "first", "mean" or "piece_mean".
     kind: "single_label" where each text has one of the labels, "multi_label" where it may have any
         of them, "regression" for numbers.
     threshold: the score from which on spaCy's scorer counts a label of "multi_label".

@@ -69,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         *(".pretrained", ".remote", ".thinc_model", ".torch_state"),
     },
+    "alignment": {"numpy", "scipy", "spacy"},
     "doc_vectors": {"numpy", "spacy"},
     "listeners": {
         *("numpy", "safetensors", "spacy", "thinc", "torch", ".doc_vectors", ".embedder"),
@@ -80,7 +81,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".remote", ".stack", ".thinc_model", ".windows"),
     },
     "heads": {
-        *("numpy", "safetensors", "spacy", "srsly", "thinc", "tokenizers", "torch"),
+        *("numpy", "safetensors", "sklearn", "spacy", "srsly", "thinc"),
+        *("threadpoolctl", "tokenizers", "torch"),
         *(".atomic_files", ".checkpoints", ".component", ".embedder", ".encoders", ".listeners"),
         *(".pieces", ".schedules", ".stack", ".thinc_model", ".torch_state", ".windows"),
     },
@@ -154,6 +156,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".bulk", ".cache", ".checkpoints", ".comparison", ".component", ".config_writer"),
         *(".doctor", ".embedder", ".encoders", ".explanation"),
         *(
+            ".alignment",
             ".atomic_files",
             ".heads",
             ".initialize_callbacks",
@@ -172,7 +175,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
         ".windows",
     },
-    "__init__": {".bulk", ".doc_vectors", ".explanation", ".load_published", ".save_pipeline"},
+    "__init__": {
+        *(".alignment", ".bulk", ".doc_vectors", ".explanation", ".load_published"),
+        ".save_pipeline",
+    },
 }
 
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.

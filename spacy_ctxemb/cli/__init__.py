@@ -6,6 +6,8 @@ from collections.abc import Callable
 import typer
 from spacy.cli._util import app
 
+from .align import align
+from .align_score import align_score
 from .annotate import annotate
 from .ask import ask
 from .cache import cache
@@ -44,6 +46,8 @@ def build_app(help: str, commands: dict[str, Callable[..., None]]) -> typer.Type
 ctxemb_cli = build_app(
     "Contextual word vectors for spaCy.",
     {
+        "align": align,
+        "align-score": align_score,
         "annotate": annotate,
         "ask": ask,
         "cache": cache,

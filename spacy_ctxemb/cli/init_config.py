@@ -66,6 +66,13 @@ def init_config(
         help="Let ner and textcat be a linear layer on the encoder, as in published models, in "
         "place of spaCy's networks; by default where a Transformer with weights learns",
     ),
+    few: bool = typer.Option(
+        False,
+        "--few",
+        help="For textcat and textcat_multilabel with few examples: fit a linear layer on the "
+        "frozen encoder, in seconds; with --no-freeze all learns on from there. Needs the extra "
+        "of this name",
+    ),
     force: bool = FORCE,
 ) -> None:
     """Write a complete config for `spacy train`, with an encoder and the tasks on top of it."""
@@ -91,6 +98,7 @@ def init_config(
         cache=cache,
         cnn=cnn,
         head=head,
+        few=few,
     )
     written = build_config(choices)
     if is_stdout:
@@ -109,6 +117,7 @@ def show(output: Path, written: "Written") -> None:
 
     choices, source = written.choices, written.source
     way = "frozen" if choices.freeze else "fine-tuned"
+    way = f"fitted first, {way}" if choices.few else way
     msg.good(f"Wrote a config for {', '.join(choices.tasks)} on {choices.encoder}, {way}")
     if source.path is None and Path(choices.encoder).is_dir():
         msg.info(f"For the pipeline in the folder of this name pass --encoder ./{choices.encoder}")

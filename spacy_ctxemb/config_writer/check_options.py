@@ -52,11 +52,13 @@ class Choices:
     cache: whether a frozen encoder runs in the first epoch only.
     cnn: whether each task has a small network of its own beside a frozen encoder.
     head: whether tasks of HEADS are a linear layer on the encoder's last layer.
+    few: whether such a layer of texts is fitted to convergence before training, and, where the
+        encoder is frozen, as it is here by default, in place of training.
 
     Where freeze, listener_mix, cache, cnn or head is None, `optimize` and recipes.py decide.
 
     Raises E500 for an unknown task, E501 for tasks that cannot share a pipeline, E620 for a head
-    where no task can have one, or with what a head does without.
+    where no task can have one, or with what a head does without, E645 for `few` likewise.
 
         choices = Choices(["ner"], encoder="english", freeze=True)
         build_config(choices).config.to_disk("config.cfg")
@@ -73,14 +75,20 @@ class Choices:
     cache: bool | None = None
     cnn: bool | None = None
     head: bool | None = None
+    few: bool = False
 
     def __post_init__(self) -> None:
         check_tasks(self.tasks)
-        unfit = [o for o in ("listener_mix", "cache", "cnn") if getattr(self, o)]
+        unfit = [
+            f"--{o.replace('_', '-')}" for o in ("listener_mix", "cache", "cnn") if getattr(self, o)
+        ]
+        if self.few and self.head is False:
+            unfit.append("--no-head")
+        names = {"tasks": list(self.tasks), "unfit": ", ".join(unfit) or "none"}
+        if self.few and (unfit or not set(self.tasks) <= WRITE_CATS):
+            raise ValueError(Errors.E645.format(**names))
         if self.head and (unfit or not self.heads):
-            options = ", ".join(f"--{name.replace('_', '-')}" for name in unfit)
-            names = {"tasks": list(self.tasks), "options": list(HEADS), "unfit": options or "none"}
-            raise ValueError(Errors.E620.format(**names))
+            raise ValueError(Errors.E620.format(**names, options=list(HEADS)))
 
     @property
     def heads(self) -> dict[str, dict[str, str]]:

@@ -54,10 +54,13 @@ def build_config(choices: Choices) -> Written:
 def settle(choices: Choices, source: Source) -> Choices:
     """Choose what the user left open, but for the mix of layers, which depends on the task.
 
-    Raises E503 for a cache and E502 for a network beside an encoder that is not frozen.
+    Raises E503 for a cache and E502 for a network beside an encoder that is not frozen, E646 for
+    `few` on one without weights.
     """
     recipe = get_recipe(choices, source)
-    freeze = recipe.freezes if choices.freeze is None else choices.freeze
+    if choices.few and source.is_new:
+        raise ValueError(Errors.E646.format(encoder=choices.encoder))
+    freeze = choices.few or recipe.freezes if choices.freeze is None else choices.freeze
     if choices.cache and not freeze:
         raise ValueError(Errors.E503)
     if choices.cnn and not freeze:
@@ -66,7 +69,7 @@ def settle(choices: Choices, source: Source) -> Choices:
     if head is None:
         can_be = source.has_layers and any(task in HEADS for task in choices.tasks)
         has_others = freeze or choices.listener_mix or choices.cnn
-        head = recipe.has_head and can_be and not has_others
+        head = choices.few or (recipe.has_head and can_be and not has_others)
     cache = choices.is_small and not head  # a cache holds no states
     cnn = (recipe.has_network or not choices.is_small) and not head
     return replace(
@@ -99,7 +102,7 @@ def render(choices: Choices, source: Source) -> Config:
         has_cache=choices.cache and not source.cache_obstacle,
         peak_rate=choose_peak_rate(choices, recipe),
         learn_rate_factor=recipe.encoder_rate / recipe.head_rate,
-        max_steps=recipes.MAX_STEPS[choices.optimize],
+        max_steps=1 if choices.few and choices.freeze else recipes.MAX_STEPS[choices.optimize],
         eval_frequency=recipes.EVAL_FREQUENCY[choices.optimize],
         patience=recipes.PATIENCE[choices.optimize],
     )
@@ -124,6 +127,8 @@ def choose_peak_rate(choices: Choices, recipe: Recipe) -> float:
     """The largest learning rate of the optimizer, which is that of the tasks."""
     if not choices.freeze:
         return recipe.head_rate
+    if choices.few:
+        return 0.0  # the head that was fitted is the best one
     return recipe.network_rate if choices.cnn else recipe.frozen_rate
 
 

@@ -36,6 +36,11 @@ def check_learning_rate(plan: Plan, n_steps: int | None) -> Iterator[Finding]:
         yield ok(f"The optimizer is {optimizer.get('@optimizers')}, with rates of its own")
         return
     rates = read_rates(optimizer, n_steps or N_STEPS)
+    settings = plan.initialize.get("components") or {}
+    fitted = [name for name, own in settings.items() if own.get("fit")]
+    if fitted and not any(rates):
+        yield ok(f"The learning rate is 0 in all steps: {fitted} are fitted before the first")
+        return
     yield describe(rates)
     if n_steps and rates[0] < max(rates) == rates[-1]:
         yield warning(

@@ -73,7 +73,7 @@ def check_patience(training: dict[str, Any], total: int | None) -> Iterator[Find
             "end training.",
             f"Raise patience to {5 * frequency}, or lower eval_frequency.",
         )
-    if total is not None and frequency > total:
+    if total is not None and frequency > total > 1:
         yield warning(
             f"eval_frequency is {frequency}, but there are {total} steps: only the first and the "
             "last model are scored.",

@@ -6,6 +6,7 @@ A file for each hundred of the codes.
 import re
 from typing import Any
 
+from .alignment import AlignmentErrors
 from .commands import CommandErrors
 from .encoders import EncoderErrors
 from .explain import ExplainErrors
@@ -36,6 +37,7 @@ class Errors(
     HeadErrors,
     ExplainErrors,
     SearchErrors,
+    AlignmentErrors,
     Warnings,
     metaclass=_Coded,
 ):

@@ -46,7 +46,7 @@ class HeadErrors:
     E612 = "There is no aggregation '{aggregation}'. Use one of {options}."
     E613 = (
         "The head of '{name}' reads '{reads}'. Set reads in [components.{name}.model] to "
-        '"pieces" for ctxemb_ner, and to "first" or "mean" for ctxemb_textcat.'
+        '"pieces" for ctxemb_ner, and to "first", "mean" or "piece_mean" for ctxemb_textcat.'
     )
     E614 = "There is no kind '{kind}' of classification for '{name}'. Use one of {options}."
     E615 = (
@@ -88,4 +88,40 @@ class HeadErrors:
         "The answer {answer!r} to {question!r} is said to begin at character {start} of the text, "
         "where {there!r} stands. Correct answer_start, or the text; a text that was cut or changed "
         "after its questions were written needs them anew."
+    )
+
+    # Heads that are fitted
+    E640 = (
+        "fit = true of '{name}' is for labels, that is for the kinds 'single_label' and "
+        "'multi_label', not for '{kind}'. Leave it out, and train."
+    )
+    E641 = (
+        "fit = true of '{name}' runs the encoder before it, and so needs the pipeline. Call "
+        "nlp.initialize, or pass nlp=nlp to the component's initialize."
+    )
+    E642 = (
+        "fit = true of '{name}' needs a head that is one linear layer. Remove activation and "
+        "norm_epsilon from [components.{name}.model], or leave fit out, and train."
+    )
+    E643 = (
+        "fit = true of '{name}' finds nothing to tell apart in {n} examples: none of the labels "
+        "{labels} has both examples and counterexamples. Give examples of two labels at least, or "
+        "with 'multi_label' also texts that do not have the label."
+    )
+    E644 = (
+        "fit = true of '{name}' needs scikit-learn, which is not installed: "
+        'pip install "spacy-ctxemb[few]". The trained pipeline works without it.'
+    )
+    E645 = (
+        "--few fits heads of textcat or textcat_multilabel, and does without --no-head, "
+        "--listener-mix, --cache and --cnn. Here the tasks are {tasks}, and the options in its "
+        "way: {unfit}."
+    )
+    E646 = (
+        "--few needs an encoder that knows language already, and '{encoder}' begins with random "
+        "weights. Pass --encoder english, minilm, or a pipeline with a trained encoder."
+    )
+    W640 = (
+        "Nothing tells the labels {labels} of '{name}' apart from others: no example has them, or "
+        "all have. Their scores do not depend on the text. Give examples, or leave them out."
     )

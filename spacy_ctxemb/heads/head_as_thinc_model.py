@@ -42,12 +42,14 @@ def build_head(
     norm_epsilon: float | None = None,
     norm_bias: bool = False,
     dropout: float | None = None,
+    normalize: bool = False,
 ) -> HeadModel:
     """`spacy-ctxemb.Head.v1`: scores of classes, from the states of the encoder's last layer.
 
     tok2vec: a PieceStatesListener.v1, or a ContextualTok2Vec.v1 of this head's own.
     reads: "pieces" for the scores of each piece; "first" for those of each window, by its first
-        step ([CLS]); "mean" for those of each window, by the mean of all its steps.
+        step ([CLS]); "mean" for those of each window, by the mean of all its steps;
+        "piece_mean" by the mean of its pieces alone, without the steps at its edges.
     activation: of a dense layer before the last one: "tanh" (BERT's pooler), "gelu", "relu" and
         others; null for no dense layer.
     dense_width: of the dense layer; null for that of the encoder.
@@ -55,6 +57,7 @@ def build_head(
     norm_epsilon: of a layer norm after the dense layer; null for none.
     norm_bias: whether the layer norm has a bias.
     dropout: the rate before each linear layer; null to follow training.dropout.
+    normalize: whether what it reads gets length 1 first.
     """
     if not isinstance(tok2vec, PieceStatesListener) and not has_encoder(tok2vec):
         raise ValueError(Errors.E603.format(found=getattr(tok2vec, "name", tok2vec)))
@@ -63,6 +66,7 @@ def build_head(
     settings = {
         **{"activation": activation, "dense_width": dense_width, "dense_bias": dense_bias},
         **{"norm_epsilon": norm_epsilon, "norm_bias": norm_bias, "dropout": dropout or 0.0},
+        "normalize": normalize,
     }
     return Model(
         "ctxemb-head",

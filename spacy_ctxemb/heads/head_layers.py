@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..encoders.basic_layers import ACTIVATIONS, check_activation
 
@@ -23,6 +24,7 @@ class Head(nn.Module):
         None for none.
     norm_bias: whether the layer norm has a bias.
     dropout: the rate before each linear layer, in training.
+    normalize: whether states get length 1 before all else, as sentence-transformers compares them.
 
     Source: Devlin et al. 2019, "BERT", section 4; Liu et al. 2019, "RoBERTa".
 
@@ -41,9 +43,11 @@ class Head(nn.Module):
         norm_epsilon: float | None = None,
         norm_bias: bool = False,
         dropout: float = 0.1,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         self.activation = activation
+        self.normalize = normalize
         if activation is not None and activation not in FUNCTIONS:
             check_activation(activation)
         E = dense_width or width
@@ -56,7 +60,7 @@ class Head(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """(n, D) to (n, C)."""
-        x = states
+        x = F.normalize(states, dim=-1) if self.normalize else states
         if self.dense is not None and self.activation is not None:
             x = FUNCTIONS[self.activation](self.dense(self.dropout(x)))
         if self.norm is not None:

@@ -40,10 +40,27 @@ def read_mean(rows: Tensor, states: Sequence[dict[str, Any]]) -> Tensor:
         windows = np.arange(len(one["owned"])) + n_windows
         owners += [np.repeat(windows, one["owned"]), np.repeat(windows, 2)]
         n_windows += len(windows)
-    owner = torch.from_numpy(np.concatenate(owners)).to(rows.device)
-    total = rows.new_zeros(n_windows, rows.size(1)).index_add(0, owner, rows)
-    return total / torch.bincount(owner, minlength=n_windows)[:, None]
+    return compute_means(rows, np.concatenate(owners), n_windows)
+
+
+def read_piece_mean(rows: Tensor, states: Sequence[dict[str, Any]]) -> Tensor:
+    """The mean of the pieces that each window owns; zeros where there are none. (R, D) to (N, D)"""
+    owned = np.concatenate([one["owned"] for one in states])
+    owners = np.repeat(np.arange(len(owned)), owned)
+    return compute_means(read_pieces(rows, states), owners, len(owned))
+
+
+def compute_means(rows: Tensor, owners: Any, n: int) -> Tensor:
+    """The mean of the rows of each of n owners. (R, D), (R,) to (n, D)"""
+    owner = torch.from_numpy(owners).to(rows.device)
+    total = rows.new_zeros(n, rows.size(1)).index_add(0, owner, rows)
+    return total / torch.bincount(owner, minlength=n).clamp(min=1)[:, None]
 
 
 #: What a head reads of the states.
-READS = {"pieces": read_pieces, "first": read_first, "mean": read_mean}
+READS = {
+    "pieces": read_pieces,
+    "first": read_first,
+    "mean": read_mean,
+    "piece_mean": read_piece_mean,
+}

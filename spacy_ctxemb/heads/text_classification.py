@@ -1,12 +1,13 @@
 """`ctxemb_textcat`: categories of texts, by the classes of windows."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from spacy.language import Language
 from spacy.scorer import Scorer
 from spacy.tokens import Doc, Span
 from spacy.training import Example
@@ -80,6 +81,26 @@ class TextClassifier(HeadPipe):
     def list_labels(self, example: Example) -> Iterable[str]:
         return example.reference.cats
 
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Iterable[str] | None = None,
+        fit: bool = False,
+    ) -> None:
+        """Take labels, and give the head its weights.
+
+        fit: whether these are fitted to the examples, on the encoder as it is, in place of random
+            ones; needs the extra `few`. The head can learn further after that.
+        Raises E607, and what fit_head raises.
+        """
+        super().initialize(get_examples, nlp=nlp, labels=labels)
+        if fit:
+            from .fit_head import fit_head
+
+            fit_head(self, get_examples(), nlp)
+
     def predict(self, docs: Iterable[Doc]) -> list[TextScores]:
         """The scores of each Doc, and with per_sentence those of its sentences."""
         return [self._finish(*one) for one in self.score_docs(docs)]
@@ -139,7 +160,7 @@ class TextClassifier(HeadPipe):
         weighted = scores * torch.from_numpy(weights).to(scores.device)[:, None]
         index = torch.from_numpy(owners).to(scores.device)
         by_doc = scores.new_zeros(len(scored), scores.size(1)).index_add(0, index, weighted)
-        gold = np.array([self._read_gold(eg) for eg in examples], dtype="f")
+        gold = np.array([self.read_gold(eg) for eg in examples], dtype="f")
         target = torch.from_numpy(gold).to(scores.device)  # (n, C), nan where it is not known
         if self.kind == "single_label":
             is_known = target.sum(dim=1) == 1
@@ -152,7 +173,7 @@ class TextClassifier(HeadPipe):
             loss = compute(by_doc[is_known], target[is_known], reduction="sum")
         return loss / is_known.sum().clamp(min=1)
 
-    def _read_gold(self, example: Example) -> list[float]:
+    def read_gold(self, example: Example) -> list[float]:
         """The value of each label. Raises E611 for a label that has no class, E616 for values that
         the kind does not have."""
         cats = example.reference.cats
@@ -189,7 +210,7 @@ class TextClassifier(HeadPipe):
         """The correlation and the error of the first number of each text."""
         found = [eg.predicted._.get(SCORE) for eg in examples]
         numbers = [list(one.values())[0] if isinstance(one, dict) else one for one in found]
-        pairs = zip([self._read_gold(eg)[0] for eg in examples], numbers, strict=True)
+        pairs = zip([self.read_gold(eg)[0] for eg in examples], numbers, strict=True)
         known = np.array([pair for pair in pairs if not math.isnan(pair[0])])
         if not len(known):
             return {"cats_score": 0.0, "cats_mae": 0.0}

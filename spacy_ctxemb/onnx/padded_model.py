@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..encoders import TransformerEncoder
 from ..encoders.kernels.linear import Linear
@@ -22,7 +23,7 @@ FAR = -1e30
 class PaddedModel(nn.Module):
     """States of the last layer, or scores where there is a head.
 
-    reads: "pieces" for the scores of all steps, "first" or "mean" for those of each window.
+    reads: "pieces" for the scores of all steps, any other of a head for those of each window.
     """
 
     def __init__(self, encoder: BlockEncoder, head: Head | None, reads: str = "pieces") -> None:
@@ -47,8 +48,10 @@ class PaddedModel(nn.Module):
             return x
         if self.reads == "first":
             x = x[:, 0]
-        elif self.reads == "mean":
-            weights = (mask / mask.sum(dim=1, keepdim=True))[:, :, None]
+        elif self.reads != "pieces":
+            if self.reads == "piece_mean":  # without the first and the last real step
+                mask = F.pad((mask * F.pad(mask[:, 1:], (0, 1)))[:, 1:], (1, 0))
+            weights = (mask / mask.sum(dim=1, keepdim=True).clamp(min=1))[:, :, None]
             x = (x * weights).sum(dim=1)
         scores: Tensor = self.head(x)
         return scores

@@ -122,3 +122,12 @@ def test_paths_without_an_encoder(tmp_path: Path) -> None:
         nlp.add_pipe("ctxemb", name=name, config={"model": BILM})
     nlp.to_disk(tmp_path / "several")
     assert "thoseofthefactoryctxembare['one','two']" in fail(tmp_path / "several", tmp_path)
+
+
+def test_few_labels(tmp_path: Path) -> None:
+    output = run_well("init-config", "--task", "textcat", "--few", tmp_path / "out.cfg")
+    assert "Wrote a config for textcat on english, fitted first, frozen" in output
+    config = Config().from_disk(tmp_path / "out.cfg")
+    assert config["initialize"]["components"]["textcat"] == {"fit": True}
+    code, output = run("init-config", "--task", "ner", "--few", tmp_path / "other.cfg")
+    assert code == 1 and "[E645] --few fits heads of textcat" in output

@@ -59,14 +59,18 @@ def test_segments() -> None:
     torch.testing.assert_close(found[MASK > 0], expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("reads", ["pieces", "first", "mean"])
+@pytest.mark.parametrize("reads", ["pieces", "first", "mean", "piece_mean"])
 def test_scores(reads: str) -> None:
     encoder, head = build_transformer(), randomise(Head(8, 3, activation="tanh")).eval()
     with torch.inference_mode():
         windows = encoder(IDS, MASK > 0)[-1].split(MASK.sum(dim=1).tolist())
         found = PaddedModel(encoder, head, reads)(IDS, MASK)
         for scores, states in zip(found, windows, strict=True):
-            chosen = {"pieces": states, "first": states[0], "mean": states.mean(dim=0)}[reads]
+            means = {
+                "mean": states.mean(dim=0),
+                "piece_mean": states[1:-1].mean(dim=0).nan_to_num(),
+            }
+            chosen = {"pieces": states, "first": states[0], **means}[reads]
             scores = scores[: len(states)] if reads == "pieces" else scores
             torch.testing.assert_close(scores, head(chosen), rtol=1e-5, atol=1e-5)
 

@@ -15,7 +15,7 @@ from .read_head import WEIGHT, PublishedHead, choose_settings
 NOT_STORED = ("dropout",)
 DEFAULTS = {
     **{"activation": None, "dense_width": None, "dense_bias": True},
-    **{"norm_epsilon": None, "norm_bias": False},
+    **{"norm_epsilon": None, "norm_bias": False, "normalize": False},
 }
 
 
@@ -41,6 +41,8 @@ def find_head_obstacles(
         yield f"activation of the head is {given['activation']}, which its config.json has not"
     if head.reads == "mean" and names.activation != OF_HEAD:
         yield "the head reads the mean of all states where it has the first"
+    if head.reads == "piece_mean":
+        yield "the head reads the mean of pieces without the first and the last state"
 
 
 def to_head_tensors(head: PublishedHead, model_type: str) -> dict[str, Tensor]:
