@@ -27,8 +27,8 @@ class Alignment(list[AlignedPair]):
 
     def to_html(self) -> str:
         """An SVG with the lines, and a table of the pairs; HTML to stand in a page."""
-        rows = [[token.text for token in doc] for doc in (self.doc_a, self.doc_b)]
-        return to_html(*rows, [(one.a.i, one.b.i, one.score) for one in self])
+        a, b = ([token.text for token in doc] for doc in (self.doc_a, self.doc_b))
+        return to_html(a, b, [(one.a.i, one.b.i, one.score) for one in self])
 
     def to_pharaoh(self) -> str:
         """The positions of the tokens, from 0: `0-0 1-2`."""

@@ -46,9 +46,9 @@ def align(
         nlp = spacy.load(pipeline)
         docs = (run(nlp, lines, tokenized=tokenized) for lines in (a, b))
         pairs = tqdm(zip(*docs, strict=True), total=len(a), unit=" lines", disable=None)
-        found = [align_docs(*pair, method) for pair in pairs]
+        found = [align_docs(doc_a, doc_b, method) for doc_a, doc_b in pairs]
         if output.suffix == ".html":
-            text = to_page([one.to_html() for one in found], nlp.lang)
+            text = to_page([one.to_html() for one in found], str(nlp.lang))
         else:
             text = "".join(f"{one.to_pharaoh()}\n" for one in found)
         temporary.write_text(text, encoding="utf8")

@@ -17,7 +17,9 @@ from torch import Tensor
 from ..component import ContextualEmbedder
 from ..embedder.output_types import Wanted
 from ..errors import Errors
-from ..heads.head_as_thinc_model import READS, get_head, has_encoder
+from ..heads.head_as_thinc_model import has_encoder
+from ..heads.head_shim import get_head
+from ..heads.read_states import READS
 from ..heads.trainable_component import HeadPipe
 from ..pieces.subwords import SubwordPieces
 from ..silver_labels import read_up_to

@@ -17,7 +17,9 @@ from ..component import ContextualEmbedder
 from ..errors import Errors
 from ..listeners.listener import list_listeners
 from ..torch_state import in_ordinary_torch
-from .head_as_thinc_model import READS, get_head, read_states
+from .head_as_thinc_model import read_states
+from .head_shim import get_head
+from .read_states import READS
 from .text_classification import TextClassifier, weigh
 
 Floats = NDArray[np.float64]
