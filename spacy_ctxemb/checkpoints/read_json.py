@@ -102,6 +102,8 @@ def read_json(
             raise ValueError(f"its values are nested more than {MOST_LEVELS} levels deep")
         if not isinstance(data, kind):
             raise ValueError(f"it holds {shorten(data)}")
+        if "\\ud" in text.lower():  # half of a surrogate pair is no text, and cannot be written
+            json.dumps(data, ensure_ascii=False).encode("utf8")
     return data
 
 

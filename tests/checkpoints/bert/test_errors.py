@@ -41,6 +41,8 @@ def test_no_folder(folder: Path, tmp_path: Path) -> None:
         ("{", "Expecting property name"),
         ("[1]", r"it holds \[1\]"),
         ("{}", "it has no model_type"),
+        (r'{"x": "\ud83d\ude00"}', "it has no model_type"),
+        (r'{"x": "\ud800"}', "surrogates not allowed"),
         ("\udcff", "codec can't decode"),
     ],
 )
