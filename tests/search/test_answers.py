@@ -97,3 +97,8 @@ def test_a_head_of_its_own_weights() -> None:
     for answer in answers:
         assert known[answer.id][answer.start : answer.end] == answer.text
         assert 0 <= answer.score <= answer.hit.score + 1e-6
+
+
+def test_passages_without_a_sentence(nlp: Language) -> None:
+    with pytest.raises(ValueError, match=r"\[E727\].*of the level token.*sent or doc"):
+        ask(Index(nlp, "token"), "Who was wet?")
