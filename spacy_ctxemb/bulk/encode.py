@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..doc_vectors.doc_tensor import lacks_tensor
 from ..errors import Errors
-from .levels import LEVELS, Level, Stretch, Vectors, join_rows
+from .levels import LEVELS, Level, Stretch, Vectors, check_options, join_rows
 from .needed_components import find_embedder, list_unneeded
 
 #: A text, tokenized or not, that may have an id.
@@ -100,9 +100,7 @@ def iter_encode(
         for passages in spacy_ctxemb.iter_encode(nlp, texts, level="sent"):
             print(passages.ids, passages.stretches, passages.vectors.shape)
     """
-    for what, value, options in (("level", level, LEVELS), ("dtype", dtype, DTYPES)):
-        if value not in options:
-            raise ValueError(Errors.E701.format(what=what, found=value, options=list(options)))
+    check_options(level, dtype, DTYPES)
     width, kind = find_width(nlp), LEVELS[level]
     unneeded = list_unneeded(nlp, {"doc.tensor", *kind.assigns})
 

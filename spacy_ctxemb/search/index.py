@@ -11,12 +11,12 @@ from spacy.tokens import Doc
 
 from ..bulk.encode import Item, Passages, encode, find_width, identify, iter_encode
 from ..bulk.encoder_digest import digest_encoder
-from ..bulk.levels import LEVELS, Vectors
+from ..bulk.levels import Vectors, check_options
 from ..errors import Errors
 from .passages import Passage, StoredPassages
 from .vectors import DTYPES, ExactVectors, Floats, GraphVectors, has_usearch, to_graph
 
-#: Passages up to which all are compared with a query, which takes some hundredths of a second.
+#: Passages up to which all are compared with a query.
 EXACT_LIMIT = 50_000
 
 
@@ -70,9 +70,7 @@ class Index:
         spans_key: str | None = None,
         exact_limit: int = EXACT_LIMIT,
     ) -> None:
-        for what, value, options in (("level", level, LEVELS), ("dtype", dtype, DTYPES)):
-            if value not in options:
-                raise ValueError(Errors.E701.format(what=what, found=value, options=[*options]))
+        check_options(level, dtype, DTYPES)
         self.nlp, self.level, self.dtype, self.spans_key = nlp, level, dtype, spans_key
         self.exact_limit = exact_limit
         self.encoder = digest_encoder(nlp)
