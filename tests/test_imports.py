@@ -146,7 +146,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bulk": {
         *("numpy", "pyarrow", "spacy", "tqdm", ".atomic_files", ".cache", ".component"),
-        *(".doc_vectors", ".heads", ".stack", ".temporary_folders"),
+        *("thinc", ".doc_vectors", ".heads", ".stack", ".temporary_folders", ".thinc_model"),
     },
     "search": {"numpy", "spacy", "usearch", ".atomic_files", ".bulk", ".heads"},
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..doc_vectors.doc_tensor import lacks_tensor
 from ..errors import Errors
-from .levels import LEVELS, Level, Stretch, Vectors, join_rows
+from .levels import LEVELS, Level, Stretch, Vectors, check_options, join_rows
 from .needed_components import find_embedder, list_unneeded
 
 #: A text, tokenized or not, that may have an id.
@@ -52,7 +52,8 @@ def encode(
     """The vectors of texts, or of their sentences, tokens or spans, one below the other.
 
     show_progress: whether there is a progress bar; None for one in a terminal.
-    See `iter_encode` for the rest. A text without words has a row of zeros. (n, width)
+    See `iter_encode` for the rest. Docs are annotated in place. A text without words has a row of
+    zeros. (n, width)
 
         vectors = spacy_ctxemb.encode(nlp, ["the bank of the river", "the bank with money"])
     """
@@ -82,7 +83,7 @@ def iter_encode(
     Components that come last and change no vector do not run.
 
     nlp: a pipeline with a component `ctxemb`.
-    texts: texts or Docs, or pairs of one and its id.
+    texts: texts or Docs, which are annotated in place, or pairs of one and its id.
     level: "doc" for doc.vector; "sent", "token" or "span" for the vector of each sentence, token
         or span.
     spans_key: of doc.spans, for the level span; None for doc.ents.
@@ -91,22 +92,21 @@ def iter_encode(
     first_id: the id of the first text if it has none; those that follow count on.
 
     Raises E700 where no component writes vectors, E701 for an unknown level or dtype, E702 for a
-    text without sentences and E703 for one without the spans, E704 for one without vectors, E705
-    for what is no text, E706 for one that is too long, E707 for characters that are none, E709
-    where the pipeline loses Docs.
+    text without sentences and E703 for one without the spans, E704 where a later component removes
+    or replaces the vectors, E705 for what is no text, E706 for one that is too long, E707 for
+    characters that are none, E709 where the pipeline loses Docs, E725 where vectors depend on what
+    is encoded together.
 
         for passages in spacy_ctxemb.iter_encode(nlp, texts, level="sent"):
             print(passages.ids, passages.stretches, passages.vectors.shape)
     """
-    for what, value, options in (("level", level, LEVELS), ("dtype", dtype, DTYPES)):
-        if value not in options:
-            raise ValueError(Errors.E701.format(what=what, found=value, options=list(options)))
+    check_options(level, dtype, DTYPES)
     width, kind = find_width(nlp), LEVELS[level]
     unneeded = list_unneeded(nlp, {"doc.tensor", *kind.assigns})
 
     def encode_all() -> Iterator[Passages]:
         for buffer in fill_buffers(identify(nlp, texts, first_id)):
-            found = encode_buffer(nlp, buffer, kind, spans_key, unneeded, batch_size)
+            found = encode_buffer(nlp, buffer, kind, spans_key, unneeded, batch_size, width)
             ids = [
                 text.id
                 for text, (stretches, _) in zip(buffer, found, strict=True)
@@ -179,6 +179,7 @@ def encode_buffer(
     spans_key: str | None,
     unneeded: list[str],
     batch_size: int,
+    width: int,
 ) -> list[tuple[list[Stretch], list[Any]]]:
     """The stretches of each text with their vectors. Short texts go first, so that what is encoded
     together is alike in length. Raises E702 to E704, and E709."""
@@ -190,8 +191,8 @@ def encode_buffer(
         places = iter(order)
         for doc in docs:
             place = next(places)
-            if len(doc) and lacks_tensor(doc):
-                values = {"id": buffer[place].id, "names": nlp.pipe_names}
+            if len(doc) and (lacks_tensor(doc) or doc.tensor.shape[1] != width):
+                values = {"where": f"the text {buffer[place].id!r}", "names": nlp.pipe_names}
                 raise ValueError(Errors.E704.format(**values))
             found[place] = level.read(doc, buffer[place].id, spans_key)
     if len(found) != len(buffer):

@@ -1,6 +1,6 @@
 """The stretches of a Doc that get a vector each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -66,6 +66,13 @@ LEVELS = {
     "token": Level(frozenset(), read_tokens),
     "span": Level(frozenset({"doc.ents", "doc.spans"}), read_entities),
 }
+
+
+def check_options(level: str, dtype: str, dtypes: Collection[str]) -> None:
+    """Raise E701 for an unknown level or dtype."""
+    for what, value, options in (("level", level, LEVELS), ("dtype", dtype, dtypes)):
+        if value not in options:
+            raise ValueError(Errors.E701.format(what=what, found=value, options=list(options)))
 
 
 def join_rows(rows: Sequence[Any], width: int, dtype: str) -> Vectors:

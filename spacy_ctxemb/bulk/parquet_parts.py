@@ -35,26 +35,17 @@ class Parts:
     def opening(self, settings: dict[str, Any], *, force: bool) -> Iterator[int]:
         """Keep other runs away, and give the number of texts that are done.
 
-        settings: of this run, in JSON; those of the parts must be the same. force: whether other
-        parts are removed. Raises E710 for parts of another run, E711 while another run works
+        settings: of this run, in JSON; those of the parts must be the same. force: whether all
+        parts are removed first. Raises E710 for parts of another run, E711 while another run works
         here, E712 where one is missing, OSError E164 where nothing can be written.
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         with locking(self.folder):
-            if force and not self.is_of(settings):
-                for path in self.list_parts():
-                    path.unlink()
+            for path in self.list_parts() if force else ():
+                path.unlink()
             self.check_run(settings)
             yield self.count_texts()
-
-    def is_of(self, settings: dict[str, Any]) -> bool:
-        try:
-            self.check_run(settings)
-            self.count_texts()
-        except ValueError:
-            return False
-        return True
 
     def check_run(self, settings: dict[str, Any]) -> None:
         """Note the settings where no part is there. Raises E710 for parts of another run."""
@@ -129,6 +120,17 @@ def to_table(passages: Passages) -> "pyarrow.Table":
             "vector": pa.FixedSizeListArray.from_arrays(values, width),
         }
     )
+
+
+def check_output(output: Path, texts: Path) -> None:
+    """Raise E726 for a folder, and for a file that would be read as one of the texts."""
+    reasons = {
+        "it is a folder": output.is_dir(),
+        f"it would be among the texts of {texts}": output.resolve().is_relative_to(texts.resolve()),
+    }
+    for reason, is_so in reasons.items():
+        if is_so:
+            raise ValueError(Errors.E726.format(path=output, reason=reason))
 
 
 def check_pyarrow() -> None:

@@ -59,19 +59,19 @@ def encode(
     from wasabi import msg
 
     from ..bulk.encode import find_width, iter_encode
-    from ..bulk.encoder_digest import digest_encoder
-    from ..bulk.parquet_parts import Parts, check_pyarrow
+    from ..bulk.encoder_digest import digest_encoder, digest_files
+    from ..bulk.parquet_parts import Parts, check_output, check_pyarrow
     from ..pretraining.text.raw_text import find_files, read_whole
     from ..read_files import compute_checksum
 
+    check_output(output_path, text_path)
     check_new(output_path, force=force)
     check_pyarrow()
     use_gpu(gpu_id)
     nlp = spacy.load(pipeline)
     encoder = digest_encoder(nlp)
     settings = {
-        "encoder": encoder,
-        "components": nlp.pipe_names,
+        "pipeline": digest_files(nlp),
         "texts": [compute_checksum(path) for path in find_files(text_path)],
         "text_field": text_field,
         "id_field": id_field,

@@ -67,16 +67,16 @@ def explain(
 
     from ..atomic_files import replacing
     from ..explanation import explain
-    from ..pretraining.text.raw_text import TextCorpus
+    from ..pretraining.text.raw_text import read_whole
 
     check_new(output_path, force=force)
+    nlp = spacy.load(pipeline)
     texts = None
     if corpus is not None:
-        numbered = TextCorpus(str(corpus), layout="documents").number_documents()
-        texts = islice((one.text for _, one in numbered), limit or None)
+        texts = islice((one for one, _ in read_whole(corpus, nlp.vocab)), limit or None)
     with replacing(output_path) as temporary:
         found = explain(
-            spacy.load(pipeline),
+            nlp,
             text,
             component=component,
             label=label,

@@ -13,9 +13,9 @@ from .use_gpu import use_gpu
 class Dtype(str, Enum):
     """Numbers of an index."""
 
-    f32 = "f32"
-    f16 = "f16"
-    i8 = "i8"
+    float32 = "float32"
+    float16 = "float16"
+    int8 = "int8"
 
 
 def index(
@@ -24,7 +24,7 @@ def index(
     index_path: Path = typer.Argument(..., help="Folder to write"),
     level: Level = typer.Option(Level.sent, help="What is a passage"),
     spans_key: str | None = SPANS_KEY,
-    dtype: Dtype = typer.Option(Dtype.f16, help="Numbers of the vectors"),
+    dtype: Dtype = typer.Option(Dtype.float16, help="Numbers of the vectors"),
     text_field: str = TEXT_FIELD,
     id_field: str = ID_FIELD,
     gpu_id: int = typer.Option(-1, help="GPU, or -1 for the CPU"),

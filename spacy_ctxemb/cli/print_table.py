@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 #: The narrowest last column, and the widest of the others.
-NARROWEST, WIDEST = 20, 40
+NARROWEST, WIDEST = 10, 40
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -5,7 +5,7 @@ class ExplainErrors:
     E730 = (
         "None of the components {names} gives labels to {what}, so there is no label to explain. "
         "Load a pipeline with ctxemb_textcat, ctxemb_ner, textcat, ner or spancat, or leave out "
-        "component, label and span."
+        "component, label, span and method."
     )
     E731 = "There is no component '{name}' whose labels can be explained. There are {options}."
     E732 = "There is no label {label!r} to explain. The labels are: {labels}."
@@ -14,7 +14,7 @@ class ExplainErrors:
         "Gradients go through heads of this package alone, ctxemb_textcat and ctxemb_ner, and "
         "'{name}' is a {found}. Use method 'occlusion', or name another component."
     )
-    E735 = "There is no method '{method}'. Use one of {options}."
+    E735 = "There is no {what} '{found}'. Use one of {options}."
     E736 = (
         "Gradients need captum, which is not installed: pip install 'spacy-ctxemb[explain]'. "
         "Method 'occlusion' does without."
@@ -45,7 +45,11 @@ class ExplainErrors:
         "The corpus has the word {word!r} {found} times, and a map needs {least}. Pass more texts "
         "with it, or another word."
     )
-    E745 = "There is no plane '{plane}'. Use one of {options}."
+    E745 = (
+        "The tokenizer makes {before} tokens of the text, and the pipeline leaves {after}: one of "
+        "the components {names} merges or splits tokens, as merge_entities does. Load the "
+        "pipeline without it, by exclude = [NAME], to explain labels."
+    )
     E746 = "The plane 'umap' needs umap-learn: pip install 'spacy-ctxemb[umap]'. Or use 'pca'."
     E747 = "n_groups is {found}; with {n_uses} uses of the word it can be from 1 to {n_uses}."
     E748 = (

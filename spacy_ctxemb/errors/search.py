@@ -15,8 +15,9 @@ class SearchErrors:
     )
     E703 = "The text {id!r} has no spans under the key {key!r}, but {found}. Pass one of these."
     E704 = (
-        "The pipeline gave the text {id!r} no vectors. Look whether one of its components "
-        "{names} removes doc.tensor."
+        "At the end of the pipeline, doc.tensor of {where} has no vectors of the encoder. Look "
+        "which of the components {names} removes or replaces doc.tensor, and put it before the "
+        "encoder, or remove it."
     )
     E705 = (
         "The item at place {place} is {found}, not a text, a Doc or a pair of one of these and an "
@@ -44,6 +45,12 @@ class SearchErrors:
         "The parts in {path} do not follow one another: after text {n} comes {name}. Pass --force "
         "to begin anew."
     )
+
+    E725 = (
+        "The vectors of '{name}' depend on which texts are encoded together, so that no text has "
+        'vectors of its own. Set stateful = false, and layer_norm to another value than "batch".'
+    )
+    E726 = "{path} cannot be the output, since {reason}. Choose another file *.parquet."
 
     # search
     E713 = (
@@ -79,3 +86,7 @@ class SearchErrors:
         "--reader PIPELINE, or reader=nlp."
     )
     E724 = "{path} holds other files than an index: {names}. Choose another folder."
+    E727 = (
+        "Answers are read in texts or sentences, and the passages of this index are of the level "
+        "{level}. Make an index of the level sent or doc."
+    )

@@ -48,3 +48,7 @@ class Warnings:
     )
     W014 = "sentence-transformers puts '{prompt}' before each text; here you do it."
     W015 = "The head is left out. {reason}"
+    W016 = (
+        "The index is large enough for a graph of neighbours, which needs usearch. Without it each "
+        'query is compared with all passages. To search faster: pip install "spacy-ctxemb[search]".'
+    )

@@ -1,6 +1,6 @@
 """Why a pipeline said what it said of a text, as numbers and as a page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -13,7 +13,7 @@ from .attention_maps import AttentionMap, list_layer_weights, map_attention
 from .attribution import Attribution
 from .gradients import integrate
 from .nearest_neighbours import Neighbour, check_type, find_neighbours, read_corpus
-from .occlusion import occlude, rebuild
+from .occlusion import copy_tokens, occlude
 from .sense_map import LEAST_USES, SenseMap, find_uses, map_senses
 from .targets import choose_components, choose_targets, find_kind, list_labels
 
@@ -46,7 +46,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         from .html import render_parts
 
-        return render_parts(**vars(self))
+        return render_parts(**{k: v for k, v in vars(self).items() if k != "doc"})
 
 
 def explain(
@@ -86,16 +86,20 @@ def explain(
         Path("page.html").write_text(explanation.to_html(), encoding="utf8")
     """
     if method not in METHODS:
-        raise ValueError(Errors.E735.format(method=method, options=list(METHODS)))
+        raise ValueError(Errors.E735.format(what="method", found=method, options=[*METHODS]))
+    if (word is None) != (corpus is None):
+        name, expected = ("word", "a word") if word is None else ("corpus", "a list of texts")
+        raise ValueError(Errors.E749.format(name=name, found="missing", expected=expected))
     check_type(text, "text", str, Doc)
-    doc = nlp(text if isinstance(text, str) else rebuild(text))
+    doc = nlp(text if isinstance(text, str) else copy_tokens(text))
     if all(token.is_space for token in doc):
         raise ValueError(Errors.E733.format(text=doc.text[:80]))
     span = None if span is None else cast(tuple[int, int], tuple(span))  # it may be a list
-    is_asked = component is not None or label is not None or span is not None
+    is_asked = method == "gradients" or any(x is not None for x in (component, label, span))
     gives_labels = any(find_kind(nlp, name, pipe) for name, pipe in nlp.pipeline)
     attributions: list[Attribution] = []
     if is_asked or gives_labels:
+        check_tokens(nlp, text, doc)
         attributions = attribute(nlp, doc, component, label, span, method, hide)
     found = Explanation(
         doc,
@@ -103,7 +107,17 @@ def explain(
         [] if attention is False else map_attention(nlp, doc, is_asked=attention is True),
         list_layer_weights(nlp),
     )
-    return found if word is None and corpus is None else place(nlp, found, word, corpus, plane)
+    if word is None or corpus is None:
+        return found
+    return add_uses(nlp, found, word, corpus, plane)
+
+
+def check_tokens(nlp: Language, text: str | Doc, doc: Doc) -> None:
+    """Raise E745 where components have merged or split tokens."""
+    bare = nlp.make_doc(text) if isinstance(text, str) else text
+    if [token.text for token in bare] != [token.text for token in doc]:
+        values = {"before": len(bare), "after": len(doc), "names": nlp.pipe_names}
+        raise ValueError(Errors.E745.format(**values))
 
 
 def attribute(
@@ -124,7 +138,9 @@ def attribute(
         if targets and method == "gradients":
             found += integrate(nlp, name, doc, targets)
         elif targets:
-            found += occlude(nlp, name, kind, doc, targets, hide)
+            of_targets = occlude(nlp, name, kind, doc, targets, hide)
+            # What scores 0 was found by another component.
+            found += [x for x in of_targets if x.score or span or not x.target.span]
     if not found and span is not None:
         reason = "nothing was found there, and no label is named"
         raise ValueError(Errors.E738.format(span=span, reason=reason, n_tokens=len(doc)))
@@ -134,19 +150,15 @@ def attribute(
     return found
 
 
-def place(
-    nlp: Language,
-    found: Explanation,
-    word: str | None,
-    corpus: Iterable[str | Doc] | None,
-    plane: str,
+def add_uses(
+    nlp: Language, found: Explanation, word: str, corpus: Iterable[str | Doc], plane: str
 ) -> Explanation:
     """Add the neighbours of a word, and its senses."""
-    check_type(word or "", "word", str)
-    uses: Sequence[Token] = find_uses(found.doc, word or "")
+    check_type(word, "word", str)
+    uses = find_uses(found.doc, word)
     if not uses:
         raise ValueError(Errors.E741.format(word=word, text=found.doc.text[:80]))
-    docs = [] if corpus is None else list(read_corpus(nlp, corpus))
+    docs = list(read_corpus(nlp, corpus))
     neighbours = find_neighbours(nlp, uses[0], docs)
     every = [found.doc, *docs]
     n_uses = sum(len(find_uses(doc, uses[0].text)) for doc in every)

@@ -45,18 +45,18 @@ def give_rows(embedder: Embedder, parts: Iterable[Tensor]) -> Embedder:
         given: nn.Module = copy(encoder)
         given.encode_tokens = lambda ids: rows(ids[:, 0])  # type: ignore[assignment] # its method
     else:
-        given = put(encoder, find_table(encoder), rows)
-    changed = cast(Embedder, put(embedder, "encoder", given))
+        given = replace_module(encoder, find_table(encoder), rows)
+    changed = cast(Embedder, replace_module(embedder, "encoder", given))
     changed.recomputes_batches = False  # the rows are given once
     changed.training_precision = "fp32"
     return changed
 
 
-def put(module: nn.Module, path: str, new: nn.Module) -> nn.Module:
+def replace_module(module: nn.Module, path: str, new: nn.Module) -> nn.Module:
     """A copy of a module with another one at a path; all else is shared."""
     name, _, rest = path.partition(".")
     copied = copy(module)
     old = copied._modules[name]
     assert old is not None
-    copied._modules = {**copied._modules, name: put(old, rest, new) if rest else new}
+    copied._modules = {**copied._modules, name: replace_module(old, rest, new) if rest else new}
     return copied

@@ -30,7 +30,7 @@ from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocPieces
 from .attribution import Attribution
 from .given_rows import embed_pieces, give_rows
-from .occlusion import rebuild
+from .occlusion import copy_tokens
 from .scores import score_by_head
 from .targets import Target
 
@@ -53,7 +53,7 @@ def integrate(nlp: Language, name: str, doc: Doc, targets: Sequence[Target]) -> 
     if not isinstance(pipe, HeadPipe):
         raise ValueError(Errors.E734.format(name=name, found=type(pipe).__name__))
     pipe.check_weights()
-    reading = read(nlp, pipe, doc)
+    reading = read_text(nlp, pipe, doc)
     found = []
     for target in targets:
         score = Score(pipe, reading, target)
@@ -94,12 +94,12 @@ class Reading(NamedTuple):
     n_at_once: int
 
 
-def read(nlp: Language, pipe: HeadPipe, doc: Doc) -> Reading:
+def read_text(nlp: Language, pipe: HeadPipe, doc: Doc) -> Reading:
     name, first, shim = find_encoder(nlp, pipe)
     encoder = shim.embedder.encoder
     if encoder.stateful:
         raise ValueError(Errors.E748.format(name=name))
-    (bare,) = read_up_to(nlp, first, [rebuild(doc)])
+    (bare,) = read_up_to(nlp, first, [copy_tokens(doc)])
     encoded, windows = cut_docs(shim, [bare], keep_empty=True)
     shim.check_materialised()
     n_steps, most = sum(batch.mask.numel() for batch in windows.batches), windows.budget

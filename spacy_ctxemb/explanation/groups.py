@@ -19,7 +19,7 @@ MOST, LEAST_SILHOUETTE = 6, 0.1
 N_STARTS = 10
 
 
-def group(vectors: Floats, n_groups: int | None = None) -> Ints:
+def group_vectors(vectors: Floats, n_groups: int | None = None) -> Ints:
     """The group of each of n vectors, the largest group first. (n, D) to (n,)
 
     The mean of all is subtracted first: it is what every use of a word has in common.

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from spacy.tokens import Doc, Token
 
-from .attention_maps import AttentionMap
+from .attention_maps import MAX_PIECES, AttentionMap
 from .attribution import Attribution
 from .nearest_neighbours import Neighbour
 from .sense_map import SenseMap
@@ -47,7 +47,6 @@ def render_parts(
     word: Token | None = None,
     neighbours: Sequence[Neighbour] = (),
     senses: SenseMap | None = None,
-    doc: Doc | None = None,
 ) -> str:
     """The parts there are, with their style, for a page or for a notebook."""
     return (
@@ -96,7 +95,8 @@ def show_attribution(one: Attribution) -> dict[str, Any]:
 
 
 def show_attention(one: AttentionMap) -> dict[str, Any]:
-    """layers: of each head its map, where it looks on average, and what each piece sees most of."""
+    """layers: of each head its map, where it looks on average, and what each piece sees most of,
+    the latter for windows of up to MAX_PIECES."""
     n = len(one.pieces)
     kinds = {
         "itself": np.eye(n),
@@ -109,7 +109,9 @@ def show_attention(one: AttentionMap) -> dict[str, Any]:
             {
                 "png": to_png(weights),
                 "means": {kind: float((weights * at).sum() / n) for kind, at in kinds.items()},
-                "most": [
+                "most": []
+                if n > MAX_PIECES
+                else [
                     (piece, one.pieces[i], float(row[i]))
                     for piece, row, i in zip(
                         one.pieces, weights, weights.argmax(axis=1).tolist(), strict=True
@@ -133,7 +135,9 @@ def show_senses(senses: SenseMap) -> dict[str, Any]:
         for (x, y), group, token in rows
     ]
     by_group = sorted(uses, key=lambda use: use["group"])
-    return {"word": senses.word, "uses": by_group, "n_groups": int(senses.groups.max()) + 1}
+    n_groups = int(senses.groups.max()) + 1
+    counts = {"n_groups": n_groups, "n_found": senses.n_found}
+    return {"word": senses.word, "uses": by_group, **counts}
 
 
 def split_context(token: Token) -> tuple[str, str, str]:

@@ -57,12 +57,11 @@ def read_corpus(nlp: Language, corpus: Iterable[str | Doc]) -> Iterator[Doc]:
     if isinstance(corpus, str | Doc) or not isinstance(corpus, Iterable):
         names = {"name": "corpus", "found": repr(corpus)[:60]}
         raise ValueError(Errors.E749.format(**names, expected="a list of texts or Docs"))
-
     for one in corpus:
         check_type(one, "a text of the corpus", str, Doc)
         if isinstance(one, str):
             yield nlp(one)
-        elif len(one) and one[0].has_vector:
+        elif any(token.has_vector for token in one):
             yield one
         else:
             yield nlp(one.copy())

@@ -25,10 +25,10 @@ def occlude(
     places = [token.i for token in doc if not token.is_space]
 
     def list_variants() -> Iterator[tuple[Doc, Sequence[Target]]]:
-        yield rebuild(doc), targets
+        yield copy_tokens(doc), targets
         for i in places:
             moved = targets if shown else [shift(target, i) for target in targets]
-            yield rebuild(doc, i, shown), moved
+            yield copy_tokens(doc, i, shown), moved
 
     scores = score_docs(nlp, name, kind, list_variants())  # (1 + n, n_targets)
     found = []
@@ -39,7 +39,7 @@ def occlude(
     return found
 
 
-def rebuild(doc: Doc, i: int | None = None, shown: str = "") -> Doc:
+def copy_tokens(doc: Doc, i: int | None = None, shown: str = "") -> Doc:
     """The bare tokens of a Doc, without token i, or with a word in its place."""
     words, spaces = [token.text for token in doc], [bool(token.whitespace_) for token in doc]
     if i is not None:

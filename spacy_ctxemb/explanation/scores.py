@@ -18,7 +18,7 @@ from ..heads.token_classification import TokenClassifier
 from ..heads.token_labels import read_tag
 from ..heads.trainable_component import HeadPipe
 from ..silver_labels import read_up_to, weigh_entities
-from .targets import CATS, Target, list_spans, place
+from .targets import CATS, Target, get_place, list_spans
 
 #: Texts that are read at a time.
 BATCH_SIZE = 64
@@ -59,16 +59,22 @@ def score_batch(
     elif isinstance(pipe, EntityRecognizer):
         tables = [dict(one) for one in weigh_entities(pipe, docs)]
     else:
+        before = [find_places(nlp, name, kind, doc) for doc in docs]
         docs = list(pipe.pipe(docs)) if hasattr(pipe, "pipe") else [pipe(doc) for doc in docs]
         if kind == CATS:
             pairs = zip(docs, targets, strict=True)
             return [[doc.cats.get(target.label, 0.0) for target in some] for doc, some in pairs]
-        spans = [list_spans(nlp, name, kind, doc) for doc in docs]
-        tables = [{(*place(one), one.label_): 1.0 for one in some} for some in spans]
+        after = [find_places(nlp, name, kind, doc) for doc in docs]
+        tables = [dict.fromkeys(x - y, 1.0) for x, y in zip(after, before, strict=True)]
     return [
         [table.get((*cast(tuple[int, int], t.span), t.label), 0.0) for t in some]
         for table, some in zip(tables, targets, strict=True)
     ]
+
+
+def find_places(nlp: Language, name: str, kind: str, doc: Doc) -> set[tuple[int, int, str]]:
+    """First token, the one after the last, and label of what is there, whoever found it."""
+    return {(*get_place(one), one.label_) for one in list_spans(nlp, name, kind, doc)}
 
 
 def score_spans(

@@ -75,7 +75,7 @@ def choose_targets(
         if label is not None:
             return [Target(label, span)]
     found = [one for one in list_spans(nlp, name, kind, doc) if one.label_ in meant]
-    return [Target(one.label_, place(one)) for one in found if span in (None, place(one))]
+    return [Target(one.label_, get_place(one)) for one in found if span in (None, get_place(one))]
 
 
 def list_spans(nlp: Language, name: str, kind: str, doc: Doc) -> Sequence[Span]:
@@ -83,7 +83,7 @@ def list_spans(nlp: Language, name: str, kind: str, doc: Doc) -> Sequence[Span]:
     return list(doc.ents if kind == ENTS else doc.spans.get(getattr(pipe, "key", "sc")) or [])
 
 
-def place(span: Span) -> tuple[int, int]:
+def get_place(span: Span) -> tuple[int, int]:
     return span.start, span.end
 
 

@@ -14,7 +14,8 @@ N_NEIGHBOURS = 2
 
 class Answer(NamedTuple):
     """An answer. id: of its text. start, end: its characters there. score: its probability in what
-    was read, times the cosine of the passage. read: the passage with its neighbours. hit: it."""
+    was read, times the cosine of the passage. read: the text of the passage with its neighbours.
+    hit: the passage that the index found."""
 
     text: str
     id: str
@@ -36,12 +37,14 @@ def ask(
     """The n best answers to a question, the best one first; the same words of a text once.
 
     n_passages: in which they are read. reader: a pipeline with `ctxemb_qa`; None for that of the
-    index. Raises E723 for one without, E386 where it has no weights, and what `Index.search`
-    raises.
+    index. Raises E723 for one without, E386 where it has no weights, E727 for an index of tokens
+    or spans, and what `Index.search` raises.
 
         ask(index, "Where did the otters sleep?")[0].text
     """
     qa = find_reader(reader or index.nlp)
+    if index.level not in ("sent", "doc"):
+        raise ValueError(Errors.E727.format(level=index.level))
     if not isinstance(n, int) or n < 1:
         raise ValueError(Errors.E721.format(what="n", expected="at least 1", found=n))
     found: dict[tuple[str, int, int], Answer] = {}

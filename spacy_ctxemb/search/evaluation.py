@@ -35,10 +35,10 @@ def evaluate(index: Index, queries: Mapping[str, str], qrels: Qrels) -> dict[str
 def rank_texts(index: Index, queries: Sequence[str], n: int) -> list[list[str]]:
     """The ids of the n texts whose best passages are nearest to each query."""
     found: dict[int, list[str]] = {}
-    n_passages = n
+    rows, n_passages = index.encode_queries(queries), n
     while len(found) < len(queries):
         missing = [i for i in range(len(queries)) if i not in found]
-        all_hits = index.search([queries[i] for i in missing], n_passages)
+        all_hits = index.search(rows[missing], n_passages)
         for i, hits in zip(missing, all_hits, strict=True):
             ids = list(dict.fromkeys(hit.id for hit in hits))
             if len(ids) >= n or n_passages >= len(index):

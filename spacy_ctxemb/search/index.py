@@ -1,9 +1,9 @@
 """`spacy_ctxemb.search.Index`: passages of texts, found by what they mean."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from spacy.language import Language
@@ -11,12 +11,12 @@ from spacy.tokens import Doc
 
 from ..bulk.encode import Item, Passages, encode, find_width, identify, iter_encode
 from ..bulk.encoder_digest import digest_encoder
-from ..bulk.levels import LEVELS, Vectors
+from ..bulk.levels import Vectors, check_options
 from ..errors import Errors
 from .passages import Passage, StoredPassages
-from .vectors import DTYPES, ExactVectors, Floats, GraphVectors, to_graph
+from .vectors import DTYPES, ExactVectors, Floats, GraphVectors, has_usearch, to_graph
 
-#: Passages up to which all are compared with a query, which takes some hundredths of a second.
+#: Passages up to which all are compared with a query.
 EXACT_LIMIT = 50_000
 
 
@@ -46,12 +46,14 @@ class Index:
 
     nlp: a pipeline with a component `ctxemb`.
     level: what is a passage: "doc", "sent", "token" or "span"; see `spacy_ctxemb.iter_encode`.
-    dtype: of the numbers that are stored: "f32", "f16" or "i8".
+    dtype: of the numbers that are stored: "float32", "float16" or "int8".
     spans_key: for the level span.
     exact_limit: passages up to which each query is compared with all. A graph of neighbours is
-        built of more, for which usearch is needed, and then finds nearly the same.
+        built of more, and then finds nearly the same, also after passages are removed. Without
+        usearch there is no graph, and a warning, W016.
 
-    Raises E700 where no component writes vectors, E701 for an unknown level or dtype.
+    Raises E700, E704 or E725 where the pipeline has no vectors that can be compared, E701 for an
+    unknown level or dtype.
 
         index = Index(nlp, level="sent")
         index.add([("Otters slept on the bank.", "otters.txt")])
@@ -64,13 +66,11 @@ class Index:
         nlp: Language,
         level: str = "sent",
         *,
-        dtype: str = "f16",
+        dtype: str = "float16",
         spans_key: str | None = None,
         exact_limit: int = EXACT_LIMIT,
     ) -> None:
-        for what, value, options in (("level", level, LEVELS), ("dtype", dtype, DTYPES)):
-            if value not in options:
-                raise ValueError(Errors.E701.format(what=what, found=value, options=[*options]))
+        check_options(level, dtype, DTYPES)
         self.nlp, self.level, self.dtype, self.spans_key = nlp, level, dtype, spans_key
         self.exact_limit = exact_limit
         self.encoder = digest_encoder(nlp)
@@ -129,7 +129,7 @@ class Index:
         self.passages.add(keys.tolist(), ids, stretches)  # type: ignore[arg-type]  # of two types
         self.vectors.add(keys, rows)
         if isinstance(self.vectors, ExactVectors) and len(self) > self.exact_limit:
-            self.vectors = to_graph(self.vectors)
+            self.vectors = to_graph(self.vectors) if has_usearch() else self.vectors
         return len(kept)
 
     def remove(self, ids: Iterable[str | int]) -> int:
@@ -152,21 +152,26 @@ class Index:
     ) -> list[Hit]: ...
 
     @overload
-    def search(self, query: Sequence[str | Doc] | Vectors, n: int = 10) -> list[list[Hit]]: ...
+    def search(self, query: Iterable[str | Doc], n: int = 10) -> list[list[Hit]]: ...
 
-    def search(
-        self, query: str | Doc | Sequence[str | Doc] | Vectors, n: int = 10
-    ) -> list[Hit] | list[list[Hit]]:
+    @overload
+    def search(self, query: Vectors, n: int = 10) -> Any: ...
+
+    def search(self, query: str | Doc | Iterable[str | Doc] | Vectors, n: int = 10) -> Any:
         """The n passages that are nearest to a query, the nearest one first.
 
-        query: a text, or several, or vectors of several, (m, width); there is a list for each
-            then. Raises E719 for a query without a word, E721 if n is not at least 1, E722 for
-            vectors that do not fit.
+        query: a text or its vector, (width,); or several, (m, width), for each of which there is a
+            list then. Raises E719 for a query without a word, E721 if n is not at least 1, E722
+            for vectors that do not fit.
         """
-        if isinstance(query, str | Doc):
-            return self._search_rows(self._encode_queries([query]), n)[0]
-        rows = query if isinstance(query, np.ndarray) else self._encode_queries(query)
-        return self._search_rows(rows, n)
+        if isinstance(query, np.ndarray):
+            rows = query
+        elif isinstance(query, str | Doc):
+            rows = self.encode_queries([query])[0]
+        else:
+            rows = self.encode_queries(query)
+        found = self._search_rows(np.atleast_2d(rows), n)
+        return found[0] if rows.ndim == 1 else found
 
     def _search_rows(self, rows: Vectors, n: int) -> list[list[Hit]]:
         if not isinstance(n, int) or n < 1:
@@ -180,7 +185,9 @@ class Index:
             for keys, scores in zip(found.keys, found.scores, strict=True)
         ]
 
-    def _encode_queries(self, queries: Sequence[str | Doc]) -> Vectors:
+    def encode_queries(self, queries: Iterable[str | Doc]) -> Vectors:
+        """(m, width). Raises E719 for a query without a word."""
+        queries = [*queries] if isinstance(queries, Iterator) else queries
         rows = encode(self.nlp, queries, "doc", show_progress=False)
         for query, row in zip(queries, rows, strict=True):
             if not row.any():

@@ -6,8 +6,10 @@ build. Source of the graph: Malkov and Yashunin 2018, "Efficient and robust appr
 neighbor search using Hierarchical Navigable Small World graphs"; it is usearch's.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +19,13 @@ from ..errors import Errors
 Keys = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-#: How vectors are stored, and how NumPy names these numbers.
-DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8"}
+#: How vectors are stored, and how usearch names these numbers.
+DTYPES = {"float32": "f32", "float16": "f16", "int8": "i8"}
 
 #: Rows that are compared at a time, and with how many queries.
 BLOCK, QUERIES = 8192, 256
 
-#: The largest number of an i8; vectors have the length 1.
+#: The largest number of an int8; vectors have the length 1.
 LARGEST = 127.0
 
 
@@ -42,14 +44,14 @@ class ExactVectors:
     def __init__(self, width: int, dtype: str) -> None:
         self.dtype = dtype
         self.keys: Keys = np.zeros(0, dtype=np.int64)
-        self.rows: NDArray[Any] = np.zeros((0, width), dtype=DTYPES[dtype])
+        self.rows: NDArray[Any] = np.zeros((0, width), dtype=dtype)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def add(self, keys: Keys, rows: Floats) -> None:
         """Add vectors of length 1 under keys that are larger than all before."""
-        stored = np.rint(rows * LARGEST) if self.dtype == "i8" else rows
+        stored = np.rint(rows * LARGEST) if self.dtype == "int8" else rows
         self.keys = np.concatenate([self.keys, keys])
         self.rows = np.concatenate([self.rows, stored.astype(self.rows.dtype)])
 
@@ -82,7 +84,7 @@ class ExactVectors:
     def load(self, path: Path) -> None:
         with np.load(path, allow_pickle=False) as stored:
             self.keys, self.rows = stored["keys"], stored["rows"]
-        if self.rows.dtype != DTYPES[self.dtype] or len(self.keys) != len(self.rows):
+        if self.rows.dtype != self.dtype or len(self.keys) != len(self.rows):
             raise ValueError(f"its vectors are {self.rows.dtype}, not {self.dtype}")
 
 
@@ -107,7 +109,7 @@ class GraphVectors:
             values = {"what": "An index of many passages", "package": "usearch"}
             raise ImportError(Errors.E708.format(**values, extra="search")) from error
         self.dtype = dtype
-        self.graph = Index(ndim=width, metric="cos", dtype=dtype)
+        self.graph = Index(ndim=width, metric="cos", dtype=DTYPES[dtype])
 
     def __len__(self) -> int:
         return len(self.graph)
@@ -137,8 +139,19 @@ class GraphVectors:
 
     def load(self, path: Path) -> None:
         self.graph.load(path)
-        if self.graph.dtype.name.lower() != self.dtype:
+        if self.graph.dtype.name.lower() != DTYPES[self.dtype]:
             raise ValueError(f"its vectors are {self.graph.dtype.name}, not {self.dtype}")
+
+
+@cache
+def has_usearch() -> bool:
+    """Whether graphs can be built. Warns with W016, once, where they cannot."""
+    try:
+        import usearch.index  # noqa: F401 (whether it is there)
+    except ImportError:
+        warn(Errors.W016, stacklevel=2)
+        return False
+    return True
 
 
 def to_graph(vectors: ExactVectors) -> GraphVectors:

@@ -40,7 +40,7 @@ def test_questions_find_their_paragraphs(questions: Path) -> None:
     assert len(read(questions, 2)[1]) == 2
     nlp = build_pipeline()
     for level in ("doc", "sent"):
-        index = Index(nlp, level, dtype="f32")
+        index = Index(nlp, level, dtype="float32")
         index.add((text, id) for id, text in texts.items())
         check_brute_force(nlp, index, texts, queries)
     index.vectors.rows[:2] = index.vectors.rows[2:4]  # type: ignore[union-attr]

@@ -12,8 +12,9 @@ from spacy.tokens import Doc, Span
 import spacy_ctxemb
 from spacy_ctxemb.bulk import encode as module
 from spacy_ctxemb.bulk.needed_components import list_unneeded
+from spacy_ctxemb.search import Index
 
-from ..pipelines import TRANSFORMER, WIDTH, with_ner
+from ..pipelines import BILM, TRANSFORMER, WIDTH, initialised, with_ner
 from ..search.index_of_few import build_pipeline
 
 TEXTS = ["Otters slept on the bank. They were wet.", "", "one", "We met Grace in Lima. " * 9, " "]
@@ -157,8 +158,33 @@ def test_a_pipeline_without_vectors() -> None:
 def test_vectors_that_are_removed() -> None:
     nlp = build_pipeline()
     nlp.add_pipe("doc_cleaner")
-    with pytest.raises(ValueError, match=r"\[E704\].*'0' no vectors.*doc_cleaner"):
+    with pytest.raises(ValueError, match=r"\[E704\].*the text '0' has no vectors.*doc_cleaner"):
         spacy_ctxemb.encode(nlp, ["text"])
+
+
+@Language.component("replaces", assigns=["doc.tensor"])
+@Language.component("widens")
+def widen(doc: Doc) -> Doc:
+    doc.tensor = np.zeros((len(doc), WIDTH + 1), "f")
+    return doc
+
+
+@pytest.mark.parametrize(("name", "where"), [("replaces", "any text"), ("widens", "the text '0'")])
+def test_vectors_that_are_replaced(name: str, where: str) -> None:
+    nlp = build_pipeline()
+    nlp.add_pipe(name)
+    with pytest.raises(ValueError, match=rf"\[E704\].*{where} has no vectors.*'{name}'"):
+        spacy_ctxemb.encode(nlp, ["text"])
+
+
+@pytest.mark.parametrize(
+    ("part", "setting"), [("encoder", {"stateful": True}), ("mix", {"layer_norm": "batch"})]
+)
+def test_vectors_of_several_texts_together(part: str, setting: dict[str, Any]) -> None:
+    nlp = initialised({**BILM, part: {**BILM[part], **setting}})
+    for call in (lambda: spacy_ctxemb.iter_encode(nlp, ["text"]), lambda: Index(nlp)):
+        with pytest.raises(ValueError, match=r"\[E725\].*'ctxemb' depend on which texts"):
+            call()
 
 
 @pytest.mark.parametrize(

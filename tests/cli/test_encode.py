@@ -127,6 +127,34 @@ def test_other_texts_than_before(
     assert "1 vectors of 1 texts" in run_well("encode", pipeline, texts, output, "--force")
 
 
+@pytest.mark.parametrize("name", ["tokenizer", "sentencizer"])
+def test_another_pipeline_than_before(
+    pipeline: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    output = tmp_path / "out.parquet"
+    with monkeypatch.context() as patched:
+        stop_after(2, patched)
+        run("encode", pipeline, texts, output)
+    nlp = spacy.load(pipeline)
+    if name == "tokenizer":
+        nlp.tokenizer.add_special_case("bank", [{"ORTH": "ba"}, {"ORTH": "nk"}])
+    else:
+        nlp.get_pipe(name).punct_chars = {"!"}  # type: ignore[attr-defined]
+    nlp.to_disk(tmp_path / "other")
+    code, message = run("encode", tmp_path / "other", texts, output)
+    assert code == 1 and "E710" in message and "pipeline was" in message
+
+
+def test_outputs_among_the_texts(pipeline: Path, texts: Path, tmp_path: Path) -> None:
+    for source, output in ((tmp_path, tmp_path / "out.parquet"), (texts, texts)):
+        code, message = run("encode", pipeline, source, output, "--force")
+        assert code == 1 and "E726" in message and "among the texts" in message
+    (tmp_path / "folder").mkdir()
+    code, message = run("encode", pipeline, texts, tmp_path / "folder", "--force")
+    assert code == 1 and "E726" in message and "is a folder" in message
+    assert {path.name for path in tmp_path.iterdir()} == {"texts.jsonl", "folder"}
+
+
 def test_a_part_that_is_missing(
     pipeline: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +202,7 @@ def test_a_part_that_is_damaged(
     code, message = run("encode", pipeline, texts, output)
     assert code == 1 and "E163" in message and "Remove the folder" in message
     assert not output.exists()
+    run_well("encode", pipeline, texts, output, "--force")
 
 
 def test_a_disk_that_is_full(pipeline: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_errors_are_messages_and_leave_nothing(pipeline: Path, tmp_path: Path) -
     for words, message in (
         (("--label", "x"), "[E732] There is no label 'x'"),
         (("--component", "tagger"), "[E731] There is no component 'tagger'"),
-        (("--word", "x"), "[E741] The text has no word 'x'"),
+        (("--word", "x"), "[E749] corpus is missing"),
     ):
         code, output = run("explain", pipeline, TEXT, page, *words)
         assert code == 1 and message in output

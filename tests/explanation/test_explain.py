@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import spacy
 
 import spacy_ctxemb
 from spacy_ctxemb.explanation import Explanation
+from spacy_ctxemb.silver_labels import read_up_to
 
 from ..pipelines import TRANSFORMER, initialised
 from .pipelines import TEXT, build_heads, build_own
@@ -55,10 +57,41 @@ def test_a_span_alone_has_the_labels_that_were_found_there() -> None:
 
 
 def test_why_not() -> None:
-    """A span that was not found."""
+    """A span that was not found: the score is the mean over its pieces of B- and I- together."""
     nlp = build_heads("transformer")
     (one,) = spacy_ctxemb.explain(nlp, TEXT, span=(2, 3), label="PERSON").attributions
-    assert one.score < 0.5
+    pipe: Any = nlp.get_pipe("ctxemb_ner")
+    (found,) = pipe.score_docs(read_up_to(nlp, pipe, [nlp.make_doc(TEXT)]))
+    start, n = int(found.states["starts"][2]), int(found.states["lengths"][2])
+    shares = np.exp(found.scores[start : start + n])
+    shares /= shares.sum(axis=1, keepdims=True)
+    of_person = [name.endswith("PERSON") for name in pipe.classes]
+    assert one.score == pytest.approx(shares[:, of_person].sum(axis=1).mean(), abs=1e-5)
+    assert one.score < 0.5 and one.target.span == (2, 3)
+
+
+def test_rules_do_not_take_what_others_found() -> None:
+    nlp = spacy.blank("en")
+    for name, pattern in (("first", "Oslo"), ("second", "Lima")):
+        ruler: Any = nlp.add_pipe("entity_ruler", name=name)
+        ruler.add_patterns([{"label": "LOC", "pattern": pattern}])
+    text = "From Oslo to Lima."
+    found = spacy_ctxemb.explain(nlp, text).attributions
+    assert [(one.component, one.target.span) for one in found] == [
+        ("first", (1, 2)),
+        ("second", (3, 4)),
+    ]
+    (_, other) = spacy_ctxemb.explain(nlp, text, span=(1, 2), label="LOC").attributions
+    assert other.component == "second" and other.score == 0.0 and not other.values.any()
+
+
+def test_tokens_that_are_merged() -> None:
+    nlp = spacy.blank("en")
+    ruler: Any = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "LOC", "pattern": "New York"}])
+    nlp.add_pipe("merge_entities")
+    with pytest.raises(ValueError, match=r"\[E745\].*4 tokens.*leaves 3.*'merge_entities'"):
+        spacy_ctxemb.explain(nlp, "New York calls.")
 
 
 FAULTS: list[tuple[str, dict[str, Any], str]] = [
@@ -96,8 +129,6 @@ def test_no_labels_at_all() -> None:
         {"span": (0, 1)},
         {"method": "gradients"},
     ):
-        if "method" in asked:
-            continue
         with pytest.raises(ValueError, match=r"\[E730\] None of the components \['ctxemb'\]"):
             spacy_ctxemb.explain(nlp, TEXT, **asked)
 

@@ -39,6 +39,7 @@ def test_words_add_up_to_the_score(name: str, kind: str) -> None:
     assert found[0].score == pytest.approx(doc.cats[found[0].label], abs=1e-5)
     for one in found:
         check_complete(one)
+        assert one.elsewhere == 0  # each piece is of a token
         assert one.values.shape == (len(doc),) and np.abs(one.values).max() > 0
 
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from spacy.language import Language
 
 from spacy_ctxemb.explanation import explain, find_neighbours, map_senses
-from spacy_ctxemb.explanation.groups import group
+from spacy_ctxemb.explanation.groups import group_vectors
 
 from ..cli.test_report import SENSES
 from ..pipelines import BILM, initialised
@@ -78,16 +78,33 @@ def test_senses_are_told_apart() -> None:
     assert 'aria-label="Group 1: ' in senses._repr_html_()
 
 
+def test_many_uses_are_thinned_out(nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spacy_ctxemb.explanation.sense_map.MOST_USES", 4)
+    docs = list(nlp.pipe(CORPUS))
+    senses = map_senses(nlp, "spring", docs)
+    every = [token for doc in docs for token in doc if token.lower_ == "spring"]
+    assert [token.doc for token in senses.uses] == [every[i].doc for i in (0, 3, 7, 11)]
+    assert senses.n_found == 12 and "4 of 12 uses on a plane" in senses._repr_html_()
+
+
+def test_a_doc_whose_first_token_has_no_vector() -> None:
+    nlp = spacy.blank("en")
+    nlp.vocab.set_vector("bank", np.array([1.0, 2.0], dtype="f"))
+    doc = nlp("the bank")
+    (first, *_) = find_neighbours(nlp, nlp("bank")[0], [doc])
+    assert first.token.doc is doc
+
+
 def test_groups_of_plain_clusters() -> None:
     rng = np.random.default_rng(0)
     for k in (2, 3, 4):
         centres = np.eye(8)[:k] * 5
         names = np.repeat(np.arange(k), np.arange(k, 0, -1) * 4)
         vectors = centres[names] + rng.normal(0, 0.2, (len(names), 8))
-        assert group(vectors).tolist() == names.tolist()
-    assert len(set(group(vectors, 7).tolist())) == 7
-    assert group(np.ones((5, 3))).tolist() == [0] * 5  # equal vectors are one group
-    assert group(np.eye(3), 1).tolist() == [0] * 3
+        assert group_vectors(vectors).tolist() == names.tolist()
+    assert len(set(group_vectors(vectors, 7).tolist())) == 7
+    assert group_vectors(np.ones((5, 3))).tolist() == [0] * 5  # equal vectors are one group
+    assert group_vectors(np.eye(3), 1).tolist() == [0] * 3
 
 
 def test_umap_is_used_where_it_is_installed(nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +143,7 @@ def test_words_and_corpora_that_will_not_do(nlp: Language) -> None:
         (r"\[E749\] n is 0", lambda: find_neighbours(nlp, token, CORPUS, n=0)),
         (r"\[E744\].*'bank' 0 times.*needs 3", lambda: map_senses(nlp, "bank", CORPUS)),
         (
-            r"\[E745\].*'tsne'.*'pca', 'umap'",
+            r"\[E735\] There is no plane 'tsne'.*'pca', 'umap'",
             lambda: map_senses(nlp, "spring", CORPUS, plane="tsne"),
         ),
         (
@@ -135,8 +152,8 @@ def test_words_and_corpora_that_will_not_do(nlp: Language) -> None:
         ),
         (r"\[E747\] n_groups is 0", lambda: map_senses(nlp, "spring", CORPUS, n_groups=0)),
         (r"\[E741\] The text has no word 'x'", lambda: explain(nlp, "a", word="x", corpus=CORPUS)),
-        (r"\[E741\] .* no word None: 'a'", lambda: explain(nlp, "a", corpus=CORPUS)),
-        (r"\[E742\]", lambda: explain(nlp, "a", word="a")),
+        (r"\[E749\] word is missing", lambda: explain(nlp, "a", corpus=CORPUS)),
+        (r"\[E749\] corpus is missing", lambda: explain(nlp, "a", word="a")),
     ]
     for message, call in faults:
         with pytest.raises(ValueError, match=message):

@@ -82,18 +82,21 @@ def test_questions_and_numbers(index: Index) -> None:
 
 
 def test_a_head_of_its_own_weights() -> None:
-    from spacy_ctxemb.heads.fine_tune_answers import fine_tune
+    from ..heads.test_learn_answers import TEXT, build, train
 
-    from ..heads.test_fine_tune_answers import QUESTIONS, build
-
-    nlp, qa = build()
+    nlp, _ = build()
+    train(nlp, 10)
     nlp.add_pipe("sentencizer", first=True)
-    fine_tune(qa, QUESTIONS, n_epochs=1)
     index = Index(nlp)
-    index.add([(QUESTIONS[0].context, "ada"), *TEXTS])
-    known = {id: text for text, id in [*TEXTS, (QUESTIONS[0].context, "ada")]}
-    answers = ask(index, QUESTIONS[0].text, 5)
+    index.add([(TEXT, "ada"), *TEXTS])
+    known = {id: text for text, id in [*TEXTS, (TEXT, "ada")]}
+    answers = ask(index, "Where did Ada live?", 5)
     assert len(answers) == 5
     for answer in answers:
         assert known[answer.id][answer.start : answer.end] == answer.text
         assert 0 <= answer.score <= answer.hit.score + 1e-6
+
+
+def test_passages_without_a_sentence(nlp: Language) -> None:
+    with pytest.raises(ValueError, match=r"\[E727\].*of the level token.*sent or doc"):
+        ask(Index(nlp, "token"), "Who was wet?")

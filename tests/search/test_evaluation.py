@@ -1,5 +1,7 @@
 """Scores of rankings. The values are those of the sources named, or counted by hand."""
 
+from typing import Any
+
 import pytest
 
 from spacy_ctxemb.search.evaluation import evaluate, rank_texts, score_rankings
@@ -61,13 +63,19 @@ def test_what_cannot_be_scored(rankings: dict, qrels: dict, message: str) -> Non
         score_rankings(rankings, qrels)
 
 
-def test_texts_stand_where_their_best_passages_do() -> None:
+def test_texts_stand_where_their_best_passages_do(monkeypatch: pytest.MonkeyPatch) -> None:
     index = Index(build_pipeline(), "sent")
     index.add(TEXTS)
     (ranked,) = rank_texts(index, ["They were wet."], 2)
     assert len(ranked) == 2 and ranked[0] == "otters"
     (every,) = rank_texts(index, ["They were wet."], 10)
     assert sorted(every) == ["heron", "money", "otters"] and every[:2] == ranked
+    with monkeypatch.context() as patched:
+        encoded: list[Any] = []
+        encode = index.encode_queries
+        patched.setattr(index, "encode_queries", lambda x: encoded.append(x) or encode(x))
+        rank_texts(index, ["They were wet.", "My loan was refused."], 3)
+        assert len(encoded) == 1  # however many rounds
     queries = {"q": "They were wet.", "r": "My loan was refused."}
     found = evaluate(index, queries, {"q": ["otters"], "r": ["money", "gone"]})
     assert found["recall@1"] == 0.75 and found["mrr@10"] == 1.0

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from spacy.language import Language
 import spacy_ctxemb
 from spacy_ctxemb.search import Index
 from spacy_ctxemb.search.folder import INDEX
-from spacy_ctxemb.search.vectors import DTYPES, ExactVectors, GraphVectors
+from spacy_ctxemb.search.vectors import DTYPES, ExactVectors, GraphVectors, has_usearch
 
 from .index_of_few import TEXTS, build_pipeline
 
@@ -52,7 +53,7 @@ def test_passages_are_those_with_the_largest_cosines(nlp: Language, dtype: str, 
     expected = search_all(nlp, "The bank was wet.", 3)
     hits = index.search("The bank was wet.", 3)
     assert [hit.score for hit in hits] == pytest.approx([x[2] for x in expected], abs=0.02)
-    if dtype != "i8":
+    if dtype != "int8":
         assert [(hit.id, hit.text) for hit in hits] == [x[:2] for x in expected]
     for hit in hits:
         (text,) = (text for text, id in TEXTS if id == hit.id)
@@ -67,8 +68,28 @@ def test_several_queries_and_vectors(nlp: Language, index: Index) -> None:
     ]
     vectors = spacy_ctxemb.encode(nlp, queries)
     assert [hits[0].key for hits in index.search(vectors, 1)] == [x[0].key for x in found]
+    assert [hit.key for hit in index.search(vectors[0], 2)] == [hit.key for hit in found[0]]
+    assert index.search(iter(queries), 2) == found
     assert index.search([], 2) == []
     assert len(index.search("one", 99)) == 6
+
+
+def test_without_usearch_all_are_compared(nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "usearch.index", None)
+    has_usearch.cache_clear()
+    index = Index(nlp, exact_limit=1)
+    with pytest.warns(UserWarning, match=r"\[W016\].*spacy-ctxemb\[search\]") as warned:
+        index.add(TEXTS[:2])
+        index.add(TEXTS[2:])
+    has_usearch.cache_clear()
+    assert len(warned) == 1 and len(index) == 6
+    assert isinstance(index.vectors, ExactVectors)
+
+
+@pytest.mark.parametrize("queries", ["text", None, 3])
+def test_queries_that_are_none(index: Index, queries: Any) -> None:
+    with pytest.raises(ValueError, match=r"\[E705\]"):
+        index.encode_queries(queries)
 
 
 def test_texts_come_and_go(index: Index) -> None:
@@ -199,7 +220,7 @@ def damage(folder: Path, how: str) -> None:
         ('index.json {"width": 7}', "E713"),
         ('index.json {"n_passages": 1}', "E713"),
         ('index.json {"dtype": "f8"}', "E713"),
-        ('index.json {"dtype": "f32"}', "E713"),
+        ('index.json {"dtype": "float32"}', "E713"),
         ('index.json {"level": "word"}', "E713"),
         ('index.json {"next_key": 0}', "E713"),
         ('index.json {"spans_key": 3}', "E713"),
@@ -280,7 +301,7 @@ def test_numbers_of_hits(index: Index, n: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vectors", "found"), [(np.ones((2, 3)), r"\(2, 3\)"), (np.ones(16), r"\(16,\)")]
+    ("vectors", "found"), [(np.ones((2, 3)), r"\(2, 3\)"), (np.ones(15), r"\(1, 15\)")]
 )
 def test_vectors_that_do_not_fit(index: Index, vectors: Any, found: str) -> None:
     with pytest.raises(ValueError, match=rf"\[E722\].*width is not 16: the shape {found}"):
@@ -307,7 +328,7 @@ def test_folders_with_other_files(index: Index, tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"level": "word"}, r"\[E701\] There is no level 'word'"),
-        ({"dtype": "f8"}, r"\[E701\] There is no dtype 'f8'.*\['f32', 'f16', 'i8'\]"),
+        ({"dtype": "f8"}, r"\[E701\] There is no dtype 'f8'.*\['float32', 'float16', 'int8'\]"),
     ],
 )
 def test_settings(nlp: Language, settings: dict[str, Any], message: str) -> None:

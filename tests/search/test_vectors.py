@@ -15,7 +15,7 @@ pytest.importorskip("usearch", reason="usearch is not installed")
 WIDTH = 8
 STORES = [ExactVectors, GraphVectors]
 #: How far cosines may be off.
-NEAR = {"f32": 1e-5, "f16": 2e-3, "i8": 2e-2}
+NEAR = {"float32": 1e-5, "float16": 2e-3, "int8": 2e-2}
 
 STEPS = st.lists(
     st.one_of(
@@ -77,7 +77,7 @@ def check(store: Any, known: dict[int, Any], near: float, seed: int) -> None:
 
 
 def test_equal_vectors_keep_their_order() -> None:
-    store = ExactVectors(WIDTH, "f32")
+    store = ExactVectors(WIDTH, "float32")
     store.add(np.arange(20), np.tile(make_rows(1, 0), (20, 1)))
     (keys,) = store.search(make_rows(1, 0), 5).keys
     assert keys.tolist() == [0, 1, 2, 3, 4]
@@ -102,4 +102,4 @@ def test_a_graph_of_vectors_that_were_compared(dtype: str) -> None:
 def test_a_graph_without_usearch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "usearch.index", None)
     with pytest.raises(ImportError, match=r"\[E708\].*usearch.*spacy-ctxemb\[search\]"):
-        GraphVectors(WIDTH, "f16")
+        GraphVectors(WIDTH, "float16")
