@@ -121,6 +121,11 @@ class HeadErrors:
         "--few needs an encoder that knows language already, and '{encoder}' begins with random "
         "weights. Pass --encoder english, minilm, or a pipeline with a trained encoder."
     )
+    E647 = (
+        "fit = true of '{name}' needs the weights of '{encoder}', which initialize.init_tok2vec "
+        "loads only after the head is fitted. Load them first: save the pipeline with the encoder, "
+        "take it by `source`, and set init_tok2vec = null."
+    )
     W640 = (
         "Nothing tells the labels {labels} of '{name}' apart from others: no example has them, or "
         "all have. Their scores do not depend on the text. Give examples, or leave them out."
