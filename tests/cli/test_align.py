@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import spacy
 
+from spacy_ctxemb.alignment import align
 from spacy_ctxemb.alignment.score import score_files
 
-from ..pipelines import initialised
+from ..pipelines import BILM, initialised
 from .command import run, run_well
 
 TEXTS = "Ada Lovelace lives in Oslo.\n\nThe bank of the river\n"
@@ -60,3 +62,24 @@ def test_what_cannot_be_aligned(folder: Path) -> None:
     ]:
         code, output = run("align", pipeline, a, other, out, "--method", "best")
         assert code == 1 and message in output and not out.exists()
+
+
+def test_a_stateful_encoder_reads_each_text_by_itself(tmp_path: Path) -> None:
+    """What it carries from line to line is not that of the other text."""
+    encoder = {**BILM["encoder"], "stateful": True}
+    nlp = initialised({**BILM, "encoder": encoder, "split_sentences": False})
+    nlp.to_disk(tmp_path / "pipeline")
+    texts = {
+        "a": ["The bank of the river", "It rained ."],
+        "b": ["A bank lends money", "It rains ."],
+    }
+    docs = []
+    for name, lines in texts.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+        docs.append(list(spacy.load(tmp_path / "pipeline").pipe(lines)))
+    expected = "".join(
+        f"{align(*both, 'match').to_pharaoh()}\n" for both in zip(*docs, strict=True)
+    )
+    paths = [tmp_path / name for name in ("pipeline", "a.txt", "b.txt", "links.txt")]
+    run_well("align", *paths, "--method", "match")
+    assert (tmp_path / "links.txt").read_text() == expected
