@@ -89,6 +89,14 @@ class HeadErrors:
         "where {there!r} stands. Correct answer_start, or the text; a text that was cut or changed "
         "after its questions were written needs them anew."
     )
+    E624 = (
+        "The encoder '{encoder}' cannot read questions: --task qa needs a single encoder of "
+        "subwords. Pass --encoder english, minilm, or a pipeline with one Transformer."
+    )
+    E625 = (
+        "--task qa runs the encoder itself, and does without --listener-mix, --cache and --cnn. "
+        "Here the tasks are {tasks}. Leave out {unfit}, or add the task that it is for."
+    )
 
     # Heads that are fitted
     E640 = (

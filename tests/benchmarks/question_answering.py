@@ -36,7 +36,7 @@ def main() -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("ctxemb", config={"pretrained": "minilm"})
     nlp.add_pipe("ctxemb_qa")
-    articles = read_squad(arguments.questions, nlp.make_doc)[: arguments.articles]
+    articles = list(read_squad(arguments.questions, nlp.make_doc))[: arguments.articles]
     n_first = round(SHARE * len(articles))
     train = [make_example(nlp, doc) for article in articles[:n_first] for doc in article]
     held_out = [make_example(nlp, doc) for article in articles[n_first:] for doc in article]

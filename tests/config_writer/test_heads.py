@@ -8,6 +8,7 @@ import pytest
 import spacy
 from spacy.cli.train import train
 
+from spacy_ctxemb.config_writer import recipes
 from spacy_ctxemb.config_writer.check_options import Choices
 from spacy_ctxemb.config_writer.render import build_config
 from spacy_ctxemb.doctor.run_all_checks import examine
@@ -115,3 +116,32 @@ def test_two_steps_of_training_on_questions(
     train(tmp_path / "config.cfg", tmp_path / "out", overrides=questions | steps)
     nlp = spacy.load(tmp_path / "out" / "model-last")
     assert nlp.meta["performance"]["qa_f1"] is not None
+
+
+def test_questions_read_nothing_of_docs(draft: Build) -> None:
+    """Beside a frozen encoder they need neither its vectors nor a cache of them."""
+    for optimize in ("efficiency", "accuracy"):
+        config = draft("transformer pipeline", tasks=("qa",), freeze=True, optimize=optimize)
+        assert config["training"]["frozen_components"] == ["ctxemb"]
+        assert config["training"]["annotating_components"] == []
+        assert "initialize" not in config
+        assert config["training"]["optimizer"]["learn_rate"] == recipes.TRANSFORMER.frozen_rate
+    config = draft("transformer pipeline", tasks=("tagger", "qa"), freeze=True)
+    assert config["training"]["annotating_components"] == ["ctxemb"]
+    assert config["initialize"]["before_init"]["@callbacks"] == "spacy-ctxemb.UseCache.v1"
+
+
+@pytest.mark.parametrize("option", ["listener_mix", "cache", "cnn"])
+def test_what_questions_do_without(option: str) -> None:
+    name = option.replace("_", "-")
+    with pytest.raises(ValueError, match=rf"E625.*\['qa'\]. Leave out --{name},"):
+        Choices(["qa"], freeze=True, **{option: True})
+    Choices(["qa", "ner"], freeze=True, **{option: True})
+
+
+def test_questions_need_subwords(draft: Build, tmp_path: Path) -> None:
+    stacked(stack()).to_disk(tmp_path)
+    for encoder in ("bilm", "bilm pipeline", str(tmp_path)):
+        with pytest.raises(ValueError, match=f"E624.*'.*{encoder}' cannot read questions"):
+            draft(encoder, tasks=("qa",))
+    draft("transformer", tasks=("qa",))
