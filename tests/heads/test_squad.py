@@ -1,6 +1,8 @@
 """Reading SQuAD's format, and the rules of its official script."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,12 @@ def test_one_article_after_the_other(tmp_path: Path) -> None:
     nlp = spacy.blank("en")
     articles = read_squad(path, lambda text: made.append(text) or nlp.make_doc(text))
     assert not made and len(next(articles)) == len(made) == 2
+
+
+def test_any_pipeline_knows_questions() -> None:
+    """Without an import of this package, and before it has the component."""
+    code = "import spacy; spacy.blank('en')('Ada')._.ctxemb_questions = []"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_docs_on_disk(tmp_path: Path) -> None:
