@@ -52,9 +52,10 @@ def align(
         docs = run(nlp, a, tokenized=tokenized), run(other, b, tokenized=tokenized)
         pairs = tqdm(zip(*docs, strict=True), total=len(a), unit=" lines", disable=None)
         is_page, parts, n_pairs = output.suffix == ".html", list[str](), 0
-        for doc_a, doc_b in pairs:
+        for number, (doc_a, doc_b) in enumerate(pairs, start=1):
             found = align_docs(doc_a, doc_b, method)
-            parts.append(found.to_html() if is_page else f"{found.to_pharaoh()}\n")
+            html = f"Alignment of line {number}"
+            parts.append(found.to_html(html) if is_page else f"{found.to_pharaoh()}\n")
             n_pairs += len(found)
         text = to_page(parts, str(nlp.lang)) if is_page else "".join(parts)
         temporary.write_text(text, encoding="utf8")

@@ -48,6 +48,7 @@ def test_a_page(folder: Path) -> None:
     run_well(*arguments, folder / "out.html")
     page = (folder / "out.html").read_text()
     assert page.startswith("<!DOCTYPE html>") and page.count("<svg") == 3
+    assert all(f'aria-label="Alignment of line {i}"' in page for i in (1, 2, 3))
     code, output = run(*arguments, folder / "out.html")
     assert code == 1 and "E510" in output
 
