@@ -52,8 +52,8 @@ class Choices:
     cache: whether a frozen encoder runs in the first epoch only.
     cnn: whether each task has a small network of its own beside a frozen encoder.
     head: whether tasks of HEADS are a linear layer on the encoder's last layer.
-    few: whether such a layer of texts is fitted to convergence before training, and, where the
-        encoder is frozen, as it is here by default, in place of training.
+    few: whether such a layer of texts is fitted to convergence before training. The encoder is
+        then frozen by default, and with a frozen encoder there is no training after that.
 
     Where freeze, listener_mix, cache, cnn or head is None, `optimize` and recipes.py decide.
 

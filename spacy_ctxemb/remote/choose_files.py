@@ -34,7 +34,7 @@ ADAPTERS = (("adapter_model.safetensors",), ("adapter_model.bin",))
 #: What an ELMo is made of, by how their names end.
 ELMO = ("options.json", ".hdf5")
 
-#: Where one of these is, there is another model.
+#: A folder with one of these has no ELMo, but a model of another kind.
 OF_OTHERS = {"config.json", "modules.json", "adapter_config.json"}
 
 
