@@ -143,7 +143,7 @@ def list_before(pipe: TextClassifier, nlp: Language) -> Iterator[tuple[str, Any]
         is_read = isinstance(proc, ContextualEmbedder) and any(
             own is other for own in listeners for other in proc.listeners
         )
-        if is_read and proc.loads_later(nlp):
+        if isinstance(proc, ContextualEmbedder) and is_read and proc.loads_later(nlp):
             raise ValueError(Errors.E647.format(name=pipe.name, encoder=name))
         if is_read or name in annotating or not getattr(proc, "is_trainable", False):
             yield name, proc
