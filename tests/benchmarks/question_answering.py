@@ -50,7 +50,7 @@ def main() -> None:
         random.shuffle(train)
         for batch in minibatch(train, arguments.batch_size):
             optimizer.learn_rate = next(rates)
-            # As `spacy train`: with sgd=optimizer the encoder would learn before its gradients come.
+            # As `spacy train`: with sgd=optimizer the encoder would learn before its gradients.
             losses = nlp.update(batch, sgd=False, drop=0.1)  # type: ignore[arg-type]
             for _, pipe in nlp.pipeline:
                 pipe.finish_update(optimizer)  # type: ignore[attr-defined]
