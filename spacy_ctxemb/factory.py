@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from spacy.language import Language
+from spacy.tokens import Doc
 
 from .default_model import DEFAULT_MODEL, build_default_head
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from .heads.question_answering import QuestionAnswering
     from .heads.text_classification import TextClassifier
     from .heads.token_classification import TokenClassifier
+
+#: As in heads/squad.py: Docs have their questions before a pipeline has the component.
+if not Doc.has_extension("ctxemb_questions"):
+    Doc.set_extension("ctxemb_questions", default=None)
 
 
 @Language.factory(

@@ -123,8 +123,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "comparison": {"spacy", "srsly", "thinc", "torch", ".atomic_files", ".report"},
     "config_writer": {
-        *("jinja2", "spacy", "thinc", ".cache", ".checkpoints", ".component", ".pretrained"),
-        ".thinc_model",
+        *("jinja2", "spacy", "thinc", ".cache", ".checkpoints", ".component", ".pieces"),
+        *(".pretrained", ".thinc_model"),
     },
     "doctor": {
         *("numpy", "spacy", "thinc", "torch", "wasabi"),

@@ -25,16 +25,18 @@ class Alignment(list[AlignedPair]):
         super().__init__(pairs)
         self.doc_a, self.doc_b = doc_a, doc_b
 
-    def to_html(self) -> str:
-        """An SVG with the lines, and a table of the pairs; HTML to stand in a page."""
+    def to_html(self, name: str = "Alignment") -> str:
+        """An SVG with the lines, and a table of the pairs; HTML to stand in a page. name: by which
+        those who do not see it tell it from others."""
         a, b = ([token.text for token in doc] for doc in (self.doc_a, self.doc_b))
-        return to_html(a, b, [(one.a.i, one.b.i, one.score) for one in self])
+        return to_html(a, b, [(one.a.i, one.b.i, one.score) for one in self], name)
 
     def to_pharaoh(self) -> str:
         """The positions of the tokens, from 0: `0-0 1-2`."""
         return " ".join(f"{one.a.i}-{one.b.i}" for one in self)
 
-    _repr_html_ = to_html
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
 
 def align(doc_a: Doc, doc_b: Doc, method: str = "argmax") -> Alignment:

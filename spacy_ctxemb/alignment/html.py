@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from html import escape
+from unicodedata import east_asian_width
 
-#: Pixels: of a letter, at most; between tokens; the height of the drawing and its rows of text.
-LETTER, GAP, HEIGHT, TOP, BOTTOM = 9, 18, 140, 24, 130
+#: Pixels: of a letter, at most, and of a wide one, as in Chinese; between tokens; the height of the
+#: drawing and its rows of text.
+LETTER, WIDE, GAP, HEIGHT, TOP, BOTTOM = 9, 16, 18, 140, 24, 130
 
 #: A page of its own, in the colours that the reader's system prefers.
 PAGE = """<!DOCTYPE html>
-<html lang="{lang}"><head><meta charset="utf-8"><title>Alignment</title>
+<html{lang}><head><meta charset="utf-8"><title>Alignment</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>:root {{ color-scheme: light dark; font-family: system-ui, sans-serif; }}</style></head>
 <body><h1>Alignment</h1>
@@ -18,15 +20,21 @@ PAGE = """<!DOCTYPE html>
 
 
 def to_page(parts: Sequence[str], lang: str) -> str:
-    """A whole page of some alignments. lang: of its text."""
-    return PAGE.format(lang=escape(lang), body="\n<hr>\n".join(parts))
+    """A whole page of some alignments. lang: of its text; "xx" for several."""
+    attribute = "" if lang == "xx" else f' lang="{escape(lang)}"'
+    return PAGE.format(lang=attribute, body="\n<hr>\n".join(parts))
 
 
-def to_html(a: Sequence[str], b: Sequence[str], pairs: Sequence[tuple[int, int, float]]) -> str:
+def to_html(
+    a: Sequence[str],
+    b: Sequence[str],
+    pairs: Sequence[tuple[int, int, float]],
+    name: str = "Alignment",
+) -> str:
     """Draw tokens above and below, and a line for each pair, stronger for higher scores.
 
-    pairs: the places of the tokens, and their score. All is in the table too, for those who do not
-    see the drawing.
+    pairs: the places of the tokens, and their score. name: of the drawing. All is in the table too,
+    for those who do not see the drawing.
     """
     xs, ys = place(a), place(b)
     width = max((x + half for x, half in xs + ys), default=0.0) + GAP
@@ -48,7 +56,7 @@ def to_html(a: Sequence[str], b: Sequence[str], pairs: Sequence[tuple[int, int, 
         for i, j, score in pairs
     ]
     return (
-        '<figure style="margin: 0; overflow-x: auto" tabindex="0" aria-label="Alignment">'
+        f'<figure style="margin: 0; overflow-x: auto" tabindex="0" aria-label="{escape(name)}">'
         f'<svg role="img" aria-label="{label}" width="{width:g}" height="{HEIGHT}" '
         f'viewBox="0 0 {width:g} {HEIGHT}" style="font: 16px system-ui, sans-serif">'
         f"{''.join(lines)}{''.join(texts)}</svg><details><summary>Table</summary><table>"
@@ -63,7 +71,8 @@ def place(tokens: Sequence[str]) -> list[tuple[float, float]]:
     """The middle of each token, and half of its width, in pixels."""
     found, x = [], float(GAP)
     for token in tokens:
-        half = LETTER * max(len(token), 1) / 2
+        letters = [WIDE if east_asian_width(c) in ("W", "F") else LETTER for c in token]
+        half = max(sum(letters), LETTER) / 2
         found.append((x + half, half))
         x += 2 * half + GAP
     return found

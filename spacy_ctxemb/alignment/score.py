@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import Errors
-from ..read_files import reading
+from .read_lines import read_lines
 
 Links = set[tuple[int, int]]
 
-#: A line of a sentence: an identifier where a tab follows, then links, in gold also possible ones.
-PHARAOH = re.compile(r"(?:[^\t]*\t)?((?:\s*\d+[-p?]\d+(?:[-:][\d.]+)?)*)\s*")
-LINK = re.compile(r"(\d+)([-p?])(\d+)")
+#: A link of Pharaoh's format; in gold also a possible one. A score may follow: 0-0:1 or 0-0-0.75.
+PHARAOH = re.compile(r"([0-9]{1,9})([-p?])([0-9]{1,9})(?::[0-9.e+-]+|-[0-9]*\.[0-9e-]+)?")
 
 #: A line of a link, as in the shared tasks of NAACL 2003 and ACL 2005; places begin at 1, and 0
 #: stands for no token.
-NAACL = re.compile(r"(\d+)\s+(\d+)\s+(\d+)(?:\s+([SP]))?(?:\s+[\d.]+)?\s*")
+NUMBER = r"([0-9]{1,9})"
+NAACL = re.compile(rf"{NUMBER}\s+{NUMBER}\s+{NUMBER}(?:\s+([SP]))?(?:\s+[0-9.]+)?")
 
 
 class Sentence(NamedTuple):
@@ -27,6 +27,18 @@ class Sentence(NamedTuple):
 
     sure: Links
     possible: Links
+
+
+class LinkFile(NamedTuple):
+    """sentences: by their numbers, from 1; those without links may be missing. n: how many the
+    file has; None for a link a line, which does not say what comes after the last link."""
+
+    sentences: dict[int, Sentence]
+    n: int | None
+
+    @property
+    def size(self) -> int:
+        return max(self.sentences, default=0) if self.n is None else self.n
 
 
 class AlignmentScores(NamedTuple):
@@ -40,27 +52,28 @@ class AlignmentScores(NamedTuple):
 
 
 def score_files(gold: Path, found: Path) -> AlignmentScores:
-    """Score a file of links. Both may be in either format.
+    """Score a file of links. Both may be in either format; a file of a link a line may end early.
 
     Raises E756 for a line that cannot be read, E757 for a gold file without sure links, E758 for
     other sentences.
     """
     expected, links = read_links(gold), read_links(found)
-    if not any(one.sure for one in expected):
+    if not any(one.sure for one in expected.sentences.values()):
         raise ValueError(Errors.E757.format(path=gold))
-    # A file of a link a line does not say how many sentences come after the last link.
-    n_gold, n_found = len(expected), len(links)
-    if n_found > n_gold or (n_found < n_gold and not is_naacl(found)):
-        names = {"found": found, "gold": gold, "n_found": n_found, "n_gold": n_gold}
+    shorter = min(expected, links, key=lambda file: file.size)
+    if expected.size != links.size and shorter.n is not None:
+        names = {"found": found, "gold": gold, "n_found": links.size, "n_gold": expected.size}
         raise ValueError(Errors.E758.format(**names))
-    links += [Sentence(set(), set())] * (n_gold - n_found)
-    return compute_scores(expected, [one.possible for one in links])
+    return compute_scores(
+        expected.sentences, {i: one.possible for i, one in links.sentences.items()}
+    )
 
 
-def compute_scores(gold: list[Sentence], found: list[Links]) -> AlignmentScores:
+def compute_scores(gold: dict[int, Sentence], found: dict[int, Links]) -> AlignmentScores:
     """Add up all sentences. Where nothing was found, precision is 1."""
-    pairs = list(zip(gold, found, strict=True))
-    n_found, n_sure = sum(map(len, found)), sum(len(one.sure) for one in gold)
+    pairs = [(gold[i], links) for i, links in found.items() if i in gold]
+    n_found = sum(map(len, found.values()))
+    n_sure = sum(len(one.sure) for one in gold.values())
     in_sure = sum(len(links & one.sure) for one, links in pairs)
     in_possible = sum(len(links & one.possible) for one, links in pairs)
     precision = in_possible / n_found if n_found else 1.0
@@ -70,41 +83,43 @@ def compute_scores(gold: list[Sentence], found: list[Links]) -> AlignmentScores:
     return AlignmentScores(precision, recall, f, 1 - (in_sure + in_possible) / (n_found + n_sure))
 
 
-def read_lines(path: Path) -> list[str]:
-    with reading(path, "a file of links"):
-        return path.read_text(encoding="utf8").splitlines()
-
-
-def is_naacl(path: Path) -> bool:
-    """Whether a file has a link a line."""
-    lines = [line for line in read_lines(path) if line.strip()]
-    return bool(lines) and NAACL.fullmatch(lines[0].strip()) is not None
-
-
-def read_links(path: Path) -> list[Sentence]:
-    """The links of each sentence, in either format. Raises E756."""
-    is_of_links, sentences = is_naacl(path), list[Sentence]()
-    for number, line in enumerate(read_lines(path), start=1):
-        text = line.strip() if is_of_links else line
-        read = NAACL.fullmatch(text) if is_of_links else PHARAOH.fullmatch(text)
-        if is_of_links and not text:
-            continue
-        if read is None or (is_of_links and read[1].strip("0") == ""):
+def read_links(path: Path) -> LinkFile:
+    """The links of each sentence, in either format; the first line shows which. Raises E756."""
+    lines = read_lines(path, "a file of links")
+    first = next((line for line in lines if line.strip()), "")
+    is_naacl = NAACL.fullmatch(first.strip()) is not None
+    read = read_naacl if is_naacl else read_pharaoh
+    sentences = dict[int, Sentence]()
+    for number, line in enumerate(lines, start=1):
+        if not read(line, number, sentences):
             raise ValueError(Errors.E756.format(number=number, path=path, line=line[:60]))
-        if not is_of_links:
-            sentences.append(Sentence(set(), set()))
-            for i, kind, j in LINK.findall(read[1]):
-                add(sentences[-1], int(i), int(j), is_sure=kind == "-")
-            continue
-        while len(sentences) < int(read[1]):
-            sentences.append(Sentence(set(), set()))
-        if int(read[2]) and int(read[3]):
-            place = sentences[int(read[1]) - 1]
-            add(place, int(read[2]) - 1, int(read[3]) - 1, is_sure=read[4] != "P")
-    return sentences
+    return LinkFile(sentences, None if is_naacl else len(lines))
 
 
-def add(sentence: Sentence, i: int, j: int, *, is_sure: bool) -> None:
+def read_pharaoh(line: str, number: int, sentences: dict[int, Sentence]) -> bool:
+    """Read the links of a sentence; before a tab stands its name. False for another line."""
+    links = [PHARAOH.fullmatch(link) for link in line.partition("\t")[2 * ("\t" in line)].split()]
+    for link in links:
+        if link is None:
+            return False
+        add(sentences, number, int(link[1]), int(link[3]), is_sure=link[2] == "-")
+    return True
+
+
+def read_naacl(line: str, _: int, sentences: dict[int, Sentence]) -> bool:
+    """Read a link. False for another line, but for an empty one."""
+    link = NAACL.fullmatch(line.strip())
+    if link is None or not int(link[1]):
+        return not line.strip()
+    number, i, j = (int(link[group]) for group in (1, 2, 3))
+    sentences.setdefault(number, Sentence(set(), set()))
+    if i and j:
+        add(sentences, number, i - 1, j - 1, is_sure=link[4] != "P")
+    return True
+
+
+def add(sentences: dict[int, Sentence], number: int, i: int, j: int, *, is_sure: bool) -> None:
+    sentence = sentences.setdefault(number, Sentence(set(), set()))
     sentence.possible.add((i, j))
     if is_sure:
         sentence.sure.add((i, j))

@@ -8,7 +8,7 @@ import typer
 from .output_paths import FORCE, check_new
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from spacy.language import Language
     from spacy.tokens import Doc
@@ -34,35 +34,35 @@ def align(
 
     from ..alignment import align as align_docs
     from ..alignment.html import to_page
+    from ..alignment.read_lines import read_lines
     from ..atomic_files import replacing
     from ..errors import Errors
+    from ..stack.name_encoders import list_encoders
 
     check_new(output, force=force)
-    a, b = read_lines(path_a), read_lines(path_b)
+    a, b = (read_lines(path, "texts, one a line") for path in (path_a, path_b))
     if len(a) != len(b):
         names = {"a": path_a, "b": path_b, "n_a": len(a), "n_b": len(b)}
         raise ValueError(Errors.E755.format(**names))
     with replacing(output) as temporary:
         nlp = spacy.load(pipeline)
-        docs = (run(nlp, lines, tokenized=tokenized) for lines in (a, b))
+        is_stateful = any(shim.embedder.encoder.stateful for _, shim in list_encoders(nlp))
+        # A stateful encoder goes on from line to line of one text: each text has its own.
+        other = spacy.load(pipeline) if is_stateful else nlp
+        docs = run(nlp, a, tokenized=tokenized), run(other, b, tokenized=tokenized)
         pairs = tqdm(zip(*docs, strict=True), total=len(a), unit=" lines", disable=None)
-        found = [align_docs(doc_a, doc_b, method) for doc_a, doc_b in pairs]
-        if output.suffix == ".html":
-            text = to_page([one.to_html() for one in found], str(nlp.lang))
-        else:
-            text = "".join(f"{one.to_pharaoh()}\n" for one in found)
+        is_page, parts, n_pairs = output.suffix == ".html", list[str](), 0
+        for number, (doc_a, doc_b) in enumerate(pairs, start=1):
+            found = align_docs(doc_a, doc_b, method)
+            html = f"Alignment of line {number}"
+            parts.append(found.to_html(html) if is_page else f"{found.to_pharaoh()}\n")
+            n_pairs += len(found)
+        text = to_page(parts, str(nlp.lang)) if is_page else "".join(parts)
         temporary.write_text(text, encoding="utf8")
-    msg.good(f"Aligned {len(found):,} lines, {sum(map(len, found)):,} pairs", str(output))
+    msg.good(f"Aligned {len(parts):,} lines, {n_pairs:,} pairs", str(output))
 
 
-def read_lines(path: Path) -> list[str]:
-    from ..read_files import reading
-
-    with reading(path, "texts, one a line"):
-        return path.read_text(encoding="utf8").splitlines()
-
-
-def run(nlp: "Language", lines: list[str], *, tokenized: bool) -> "Iterator[Doc]":
+def run(nlp: "Language", lines: "Iterable[str]", *, tokenized: bool) -> "Iterator[Doc]":
     """Make a Doc of each line."""
     from spacy.tokens import Doc
 

@@ -25,10 +25,11 @@ def convert_squad(
     from ..heads.squad import read_squad
 
     check_new(output, force=force)
-    articles = read_squad(input_path, spacy.blank(lang).make_doc)
-    docs = [doc for article in articles for doc in article]
-    stored = DocBin(docs=docs, store_user_data=True)
+    stored, texts = DocBin(attrs=["ORTH", "SPACY"], store_user_data=True), set[str]()
+    for docs in read_squad(input_path, spacy.blank(lang).make_doc):
+        for doc in docs:
+            stored.add(doc)
+            texts.add(doc.text)
     with replacing(output) as temporary:
         temporary.write_bytes(stored.to_bytes())
-    n_texts = len({doc.text for doc in docs})
-    msg.good(f"{len(docs)} questions about {n_texts} texts", str(output))
+    msg.good(f"{len(stored)} questions about {len(texts)} texts", str(output))

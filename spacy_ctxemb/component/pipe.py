@@ -326,11 +326,11 @@ class ContextualEmbedder(Tok2Vec):
         if nlp is not None:
             for encoder, found in origins.items():
                 note_origins(nlp, encoder, found)
-        if self.pretrained == AUTO and not (nlp is not None and self._loads_later(nlp)):
+        if self.pretrained == AUTO and not (nlp is not None and self.loads_later(nlp)):
             warn_of_random_weights(random, self.vocab.lang)
 
-    def _loads_later(self, nlp: Language) -> bool:
-        """Whether spaCy will load weights of pretraining by init_tok2vec."""
+    def loads_later(self, nlp: Language) -> bool:
+        """Whether nlp.initialize loads weights of pretraining, by init_tok2vec, in the end."""
         config = nlp.config.interpolate()
         is_meant = config.get("pretraining", {}).get("component") == self.name
         return is_meant and bool(config["initialize"].get("init_tok2vec"))

@@ -52,13 +52,14 @@ class Choices:
     cache: whether a frozen encoder runs in the first epoch only.
     cnn: whether each task has a small network of its own beside a frozen encoder.
     head: whether tasks of HEADS are a linear layer on the encoder's last layer.
-    few: whether such a layer of texts is fitted to convergence before training, and, where the
-        encoder is frozen, as it is here by default, in place of training.
+    few: whether such a layer of texts is fitted to convergence before training. The encoder is
+        then frozen by default, and with a frozen encoder there is no training after that.
 
     Where freeze, listener_mix, cache, cnn or head is None, `optimize` and recipes.py decide.
 
     Raises E500 for an unknown task, E501 for tasks that cannot share a pipeline, E620 for a head
-    where no task can have one, or with what a head does without, E645 for `few` likewise.
+    where no task can have one, or with what a head does without, E645 for `few` and E625 for
+    questions alone likewise.
 
         choices = Choices(["ner"], encoder="english", freeze=True)
         build_config(choices).config.to_disk("config.cfg")
@@ -89,11 +90,18 @@ class Choices:
             raise ValueError(Errors.E645.format(**names))
         if self.head and (unfit or not self.heads):
             raise ValueError(Errors.E620.format(**names, options=list(HEADS)))
+        if unfit and not self.reads_docs:
+            raise ValueError(Errors.E625.format(**names))
 
     @property
     def heads(self) -> dict[str, dict[str, str]]:
         """What stands in the sections of the tasks that have a head."""
         return {task: HEADS[task] for task in self.tasks if self.head and task in HEADS}
+
+    @property
+    def reads_docs(self) -> bool:
+        """Whether a task reads what the encoder makes of Docs; "qa" runs the encoder itself."""
+        return any(task != "qa" for task in self.tasks)
 
     @property
     def is_small(self) -> bool:

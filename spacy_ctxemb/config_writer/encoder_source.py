@@ -12,6 +12,7 @@ from ..cache.feature_cache import find_obstacle
 from ..checkpoints.elmo.find_files import find_elmo_files
 from ..component import ContextualEmbedder
 from ..errors import Errors
+from ..pieces.subwords import SubwordPieces
 from ..pretrained import DEFAULT, MINILM, get_model
 from ..thinc_model.embedder_shim import find_shims
 from . import recipes
@@ -44,6 +45,7 @@ class Source:
     vectors: the path of the pipeline if it has static vectors.
     recipe: how tasks are trained on it; None for random weights.
     cache_obstacle: why the encoder cannot have a cache.
+    has_subwords: whether it is one encoder that reads subwords, as questions need it.
     """
 
     component: str = "ctxemb"
@@ -56,6 +58,7 @@ class Source:
     vectors: str | None = None
     recipe: Recipe | None = None
     cache_obstacle: str | None = None
+    has_subwords: bool = True
 
     @property
     def is_new(self) -> bool:
@@ -77,7 +80,7 @@ def find_source(encoder: str) -> Source:
         find_source("english").pretrained  # "en_transformer_sm"
     """
     if encoder in NEW_ENCODERS:
-        return Source()
+        return Source(has_subwords=encoder != "bilm")
     if encoder in SHIPPED:
         name, recipe = SHIPPED[encoder]
         return Source(pretrained=name, model=get_model(name), recipe=recipe)
@@ -102,6 +105,7 @@ def read_pipeline(path: str) -> Source:
         vectors=path if 0 not in nlp.vocab.vectors.shape else None,
         recipe=find_recipe([shim.embedder for shim in shims]),
         cache_obstacle=find_obstacle(single, pipe._wanted) if single else None,
+        has_subwords=single is not None and isinstance(single.pieces, SubwordPieces),
     )
 
 

@@ -55,11 +55,13 @@ def settle(choices: Choices, source: Source) -> Choices:
     """Choose what the user left open, but for the mix of layers, which depends on the task.
 
     Raises E503 for a cache and E502 for a network beside an encoder that is not frozen, E646 for
-    `few` on one without weights.
+    `few` on one without weights, E624 for questions on one without subwords.
     """
     recipe = get_recipe(choices, source)
     if choices.few and source.is_new:
         raise ValueError(Errors.E646.format(encoder=choices.encoder))
+    if "qa" in choices.tasks and not source.has_subwords:
+        raise ValueError(Errors.E624.format(encoder=choices.encoder))
     freeze = choices.few or recipe.freezes if choices.freeze is None else choices.freeze
     if choices.cache and not freeze:
         raise ValueError(Errors.E503)
@@ -70,8 +72,9 @@ def settle(choices: Choices, source: Source) -> Choices:
         can_be = source.has_layers and any(task in HEADS for task in choices.tasks)
         has_others = freeze or choices.listener_mix or choices.cnn
         head = choices.few or (recipe.has_head and can_be and not has_others)
-    cache = choices.is_small and not head  # a cache holds no states
-    cnn = (recipe.has_network or not choices.is_small) and not head
+    has_vectors = choices.reads_docs and not head  # a cache holds no states
+    cache = choices.is_small and has_vectors
+    cnn = (recipe.has_network or not choices.is_small) and has_vectors
     return replace(
         choices,
         freeze=freeze,

@@ -60,13 +60,28 @@ class Part:
     @property
     def readers(self) -> list["Part"]:
         """The components that read from this one, each once."""
-        return list({reader.name: reader for reader, _ in self.linked}.values())
+        linked = [reader for reader, _ in self.linked]
+        return list({reader.name: reader for reader in [*linked, *self.runners]}.values())
+
+    @property
+    def runners(self) -> list["Part"]:
+        """The components that learn without a listener: they run the encoder themselves."""
+        links = ((one, getattr(one.pipe, "link", None)) for one in self.plan.parts)
+        sources = ((one, link.find_source()) for one, link in links if link is not None)
+        return [
+            one
+            for one, source in sources
+            if source is not None
+            and source.pipe is self.pipe
+            and getattr(one.pipe, "is_trainable", False)
+        ]
 
     @property
     def is_trained(self) -> bool:
-        """Whether it learns: what others read, from a listener that sends a gradient."""
-        sends = (not one.is_frozen and guard(node).grad_factor for one, node in self.linked)
-        return not self.is_frozen and (not self.is_embedder or any(sends))
+        """Whether it learns: what others read, from one of these that sends a gradient."""
+        senders = [one for one, node in self.linked if guard(node).grad_factor] + self.runners
+        learns = any(not one.is_frozen for one in senders)
+        return not self.is_frozen and (not self.is_embedder or learns)
 
 
 @dataclass

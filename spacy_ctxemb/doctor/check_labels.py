@@ -20,7 +20,7 @@ MANY = 10
 
 
 def find_positive(pipe: Any, doc: Doc) -> Iterable[str]:
-    return (label for label, value in doc.cats.items() if value >= 0.5)
+    return (label for label, value in doc.cats.items() if value is not None and value >= 0.5)
 
 
 #: The labels that a component finds in a gold Doc, by factory.

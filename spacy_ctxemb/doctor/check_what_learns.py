@@ -36,7 +36,9 @@ def check_learning(plan: Plan) -> Iterator[Finding]:
 def check_annotates(part: Part) -> Iterator[Finding]:
     """In training, listeners of a frozen encoder and those that annotate read from Docs."""
     reading = [
-        one.name for one in part.readers if (not one.is_frozen if part.is_frozen else one.annotates)
+        one.name
+        for one in part.readers
+        if one not in part.runners and (not one.is_frozen if part.is_frozen else one.annotates)
     ]
     if reading and not part.annotates:
         yield error(

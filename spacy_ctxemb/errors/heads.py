@@ -89,6 +89,14 @@ class HeadErrors:
         "where {there!r} stands. Correct answer_start, or the text; a text that was cut or changed "
         "after its questions were written needs them anew."
     )
+    E624 = (
+        "The encoder '{encoder}' cannot read questions: --task qa needs a single encoder of "
+        "subwords. Pass --encoder english, minilm, or a pipeline with one Transformer."
+    )
+    E625 = (
+        "--task qa runs the encoder itself, and does without --listener-mix, --cache and --cnn. "
+        "Here the tasks are {tasks}. Leave out {unfit}, or add the task that it is for."
+    )
 
     # Heads that are fitted
     E640 = (
@@ -120,6 +128,11 @@ class HeadErrors:
     E646 = (
         "--few needs an encoder that knows language already, and '{encoder}' begins with random "
         "weights. Pass --encoder english, minilm, or a pipeline with a trained encoder."
+    )
+    E647 = (
+        "fit = true of '{name}' needs the weights of '{encoder}', which initialize.init_tok2vec "
+        "loads only after the head is fitted. Load them first: save the pipeline with the encoder, "
+        "take it by `source`, and set init_tok2vec = null."
     )
     W640 = (
         "Nothing tells the labels {labels} of '{name}' apart from others: no example has them, or "

@@ -97,8 +97,9 @@ class EncoderLink:
             return None
         if not source.pipe.is_learning_from(docs):
             return None
+        shim = self.find_shim()
         for node in source.pipe.model.walk():
-            if self.find_shim() in node.shims:
+            if shim in node.shims:
                 set_encoder_dropout(node)
         return source.pipe.name
 

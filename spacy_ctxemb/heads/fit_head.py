@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,13 +29,24 @@ Fit = Callable[[Floats, NDArray[np.int64]], tuple[Floats, Floats]]
 LINEAR = {"output.weight", "output.bias"}
 
 
+class Fitted(NamedTuple):
+    """Of C labels: weights, (C, D), biases, (C,), and whether the examples say nothing of what
+    has the label and what has not, so that its score is constant: (C,)."""
+
+    weights: Floats
+    bias: Floats
+    is_constant: NDArray[np.bool_]
+
+
 @in_ordinary_torch
 def fit_head(pipe: TextClassifier, examples: Iterable[Example], nlp: Language | None) -> None:
     """Give a head the weights of a logistic regression on what it reads of the examples.
 
-    Of labels that exclude each other one regression knows all; of others each has its own.
+    Labels that exclude each other share one multinomial regression. Otherwise each label has a
+    regression of its own.
     Raises E640 for numbers, E641 without a pipeline, E642 for a head of several layers, E643 where
-    there is nothing to tell apart, E644 without scikit-learn. Warns with W640.
+    there is nothing to tell apart, E644 without scikit-learn, E647 for an encoder whose weights
+    are loaded later. Warns with W640.
     """
     if pipe.kind == "regression":
         raise ValueError(Errors.E640.format(name=pipe.name, kind=pipe.kind))
@@ -49,8 +60,7 @@ def fit_head(pipe: TextClassifier, examples: Iterable[Example], nlp: Language | 
         raise ImportError(Errors.E644.format(name=pipe.name)) from error
     X, gold = read_examples(pipe, examples, nlp)
     fit_labels = fit_one_of if pipe.kind == "single_label" else fit_each
-    weights, bias = fit_labels(X, gold, fit)
-    is_constant = ~weights.any(axis=1)
+    weights, bias, is_constant = fit_labels(X, gold, fit)
     if is_constant.any():
         names = [pipe.classes[i] for i in np.flatnonzero(is_constant)]
         if is_constant.all():
@@ -60,8 +70,8 @@ def fit_head(pipe: TextClassifier, examples: Iterable[Example], nlp: Language | 
     get_head(pipe.model).load({name: torch.tensor(x).float() for name, x in values.items()})
 
 
-def fit_one_of(X: Floats, gold: Floats, fit: Fit) -> tuple[Floats, Floats]:
-    """Fit labels that exclude each other. X: (n, D). gold: (n, C). Returns (C, D) and (C,).
+def fit_one_of(X: Floats, gold: Floats, fit: Fit) -> Fitted:
+    """Fit labels that exclude each other. X: (n, D). gold: (n, C).
 
     The score of a label without examples is constant, as if it had half an example.
     """
@@ -70,21 +80,22 @@ def fit_one_of(X: Floats, gold: Floats, fit: Fit) -> tuple[Floats, Floats]:
     weights, bias = np.zeros((gold.shape[1], X.shape[1])), np.zeros(gold.shape[1])
     present, y = np.unique(y, return_inverse=True)
     if len(present) < 2:
-        return weights, bias
+        return Fitted(weights, bias, np.ones(len(bias), dtype=np.bool_))
     weights[present], bias[present] = fit(X, y)
     scores = X @ weights[present].T + bias[present]
     usual = np.logaddexp.reduce(scores, axis=1).mean()
-    bias[np.setdiff1d(np.arange(len(bias)), present)] = usual + np.log(0.5 / len(X))
-    return weights, bias
+    is_constant = ~np.isin(np.arange(len(bias)), present)
+    bias[is_constant] = usual + np.log(0.5 / len(X))
+    return Fitted(weights, bias, is_constant)
 
 
-def fit_each(X: Floats, gold: Floats, fit: Fit) -> tuple[Floats, Floats]:
+def fit_each(X: Floats, gold: Floats, fit: Fit) -> Fitted:
     """Fit each label by itself. X: (n, D). gold: (n, C), from 0 to 1, nan where it is not known.
-    Returns (C, D) and (C,).
 
     The score of a label that all examples have, or none, is constant, by how many there are.
     """
     weights, bias = np.zeros((gold.shape[1], X.shape[1])), np.zeros(gold.shape[1])
+    is_constant = np.zeros(len(bias), dtype=np.bool_)
     for i, column in enumerate(gold.T):
         is_known = ~np.isnan(column)
         y = (column[is_known] >= 0.5).astype(int)
@@ -92,8 +103,9 @@ def fit_each(X: Floats, gold: Floats, fit: Fit) -> tuple[Floats, Floats]:
             both, both_bias = fit(X[is_known], y)
             weights[i], bias[i] = both[1] - both[0], both_bias[1] - both_bias[0]
         else:
+            is_constant[i] = True
             bias[i] = np.log((y.sum() + 0.5) / (len(y) - y.sum() + 0.5))
-    return weights, bias
+    return Fitted(weights, bias, is_constant)
 
 
 def read_examples(
@@ -118,9 +130,11 @@ def read_examples(
 
 
 def list_before(pipe: TextClassifier, nlp: Language) -> Iterator[tuple[str, Any]]:
-    """The encoder that a component listens to, and what it needs: components that learn nothing,
-    and those that annotate in training; also where spaCy has switched them off, as it does with
-    frozen ones while others are initialised."""
+    """The components that run before a head is fitted: the encoder that it listens to, those that
+    learn nothing, and those that annotate in training. spaCy switches frozen ones off while it
+    initialises the others; they run all the same. Raises E647 for an encoder whose weights spaCy
+    loads after that.
+    """
     annotating = nlp.config["training"].get("annotating_components", ())
     listeners = list_listeners(pipe)
     for name, proc in nlp.components:
@@ -129,5 +143,7 @@ def list_before(pipe: TextClassifier, nlp: Language) -> Iterator[tuple[str, Any]
         is_read = isinstance(proc, ContextualEmbedder) and any(
             own is other for own in listeners for other in proc.listeners
         )
+        if isinstance(proc, ContextualEmbedder) and is_read and proc.loads_later(nlp):
+            raise ValueError(Errors.E647.format(name=pipe.name, encoder=name))
         if is_read or name in annotating or not getattr(proc, "is_trainable", False):
             yield name, proc

@@ -1,6 +1,6 @@
 """The component `ctxemb_qa`: answers to questions, as stretches of a Doc."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -9,6 +9,7 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span
 from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import minibatch
 from thinc.api import Model, Optimizer, set_dropout_rate
 from torch import Tensor
 
@@ -24,6 +25,9 @@ from .squad import read_questions, score_answers
 
 #: The probability of an answer: span._.ctxemb_answer_score.
 SCORE = "ctxemb_answer_score"
+
+#: Questions whose windows are held at once when a pipeline is scored.
+N_ASKED = 64
 
 if not Span.has_extension(SCORE):
     Span.set_extension(SCORE, default=None)
@@ -90,9 +94,17 @@ class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy
         for what, given in (("question", question), ("Doc", text)):
             if not given.strip():
                 raise ValueError(Errors.E389.format(name=self.name, what=what, found=given))
-        pair, windows = self.encode(question, text)
-        scores = [x.double().numpy() for x in self.score_windows(self.shim, windows)]
-        return read_answers(scores, pair, text, n=n, max_length=self.max_answer_length)
+        return next(self.ask_all([(question, text)], n))
+
+    def ask_all(self, asked: Sequence[tuple[str, str]], n: int) -> Iterator[Answers]:
+        """The same for several questions with their texts, whose windows share passes of the
+        encoder. A blank text has no answer."""
+        encoded = [self.encode(question, text) for question, text in asked]
+        windows = [window for _, own in encoded for window in own]
+        scores = (one.double().numpy() for one in self.score_windows(self.shim, windows))
+        for (pair, own), (_, text) in zip(encoded, asked, strict=True):
+            of_pair = list(islice(scores, len(own)))
+            yield read_answers(of_pair, pair, text, n=n, max_length=self.max_answer_length)
 
     def encode(self, question: str, text: str) -> tuple[Pair, list[Tensor]]:
         """A question and a text, and their windows: ids and segments, (2, T) each."""
@@ -121,9 +133,8 @@ class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy
         validate_get_examples(get_examples, "QuestionAnswering.initialize")
         self.use_head(None, {})
         settings = {"width": self.shim.embedder.encoder.width, "n_classes": 2}
-        shim = get_head(self.model)
-        shim.build(**settings)
-        self.use_head(cast(Head, shim.module), settings)
+        get_head(self.model).build(**settings)
+        self.head, self.head_settings = cast(Head, get_head(self.model).module), settings
 
     def update(
         self,
@@ -166,14 +177,15 @@ class QuestionAnswering(AskedPipe, TrainablePipe):  # type: ignore[misc] # spaCy
         """Exact matches and F1 of the best answers, by the rules of SQuAD's script; None where no
         Doc has questions. If some have no answer, "no answer" is one if it is the most probable."""
         asked = [
-            (eg.reference.text, one) for eg in examples for one in read_questions(eg.reference)
+            (one, eg.reference.text) for eg in examples for one in read_questions(eg.reference)
         ]
-        threshold = None if all(question.answers for _, question in asked) else 0.0
+        threshold = None if all(question.answers for question, _ in asked) else 0.0
         pairs = []
-        for text, question in asked:
-            found = self.find_answers(question.text, text, 1)
-            best = "" if found.says_nothing(threshold) else text[slice(*found.found[0][:2])]
-            pairs.append((best, [gold.text for gold in question.answers]))
+        for batch in minibatch(asked, N_ASKED):
+            answers = self.ask_all([(question.text, text) for question, text in batch], 1)
+            for (question, text), found in zip(batch, answers, strict=True):
+                best = "" if found.says_nothing(threshold) else text[slice(*found.found[0][:2])]
+                pairs.append((best, [gold.text for gold in question.answers]))
         scores = score_answers(pairs) if pairs else {}
         return {f"qa_{name}": scores.get(name) for name in ("exact", "f1")}
 

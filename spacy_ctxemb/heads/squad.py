@@ -8,7 +8,7 @@ Source: Rajpurkar et al. 2018, "Know What You Don't Know: Unanswerable Questions
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,13 +70,13 @@ def read_question(qa: Any) -> Question:
     return question
 
 
-def read_squad(path: Path, make_doc: Callable[[str], Doc]) -> list[list[Doc]]:
-    """The questions of each article in a JSON file, of version 1 or 2: for each a Doc of its
-    paragraph, so that batches of Docs mix questions as they mix texts.
+def read_squad(path: Path, make_doc: Callable[[str], Doc]) -> Iterator[list[Doc]]:
+    """The questions of one article after the other in a JSON file, of version 1 or 2: for each a
+    Doc of its paragraph, so that batches of Docs mix questions as they mix texts.
 
     Raises E385 for a file of another kind, E623 for an answer that is not in its text.
 
-    articles = read_squad(Path("xquad.en.json"), nlp.make_doc)
+    for docs in read_squad(Path("xquad.en.json"), nlp.make_doc): ...
     """
     import srsly
 
@@ -87,9 +87,9 @@ def read_squad(path: Path, make_doc: Callable[[str], Doc]) -> list[list[Doc]]:
                 article["paragraphs"] for article in srsly.json_loads(read_bytes(path))["data"]
             )
         ]
-    return [
+    return (
         [attach(make_doc(text), qa) for text, qas in article for qa in qas] for article in texts
-    ]
+    )
 
 
 def simplify(qa: Any) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def read_tokenizer(tokenizer_json: str, source: str) -> "Tokenizer":
             f"its normalizer makes up to {growth} characters of one, at most {MOST_GROWTH} are read"
         )
         raise ValueError(Errors.E124.format(source=source, reason=reason))
+    # "##" is the usual prefix. A vocabulary of whole words alone has it too, and no such piece.
     prefix = getattr(tokenizer.model, "continuing_subword_prefix", None)
     if prefix and prefix != "##" and not any(p.startswith(prefix) for p in tokenizer.get_vocab()):
         reason = f"no piece begins with its continuing_subword_prefix {prefix[:40]!r}"

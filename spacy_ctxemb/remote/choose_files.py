@@ -34,26 +34,26 @@ ADAPTERS = (("adapter_model.safetensors",), ("adapter_model.bin",))
 #: What an ELMo is made of, by how their names end.
 ELMO = ("options.json", ".hdf5")
 
-#: Where one of these is, there is another model.
+#: A folder with one of these has no ELMo, but a model of another kind.
 OF_OTHERS = {"config.json", "modules.json", "adapter_config.json"}
 
 
 def choose_any(names: Set[str], read: Read, name: str) -> list[str]:
     """The files of an ELMo where it has those of no other model. Raises E377 and E399."""
-    is_elmo = not names & OF_OTHERS and all(find_elmo(names))
+    is_elmo = not names & OF_OTHERS and all(list_elmo(names))
     return choose_elmo(names, read, name) if is_elmo else choose_files(names, read, name)
 
 
 def choose_elmo(names: Set[str], read: Read, name: str) -> list[str]:
     """The options and the weights of an ELMo. Raises E399 unless there is one of each."""
-    found = find_elmo(names)
+    found = list_elmo(names)
     if any(len(files) != 1 for files in found):
         listed = ", ".join(sorted(sum(found, [])) or sorted(names)[:5]) or "nothing"
         raise ValueError(Errors.E399.format(name=name.partition("@")[0], found=listed))
     return sum(found, [])
 
 
-def find_elmo(names: Set[str]) -> list[list[str]]:
+def list_elmo(names: Set[str]) -> list[list[str]]:
     """Those that may be options, and those that may be weights."""
     return [sorted(n for n in names if n.endswith(end) and "/" not in n) for end in ELMO]
 

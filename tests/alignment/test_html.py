@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-from spacy_ctxemb.alignment.html import to_html, to_page
+from spacy_ctxemb.alignment.html import GAP, LETTER, to_html, to_page
 
 from .test_align import align, make, turn
 
@@ -41,3 +41,16 @@ def test_nothing_is_a_page_too() -> None:
     HTMLParser().feed(page)
     assert page.startswith("<!DOCTYPE html>") and page.count("<svg") == 2
     assert "color-scheme: light dark" in page and "http" not in page
+
+
+def test_wide_letters_have_room() -> None:
+    (svg,) = ElementTree.fromstring(to_html(["銀行の", "川"], ["a", "b"], [])).findall("svg")
+    first, second, *others = (float(text.get("x")) for text in svg.findall("text"))
+    assert second - first == 3 * 16 / 2 + GAP + 16 / 2
+    assert others[1] - others[0] == LETTER + GAP
+
+
+def test_pages_of_several_languages_and_names_of_drawings() -> None:
+    assert "<html><head>" in to_page([], "xx") and '<html lang="de"><head>' in to_page([], "de")
+    figure = ElementTree.fromstring(to_html(["a"], ["b"], [], "Alignment of line 3"))
+    assert figure.get("aria-label") == "Alignment of line 3"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from spacy_ctxemb.alignment.read_lines import read_lines
 from spacy_ctxemb.alignment.score import read_links, score_files
 
 PHARAOH_GOLD = "0-0 1p2 2?1\n\ns3\t0-1\n"
@@ -19,9 +20,9 @@ def write(folder: Path, **files: str) -> list[Path]:
 def test_both_formats_say_the_same(tmp_path: Path) -> None:
     """Places begin at 0 in one and at 1 in the other, where 0 is no token."""
     pharaoh, naacl = map(read_links, write(tmp_path, a=PHARAOH_GOLD, b=NAACL_GOLD))
-    assert pharaoh == naacl
-    assert [one.sure for one in naacl] == [{(0, 0)}, set(), {(0, 1)}]
-    assert naacl[0].possible == {(0, 0), (1, 2), (2, 1)}
+    assert pharaoh.sentences == naacl.sentences and (pharaoh.n, naacl.n) == (3, None)
+    assert {i: one.sure for i, one in naacl.sentences.items()} == {1: {(0, 0)}, 3: {(0, 1)}}
+    assert naacl.sentences[1].possible == {(0, 0), (1, 2), (2, 1)}
 
 
 def test_scores_by_hand(tmp_path: Path) -> None:
@@ -42,8 +43,40 @@ def test_the_best_and_the_worst(tmp_path: Path) -> None:
 
 
 def test_scores_behind_links_are_read_over(tmp_path: Path) -> None:
-    (found,) = write(tmp_path, found="0-0:0.9 1-2-0.75\n")
-    assert read_links(found)[0].sure == {(0, 0), (1, 2)}
+    (found,) = write(tmp_path, found="0-0:0.9 1-2-0.75 3-3:1\n")
+    assert read_links(found).sentences[1].sure == {(0, 0), (1, 2), (3, 3)}
+
+
+def test_either_file_of_links_may_end_early(tmp_path: Path) -> None:
+    """It does not say how many sentences come after the last link; a line for each one does."""
+    long, early, lines, late = write(
+        tmp_path, long="1 1 1\n5 1 1\n", early="1 1 1\n", lines="0-0\n\n", late="0-0\n\n\n\n0-0\n"
+    )
+    assert score_files(long, early).recall == 0.5
+    assert score_files(early, long).precision == 0.5
+    assert score_files(early, lines).f == 1.0
+    assert score_files(lines, early).f == 1.0
+    assert score_files(late, long).f == 1.0
+    for gold, found in [(long, lines), (lines, long), (lines, late), (late, lines)]:
+        with pytest.raises(ValueError, match="E758"):
+            score_files(gold, found)
+
+
+def test_numbers_of_sentences_may_be_large(tmp_path: Path) -> None:
+    (found,) = write(tmp_path, found="999999999 1 1\n")
+    assert list(read_links(found).sentences) == [999999999]
+
+
+def test_lines_end_with_line_feeds_alone(tmp_path: Path) -> None:
+    """Other ends of lines may stand in texts."""
+    texts = ["a\u2028b", "\x85", "c\x0b\x0c\x1e d", "", "e\rf"]
+    for end in ("\n", "\r\n"):
+        (tmp_path / "a.txt").write_bytes("".join(text + end for text in texts).encode())
+        assert read_lines(tmp_path / "a.txt", "texts") == texts
+    (tmp_path / "a.txt").write_bytes(b"a\nb")
+    assert read_lines(tmp_path / "a.txt", "texts") == ["a", "b"]
+    (gold,) = write(tmp_path, gold="a\u2028b\t0-0\n")
+    assert read_links(gold).n == 1
 
 
 @pytest.mark.parametrize(
@@ -53,6 +86,11 @@ def test_scores_behind_links_are_read_over(tmp_path: Path) -> None:
         ("1 1 1 S\n1 2 X\n", "Line 2 of .* is '1 2 X'"),
         ("0 1 1 S\n", "Line 1"),
         ("0-0 and more\n", "Line 1"),
+        ("1-12-2\n", "Line 1 of .* is '1-12-2'"),
+        ("1-12-2p3\n", "Line 1"),
+        ("0-0" * 40 + "x\n", "Line 1"),
+        (f"{'1' * 5000}-1\n", "Line 1"),
+        (f"1 1 1\n1 1 {'1' * 5000}\n", "Line 2"),
     ],
 )
 def test_lines_that_cannot_be_read(text: str, message: str, tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ class Row(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """limit: training examples, 0 for all. steps: 0 for those of the way."""
+    """limit: training examples, the first ones of the corpus in its order; 0 for all. steps: 0 for
+    those of the way."""
 
     data_set: DataSet
     row: Row
@@ -116,7 +117,13 @@ class Cell(NamedTuple):
 
 
 def list_rows(encoders: Sequence[str]) -> dict[str, Row]:
-    """HashEmbedCNN, and each encoder in each way, by their names."""
+    """HashEmbedCNN, and each encoder in each way, by their names; paths by their last part.
+
+    Raises ValueError for two encoders of a name, whose results would be one row.
+    """
+    names = [Path(encoder).name for encoder in encoders]
+    if len({HASHEMBEDCNN, *names}) <= len(names):
+        raise ValueError(f"Give each encoder a folder of another name, not {list(encoders)}.")
     rows = [Row(HASHEMBEDCNN, None, HASHEMBEDCNN)]
     for encoder in encoders:
         rows += [Row(f"{Path(encoder).name}-{way}", encoder, way) for way in WAYS]

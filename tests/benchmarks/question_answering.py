@@ -36,7 +36,7 @@ def main() -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("ctxemb", config={"pretrained": "minilm"})
     nlp.add_pipe("ctxemb_qa")
-    articles = read_squad(arguments.questions, nlp.make_doc)[: arguments.articles]
+    articles = list(read_squad(arguments.questions, nlp.make_doc))[: arguments.articles]
     n_first = round(SHARE * len(articles))
     train = [make_example(nlp, doc) for article in articles[:n_first] for doc in article]
     held_out = [make_example(nlp, doc) for article in articles[n_first:] for doc in article]
@@ -50,6 +50,7 @@ def main() -> None:
         random.shuffle(train)
         for batch in minibatch(train, arguments.batch_size):
             optimizer.learn_rate = next(rates)
+            # As `spacy train`: with sgd=optimizer the encoder would learn before its gradients.
             losses = nlp.update(batch, sgd=False, drop=0.1)  # type: ignore[arg-type]
             for _, pipe in nlp.pipeline:
                 pipe.finish_update(optimizer)  # type: ignore[attr-defined]

@@ -271,3 +271,9 @@ def test_the_table_alone_runs_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     write_json(tmp_path / "cells/wnut17/a.json", make_result("hashembedcnn", 0, 0.5))
     assert invoke("--table", "--output", str(tmp_path)).exit_code == 0
     assert (tmp_path / "table.md").exists()
+
+
+@pytest.mark.parametrize("encoders", [["a/model-best", "b/model-best"], ["a/hashembedcnn"]])
+def test_encoders_of_one_name(encoders: list[str]) -> None:
+    with pytest.raises(ValueError, match="Give each encoder a folder of another name"):
+        list_rows(encoders)

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+import spacy
 
-from ..pipelines import initialised
+from spacy_ctxemb.alignment import align
+from spacy_ctxemb.alignment.score import score_files
+
+from ..pipelines import BILM, initialised
 from .command import run, run_well
 
 TEXTS = "Ada Lovelace lives in Oslo.\n\nThe bank of the river\n"
@@ -27,7 +31,10 @@ def test_links_and_their_scores(folder: Path) -> None:
     run_well(*arguments, folder / "b.txt", folder / "other.txt", "--method", "itermax")
     output = run_well("align-score", folder / "links.txt", folder / "links.txt")
     assert "precision 100.00 recall 100.00 f 100.00 aer 0.00" in output
-    run_well("align-score", folder / "links.txt", folder / "other.txt")
+    output = run_well("align-score", folder / "links.txt", folder / "other.txt")
+    expected = score_files(folder / "links.txt", folder / "other.txt")
+    shown = " ".join(f"{name} {100 * value:.2f}" for name, value in expected._asdict().items())
+    assert shown in output and 0 < expected.aer < 1
 
 
 def test_tokens_between_spaces(folder: Path) -> None:
@@ -41,6 +48,7 @@ def test_a_page(folder: Path) -> None:
     run_well(*arguments, folder / "out.html")
     page = (folder / "out.html").read_text()
     assert page.startswith("<!DOCTYPE html>") and page.count("<svg") == 3
+    assert all(f'aria-label="Alignment of line {i}"' in page for i in (1, 2, 3))
     code, output = run(*arguments, folder / "out.html")
     assert code == 1 and "E510" in output
 
@@ -55,3 +63,24 @@ def test_what_cannot_be_aligned(folder: Path) -> None:
     ]:
         code, output = run("align", pipeline, a, other, out, "--method", "best")
         assert code == 1 and message in output and not out.exists()
+
+
+def test_a_stateful_encoder_reads_each_text_by_itself(tmp_path: Path) -> None:
+    """What it carries from line to line is not that of the other text."""
+    encoder = {**BILM["encoder"], "stateful": True}
+    nlp = initialised({**BILM, "encoder": encoder, "split_sentences": False})
+    nlp.to_disk(tmp_path / "pipeline")
+    texts = {
+        "a": ["The bank of the river", "It rained ."],
+        "b": ["A bank lends money", "It rains ."],
+    }
+    docs = []
+    for name, lines in texts.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+        docs.append(list(spacy.load(tmp_path / "pipeline").pipe(lines)))
+    expected = "".join(
+        f"{align(*both, 'match').to_pharaoh()}\n" for both in zip(*docs, strict=True)
+    )
+    paths = [tmp_path / name for name in ("pipeline", "a.txt", "b.txt", "links.txt")]
+    run_well("align", *paths, "--method", "match")
+    assert (tmp_path / "links.txt").read_text() == expected

@@ -7,6 +7,8 @@ import pytest
 import spacy
 import srsly
 from spacy.cli.train import train
+from spacy.training.initialize import init_nlp
+from spacy.util import load_config
 
 from spacy_ctxemb.config_writer import recipes
 from spacy_ctxemb.config_writer.check_options import Choices
@@ -57,6 +59,8 @@ def test_training(
     assert best(text).cats
     if freeze is None:
         assert best(text).cats == last(text).cats
+        fresh = init_nlp(load_config(tmp_path / "config.cfg", overrides(folder)))
+        assert best(text).cats == pytest.approx(fresh(text).cats, abs=1e-5)
 
 
 def test_the_doctor_agrees(folder: Path, tmp_path: Path, build: Build) -> None:

@@ -274,3 +274,18 @@ def test_a_frozen_bilm_under_many_classes(sourced: dict[str, Any], tmp_path: Pat
     beside = {"@architectures": "spacy-ctxemb.Stack.v1", "members": members}
     textcat = {"factory": "textcat", **textcat_config(beside)}
     assert find(build_plan({**sourced, "textcat": textcat}, training=FROZEN), 20) == []
+
+
+def test_questions_train_the_encoder_that_they_run(tmp_path: Path) -> None:
+    """Their component has no listener, and reads nothing of the Docs."""
+    source = write_pipeline(tmp_path / "pipeline", TRANSFORMER)
+    components = {"ctxemb": source, "qa": {"factory": "ctxemb_qa"}}
+    plan = build_plan(components)
+    assert "'ctxemb' is trained by ['qa']" in messages(check(plan), Level.ok)
+    assert not warnings(check(plan)) and list(list_trained(plan.parts[0])) == ["ctxemb"]
+    plan = build_plan(components, training={"frozen_components": ["ctxemb"]})
+    assert not errors(check(plan)) and not warnings(check(plan))
+    plan = build_plan(components, training={"frozen_components": ["qa"]})
+    assert NOTHING_TRAINS in warnings(check(plan))
+    components["qa"] = {"factory": "ctxemb_fill_mask"}
+    assert NOTHING_TRAINS in warnings(check(build_plan(components)))

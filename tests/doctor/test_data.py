@@ -167,3 +167,10 @@ def test_documents_that_the_batcher_leaves_out(tmp_path: Path) -> None:
     n_long = sum(len(nlp(text)) > 10 for text in TEXTS)
     assert 0 < n_long < 24
     assert find(10)[1][0].startswith(f"The batcher leaves out {n_long} of 24 documents")
+
+
+def test_labels_that_are_not_known(tmp_path: Path) -> None:
+    plan = build_plan(corpora=write_both(tmp_path))
+    samples, _ = read_samples(plan, 0)
+    samples["train"].examples[0].reference.cats["money"] = None
+    assert "2 labels" in messages(check_labels(plan.parts, samples), Level.ok)[0]

@@ -14,6 +14,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam, Config, fix_random_seed
 
+from spacy_ctxemb.heads.encode_windows import encode_windows
 from spacy_ctxemb.heads.question_answering import QuestionAnswering
 
 from ..bert_models import FAMILIES
@@ -267,6 +268,37 @@ def test_scores_without_answers() -> None:
     train(nlp, 60)
     late = {"Who was late?": ""}
     assert pipe.score([make_example(nlp, late)]) == {"qa_exact": 1.0, "qa_f1": 1.0}
+
+
+def test_questions_are_scored_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In few passes of the encoder, with the answers that each question has by itself."""
+    nlp, pipe = build()
+    train(nlp, 60)
+    examples = [make_example(nlp, {question: text}) for question, text in ANSWERS.items()]
+    asked = [(question, TEXT) for question in ANSWERS]
+    alone = [pipe.find_answers(*one, 1) for one in asked]
+    for found, expected in zip(pipe.ask_all(asked, 1), alone, strict=True):
+        assert found.found[0][:2] == expected.found[0][:2]
+        assert found.nothing == pytest.approx(expected.nothing, rel=1e-3, abs=1e-6)
+    sizes = []
+
+    def count(shim: Any, windows: Any, reader: str) -> torch.Tensor:
+        sizes.append(len(windows))
+        return encode_windows(shim, windows, reader)
+
+    monkeypatch.setattr("spacy_ctxemb.heads.asked_component.encode_windows", count)
+    assert pipe.score(examples) == {"qa_exact": 1.0, "qa_f1": 1.0}
+    assert sizes == [len(ANSWERS)]
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_a_blank_text_has_no_answer(text: str) -> None:
+    nlp, pipe = build()
+    doc = nlp.make_doc(text)
+    doc._.ctxemb_questions = [{"id": "1", "question": "Where?", "answers": []}]
+    blank = Example(nlp.make_doc(text), doc)
+    assert pipe.score([blank, blank])["qa_exact"] == 1.0
+    assert nlp.update([blank, make_example(nlp)], sgd=Adam(0.001))["ctxemb_qa"] > 0
 
 
 ANSWER = {"text": "Oslo", "answer_start": 13}

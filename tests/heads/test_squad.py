@@ -1,10 +1,13 @@
 """Reading SQuAD's format, and the rules of its official script."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import spacy
+from spacy.attrs import ORTH
 from spacy.tokens import DocBin
 
 from spacy_ctxemb.heads.squad import (
@@ -96,11 +99,30 @@ def test_files(tmp_path: Path) -> None:
     assert [read_questions(doc) for doc in again] == questions
 
 
+def test_one_article_after_the_other(tmp_path: Path) -> None:
+    """A large file has not all of its Docs in memory."""
+    path, made = write(tmp_path), list[str]()
+    data = json.loads(path.read_text())["data"]
+    path.write_text(json.dumps({"data": data * 3}))
+    nlp = spacy.blank("en")
+    articles = read_squad(path, lambda text: made.append(text) or nlp.make_doc(text))
+    assert not made and len(next(articles)) == len(made) == 2
+
+
+def test_any_pipeline_knows_questions() -> None:
+    """Without an import of this package, and before it has the component."""
+    code = "import spacy; spacy.blank('en')('Ada')._.ctxemb_questions = []"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_docs_on_disk(tmp_path: Path) -> None:
     path = write(tmp_path)
     run_well("convert-squad", path, tmp_path / "train.spacy", "--lang", "de")
-    docs = DocBin().from_disk(tmp_path / "train.spacy").get_docs(spacy.blank("de").vocab)
+    stored = DocBin().from_disk(tmp_path / "train.spacy")
+    assert stored.attrs == [ORTH]  # and spaces: there are no annotations of tokens
+    docs = list(stored.get_docs(spacy.blank("de").vocab))
     assert [len(read_questions(doc)) for doc in docs] == [1, 1]
+    assert [[token.text for token in doc] for doc in docs] == [["Ada", "ran", "."]] * 2
     code, output = run("convert-squad", path, tmp_path / "train.spacy")
     assert code == 1 and "train.spacy" in output and "--force" in output
     run_well("convert-squad", path, tmp_path / "train.spacy", "--force")
@@ -108,7 +130,7 @@ def test_docs_on_disk(tmp_path: Path) -> None:
 
 def test_an_answer_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\[E623\] .*'Ada' to 'Who\?' .*character 2 .*'a r'"):
-        read_squad(write(tmp_path, 2), spacy.blank("en").make_doc)
+        list(read_squad(write(tmp_path, 2), spacy.blank("en").make_doc))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"data": [{}]}', '{"data": 3}'])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...errors import Errors
 from ...read_files import coding_errors
-from ...remote.choose_files import OF_OTHERS, choose_elmo
+from ...remote.choose_files import OF_OTHERS, choose_elmo, list_elmo
 from ...remote.find_model import Found, find_file, find_folder, hide_secrets
 
 #: Files of another format, ELMoForManyLangs.
@@ -52,11 +52,12 @@ def find_elmo(files: Sequence[str]) -> tuple[list[Path], list[Found]]:
 
 def find_elmo_files(path: Path) -> list[Path]:
     """The files in the folder of an ELMo: one ZIP file, or two; none in that of another model."""
-    if any((path / name).is_file() for name in OF_OTHERS):
+    names = {file.name for file in path.glob("*")}
+    if names & OF_OTHERS:
         return []
-    options, weights = sorted(path.glob("*options.json")), sorted(path.glob("*.hdf5"))
-    if options and weights:
-        return [options[0], weights[0]]
+    found = list_elmo(names)
+    if all(found):
+        return [path / files[0] for files in found]
     return sorted(path.glob("*.zip"))[:1]
 
 
