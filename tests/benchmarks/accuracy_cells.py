@@ -17,13 +17,13 @@ from .accuracy_runs import Command, Job
 TRAINING = Path("training/benchmark")
 STEP_LOG = Path("tests/benchmarks/step_log.py")
 
-#: spaCy's own encoder, by its own command.
-HASHEMBEDCNN = "hashembedcnn"
+#: spaCy alone, by its own command: HashEmbedCNN for entities, a bag of words for texts.
+SPACY = "spacy"
 #: How an encoder is used: the options of `init-config`. Stacked: beside a network of the task.
 WAYS = {"frozen": ["--freeze"], "stacked": ["--freeze", "--cnn"], "finetuned": []}
 
 #: Steps of each way. Where training examples are few, a step for each, but not fewer than these.
-STEPS = {HASHEMBEDCNN: 2000, "frozen": 1500, "stacked": 2000, "finetuned": 1000}
+STEPS = {SPACY: 2000, "frozen": 1500, "stacked": 2000, "finetuned": 1000}
 FEWEST_STEPS = 200
 #: Examples of the development data by which the best step is chosen.
 DEV_LIMIT = 1000
@@ -32,7 +32,7 @@ N_EVALUATIONS = 4
 
 
 class Row(NamedTuple):
-    """encoder: what `init-config --encoder` is told; None for HashEmbedCNN. way: one of STEPS."""
+    """encoder: what `init-config --encoder` is told; None for spaCy's own. way: one of STEPS."""
 
     name: str
     encoder: str | None
@@ -117,14 +117,14 @@ class Cell(NamedTuple):
 
 
 def list_rows(encoders: Sequence[str]) -> dict[str, Row]:
-    """HashEmbedCNN, and each encoder in each way, by their names; paths by their last part.
+    """spaCy alone, and each encoder in each way, by their names; paths by their last part.
 
     Raises ValueError for two encoders of a name, whose results would be one row.
     """
     names = [Path(encoder).name for encoder in encoders]
-    if len({HASHEMBEDCNN, *names}) <= len(names):
+    if len({SPACY, *names}) <= len(names):
         raise ValueError(f"Give each encoder a folder of another name, not {list(encoders)}.")
-    rows = [Row(HASHEMBEDCNN, None, HASHEMBEDCNN)]
+    rows = [Row(SPACY, None, SPACY)]
     for encoder in encoders:
         rows += [Row(f"{Path(encoder).name}-{way}", encoder, way) for way in WAYS]
     return {row.name: row for row in rows}

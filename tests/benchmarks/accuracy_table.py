@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from .accuracy_cells import DEV_LIMIT, HASHEMBEDCNN, WAYS
+from .accuracy_cells import DEV_LIMIT, SPACY, WAYS
 from .accuracy_data import DATA_SETS
 
 Json = dict[str, Any]
@@ -58,14 +58,12 @@ def summarise(cells: Iterable[Json]) -> list[Json]:
 
 
 def by(*, with_seed: bool) -> Callable[[Json], tuple[Any, ...]]:
-    """The order of cells: that of the DATA_SETS; HashEmbedCNN, and each encoder in its WAYS."""
+    """The order of cells: that of the DATA_SETS; spaCy alone, and each encoder in its WAYS."""
     data_sets, ways = list(DATA_SETS), ["", *WAYS]
 
     def key(cell: Json) -> tuple[Any, ...]:
         place = (data_sets.index(cell["data_set"]), cell["limit"] or float("inf"))
-        encoder, _, way = (
-            ("", "", "") if cell["row"] == HASHEMBEDCNN else cell["row"].rpartition("-")
-        )
+        encoder, _, way = ("", "", "") if cell["row"] == SPACY else cell["row"].rpartition("-")
         row = (encoder, ways.index(way), cell["steps"])
         return (*place, *row, cell["threads"], *([cell["seed"]] if with_seed else []))
 

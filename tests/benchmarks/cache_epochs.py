@@ -34,11 +34,11 @@ from spacy_ctxemb.config_writer.check_options import Choices
 from spacy_ctxemb.config_writer.render import build_config
 
 from .accuracy import pick, prepare_data, say
-from .accuracy_cells import HASHEMBEDCNN
 from .accuracy_data import DATA_SETS, DataSet
 
 FROZEN: dict[str, Any] = {"exclude": ["ctxemb"], "annotates": ["ctxemb"]}
 MEGABYTES = 20_000
+HASHEMBEDCNN = "hashembedcnn"
 
 
 class Contestant(NamedTuple):

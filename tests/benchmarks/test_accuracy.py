@@ -83,9 +83,7 @@ def run_in_process(cell: Cell) -> dict[str, Any]:
     return measure(cell.job(), dict.fromkeys(commands, Finished(0.0, 0.0)))
 
 
-@pytest.mark.parametrize(
-    "row", ["hashembedcnn", "encoder-finetuned", "encoder-frozen", "encoder-stacked"]
-)
+@pytest.mark.parametrize("row", ["spacy", "encoder-finetuned", "encoder-frozen", "encoder-stacked"])
 def test_the_commands_of_a_cell(row: str, project: Path) -> None:
     cell = make_cell(row, limit=60, seed=3, steps=2)
     result = run_in_process(cell)
@@ -95,7 +93,7 @@ def test_the_commands_of_a_cell(row: str, project: Path) -> None:
     assert config["training"]["seed"] == 3
     is_frozen = row in ("encoder-frozen", "encoder-stacked")
     assert config["training"]["frozen_components"] == (["ctxemb"] if is_frozen else [])
-    if row == "hashembedcnn":
+    if row == "spacy":
         return
     files = [
         p / "ctxemb/model/encoder.safetensors"
@@ -105,11 +103,11 @@ def test_the_commands_of_a_cell(row: str, project: Path) -> None:
 
 
 def test_rows_are_each_encoder_in_each_way() -> None:
-    names = ["hashembedcnn", *(f"{name}-{way}" for name in ("english", "bert") for way in WAYS)]
+    names = ["spacy", *(f"{name}-{way}" for name in ("english", "bert") for way in WAYS)]
     rows = list_rows(["english", "pipelines/bert"])
     assert list(rows) == names
     assert rows["bert-stacked"].encoder == "pipelines/bert"
-    commands = make_cell("hashembedcnn").job().commands
+    commands = make_cell("spacy").job().commands
     assert commands["config"][:2] == ["init", "config"]
     frozen = make_cell("minilm-frozen").job().commands["config"]
     assert frozen[:2] == ["ctxemb", "init-config"]
@@ -118,16 +116,16 @@ def test_rows_are_each_encoder_in_each_way() -> None:
 
 def test_seeds_are_for_the_headline_and_limits_for_all() -> None:
     data_sets = [DATA_SETS["wnut17"], DATA_SETS["ag_news"]]
-    rows = [ROWS["hashembedcnn"], ROWS["english-frozen"]]
-    settings = {"limits": [100, 0], "seeds": [1, 2], "headline": ["hashembedcnn"], "steps": 7}
+    rows = [ROWS["spacy"], ROWS["english-frozen"]]
+    settings = {"limits": [100, 0], "seeds": [1, 2], "headline": ["spacy"], "steps": 7}
     cells = list(list_cells(data_sets, rows, **settings))
     names = [cell.name for cell in cells]
     assert names[:6] == [
-        "wnut17/hashembedcnn-100-seed1",
-        "wnut17/hashembedcnn-100-seed2",
+        "wnut17/spacy-100-seed1",
+        "wnut17/spacy-100-seed2",
         "wnut17/english-frozen-100-seed1",
-        "wnut17/hashembedcnn-seed1",
-        "wnut17/hashembedcnn-seed2",
+        "wnut17/spacy-seed1",
+        "wnut17/spacy-seed2",
         "wnut17/english-frozen-seed1",
     ]
     assert len(names) == len(set(names)) == 12
@@ -135,15 +133,15 @@ def test_seeds_are_for_the_headline_and_limits_for_all() -> None:
 
 
 def test_few_examples_take_fewer_steps() -> None:
-    cell = Cell(DATA_SETS["ag_news"], ROWS["hashembedcnn"], 0, 0)
+    cell = Cell(DATA_SETS["ag_news"], ROWS["spacy"], 0, 0)
     steps = {limit: cell._replace(limit=limit).n_steps for limit in (0, 100, 500, 9000)}
     assert steps == {0: 2000, 100: 200, 500: 500, 9000: 2000}
     assert cell._replace(limit=100, steps=7).n_steps == 7
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(SystemExit, match=r"--rows: no \['minlm'\]; there are \['hashembedcnn'"):
-        accuracy.pick(ROWS, "minlm,hashembedcnn", "rows")
+    with pytest.raises(SystemExit, match=r"--rows: no \['minlm'\]; there are \['spacy'"):
+        accuracy.pick(ROWS, "minlm,spacy", "rows")
 
 
 # The log of steps
@@ -163,7 +161,7 @@ def test_the_time_of_evaluations_does_not_count(monkeypatch: pytest.MonkeyPatch)
 
 def test_steps_without_an_evaluation_are_timed(project: Path) -> None:
     """Of steps 0 to 8 those with odd numbers; an evaluation follows the others."""
-    cell = make_cell("hashembedcnn", steps=8)
+    cell = make_cell("spacy", steps=8)
     result = run_in_process(cell)
     lines = (cell.folder / "steps.jsonl").read_text(encoding="utf8").splitlines()
     assert [json.loads(line)["steps"] for line in lines] == [0, 1, 2, 3, 4]
@@ -189,29 +187,29 @@ def make_result(row: str, seed: int, score: float, **settings: Any) -> dict[str,
 
 def test_a_row_is_the_mean_over_seeds() -> None:
     scores = {2: 0.3, 0: 0.1, 1: 0.5}
-    results = [make_result("hashembedcnn", seed, score) for seed, score in scores.items()]
+    results = [make_result("spacy", seed, score) for seed, score in scores.items()]
     (row,) = summarise(results)
     assert row["seeds"] == [0, 1, 2]
     assert (row["score"], row["spread"]) == (30.0, 20.0)
     assert row["train_words_per_second"] == 20.0
-    assert row["commands"]["train"] == "train hashembedcnn 0"
+    assert row["commands"]["train"] == "train spacy 0"
 
 
 def test_the_order_is_that_of_the_cells_with_few_examples_first() -> None:
     results = [
         make_result("minilm-frozen", 0, 0.5),
-        make_result("hashembedcnn", 0, 0.4, data_set="ag_news", metric="cats_micro_f"),
-        make_result("hashembedcnn", 0, 0.4),
+        make_result("spacy", 0, 0.4, data_set="ag_news", metric="cats_micro_f"),
+        make_result("spacy", 0, 0.4),
         make_result("minilm-frozen", 0, 0.2, limit=100),
-        make_result("hashembedcnn", 0, 0.3, steps=9),
+        make_result("spacy", 0, 0.3, steps=9),
     ]
     rows = [(r["data_set"], r["limit"], r["row"], r["steps"]) for r in summarise(results)]
     assert rows == [
         ("wnut17", 100, "minilm-frozen", 5),
-        ("wnut17", 0, "hashembedcnn", 5),
-        ("wnut17", 0, "hashembedcnn", 9),
+        ("wnut17", 0, "spacy", 5),
+        ("wnut17", 0, "spacy", 9),
         ("wnut17", 0, "minilm-frozen", 5),
-        ("ag_news", 0, "hashembedcnn", 5),
+        ("ag_news", 0, "spacy", 5),
     ]
     text = render(summarise(results))
     assert text.index("## wnut17: 100 training examples") < text.index("## wnut17: all training")
@@ -220,13 +218,13 @@ def test_the_order_is_that_of_the_cells_with_few_examples_first() -> None:
 
 
 def test_the_table_is_written_beside_the_cells(tmp_path: Path) -> None:
-    cell = tmp_path / "cells" / "wnut17" / "hashembedcnn-seed0.json"
+    cell = tmp_path / "cells" / "wnut17" / "spacy-seed0.json"
     cell.parent.mkdir(parents=True)
-    cell.write_text(json.dumps(make_result("hashembedcnn", 0, 0.5)), encoding="utf8")
+    cell.write_text(json.dumps(make_result("spacy", 0, 0.5)), encoding="utf8")
     (cell.parent / "other.json.tmp7").write_text("{", encoding="utf8")
     (row,) = write_table(tmp_path)
     assert json.loads((tmp_path / "table.json").read_text(encoding="utf8")) == [row]
-    assert "| hashembedcnn | 50.0 | 1 |" in (tmp_path / "table.md").read_text(encoding="utf8")
+    assert "| spacy | 50.0 | 1 |" in (tmp_path / "table.md").read_text(encoding="utf8")
     assert len(list(tmp_path.iterdir())) == 3
 
 
@@ -246,7 +244,7 @@ def test_a_cell_that_fails_does_not_stop_the_others(
 
     def run_job(job: Job, path: Path, *, threads: int, keep: bool) -> bool:
         calls.append(path.stem)
-        if path.stem == "hashembedcnn-seed1" and len(calls) < 5:
+        if path.stem == "spacy-seed1" and len(calls) < 5:
             raise Failed("exit code 3")
         found = {**make_result(job.about["row"], job.about["seed"], 0.5), "threads": threads}
         write_json(path, found)
@@ -255,25 +253,25 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     monkeypatch.setattr(accuracy, "run_job", run_job)
     monkeypatch.setattr(accuracy, "run_once", lambda *arguments: None)
     (project / "data" / "ner" / "wnut17").mkdir(parents=True)
-    options = ["--data", "data", "--rows", "hashembedcnn,english-frozen"]
-    options += ["--seeds", "0,1,2", "--headline", "hashembedcnn", "--output", "out"]
+    options = ["--data", "data", "--rows", "spacy,english-frozen"]
+    options += ["--seeds", "0,1,2", "--headline", "spacy", "--output", "out"]
     first = invoke(*options)
     assert first.exit_code == 1
-    assert calls == [*(f"hashembedcnn-seed{seed}" for seed in range(3)), "english-frozen-seed0"]
-    assert "| hashembedcnn | 50.0 ± 0.0 | 2 |" in Path("out/table.md").read_text(encoding="utf8")
+    assert calls == [*(f"spacy-seed{seed}" for seed in range(3)), "english-frozen-seed0"]
+    assert "| spacy | 50.0 ± 0.0 | 2 |" in Path("out/table.md").read_text(encoding="utf8")
     assert invoke(*options).exit_code == 0
-    assert "| hashembedcnn | 50.0 ± 0.0 | 3 |" in Path("out/table.md").read_text(encoding="utf8")
+    assert "| spacy | 50.0 ± 0.0 | 3 |" in Path("out/table.md").read_text(encoding="utf8")
     assert len(calls) == 8
 
 
 def test_the_table_alone_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accuracy, "run_cells", None)
-    write_json(tmp_path / "cells/wnut17/a.json", make_result("hashembedcnn", 0, 0.5))
+    write_json(tmp_path / "cells/wnut17/a.json", make_result("spacy", 0, 0.5))
     assert invoke("--table", "--output", str(tmp_path)).exit_code == 0
     assert (tmp_path / "table.md").exists()
 
 
-@pytest.mark.parametrize("encoders", [["a/model-best", "b/model-best"], ["a/hashembedcnn"]])
+@pytest.mark.parametrize("encoders", [["a/model-best", "b/model-best"], ["a/spacy"]])
 def test_encoders_of_one_name(encoders: list[str]) -> None:
     with pytest.raises(ValueError, match="Give each encoder a folder of another name"):
         list_rows(encoders)
