@@ -184,7 +184,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 #: What may be imported along with a file, where that is less: the start of spaCy waits for it.
 MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
     "__init__": set(),
-    "factory": {"spacy.language", ".default_model"},
+    "factory": {"spacy.language", "spacy.tokens", ".default_model"},
     "pieces": {"numpy", ".atomic_files", ".fork_lock"},
     "checkpoints": {
         *("pydantic", "pydantic_core", "torch", ".encoders", ".atomic_files", ".objectives"),

@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import bm25s
 import numpy as np
 import spacy
 import typer
@@ -67,6 +66,8 @@ def rank_by_words(
     texts: Mapping[str, str], queries: Mapping[str, str], qrels: Qrels
 ) -> dict[str, float]:
     """BM25 with the defaults of bm25s and English stop words."""
+    import bm25s
+
     ranker = bm25s.BM25()
     quiet = {"show_progress": False}
     ranker.index(bm25s.tokenize([*texts.values()], stopwords="en", **quiet), **quiet)

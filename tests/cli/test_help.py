@@ -15,8 +15,8 @@ COMMANDS = {(command.name,): command for command in ctxemb_cli.registered_comman
 
 def test_the_commands_are_those_of_the_project():
     names = {"cache", "collect-text", "convert-squad", "convert-textcat", "train-pieces", "report"}
-    names |= {"annotate", "ask", "compare", "doctor", "encode", "explain", "index", "init-config"}
-    names |= {"perplexity", "pretrain", "search"}
+    names |= {"align", "align-score", "annotate", "ask", "compare", "doctor", "encode", "explain"}
+    names |= {"index", "init-config", "perplexity", "pretrain", "search"}
     formats = {(way, model) for way in ("import", "export") for model in ("elmo", "bert")}
     formats |= {("export", "onnx")}
     assert COMMANDS.keys() == {*((name,) for name in names), *formats}

@@ -51,7 +51,9 @@ def find_elmo(files: Sequence[str]) -> tuple[list[Path], list[Found]]:
 
 
 def find_elmo_files(path: Path) -> list[Path]:
-    """The files in the folder of an ELMo: one ZIP file, or two; none in that of another model."""
+    """The files of an ELMo at a path: one ZIP file, or two; none in the folder of another model."""
+    if path.suffix == ".zip" and path.is_file():
+        return [path]
     names = {file.name for file in path.glob("*")}
     if names & OF_OTHERS:
         return []
