@@ -19,8 +19,7 @@ WNUT17 = DATA_SETS["wnut17"]
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for folder in ("configs", "tests/benchmarks/configs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
     WNUT17.corpus.mkdir(parents=True)
     path = ROOT / "tests" / "corpus" / "ner" / "dev.conll"
