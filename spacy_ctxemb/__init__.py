@@ -4,47 +4,28 @@ Importing this package imports nothing else, so that `spacy_ctxemb.encoders` wor
 spaCy and spaCy starts as fast as without the plugin.
 """
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = [
-    "__version__",
-    "align",
-    "attach",
-    "elmo_outputs",
-    "encode",
-    "explain",
-    "iter_encode",
-    "load",
-    "to_disk",
-]
+
+#: Where each public name stands.
+MODULES = {
+    "align": "alignment.align",
+    "attach": "doc_vectors",
+    "elmo_outputs": "doc_vectors",
+    "encode": "bulk.encode",
+    "explain": "explanation.explain",
+    "iter_encode": "bulk.encode",
+    "load": "load_published",
+    "to_disk": "save_pipeline",
+}
+__all__ = ["__version__", *MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("attach", "elmo_outputs"):
-        from . import doc_vectors
-
-        return getattr(doc_vectors, name)
-    if name == "explain":
-        from .explanation import explain
-
-        return explain
-    if name in ("encode", "iter_encode"):
-        from .bulk import encode
-
-        return getattr(encode, name)
-    if name == "align":
-        from .alignment import align
-
-        return align
-    if name == "load":
-        from .load_published import load
-
-        return load
-    if name == "to_disk":
-        from .save_pipeline import to_disk
-
-        return to_disk
+    if name in MODULES:
+        return getattr(import_module(f".{MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -19,7 +19,7 @@ from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 #: Configs for `spacy train`, of encoders with weights of the pretraining ones.
-TRAINING_CONFIGS = Path(__file__).parents[1] / "benchmarks" / "configs"
+TRAINING_CONFIGS = Path(__file__).with_name("configs")
 
 TEXT = """
 The ferry leaves the harbour at nine and comes back at noon.
