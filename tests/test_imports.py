@@ -145,8 +145,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".atomic_files", ".checkpoints", ".encoders", ".heads", ".torch_state"),
     },
     "bulk": {
-        *("numpy", "pyarrow", "spacy", "tqdm", ".atomic_files", ".cache", ".component"),
-        *("thinc", ".doc_vectors", ".heads", ".stack", ".temporary_folders", ".thinc_model"),
+        *("numpy", "spacy", "tqdm", ".cache", ".component"),
+        *("thinc", ".doc_vectors", ".heads", ".stack", ".thinc_model"),
+    },
+    "scale": {
+        *("numpy", "pyarrow", "ray", "spacy", "thinc", "tqdm", "wasabi"),
+        *(".atomic_files", ".bulk", ".pretraining", ".temporary_folders"),
     },
     "search": {"numpy", "spacy", "usearch", ".atomic_files", ".bulk", ".heads"},
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
@@ -168,6 +172,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".remote",
             ".report",
             ".save_pipeline",
+            ".scale",
             ".search",
             ".silver_labels",
             ".stack",

@@ -30,6 +30,14 @@ ID_FIELD: str = typer.Option("id", help="Where its id is; without one a text has
 SPANS_KEY: str | None = typer.Option(
     None, help="Spans of the level span are doc.spans[KEY]; else they are the entities"
 )
+WORKERS: int | None = typer.Option(
+    None, min=1, help="Processes of one thread each; with --ray actors, as a rule one a core or GPU"
+)
+RAY_ADDRESS: str | None = typer.Option(
+    None, help="Of a Ray cluster, or auto; without one Ray starts on this machine"
+)
+ROWS: int = typer.Option(8192, min=1, help="Texts of a partition, which is one piece of work")
+RETRY: bool = typer.Option(False, help="Do partitions again in which texts failed")
 
 
 def encode(
@@ -38,65 +46,54 @@ def encode(
         ...,
         help="File or folder of .txt (a text a line) or .jsonl, also compressed, .spacy, .parquet",
     ),
-    output_path: Path = typer.Argument(..., help="File *.parquet to write"),
+    output_path: Path = typer.Argument(..., help="File *.parquet, or a folder for partitions"),
     level: Level = typer.Option(Level.doc, help="What gets a vector"),
     spans_key: str | None = SPANS_KEY,
     dtype: Dtype = typer.Option(Dtype.float32, help="Numbers of the vectors"),
     text_field: str = TEXT_FIELD,
     id_field: str = ID_FIELD,
-    gpu_id: int = typer.Option(-1, help="GPU, or -1 for the CPU"),
+    workers: int | None = WORKERS,
+    ray: bool = typer.Option(False, "--ray", help="Encode on Ray Data"),
+    ray_address: str | None = RAY_ADDRESS,
+    rows_per_partition: int = ROWS,
+    retry_failed: bool = RETRY,
+    gpu_id: int = typer.Option(-1, help="GPU, the first one of several workers; -1 for the CPU"),
     force: bool = FORCE,
 ) -> None:
-    """Write the vectors of texts, or of their sentences, tokens or spans, to a Parquet file.
+    """Write the vectors of texts, or of their sentences, tokens or spans, as Parquet.
 
     Columns: id, text, start, end, label, vector. A run that was stopped goes on where it was, with
-    the same command; what is finished lies in OUTPUT_PATH.parts until then.
+    the same command; what is finished lies in the folder OUTPUT_PATH, or in OUTPUT_PATH.parts until
+    there is one file. Texts that raise an error are written to files of their own.
     """
-    from itertools import islice
+    from functools import partial
 
-    import spacy
-    from tqdm import tqdm
     from wasabi import msg
 
-    from ..bulk.encode import find_width, iter_encode
-    from ..bulk.encoder_digest import digest_encoder, digest_files
-    from ..bulk.parquet_parts import Parts, check_output, check_pyarrow
-    from ..pretraining.text.raw_text import find_files, read_whole
-    from ..read_files import compute_checksum
+    from ..scale.encode_files import Run, encode_files
+    from ..scale.on_ray import run_on_ray
+    from ..scale.processes import run_in_processes
+    from ..scale.write_partition import Job
 
-    check_output(output_path, text_path)
-    check_new(output_path, force=force)
-    check_pyarrow()
-    use_gpu(gpu_id)
-    nlp = spacy.load(pipeline)
-    encoder = digest_encoder(nlp)
-    settings = {
-        "pipeline": digest_files(nlp),
-        "texts": [compute_checksum(path) for path in find_files(text_path)],
-        "text_field": text_field,
-        "id_field": id_field,
-        "level": level.value,
-        "spans_key": spans_key,
-        "dtype": dtype.value,
-    }
-    parts = Parts(output_path)
-    with parts.opening(settings, force=force) as n_done:
-        if n_done:
-            msg.info(f"Going on after {n_done:,} texts that are done")
-        texts = read_whole(text_path, nlp.vocab, text_field=text_field, id_field=id_field)
-        found = iter_encode(
-            nlp,
-            islice(texts, n_done, None),
-            level.value,
-            spans_key=spans_key,
-            dtype=dtype.value,
-            first_id=n_done,
-        )
-        with tqdm(initial=n_done, unit=" texts", disable=None) as progress:
-            for passages in found:
-                parts.add(passages, n_done)
-                n_done += passages.n_texts
-                progress.update(passages.n_texts)
-        metadata = {"encoder": encoder, "level": level.value}
-        n_rows = parts.join(find_width(nlp), dtype.value, metadata)
-    msg.good(f"Wrote {n_rows:,} vectors of {n_done:,} texts", str(output_path))
+    if output_path.suffix == ".parquet" and not output_path.is_dir():
+        check_new(output_path, force=force)
+    run: Run | None = None
+    if ray or ray_address:
+        run = partial(run_on_ray, ray_address, workers)
+    elif workers is not None and workers > 1:
+        run = partial(run_in_processes, workers)
+    else:
+        use_gpu(gpu_id)
+    what = (level.value, spans_key, dtype.value, text_field, id_field)
+    n_texts, n_rows, n_failed = encode_files(
+        Job(pipeline, *what, gpu_id=gpu_id),
+        text_path,
+        output_path,
+        rows_per_partition=rows_per_partition,
+        force=force,
+        retry_failed=retry_failed,
+        run=run,
+    )
+    msg.good(f"Wrote {n_rows:,} vectors of {n_texts:,} texts", str(output_path))
+    if n_failed:
+        msg.warn(f"{n_failed:,} of the texts failed: see the files *failed*.jsonl")

@@ -14,6 +14,7 @@ from .heads import HeadErrors
 from .pipeline import PipelineErrors
 from .pretraining import PretrainingErrors
 from .published_models import PublishedModelErrors
+from .scale import ScaleErrors
 from .search import SearchErrors
 from .training import TrainingErrors
 from .warnings import Warnings
@@ -38,6 +39,7 @@ class Errors(
     ExplainErrors,
     SearchErrors,
     AlignmentErrors,
+    ScaleErrors,
     Warnings,
     metaclass=_Coded,
 ):

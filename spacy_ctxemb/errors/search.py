@@ -41,16 +41,12 @@ class SearchErrors:
         "{now!r} now. Repeat that run, or pass --force to begin anew."
     )
     E711 = "Another run encodes into {path} at this moment. Wait for it, or choose another output."
-    E712 = (
-        "The parts in {path} do not follow one another: after text {n} comes {name}. Pass --force "
-        "to begin anew."
-    )
 
     E725 = (
         "The vectors of '{name}' depend on which texts are encoded together, so that no text has "
         'vectors of its own. Set stateful = false, and layer_norm to another value than "batch".'
     )
-    E726 = "{path} cannot be the output, since {reason}. Choose another file *.parquet."
+    E726 = "{path} cannot be the output, since {reason}. Choose another folder or file *.parquet."
 
     # search
     E713 = (

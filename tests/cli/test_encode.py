@@ -9,8 +9,8 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from spacy_ctxemb.bulk import encode as module
-from spacy_ctxemb.bulk.parquet_parts import Parts, locking
+from spacy_ctxemb.scale.output_folder import MANIFEST, locking
+from spacy_ctxemb.scale.write_partition import PartitionWriter
 
 from ..search.index_of_few import TEXTS, build_pipeline
 from .command import run, run_well
@@ -38,6 +38,15 @@ def read(path: Path) -> Any:
     return pq.read_table(path).to_pydict()
 
 
+def find_parts(output: Path) -> Path:
+    """Where partitions are until they are joined."""
+    return output.with_name(f"{output.name}.parts")
+
+
+def list_partitions(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.parquet"))
+
+
 def test_sentences(pipeline: Path, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.parquet"
     found = run_well("encode", pipeline, texts, output, "--level", "sent", "--dtype", "float16")
@@ -54,7 +63,7 @@ def test_sentences(pipeline: Path, texts: Path, tmp_path: Path) -> None:
     assert str(pq.read_schema(output).field("vector").type) == (
         "fixed_size_list<element: halffloat>[16]"
     )
-    assert not Parts(output).folder.exists()
+    assert not find_parts(output).exists()
 
 
 @pytest.mark.parametrize("kind", [".txt", ".jsonl", ".spacy", ".parquet"])
@@ -82,36 +91,38 @@ def test_kinds_of_files(pipeline: Path, tmp_path: Path, kind: str) -> None:
     np.testing.assert_allclose(table["vector"], [nlp(text).vector for text in texts], atol=1e-5)
 
 
+ONE = ("--rows-per-partition", "1")
+
+
 def stop_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of one text, and an interrupt in the place of the one that follows n of them."""
-    monkeypatch.setattr(module, "MAX_TEXTS", 1)
-    add = Parts.add
+    """An interrupt in the place of the partition that begins with text n."""
+    write = PartitionWriter.write
 
-    def stop(self: Parts, passages: Any, first: int) -> None:
-        if first == n:
+    def stop(self: PartitionWriter, partition: Any) -> Any:
+        if partition.first == n:
             raise KeyboardInterrupt
-        add(self, passages, first)
+        return write(self, partition)
 
-    monkeypatch.setattr(Parts, "add", stop)
+    monkeypatch.setattr(PartitionWriter, "write", stop)
 
 
 def test_a_stopped_run_goes_on(pipeline: Path, texts: Path, tmp_path: Path) -> None:
     whole, output = tmp_path / "whole.parquet", tmp_path / "out.parquet"
-    command: list[Any] = ["encode", pipeline, texts]
+    command: list[Any] = ["encode", *ONE, pipeline, texts]
     run_well(*command, whole, "--level", "sent")
     for n in (0, 1, 3):
         with pytest.MonkeyPatch.context() as monkeypatch:
             stop_after(n, monkeypatch)
             run(*command, output, "--level", "sent")
         assert not output.exists()
-        assert len(Parts(output).list_parts()) == n
+        assert len(list_partitions(find_parts(output))) == n
     code, message = run(*command, output, "--level", "doc")
     assert code == 1 and "E710" in message and "level was 'sent' there, and is 'doc' now" in message
     assert "Going on after 3 texts" in run_well(*command, output, "--level", "sent")
     found, expected = read(output), read(whole)
     np.testing.assert_allclose(found.pop("vector"), expected.pop("vector"), atol=1e-5)
     assert found == expected
-    assert not Parts(output).folder.exists()
+    assert not find_parts(output).exists()
 
 
 def test_other_texts_than_before(
@@ -120,10 +131,10 @@ def test_other_texts_than_before(
     output = tmp_path / "out.parquet"
     with monkeypatch.context() as patched:
         stop_after(2, patched)
-        run("encode", pipeline, texts, output)
+        run("encode", *ONE, pipeline, texts, output)
     texts.write_text(json.dumps({"text": "other"}) + "\n")
-    code, message = run("encode", pipeline, texts, output)
-    assert code == 1 and "E710" in message and "texts was" in message
+    code, message = run("encode", *ONE, pipeline, texts, output)
+    assert code == 1 and "E710" in message and "texts.jsonl was" in message
     assert "1 vectors of 1 texts" in run_well("encode", pipeline, texts, output, "--force")
 
 
@@ -134,44 +145,52 @@ def test_another_pipeline_than_before(
     output = tmp_path / "out.parquet"
     with monkeypatch.context() as patched:
         stop_after(2, patched)
-        run("encode", pipeline, texts, output)
+        run("encode", *ONE, pipeline, texts, output)
     nlp = spacy.load(pipeline)
     if name == "tokenizer":
         nlp.tokenizer.add_special_case("bank", [{"ORTH": "ba"}, {"ORTH": "nk"}])
     else:
         nlp.get_pipe(name).punct_chars = {"!"}  # type: ignore[attr-defined]
     nlp.to_disk(tmp_path / "other")
-    code, message = run("encode", tmp_path / "other", texts, output)
+    code, message = run("encode", *ONE, tmp_path / "other", texts, output)
     assert code == 1 and "E710" in message and "pipeline was" in message
 
 
-def test_outputs_among_the_texts(pipeline: Path, texts: Path, tmp_path: Path) -> None:
+def test_outputs_that_cannot_be(pipeline: Path, texts: Path, tmp_path: Path) -> None:
     for source, output in ((tmp_path, tmp_path / "out.parquet"), (texts, texts)):
         code, message = run("encode", pipeline, source, output, "--force")
         assert code == 1 and "E726" in message and "among the texts" in message
-    (tmp_path / "folder").mkdir()
-    code, message = run("encode", pipeline, texts, tmp_path / "folder", "--force")
+    (tmp_path / "folder.parquet").mkdir()
+    code, message = run("encode", pipeline, texts, tmp_path / "folder.parquet", "--force")
     assert code == 1 and "E726" in message and "is a folder" in message
-    assert {path.name for path in tmp_path.iterdir()} == {"texts.jsonl", "folder"}
+    (tmp_path / "file").write_text("mine")
+    code, message = run("encode", pipeline, texts, tmp_path / "file", "--force")
+    assert code == 1 and "E726" in message and "is a file" in message
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("mine")
+    code, message = run("encode", pipeline, texts, tmp_path / "mine", "--force")
+    assert code == 1 and "E830" in message and "letter.txt" in message
+    names = {"texts.jsonl", "folder.parquet", "file", "mine"}
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
-def test_a_part_that_is_missing(
+def test_a_partition_that_is_missing(
     pipeline: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out.parquet"
     with monkeypatch.context() as patched:
         stop_after(2, patched)
-        run("encode", pipeline, texts, output)
-    Parts(output).list_parts()[0].unlink()
-    code, message = run("encode", pipeline, texts, output)
-    assert code == 1 and "E712" in message and "after text 0 comes 000000000001-" in message
+        run("encode", *ONE, pipeline, texts, output)
+    list_partitions(find_parts(output))[0].unlink()
+    assert "Going on after 1 texts" in run_well("encode", *ONE, pipeline, texts, output)
+    assert read(output)["id"] == ["otters", "money", "heron", "3"]
 
 
 def test_two_runs_at_once(pipeline: Path, texts: Path, tmp_path: Path) -> None:
-    parts = Parts(tmp_path / "out.parquet")
-    parts.folder.mkdir()
-    with locking(parts.folder):
-        code, message = run("encode", pipeline, texts, parts.output)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with locking(folder):
+        code, message = run("encode", pipeline, texts, folder)
     assert code == 1 and "E711" in message
 
 
@@ -186,23 +205,101 @@ def test_no_sentences(pipeline: Path, texts: Path, tmp_path: Path) -> None:
     nlp = spacy.load(pipeline, exclude=["sentencizer"])
     nlp.to_disk(tmp_path / "bare")
     code, message = run("encode", tmp_path / "bare", texts, tmp_path / "out", "--level", "sent")
-    assert code == 1 and "E702" in message and "sentencizer" in message
-    assert not (tmp_path / "out").exists()
+    assert code == 1 and "E834" in message and "E702" in message and "sentencizer" in message
+    assert not list_partitions(tmp_path / "out")
     run_well("encode", tmp_path / "bare", texts, tmp_path / "out")  # nothing of it was kept
 
 
-def test_a_part_that_is_damaged(
+def test_a_partition_that_is_damaged(
     pipeline: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out.parquet"
     with monkeypatch.context() as patched:
         stop_after(2, patched)
-        run("encode", pipeline, texts, output)
-    Parts(output).list_parts()[1].write_bytes(b"PAR1")
-    code, message = run("encode", pipeline, texts, output)
-    assert code == 1 and "E163" in message and "Remove the folder" in message
+        run("encode", *ONE, pipeline, texts, output)
+    damaged = list_partitions(find_parts(output))[1]
+    damaged.write_bytes(b"PAR1")
+    code, message = run("encode", *ONE, pipeline, texts, output)
+    assert code == 1 and "E163" in message and "Remove it" in message
     assert not output.exists()
-    run_well("encode", pipeline, texts, output, "--force")
+    damaged.unlink()
+    run_well("encode", *ONE, pipeline, texts, output)
+
+
+def test_a_folder_keeps_partitions(pipeline: Path, texts: Path, tmp_path: Path) -> None:
+    folder, output = tmp_path / "out", tmp_path / "out.parquet"
+    command = ("encode", "--rows-per-partition", "3", pipeline, texts)
+    run_well(*command, folder)
+    run_well(*command, output)
+    names = [path.name for path in list_partitions(folder)]
+    assert names == ["000000000000-000000000003.parquet", "000000000003-000000000004.parquet"]
+    assert read(folder) == read(output)  # files that are no Parquet are skipped
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert manifest["asked"]["inputs"]["texts.jsonl"]["texts"] == 4
+    assert [(row["file"], row["texts"]) for row in manifest["done"]] == [
+        (names[0], 3),
+        (names[1], 1),
+    ]
+    before = {path: path.stat().st_mtime_ns for path in list_partitions(folder)}
+    assert "Wrote 4 vectors of 4 texts" in run_well(*command, folder)
+    assert {path: path.stat().st_mtime_ns for path in list_partitions(folder)} == before
+    run_well(*command, folder, "--level", "token", "--force")
+    assert len(read(folder)["id"]) > 4
+
+
+#: Lines of .jsonl that fail, by a part of what is said about them.
+BAD = {
+    "E406": b"{no JSON",
+    "E407": b'{"id": "no text"}',
+    "E705": b'{"text": "one", "id": [1]}',
+    "E706": b'{"text": "' + b"x" * 1_000_001 + b'"}',
+    "E707": b'{"text": "\xff", "id": "latin"}',
+}
+
+
+def test_texts_that_fail(pipeline: Path, tmp_path: Path) -> None:
+    path, folder = tmp_path / "texts.jsonl", tmp_path / "out"
+    good = [json.dumps({"text": f"Otters number {i}."}).encode() for i in range(6)]
+    lines = [line for pair in zip(good, BAD.values(), strict=False) for line in pair]
+    path.write_bytes(b"\n".join([*lines, good[5]]))
+    command = ("encode", pipeline, path)
+    assert "5 of the texts failed" in run_well(*command, folder)
+    assert read(folder)["id"] == ["0", "2", "4", "6", "8", "10"]
+    (side_file,) = folder.glob("_failed-*")
+    rows = [json.loads(line) for line in side_file.read_text().splitlines()]
+    assert [row["place"] for row in rows] == [1, 3, 5, 7, 9]
+    assert [row["id"] for row in rows] == ["1", "3", "[1]", "7", "latin"]
+    assert all(row["error"] == "ValueError" for row in rows)
+    for code, row in zip(BAD, rows, strict=True):
+        assert code in row["message"]
+    run_well(*command, tmp_path / "out.parquet")
+    assert (tmp_path / "out.parquet.failed.jsonl").read_text() == side_file.read_text()
+    assert read(tmp_path / "out.parquet") == read(folder)
+
+
+def test_failed_texts_are_tried_again(
+    pipeline: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    command = ("encode", *ONE, pipeline, texts, folder)
+    tried: list[int] = []
+    write = PartitionWriter.write
+
+    def fail(self: PartitionWriter, partition: Any) -> Any:
+        assert self.nlp is not None
+        tried.append(partition.first)
+        self.nlp.max_length = 0 if partition.first == 1 else 1000
+        return write(self, partition)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PartitionWriter, "write", fail)
+        assert "1 of the texts failed" in run_well(*command)
+        assert "1 of the texts failed" in run_well(*command)
+    assert tried == [0, 1, 2, 3]
+    found = run_well(*command, "--retry-failed")
+    assert "of the texts failed" not in found and "Going on after 3 texts" in found
+    assert not list(folder.glob("_failed-*"))
+    assert read(folder)["id"] == ["otters", "money", "heron", "3"]
 
 
 def test_a_disk_that_is_full(pipeline: Path, tmp_path: Path) -> None:

@@ -180,22 +180,31 @@ def read_jsonl(
 ) -> Iterator[tuple[str, Any]]:
     """Read a document a line, in JSON, and its id if it has one. Raises E406 and E407."""
     for number, line in number_lines(path):
-        if not line:
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(Errors.E406.format(path=path, line=number, reason=error)) from error
-        text = record.get(text_field) if isinstance(record, dict) else None
-        if not isinstance(text, str):
-            raise ValueError(Errors.E407.format(path=path, line=number, field=text_field))
-        yield text, record.get(id_field)
+        if line:
+            yield parse_record(path, number, line, text_field, id_field)
+
+
+def parse_record(
+    path: Path, number: int | str, line: str, text_field: str, id_field: str | None
+) -> tuple[str, Any]:
+    """The text and the id in a line of JSON. Raises E406 and E407."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(Errors.E406.format(path=path, line=number, reason=error)) from error
+    text = record.get(text_field) if isinstance(record, dict) else None
+    if not isinstance(text, str):
+        raise ValueError(Errors.E407.format(path=path, line=number, field=text_field))
+    return text, record.get(id_field)
 
 
 def read_parquet(
-    path: Path, text_field: str, id_field: str | None = None
+    path: Path, text_field: str, id_field: str | None = None, start: int = 0
 ) -> Iterator[tuple[str, Any]]:
-    """Read a document a row, and its id if it has one. Raises E405, E408 and E409."""
+    """Read a document a row, and its id if it has one. Raises E405, E408 and E409.
+
+    start: the first row to read; groups of rows before it stay on the disk.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -209,12 +218,27 @@ def read_parquet(
                 message = Errors.E409.format(path=path, field=text_field, names=", ".join(names))
                 raise ValueError(message)
             fields = [text_field, *([id_field] if id_field in kinds else [])]
-            for batch in file.iter_batches(columns=fields):
-                columns = [batch.column(field).to_pylist() for field in fields]
+            first, groups = skip_groups(file, start)
+            for batch in file.iter_batches(columns=fields, row_groups=groups):
+                rest = batch.slice(max(start - first, 0))
+                first += len(batch)
+                columns = [rest.column(field).to_pylist() for field in fields]
                 ids = columns[1] if len(fields) == 2 else repeat(None)
                 yield from ((text or "", id) for text, id in zip(columns[0], ids, strict=False))
     except (OSError, pyarrow.ArrowException) as error:
         raise ValueError(Errors.E405.format(path=path, reason=error)) from error
+
+
+def skip_groups(file: Any, start: int) -> tuple[int, list[int]]:
+    """The groups of rows of a Parquet file that have the row `start` or a later one, and the
+    number of the first row in them."""
+    first, n = 0, file.metadata.num_row_groups
+    for i in range(n):
+        n_rows = file.metadata.row_group(i).num_rows
+        if first + n_rows > start:
+            return first, list(range(i, n))
+        first += n_rows
+    return first, []
 
 
 def read_docs(path: Path) -> Iterator[Text]:

@@ -80,13 +80,18 @@ _worker: list[Worker] = []
 
 
 def start_worker(recipe: Recipe) -> None:
-    """Make this process a worker, which ends when its parent does, however that happens."""
+    become_worker()
+    _worker[:] = [Worker(recipe)]
+
+
+def become_worker() -> None:
+    """Make this process a worker of one thread, which ends when its parent does, however that
+    happens."""
     parent = parent_process()
     if parent is not None:
         Thread(target=end_after, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     os.environ[THREADS_SWITCH] = "false"
-    _worker[:] = [Worker(recipe)]
 
 
 def end_after(process: BaseProcess) -> None:

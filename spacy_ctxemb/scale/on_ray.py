@@ -1,0 +1,161 @@
+"""Partitions, and datasets of texts, on Ray Data: one actor a core or GPU, with the pipeline."""
+
+import os
+from collections.abc import Generator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import spacy
+
+from ..bulk.encode import DTYPES, fill_buffers, find_width
+from ..bulk.encoder_digest import digest_encoder
+from ..bulk.levels import check_options
+from ..errors import Errors
+from ..pretraining.text.worker_processes import become_worker
+from ..read_files import coding_errors
+from .partitions import Partition, to_texts
+from .tables import build_schema, import_extra, to_table
+from .write_partition import (
+    Failed,
+    Job,
+    PartitionWriter,
+    Result,
+    encode_rest,
+    load_pipeline,
+    locate,
+)
+
+if TYPE_CHECKING:
+    import pyarrow
+    import ray.data
+
+#: How often a partition begins anew whose actor or machine has died.
+RETRIES = 3
+
+
+def run_on_ray(
+    address: str | None, n: int | None, job: Job, partitions: Sequence[Partition]
+) -> Generator[Result, None, None]:
+    """Write partitions in actors of a cluster; results come as they are done.
+
+    All machines see the folder, the texts and the pipeline under the same paths. An actor has a
+    core, or with job.gpu_id from 0 on a GPU. address: see ray.init. n: actors; None for all cores
+    or GPUs. Raises ImportError E708 where there is no Ray, E836 for what goes wrong in it.
+    """
+    ray = import_ray()
+    is_ours = not ray.is_initialized()
+    with coding_errors(Errors.E836):
+        if is_ours:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            ray.init(address=address, log_to_driver=False)
+        try:
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = False
+            items = [partition._asdict() for partition in partitions]
+            ds = ray.data.from_items(items, override_num_blocks=len(items))
+            options = choose_resources(job.gpu_id, n, len(items))
+            done = ds.map(PartitionActor, fn_constructor_args=(job,), **options)
+            for row in done.iter_rows():
+                yield Result(**row)
+        finally:
+            if is_ours:
+                ray.shutdown()
+
+
+def encode_dataset(
+    ds: "ray.data.Dataset",
+    pipeline: str | Path,
+    level: str = "doc",
+    *,
+    spans_key: str | None = None,
+    dtype: str = "float32",
+    text_field: str = "text",
+    id_field: str = "id",
+    n_actors: int | None = None,
+    use_gpu: bool = False,
+    batch_size: int = 2048,
+) -> "ray.data.Dataset":
+    """A dataset of Ray with the vectors of the texts of another one, computed as it is read.
+
+    Its columns: id, text, start, end, label, vector, error. A text that fails has one row, with the
+    error and no vector.
+
+    pipeline: a path that all machines see, or the name of a package. text_field, id_field: columns.
+    n_actors: None for all cores, or for all GPUs with use_gpu. batch_size: texts that an actor
+    encodes at a time. For level, spans_key and dtype see `spacy_ctxemb.encode`.
+
+    Raises ImportError E708 where there is no Ray, E700 where no component of the pipeline writes
+    vectors, E701 for an unknown level or dtype, E837 where a column is missing.
+
+        vectors = encode_dataset(ray.data.read_parquet("texts"), "PIPELINE", level="sent")
+        vectors.write_parquet("vectors")
+    """
+    import_ray()
+    found = ds.columns() or []
+    if not {text_field, id_field} <= {*found}:
+        needed = [text_field, id_field]
+        raise ValueError(Errors.E837.format(found=found, needed=needed))
+    check_options(level, dtype, DTYPES)
+    encoder = digest_encoder(spacy.load(pipeline))
+    what = (level, spans_key, dtype, text_field, id_field)
+    job = Job(locate(pipeline), *what, gpu_id=0 if use_gpu else -1, encoder=encoder)
+    return ds.map_batches(
+        TextActor,
+        fn_constructor_args=(job,),
+        batch_size=batch_size,
+        batch_format="pyarrow",
+        **choose_resources(job.gpu_id, n_actors, None),
+    )
+
+
+def choose_resources(gpu_id: int, n: int | None, n_items: int | None) -> dict[str, Any]:
+    """How many actors there are, and what each of them has. Raises E836 where none can be."""
+    kind = "GPU" if gpu_id >= 0 else "CPU"
+    n_there = int(import_ray().cluster_resources().get(kind, 0))
+    if n_there < 1:
+        raise ValueError(Errors.E836.format(reason=f"its machines have no {kind}"))
+    n = n or n_there
+    count = n if n_items is None else min(n, n_items)
+    return {"concurrency": count, f"num_{kind.lower()}s": 1, "max_task_retries": RETRIES}
+
+
+class PartitionActor:
+    """Writes a partition for each row that describes one."""
+
+    def __init__(self, job: Job) -> None:
+        become_worker()
+        self.writer = PartitionWriter(job, min(job.gpu_id, 0))  # an actor sees its own GPU alone
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return self.writer.write(Partition(**row))._asdict()
+
+
+class TextActor:
+    """Encodes tables with a column of texts and one of ids."""
+
+    def __init__(self, job: Job) -> None:
+        become_worker()
+        self.job, self.nlp = job, load_pipeline(job, min(job.gpu_id, 0))
+
+    def __call__(self, table: "pyarrow.Table") -> "pyarrow.Table":
+        import pyarrow as pa
+
+        ids = table.column(self.job.id_field)
+        if ids.null_count:
+            raise ValueError(Errors.E838.format(n=ids.null_count, field=self.job.id_field))
+        failed: list[Failed] = []
+        contents = table.column(self.job.text_field).to_pylist()
+        texts = to_texts(zip(contents, ids.to_pylist(), strict=True))
+        tables = [build_schema(find_width(self.nlp), self.job.dtype, {}).empty_table()]
+        for buffer in fill_buffers(texts):
+            tables += map(to_table, encode_rest(self.nlp, self.job, buffer, 0, failed))
+        rows = {"id": [x.id for x in failed], "error": [f"{x.error}: {x.message}" for x in failed]}
+        schema = pa.schema([("id", pa.string()), ("error", pa.string())])
+        return pa.concat_tables([*tables, pa.table(rows, schema)], promote_options="default")
+
+
+def import_ray() -> Any:
+    """Raises ImportError E708 where there is no Ray."""
+    import_extra("ray.data", "ray", "ray", "Encoding on a cluster")
+    return import_module("ray")
