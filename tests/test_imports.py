@@ -149,6 +149,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("thinc", ".doc_vectors", ".heads", ".stack", ".temporary_folders", ".thinc_model"),
     },
     "search": {"numpy", "spacy", "usearch", ".atomic_files", ".bulk", ".heads"},
+    "serving": {
+        *("fastapi", "numpy", "prometheus_client", "pydantic", "pydantic_core", "spacy"),
+        *("starlette", "uvicorn", ".", ".bulk", ".doc_vectors"),
+    },
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "silver_labels": {"spacy"},
     "cli": {
@@ -169,6 +173,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".report",
             ".save_pipeline",
             ".search",
+            ".serving",
             ".silver_labels",
             ".stack",
             ".thinc_model",
@@ -191,7 +196,7 @@ MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
         *(".pieces", ".remote"),
     },
     "encoders": {"torch", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"},
-    "cli": {"spacy.cli._util", "typer", ".config_writer"},
+    "cli": {"spacy.cli._util", "typer", ".config_writer", ".serving.settings"},
 }
 
 

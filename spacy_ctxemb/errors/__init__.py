@@ -15,6 +15,7 @@ from .pipeline import PipelineErrors
 from .pretraining import PretrainingErrors
 from .published_models import PublishedModelErrors
 from .search import SearchErrors
+from .serving import ServingErrors
 from .training import TrainingErrors
 from .warnings import Warnings
 
@@ -38,6 +39,7 @@ class Errors(
     ExplainErrors,
     SearchErrors,
     AlignmentErrors,
+    ServingErrors,
     Warnings,
     metaclass=_Coded,
 ):
