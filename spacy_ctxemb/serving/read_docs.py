@@ -76,9 +76,9 @@ def refuse(error: Exception) -> Refusal:
     """With the message of an error that has a code; that of another may hold the text."""
     kind = type(error).__name__
     logger.error("a text failed", extra={"fields": {"error": kind, "at": find_place(error)}})
-    return (
-        Refusal(422, str(error)) if is_coded(error) else Refusal(500, Errors.E816.format(kind=kind))
-    )
+    if is_coded(error):
+        return Refusal(422, str(error))
+    return Refusal(500, Errors.E816.format(kind=kind))
 
 
 def read_vector(doc: Doc, width: int) -> Any:

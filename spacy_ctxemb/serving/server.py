@@ -26,13 +26,12 @@ def run_server(app: FastAPI, host: str, port: int, *, drain: float) -> None:
         are answered.
     """
     log_as_json()
-    with coding_errors(Errors.E800, host=host, port=port):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        opened = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    opened = open_port(host, port)
     timeout = int(app.state.service.settings.timeout) + 1
     config = uvicorn.Config(
         app,
         log_config=None,
+        ws="none",
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
@@ -42,6 +41,13 @@ def run_server(app: FastAPI, host: str, port: int, *, drain: float) -> None:
     logger.info("serving", extra={"fields": fields})
     DrainingServer(config, drain).run(sockets=[opened])
     logger.info("ended")
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Raises E800."""
+    with coding_errors(Errors.E800, host=host, port=port):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
 class DrainingServer(uvicorn.Server):
