@@ -1,6 +1,5 @@
 """Servers on loopback, and a pipeline that can be told to wait and to fail."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -104,7 +103,3 @@ def wait_until(is_so: Callable[[], Any]) -> None:
     while not is_so():
         assert time.monotonic() < until
         time.sleep(0.002)
-
-
-def run_async(function: Callable[[], Any]) -> Any:
-    return asyncio.run(function())

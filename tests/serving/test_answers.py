@@ -9,7 +9,7 @@ import pytest
 import spacy
 from spacy.language import Language
 
-from ..pipelines import TRANSFORMER, initialised
+from ..pipelines import TEXTCAT_DATA, TRANSFORMER, examples, initialised
 from ..search.index_of_few import build_pipeline
 from .running import Later, Running, running
 
@@ -101,8 +101,7 @@ def test_documents(server: Running) -> None:
 def test_categories() -> None:
     nlp = initialised(TRANSFORMER)
     pipe = nlp.add_pipe("textcat", config={"model": {"@architectures": "spacy.TextCatBOW.v3"}})
-    pipe.add_label("money"), pipe.add_label("nature")  # type: ignore[attr-defined]
-    pipe.initialize(lambda: [], nlp=nlp) if False else nlp.initialize()  # type: ignore[attr-defined]
+    pipe.initialize(lambda: examples(nlp, TEXTCAT_DATA), nlp=nlp)  # type: ignore[attr-defined]
     expected = nlp("My loan was refused.").cats
     with running(nlp) as server:
         (found,) = server.post("/v1/docs", {"input": "My loan was refused."}).json()["docs"]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from ..search.index_of_few import build_pipeline
 from .running import running
@@ -12,15 +13,13 @@ schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not i
 
 
 def test_every_answer_is_as_the_page_says() -> None:
-    from hypothesis import HealthCheck, settings
-
     with running(build_pipeline(), timeout=20.0, max_texts=8) as server:
         schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")
         for found in schema.get_all_operations():
             operation = found.ok()
 
             @settings(max_examples=150, deadline=None, suppress_health_check=[*HealthCheck])
-            @__import__("hypothesis").given(case=operation.as_strategy())
+            @given(case=operation.as_strategy())
             def ask(case: Any) -> None:
                 case.call_and_validate()
 
