@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import logging
 import time
-from typing import Any
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +19,7 @@ logger = logging.getLogger("spacy_ctxemb.serving")
 #: Need no key, since orchestrators and load balancers ask them.
 OPEN = ("/health", "/ready")
 
-#: Seconds in which a body that is too large is read on, so that the client sees the answer.
+#: Seconds for which a body that is too large is read on.
 LINGER = 2.0
 
 
@@ -67,7 +67,7 @@ class Gate:
             if scope["method"] == "POST":
                 receive = await self.read_body(scope, receive)
         except Refusal as refusal:
-            await refusal.to_response()(scope, receive, lingering(send, receive, refusal.status))
+            await refusal.to_response()(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -84,8 +84,10 @@ class Gate:
         if self.n_open > self.settings.queue_size:
             values = {"n": self.n_open, "limit": self.settings.queue_size}
             raise Refusal(503, Errors.E810.format(**values), {"Retry-After": "1"})
-        announced = Headers(scope=scope).get("content-length", "0")
-        self.check_size(int(announced) if announced.isdecimal() else 0)
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "0")
+        if announced.isdecimal() and int(announced) > self.settings.max_bytes:
+            await self.refuse_size(receive, reads_on="expect" not in headers)
         try:
             body = await asyncio.wait_for(self.collect(receive), self.settings.timeout)
         except asyncio.TimeoutError as error:
@@ -105,33 +107,24 @@ class Gate:
             if message["type"] == "http.disconnect":
                 raise Refusal(499, Errors.E822)
             body += message.get("body", b"")
-            self.check_size(len(body))
+            if len(body) > self.settings.max_bytes:
+                await self.refuse_size(receive, reads_on=message.get("more_body", False))
             if not message.get("more_body"):
                 return bytes(body)
 
-    def check_size(self, n_bytes: int) -> None:
-        if n_bytes > self.settings.max_bytes:
-            raise Refusal(413, Errors.E811.format(limit=self.settings.max_bytes))
+    async def refuse_size(self, receive: Receive, *, reads_on: bool) -> None:
+        if reads_on:
+            await read_on(receive)
+        raise Refusal(413, Errors.E811.format(limit=self.settings.max_bytes))
 
 
-def lingering(send: Send, receive: Receive, status: int) -> Send:
-    """Read on for a while after the answer to a body that is too large. A connection that is closed
-    with bytes unread is reset, and the client may never see why."""
+async def read_on(receive: Receive) -> None:
+    """Until the end of a body, or of a moment. A connection that is closed with bytes unread is
+    reset, and the client may never see why."""
 
-    async def send_and_read(message: Message) -> None:
-        if status != 413 or message["type"] != "http.response.body":
-            await send(message)
-            return
-        await send({**message, "more_body": True})
-        try:
-            await asyncio.wait_for(discard(receive), LINGER)
-        except asyncio.TimeoutError:
+    async def discard() -> None:
+        while (await receive()).get("more_body"):
             pass
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    return send_and_read
-
-
-async def discard(receive: Receive) -> Any:
-    while (await receive()).get("more_body"):
-        pass
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(discard(), LINGER)

@@ -12,11 +12,15 @@ from fastapi import FastAPI
 from ..errors import Errors
 from ..read_files import coding_errors
 from .json_log import log_as_json
+from .service import Service
 
 logger = logging.getLogger("spacy_ctxemb.serving")
 
 #: Connections that the system holds while the server is busy.
 BACKLOG = 2048
+
+#: Seconds that an idle connection stays open: longer than common load balancers keep it.
+KEEP_ALIVE = 75
 
 
 def run_server(app: FastAPI, host: str, port: int, *, drain: float) -> None:
@@ -27,7 +31,8 @@ def run_server(app: FastAPI, host: str, port: int, *, drain: float) -> None:
     """
     log_as_json()
     opened = open_port(host, port)
-    timeout = int(app.state.service.settings.timeout) + 1
+    service: Service = app.state.service
+    timeout = int(service.settings.timeout) + 1
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -36,10 +41,11 @@ def run_server(app: FastAPI, host: str, port: int, *, drain: float) -> None:
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=timeout,
+        timeout_keep_alive=KEEP_ALIVE,
     )
     fields = {"host": host, "port": opened.getsockname()[1]}
     logger.info("serving", extra={"fields": fields})
-    DrainingServer(config, drain).run(sockets=[opened])
+    DrainingServer(config, service, drain).run(sockets=[opened])
     logger.info("ended")
 
 
@@ -53,9 +59,9 @@ def open_port(host: str, port: int) -> socket.socket:
 class DrainingServer(uvicorn.Server):
     """Ends by SIGTERM only when load balancers have had time to notice."""
 
-    def __init__(self, config: uvicorn.Config, drain: float) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, drain: float) -> None:
         super().__init__(config)
-        self.drain = drain
+        self.service, self.drain = service, drain
         self.closes_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -63,7 +69,7 @@ class DrainingServer(uvicorn.Server):
         if self.closes_at is not None:
             super().handle_exit(sig, frame)
             return
-        self.config.app.state.service.is_draining = True  # type: ignore[union-attr]  # FastAPI's
+        self.service.is_draining = True
         self.closes_at = time.monotonic() + self.drain * (sig == signal.SIGTERM)
 
     async def on_tick(self, counter: int) -> bool:

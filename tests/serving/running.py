@@ -51,7 +51,7 @@ class Running:
         self.port = opened.getsockname()[1]
         self.app, self.service = app, getattr(app.state, "service", None)
         config = uvicorn.Config(app, log_config=None, access_log=False, ws="none")
-        self.server = DrainingServer(config, drain)
+        self.server = DrainingServer(config, self.service, drain)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [opened]})
         self.thread.start()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
