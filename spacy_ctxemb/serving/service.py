@@ -20,6 +20,7 @@ from starlette.types import Receive
 from ..bulk.encode import find_width, identify
 from ..bulk.needed_components import list_unneeded
 from ..errors import Errors
+from ..read_files import coding_errors
 from . import bodies
 from .batcher import Batcher, QueueFull
 from .metrics import Metrics
@@ -42,9 +43,8 @@ class Service:
         self.is_draining = False
         self.width, self.no_vectors = measure(nlp)
         self.disable = tuple(list_unneeded(nlp, {"doc.tensor"}))
-        (found,) = find_all(nlp, [(WARM_UP, read_fields(nlp, ["ents", "cats"]))])
-        if isinstance(found.value, Refusal):
-            raise ValueError(Errors.E803.format(text=WARM_UP, reason=found.value))
+        with coding_errors(Errors.E803, text=WARM_UP), nlp.memory_zone():
+            nlp(WARM_UP)
         self.metrics = Metrics(lambda: len(self.batcher.queue))
         self.batcher = Batcher(partial(find_all, nlp), settings, self.metrics.note_batch)
 

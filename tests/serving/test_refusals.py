@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from spacy.language import Language
 
+from spacy_ctxemb.serving import build_app
 from spacy_ctxemb.serving.json_log import JsonLines
 
+from ..pipelines import BILM, initialised
 from ..search.index_of_few import build_pipeline
 from .running import GO_ON, SEEN, Running, build_hooked, httpx, running, wait_until
 
@@ -235,13 +237,30 @@ def test_an_error_of_the_server_itself(
     assert row["error"] == "KeyError" and "private" not in json.dumps(row)
 
 
-def test_a_pipeline_that_cannot_be_served() -> None:
-    nlp: Language = build_hooked()
+def test_a_pipeline_that_fails() -> None:
+    nlp = build_pipeline()
     nlp.add_pipe("serving_failure")
-    with pytest.raises(ValueError, match=r"E803.*RuntimeError"), running(nlp):
-        pass
+    with pytest.raises(ValueError, match=r"E803.*always"):
+        build_app(nlp)
 
 
 @Language.component("serving_failure")
 def always_fail(doc: Any) -> Any:
     raise RuntimeError("always")
+
+
+@pytest.mark.parametrize(
+    ("part", "setting"), [("encoder", {"stateful": True}), ("mix", {"layer_norm": "batch"})]
+)
+def test_vectors_that_depend_on_who_else_asks(part: str, setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="E725"):
+        build_app(initialised({**BILM, part: {**BILM[part], **setting}}))
+
+
+def test_vectors_that_are_removed() -> None:
+    nlp = build_pipeline()
+    nlp.add_pipe("doc_cleaner")
+    with running(nlp) as server:
+        check(server.embed("a"), 422, "E704")
+        check(server.post("/v1/tokens", {"input": "a"}), 422, "E704")
+        assert server.post("/v1/docs", {"input": "a"}).status_code == 200
