@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import math
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -125,7 +124,8 @@ class Service:
             message = Errors.E812.format(n=len(texts), limit=self.settings.max_texts)
             raise Refusal(422, message)
         try:
-            deque(identify(self.nlp, texts, 0), maxlen=0)  # checks each
+            for _ in identify(self.nlp, texts, 0):
+                pass
         except ValueError as error:
             raise Refusal(422, str(error)) from error
         sizes = [len(text.encode("utf8")) // BYTES_A_TOKEN + 1 for text in texts]
