@@ -38,7 +38,6 @@ def build_hooked() -> Language:
     """A text with "wait" waits for GO_ON, one with "fail" fails."""
     nlp = build_pipeline()
     nlp.add_pipe("serving_hook")
-    SEEN.clear()
     GO_ON.clear()
     return nlp
 
@@ -87,6 +86,7 @@ class Later:
 def running(nlp: Any, *, drain: float = 0.0, **settings: Any) -> Iterator[Running]:
     """nlp: a pipeline to serve, or an application."""
     app = build_app(nlp, Settings(**settings)) if isinstance(nlp, Language) else nlp
+    SEEN.clear()  # of what was computed before the first request
     server = Running(app, drain)
     try:
         yield server

@@ -100,7 +100,9 @@ def test_documents(server: Running) -> None:
 
 def test_categories() -> None:
     nlp = initialised(TRANSFORMER)
-    pipe = nlp.add_pipe("textcat", config={"model": {"@architectures": "spacy.TextCatBOW.v3"}})
+    model = {"@architectures": "spacy.TextCatBOW.v3", "exclusive_classes": True, "length": 100}
+    model |= {"ngram_size": 1, "no_output_layer": False}
+    pipe = nlp.add_pipe("textcat", config={"model": model})
     pipe.initialize(lambda: examples(nlp, TEXTCAT_DATA), nlp=nlp)  # type: ignore[attr-defined]
     expected = nlp("My loan was refused.").cats
     with running(nlp) as server:
