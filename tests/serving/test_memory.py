@@ -15,7 +15,7 @@ def test_the_vocabulary_does_not_grow() -> None:
     with running(build_hooked()) as server:
         nlp = server.service.nlp
         before = len(nlp.vocab.strings), len([*nlp.vocab])
-        for i in range(30):
+        for i in range(8):
             texts = [f"wörd{i}x{k} and fail{i}" if k == 3 else f"wörd{i}x{k}" for k in range(5)]
             server.embed(*texts)
             server.post("/v1/docs", {"input": texts, "fields": ["tokens", "sents"]})
@@ -26,8 +26,13 @@ def test_no_doc_is_left() -> None:
     """After the end of a memory zone it would point at memory that was freed."""
     nlp = build_hooked()
     reading = read_fields(nlp, ["ents", "tokens", "sents"])
+    gc.collect()
+    gc.disable()
     find_all(nlp, [(text, reading) for text in ("one", "fail", "two. Three.", "")])
-    assert not [x for x in gc.get_objects() if type(x) is Doc]
+    try:
+        assert not [x for x in gc.get_objects() if type(x) is Doc]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.slow
