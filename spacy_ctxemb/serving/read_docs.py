@@ -5,7 +5,6 @@ it. So nothing leaves this file but numbers, strings and arrays.
 """
 
 import logging
-import traceback
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -77,7 +76,6 @@ def refuse(error: Exception) -> Refusal:
     """With the message of an error that has a code; that of another may hold the text."""
     kind = type(error).__name__
     logger.error("a text failed", extra={"fields": {"error": kind, "at": find_place(error)}})
-    traceback.clear_frames(error.__traceback__)  # they hold Docs, often in a cycle
     if is_coded(error):
         return Refusal(422, str(error))
     return Refusal(500, Errors.E816.format(kind=kind))

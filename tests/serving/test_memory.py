@@ -26,13 +26,9 @@ def test_no_doc_is_left() -> None:
     """After the end of a memory zone it would point at memory that was freed."""
     nlp = build_hooked()
     reading = read_fields(nlp, ["ents", "tokens", "sents"])
-    gc.collect()
-    gc.disable()
     find_all(nlp, [(text, reading) for text in ("one", "fail", "two. Three.", "")])
-    try:
-        assert not [x for x in gc.get_objects() if type(x) is Doc]
-    finally:
-        gc.enable()
+    gc.collect()  # spaCy's Docs and Tokens hold each other
+    assert not [x for x in gc.get_objects() if type(x) is Doc]
 
 
 @pytest.mark.slow
