@@ -36,6 +36,7 @@ def test_texts_and_memory() -> None:
         process.kill()
 
 
+@pytest.mark.slow
 def test_the_server_of_the_contestant_has_the_same_weights(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
     import spacy

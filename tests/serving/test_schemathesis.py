@@ -9,6 +9,10 @@ from ..search.index_of_few import build_pipeline
 from .running import running
 
 pytestmark = pytest.mark.slow
+
+#: Of each path.
+N_EXAMPLES = 100
+
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
 
@@ -18,7 +22,7 @@ def test_every_answer_is_as_the_page_says() -> None:
         for found in schema.get_all_operations():
             operation = found.ok()
 
-            @settings(max_examples=150, deadline=None, suppress_health_check=[*HealthCheck])
+            @settings(max_examples=N_EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck])
             @given(case=operation.as_strategy())
             def ask(case: Any) -> None:
                 case.call_and_validate()
