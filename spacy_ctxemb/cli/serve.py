@@ -56,7 +56,7 @@ def serve(
         api_keys=(*keys, *(read_keys(api_key_file) if api_key_file else ())),
         origins=tuple(origin),
     )
-    use_gpu(gpu_id)
+    use_gpu(gpu_id, silent=True)
     if threads:
         torch.set_num_threads(threads)
     run_server(build_app(spacy.load(pipeline), settings), host, port, drain=drain)
