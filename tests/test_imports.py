@@ -153,6 +153,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(".atomic_files", ".bulk", ".pretraining", ".temporary_folders"),
     },
     "search": {"numpy", "spacy", "usearch", ".atomic_files", ".bulk", ".heads"},
+    "serving": {
+        *("fastapi", "numpy", "prometheus_client", "pydantic", "pydantic_core", "spacy"),
+        *("starlette", "uvicorn", ".", ".bulk", ".doc_vectors"),
+    },
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "silver_labels": {"spacy"},
     "cli": {
@@ -174,6 +178,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             ".save_pipeline",
             ".scale",
             ".search",
+            ".serving",
             ".silver_labels",
             ".stack",
             ".thinc_model",
@@ -196,7 +201,7 @@ MAY_IMPORT_AT_ONCE: dict[str, set[str]] = {
         *(".pieces", ".remote"),
     },
     "encoders": {"torch", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"},
-    "cli": {"spacy.cli._util", "typer", ".config_writer"},
+    "cli": {"spacy.cli._util", "typer", ".config_writer", ".serving.settings"},
 }
 
 

@@ -58,6 +58,7 @@ def test_own_modules(started):
     light = {"errors", "read_files"}
     light |= {f"errors.{path.stem}" for path in (COMMANDS.parent / "errors").glob("[!_]*.py")}
     light |= {"config_writer", "config_writer.check_options"}  # what init-config may be asked for
+    light |= {"serving", "serving.settings"}  # the defaults of serve
     files |= {f"spacy_ctxemb.{module}" for module in light}
     expected = {"pipeline": factory, "commands": {"spacy_ctxemb", "spacy_ctxemb.cli", *files}}
     assert own(before) == set()

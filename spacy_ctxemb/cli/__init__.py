@@ -27,6 +27,7 @@ from .perplexity import perplexity
 from .pretrain import pretrain
 from .report import report
 from .search import search
+from .serve import serve
 from .show_errors import showing_errors
 from .train_pieces import train_pieces
 
@@ -65,6 +66,7 @@ ctxemb_cli = build_app(
         "pretrain": pretrain,
         "report": report,
         "search": search,
+        "serve": serve,
     },
 )
 import_cli = build_app(

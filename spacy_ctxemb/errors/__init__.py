@@ -16,6 +16,7 @@ from .pretraining import PretrainingErrors
 from .published_models import PublishedModelErrors
 from .scale import ScaleErrors
 from .search import SearchErrors
+from .serving import ServingErrors
 from .training import TrainingErrors
 from .warnings import Warnings
 
@@ -40,6 +41,7 @@ class Errors(
     SearchErrors,
     AlignmentErrors,
     ScaleErrors,
+    ServingErrors,
     Warnings,
     metaclass=_Coded,
 ):

@@ -1,0 +1,68 @@
+"""The application: its paths, and what stands before them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.security import HTTPBearer
+from spacy.language import Language
+
+from .. import __version__
+from . import bodies
+from .gate import Gate
+from .refusals import add_handlers
+from .service import Service
+from .settings import Settings
+
+
+def build_app(nlp: Language, settings: Settings | None = None) -> FastAPI:
+    """An ASGI application that answers with what a pipeline makes of texts.
+
+    nlp: from now on the thread of the application uses it, and nothing else may meanwhile.
+    settings: None for the defaults.
+
+    Raises E704 and E725 for a pipeline whose texts have no vectors of their own, E803 for one that
+    fails, ImportError E708 without FastAPI.
+
+        app = spacy_ctxemb.serving.build_app(nlp)
+        uvicorn.run(app)
+    """
+    settings = settings or Settings()
+    service = Service(nlp, settings)
+    app = FastAPI(
+        title=settings.name,
+        version=__version__,
+        lifespan=service.live,
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.api_keys else [],
+    )
+    app.state.service = service
+    add_handlers(app)
+    add_paths(app, service)
+    paths = frozenset(getattr(route, "path", "") for route in app.routes)
+    app.add_middleware(Gate, settings=settings, metrics=service.metrics, paths=paths)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+    return app
+
+
+def add_paths(app: FastAPI, service: Service) -> None:
+    statuses = (401, 408, 413, 422, 500, 503, 504)
+    errors: Any = {status: {"model": bodies.ErrorAnswer} for status in statuses}
+    posts: dict[str, tuple[Callable[..., Any], Any]] = {
+        "/v1/docs": (service.docs, bodies.DocsAnswer),
+        "/v1/embeddings": (service.embeddings, bodies.EmbeddingsAnswer),
+        "/v1/tokens": (service.tokens, bodies.TokensAnswer),
+        "/embed": (service.embed, list[list[float]]),
+    }
+    for path, (answer, model) in posts.items():
+        app.post(path, responses={200: {"model": model}, **errors})(answer)
+    app.get("/v1/models", responses={401: errors[401]})(service.models)
+    app.get("/metrics", responses={401: errors[401]})(service.show_metrics)
+    app.get("/health", responses={503: errors[503]})(service.health)
+    app.get("/ready", responses={503: errors[503]})(service.ready)
