@@ -64,7 +64,7 @@ def embed_docs(
     if not docs:
         return [], forget
     if not is_train:
-        groups = group_docs(shim, docs)
+        groups = group_docs(shim, docs, shim.find_budget(GROUP_TOKENS, wanted).tokens)
         return [one for group in groups for one in predict_group(shim, group, wanted, ops)], forget
     set_encoder_dropout(model)
     encoded, windows = cut_docs(shim, docs, keep_empty=wanted.states)
@@ -110,8 +110,10 @@ def to_vectors(
     return [one.vectors for one in outputs], backprop_vectors
 
 
-def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
-    """Documents to encode together: Docs of up to GROUP_TOKENS, so that memory is bounded.
+def group_docs(
+    shim: EmbedderShim, docs: Sequence[Doc], max_tokens: int = GROUP_TOKENS
+) -> Iterator[list[Doc]]:
+    """Documents to encode together: Docs of up to max_tokens, so that memory is bounded.
 
     A long token counts as several: it may have as many pieces.
     """
@@ -123,7 +125,7 @@ def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
     for doc in docs:
         n_characters = doc[-1].idx + len(doc[-1]) if len(doc) else 0
         size = max(len(doc), n_characters // CHARACTERS)
-        if group and n_tokens + size > GROUP_TOKENS:
+        if group and n_tokens + size > max_tokens:
             yield group
             group, n_tokens = [], 0
         group.append(doc)
@@ -133,14 +135,23 @@ def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
 
 
 def cut_docs(
-    shim: EmbedderShim, docs: Sequence[Doc], *, keep_empty: bool = False
+    shim: EmbedderShim,
+    docs: Sequence[Doc],
+    *,
+    keep_empty: bool = False,
+    batch_pieces: int | None = None,
 ) -> tuple[DocPieces, Windows]:
     """Cut documents into windows, and count what goes into them.
 
     keep_empty: whether sequences without pieces get windows in any case.
+    batch_pieces: padded pieces in a batch; None for as many as the settings say.
     """
     shim.take_pretrained()  # before the pieces are used
-    windowing = replace(shim.windowing, keep_empty=keep_empty or shim.windowing.keep_empty)
+    windowing = replace(
+        shim.windowing,
+        batch_pieces=batch_pieces or shim.windowing.batch_pieces,
+        keep_empty=keep_empty or shim.windowing.keep_empty,
+    )
     encoded = encode_docs(docs, shim.pieces, split_sentences=windowing.split_sentences)
     windows = encoded.cut(encoded.pieces.ids, shim.pieces.boundaries, windowing)
     shim.counts.update(count(docs, encoded, shim.pieces, windows))
@@ -152,7 +163,8 @@ def predict_group(
 ) -> list[Outputs]:
     """Outputs of Docs that are encoded together, at least one."""
     needs_windows = wanted.boundaries or wanted.doc_pooling is not None or wanted.states
-    encoded, windows = cut_docs(shim, docs, keep_empty=needs_windows)
+    budget = shim.find_budget(GROUP_TOKENS, wanted)
+    encoded, windows = cut_docs(shim, docs, keep_empty=needs_windows, batch_pieces=budget.pieces)
     embedded = shim.predict(windows, wanted)
     vectors = (  # without a copy of one Doc, which may be very long
         [to_array(embedded.vectors, ops)]
