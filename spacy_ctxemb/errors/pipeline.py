@@ -61,8 +61,8 @@ class PipelineErrors:
         "as text such as '2 GB', '500MB' or '1.5 GiB'. Null sets no limit."
     )
     E017 = (
-        "max_memory of '{name}' is {max_memory:,} bytes, less than the {least:,} that one window of "
-        "{window} pieces may take. Raise it, or lower `window` and `stride` of the model."
+        "max_memory of '{name}' is {max_memory:,} bytes, less than the {least:,} that a window "
+        "of {window} pieces may take. Raise it, or lower `window` and `stride` of the model."
     )
 
     # who listens to whom
