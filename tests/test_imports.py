@@ -148,13 +148,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("numpy", "pyarrow", "spacy", "tqdm", ".atomic_files", ".cache", ".component"),
         *("thinc", ".doc_vectors", ".heads", ".stack", ".temporary_folders", ".thinc_model"),
     },
+    "benchmark": {
+        *("matplotlib", "numpy", "spacy", "torch", ".cache", ".component", ".encoders"),
+        *(".stack", ".thinc_model"),
+    },
     "search": {"numpy", "spacy", "usearch", ".atomic_files", ".bulk", ".heads"},
     "save_pipeline": {"spacy", "srsly", ".atomic_files"},
     "silver_labels": {"spacy"},
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
-        *(".bulk", ".cache", ".checkpoints", ".comparison", ".component", ".config_writer"),
-        *(".doctor", ".embedder", ".encoders", ".explanation"),
+        *(".benchmark", ".bulk", ".cache", ".checkpoints", ".comparison", ".component"),
+        *(".config_writer", ".doctor", ".embedder", ".encoders", ".explanation"),
         *(
             ".alignment",
             ".atomic_files",
