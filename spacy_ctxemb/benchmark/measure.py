@@ -1,16 +1,15 @@
 """Measures all settings: a process for each precision, which take turns."""
 
-import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
-from statistics import median, quantiles
-from typing import IO, Any, cast
+from statistics import median
+from typing import Any, cast
 
 import numpy as np
 import spacy
@@ -20,6 +19,7 @@ from ..component import ContextualEmbedder
 from ..errors import Errors
 from ..stack.stack import ALONE, get_members, is_encoder
 from ..thinc_model.embedder_shim import get_shim
+from .worker import call, start
 
 #: The precision that others are compared with.
 EXACT = "fp32"
@@ -60,13 +60,14 @@ class Setting:
 
     def find_latency(self, percent: int) -> float:
         """Milliseconds within which so many percent of single texts were done."""
-        return 1000 * quantiles([*self.latencies, *self.latencies], n=100)[percent - 1]
+        return float(np.percentile(self.latencies, percent)) * 1000
 
 
 @dataclass
 class Measured:
     """All that was measured, which `--json` writes.
 
+    least_cosine: of a precision that may be recommended.
     load: programs that were busy before the start, as the system counts them.
     sections: of the config with an encoder, and its precisions. has_cache: whether one has any.
     operations: of the encoders, for each word. limits: operations a second of a large product, by
@@ -74,6 +75,7 @@ class Measured:
     most of a process. cache: see Worker.measure_cache; None without one.
     """
 
+    least_cosine: float
     n_cores: int
     load: float
     sections: dict[str, list[str]]
@@ -85,6 +87,11 @@ class Measured:
     megabytes: dict[str, float] = field(default_factory=dict)
     cache: dict[str, float] | None = None
 
+    @property
+    def near(self) -> list[Setting]:
+        """Settings whose vectors are near enough to those of EXACT."""
+        return [s for s in self.settings if self.cosines[s.precision] >= self.least_cosine]
+
     def find_share(self, setting: Setting) -> float:
         """What part of the machine's limit a setting reaches."""
         limit = self.limits[setting.precision][setting.threads]
@@ -92,67 +99,48 @@ class Measured:
 
 
 class Caller:
-    """A process that measures one precision; see worker.py."""
+    """Calls the worker of one precision, in its process; see worker.py."""
 
-    def __init__(self, pipeline: str, precision: str, texts: Sequence[str], folder: Path) -> None:
-        job = {"pipeline": str(pipeline), "precision": precision, "texts": list(texts)}
-        folder.mkdir()
-        (folder / "job.json").write_text(json.dumps(job), encoding="utf8")
-        self.precision, self.log = precision, (folder / "log").open("w+", encoding="utf8")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "spacy_ctxemb.benchmark.worker", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            encoding="utf8",
-        )
+    def __init__(self, pipeline: str, precision: str, texts: Sequence[str]) -> None:
+        self.precision = precision
+        arguments = pipeline, precision, texts
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), start, arguments)
 
-    def call(self, *call: Any) -> Any:
-        """Call a method of the worker, by its name and arguments."""
-        with suppress(BrokenPipeError):
-            print(json.dumps(call), file=self.process.stdin, flush=True)
-        return self.receive()
-
-    def receive(self) -> Any:
-        line = cast(IO[str], self.process.stdout).readline()
-        if not line:
-            code = self.process.wait()
-            self.log.seek(0)
-            words = [line.strip() for line in self.log if line.strip()] or ["nothing"]
-            found = {"precision": self.precision, "code": code, "words": words[-1]}
-            raise RuntimeError(Errors.E851.format(**found))
-        return json.loads(line)
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-        self.log.close()
+    def call(self, *arguments: Any) -> Any:
+        """Call a method of the worker by its name. Raises E851 where the process has ended."""
+        try:
+            return self.pool.submit(call, *arguments).result()
+        except BrokenProcessPool as error:
+            raise RuntimeError(Errors.E851.format(precision=self.precision)) from error
 
 
 def measure(
-    pipeline: str | Path, texts: Sequence[str], seconds: float, say: Callable[[str], object]
+    pipeline: str | Path,
+    texts: Sequence[str],
+    *,
+    seconds: float,
+    least_cosine: float,
+    say: Callable[[str], object],
 ) -> Measured:
     """Measure the settings of a pipeline on some texts.
 
-    seconds: for all turns; starting the processes comes on top. say: gets what is done next.
+    seconds: for all turns; starting the processes comes on top. least_cosine: of a precision that
+        may be recommended. say: gets what is done next.
     Raises E850 for a pipeline without encoders, E851 where a process ends early.
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    found = describe(spacy.load(pipeline), load)
+    found = describe(spacy.load(pipeline), least_cosine, load)
     precisions = list(dict.fromkeys(p for some in found.sections.values() for p in some))
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         say(f"Load the pipeline once for each of {', '.join(precisions)}")
-        workers = {p: Caller(str(pipeline), p, texts, folder / p) for p in precisions}
+        workers = {p: Caller(str(pipeline), p, texts) for p in precisions}
         for worker in workers.values():
-            stack.callback(worker.end)
-        for worker in workers.values():
-            worker.receive()
-        measure_all(found, workers, folder, seconds, say)
+            stack.enter_context(worker.pool)
+        measure_all(found, workers, seconds, say)
     return found
 
 
-def describe(nlp: Language, load: float) -> Measured:
+def describe(nlp: Language, least_cosine: float, load: float) -> Measured:
     """What there is to measure. Raises E850 where there are no encoders."""
     pipes = [(name, p) for name, p in nlp.pipeline if isinstance(p, ContextualEmbedder)]
     sections = {}
@@ -165,19 +153,18 @@ def describe(nlp: Language, load: float) -> Measured:
     if not sections:
         raise ValueError(Errors.E850.format(names=nlp.pipe_names))
     has_cache = any(pipe.cache is not None for _, pipe in pipes)
-    return Measured(count_cores(), load, sections, has_cache)
+    return Measured(least_cosine, count_cores(), load, sections, has_cache)
 
 
 def measure_all(
     found: Measured,
     workers: Mapping[str, Caller],
-    folder: Path,
     seconds: float,
     say: Callable[[str], object],
 ) -> None:
     """Fill in what is to be measured, part by part."""
     threads = sorted({1, (found.n_cores + 1) // 2, found.n_cores})
-    found.cosines = compare_vectors(workers, folder)
+    found.cosines = compare_vectors(workers)
     found.operations = workers[EXACT].call("count_operations")
     found.limits = {
         p: {n: worker.call("measure_limit", n) for n in threads} for p, worker in workers.items()
@@ -185,7 +172,7 @@ def measure_all(
     found.settings = [Setting(p, n) for p in workers for n in threads]
     say(f"Measure {len(found.settings)} settings of precision and threads")
     take_turns(found.settings, workers, seconds * SHARES[0])
-    best = max(found.settings, key=lambda one: one.speed)
+    best = max(found.near, key=lambda one: one.speed)
     sizes = [Setting(best.precision, best.threads, size) for size in BATCH_SIZES]
     say(f"Measure batches of {', '.join(map(str, BATCH_SIZES))} texts")
     take_turns(sizes, workers, seconds * SHARES[1])
@@ -195,7 +182,7 @@ def measure_all(
         found.settings.append(measure_processes(found, workers, seconds * SHARES[2]))
     if found.has_cache:
         found.cache = workers[EXACT].call("measure_cache", BATCH_SIZE)
-    found.megabytes = {p: worker.call("memory") for p, worker in workers.items()}
+    found.megabytes = {p: worker.call("measure_memory") for p, worker in workers.items()}
 
 
 def take_turns(settings: list[Setting], workers: Mapping[str, Caller], seconds: float) -> None:
@@ -227,7 +214,7 @@ def measure_speed(
 
 def measure_processes(found: Measured, workers: Mapping[str, Caller], seconds: float) -> Setting:
     """As many processes as cores, with one thread each, in the precision that is fastest so."""
-    single = max((s for s in found.settings if s.threads == 1), key=lambda one: one.speed)
+    single = max((s for s in found.near if s.threads == 1), key=lambda one: one.speed)
     several = Setting(single.precision, 1, BATCH_SIZE, found.n_cores)
     arguments = found.n_cores, BATCH_SIZE, seconds / 2, single.speed * found.n_cores
     for _ in range(2):
@@ -235,12 +222,11 @@ def measure_processes(found: Measured, workers: Mapping[str, Caller], seconds: f
     return several
 
 
-def compare_vectors(workers: Mapping[str, Caller], folder: Path) -> dict[str, float]:
+def compare_vectors(workers: Mapping[str, Caller]) -> dict[str, float]:
     """The mean cosine between the vectors of tokens of each precision and those of EXACT."""
     rows = {}
     for precision, worker in workers.items():
-        worker.call("write_vectors", str(path := folder / f"{precision}.npy"))
-        found = np.load(path).astype(np.float64)
+        found = worker.call("find_vectors").astype(np.float64)
         rows[precision] = found / np.linalg.norm(found, axis=1, keepdims=True).clip(TINY)
     has_vector = rows[EXACT].any(axis=1)
     return {p: float((r * rows[EXACT]).sum(1)[has_vector].mean()) for p, r in rows.items()}

@@ -17,17 +17,16 @@ OWN_CORE = 0.8
 AS_FAST = 0.9
 
 
-def choose(found: Measured, least_cosine: float) -> Setting:
+def choose(found: Measured) -> Setting:
     """The fastest setting whose vectors are near enough to those of EXACT; of settings that are as
     fast the most exact one, with the fewest processes and threads and the smallest batches."""
-    near = [s for s in found.settings if found.cosines[s.precision] >= least_cosine]
-    fastest = max(one.speed for one in near)
+    fastest = max(one.speed for one in found.near)
     order = list(found.cosines)
 
     def count_costs(one: Setting) -> tuple[int, ...]:
         return order.index(one.precision), one.n_process, one.threads, one.batch_size
 
-    return min((s for s in near if s.speed >= fastest * (1 - EQUAL)), key=count_costs)
+    return min((s for s in found.near if s.speed >= fastest * (1 - EQUAL)), key=count_costs)
 
 
 def write_lines(found: Measured, chosen: Setting) -> str:
@@ -50,7 +49,7 @@ def write_lines(found: Measured, chosen: Setting) -> str:
     )
 
 
-def find_doubts(found: Measured, least_cosine: float) -> Iterator[str]:
+def find_doubts(found: Measured) -> Iterator[str]:
     """In plain words, what is wrong with the machine or with a setting."""
     if found.load > BUSY * found.n_cores:
         yield (
@@ -66,10 +65,10 @@ def find_doubts(found: Measured, least_cosine: float) -> Iterator[str]:
         )
     yield from find_slow_threads(found)
     for precision, cosine in found.cosines.items():
-        if cosine < least_cosine:
+        if cosine < found.least_cosine:
             yield (
                 f"{precision} is not recommended: the mean cosine of its vectors with those of "
-                f"{EXACT} is {cosine:.4f}, and {least_cosine} is the least."
+                f"{EXACT} is {cosine:.4f}, and {found.least_cosine} is the least."
             )
 
 

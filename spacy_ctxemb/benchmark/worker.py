@@ -1,17 +1,9 @@
-"""The process in which a precision is measured: `python -m spacy_ctxemb.benchmark.worker FOLDER`.
+"""Measures one precision, in a process of its own, whose memory is that of the precision."""
 
-FOLDER has job.json: the pipeline, the precision and the texts. The process reads calls, one a line:
-a JSON list of the name of a method of `Worker` and its arguments. Each answer is a line of JSON,
-the first one comes by itself. So the memory of a precision is that of its process.
-"""
-
-import json
-import os
 import sys
 import time
 from collections.abc import Iterator
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +24,19 @@ ROWS, COLUMNS, SECONDS = 1024, 768, 0.2
 
 #: The type of the factors of products.
 DTYPES = {"fp32": torch.float32, "medium": torch.bfloat16, "bf16": torch.bfloat16}
+
+
+#: The worker of this process.
+WORKERS: list["Worker"] = []
+
+
+def start(*arguments: Any) -> None:
+    WORKERS.append(Worker(*arguments))
+
+
+def call(name: str, *arguments: Any) -> Any:
+    """Call a method of this process's worker."""
+    return getattr(WORKERS[0], name)(*arguments)
 
 
 class Worker:
@@ -106,15 +111,24 @@ class Worker:
     def count_hits(self) -> int:
         return sum(pipe.counts["cache_hits"] for pipe in self.embedders)
 
+    def measure_memory(self) -> float:
+        """The most megabytes that this process has held; 0 where the system does not say."""
+        try:
+            import resource
+        except ImportError:  # on Windows
+            return 0.0
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
     def measure_limit(self, threads: int) -> float:
         """Operations a second of a large product, by the faster of two routines."""
         torch.set_num_threads(threads)
         with torch.inference_mode():
             return 2 * ROWS * COLUMNS**2 / min(time_products(self.precision))
 
-    def write_vectors(self, path: str) -> None:
+    def find_vectors(self) -> Any:
         """The vectors of the tokens of some texts, side by side where several components write
-        some, as a file of NumPy. (n, width)"""
+        some. (n, width)"""
         docs = [self.nlp.make_doc(text) for text in self.texts[:N_COMPARED]]
         found: list[Any] = []
         for _, pipe in self.nlp.pipeline:
@@ -124,7 +138,7 @@ class Worker:
                 pipe.set_annotations(docs, outputs)
             elif len(found) < len(self.embedders):
                 docs = [pipe(doc) for doc in docs]
-        np.save(path, np.concatenate(found, axis=1))
+        return np.concatenate(found, axis=1)
 
     def count_operations(self) -> float:
         """Floating-point operations of the encoders for each word."""
@@ -134,7 +148,8 @@ class Worker:
             torch.ops.aten._int_mm: count_linear,
             torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: count_attention,
         }
-        with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        counter = FlopCounterMode(display=False, custom_mapping=mapping)
+        with counter:
             for _ in self.nlp.pipe(texts):
                 pass
         return counter.get_total_flops() / count_words(texts)
@@ -177,27 +192,3 @@ def repeat_texts(texts: list[str], n_words: float, n_least: int) -> Iterator[str
 
 def count_words(texts: list[str]) -> int:
     return sum(len(text.split()) for text in texts)
-
-
-def read_memory() -> float:
-    """The most megabytes that this process has held."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
-
-
-def serve(folder: Path) -> None:
-    """Answer calls until there are no more."""
-    replies = os.fdopen(os.dup(1), "w", encoding="utf8")
-    os.dup2(2, 1)  # what libraries print is no answer
-    worker = Worker(**json.loads((folder / "job.json").read_text(encoding="utf8")))
-    print("null", file=replies, flush=True)
-    for line in sys.stdin:
-        name, *arguments = json.loads(line)
-        found = read_memory() if name == "memory" else getattr(worker, name)(*arguments)
-        print(json.dumps(found), file=replies, flush=True)
-
-
-if __name__ == "__main__":
-    serve(Path(sys.argv[1]))

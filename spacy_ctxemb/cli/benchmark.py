@@ -54,8 +54,8 @@ def benchmark(
     if plot is not None and find_spec("matplotlib") is None:
         raise ImportError(Errors.E523.format(package="matplotlib"))
     texts = build_texts() if text_path is None else read_texts(text_path, text_field)
-    found = measure(pipeline, texts, seconds, msg.info)
-    chosen = choose(found, least_cosine)
+    found = measure(pipeline, texts, seconds=seconds, least_cosine=least_cosine, say=msg.info)
+    chosen = choose(found)
     for table in (list_speeds(found), list_latencies(found), list_precisions(found)):
         print()
         print_table(*table)
@@ -66,12 +66,12 @@ def benchmark(
             f"The cache knew {first:.0%} of the texts, and {second:.0%} in a second pass, which "
             f"ran at {words:,.0f} words/s"
         )
-    for doubt in find_doubts(found, least_cosine):
+    for doubt in find_doubts(found):
         msg.warn(doubt)
     msg.good(f"Recommended, with {chosen.speed:,.0f} words/s:")
     print(write_lines(found, chosen))
     if json is not None:
-        report = {**asdict(found), "doubts": [*find_doubts(found, least_cosine)]}
+        report = {**asdict(found), "doubts": [*find_doubts(found)]}
         with replacing(json) as temporary:
             srsly.write_json(temporary, {**report, "recommended": vars(chosen)})
     if plot is not None:

@@ -35,8 +35,9 @@ def parse_bytes(value: object) -> int | None:
     if isinstance(value, str):
         found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?) ?([a-z]*)", value.strip().lower(), re.ASCII)
         value = int(float(found[1]) * SIZES[found[2]]) if found and found[2] in SIZES else None
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and value > 0 else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if value > 0 else None
 
 
 def find_budget(n_bytes: int, embedder: Embedder, wanted: Wanted) -> Budget:

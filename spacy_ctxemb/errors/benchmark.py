@@ -7,7 +7,8 @@ class BenchmarkErrors:
         "measured. Add one: nlp.add_pipe('ctxemb')."
     )
     E851 = (
-        "The process that measures {precision} has ended with code {code}. Its last words: {words}"
+        "The process that measures {precision} has ended. What it wrote above says why; where it "
+        "wrote nothing, memory was short: each precision takes a process with the whole pipeline."
     )
     E852 = "The plot {path} cannot be of this kind. Name a file *.png or *.svg."
     E853 = "There is no text with words in {path}. Pass texts such as the pipeline is to encode."

@@ -15,7 +15,17 @@ COMMANDS = {(command.name,): command for command in ctxemb_cli.registered_comman
 
 def test_the_commands_are_those_of_the_project():
     names = {"cache", "collect-text", "convert-squad", "convert-textcat", "train-pieces", "report"}
-    names |= {"align", "align-score", "annotate", "ask", "benchmark", "compare", "doctor", "encode", "explain"}
+    names |= {
+        "align",
+        "align-score",
+        "annotate",
+        "ask",
+        "benchmark",
+        "compare",
+        "doctor",
+        "encode",
+        "explain",
+    }
     names |= {"index", "init-config", "perplexity", "pretrain", "search"}
     formats = {(way, model) for way in ("import", "export") for model in ("elmo", "bert")}
     formats |= {("export", "onnx")}
