@@ -11,10 +11,12 @@ from thinc.api import Model, Ops
 from thinc.types import Floats2d, Floats3d
 from torch import Tensor
 
+from ..embedder.memory_budget import Budget
 from ..embedder.output_types import Embedded, Wanted
 from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocPieces, count, encode_docs, list_pieces
 from ..windows.pieces_to_windows import Windows
+from ..windows.segments import cut_segments
 from .arrays_and_tensors import join, split, split_vectors, to_array
 from .embedder_shim import EmbedderShim, get_shim
 from .piece_states import list_states
@@ -154,7 +156,7 @@ def cut_docs(
     )
     encoded = encode_docs(docs, shim.pieces, split_sentences=windowing.split_sentences)
     windows = encoded.cut(encoded.pieces.ids, shim.pieces.boundaries, windowing)
-    shim.counts.update(count(docs, encoded, shim.pieces, windows))
+    shim.counts.update(count(docs, encoded, shim.pieces, len(windows.owned)))
     return encoded, windows
 
 
@@ -164,6 +166,8 @@ def predict_group(
     """Outputs of Docs that are encoded together, at least one."""
     needs_windows = wanted.boundaries or wanted.doc_pooling is not None or wanted.states
     budget = shim.find_budget(GROUP_TOKENS, wanted)
+    if len(docs[0]) > budget.tokens and shim.embedder.works_in_segments(wanted):
+        return [predict_long(shim, docs[0], wanted, budget, ops)]
     encoded, windows = cut_docs(shim, docs, keep_empty=needs_windows, batch_pieces=budget.pieces)
     embedded = shim.predict(windows, wanted)
     vectors = (  # without a copy of one Doc, which may be very long
@@ -184,6 +188,22 @@ def predict_group(
     )
     nothing = [None] * len(docs)
     return [Outputs(*parts) for parts in zip(*(field or nothing for field in fields), strict=True)]
+
+
+def predict_long(shim: EmbedderShim, doc: Doc, wanted: Wanted, budget: Budget, ops: Ops) -> Outputs:
+    """Outputs of a long Doc, whose pieces are not all held at once."""
+    shim.take_pretrained()
+    windowing = replace(shim.windowing, batch_pieces=budget.pieces)
+    encoded = encode_docs([doc], shim.pieces, split_sentences=windowing.split_sentences)
+    vectors = ops.alloc2f(len(doc), shim.embedder.width)
+    cut_by = encoded.sequence_lengths, shim.pieces.boundaries, windowing, budget.tokens
+    n_windows = 0
+    for tokens, windows in cut_segments(encoded.pieces, *cut_by):
+        vectors[tokens] = to_array(shim.predict(windows).vectors, ops)
+        n_windows += len(windows.owned)
+    shim.counts.update(count([doc], encoded, shim.pieces, n_windows))
+    pieces = list_pieces(encoded, shim.pieces)[0] if wanted.pieces else None
+    return Outputs(vectors, pieces=pieces)
 
 
 def split_columns(array: Tensor | None, sizes: list[int]) -> list[Any] | None:
