@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from typing import Any
 
@@ -148,8 +148,7 @@ class Worker:
             torch.ops.aten._int_mm: count_linear,
             torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: count_attention,
         }
-        counter = FlopCounterMode(display=False, custom_mapping=mapping)
-        with counter:
+        with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
             for _ in self.nlp.pipe(texts):
                 pass
         return counter.get_total_flops() / count_words(texts)
@@ -168,7 +167,7 @@ def time_products(precision: str) -> Iterator[float]:
     """Seconds of one product of a type, again and again."""
     dtype = DTYPES.get(precision, torch.float32)
     x, weight = torch.randn(ROWS, COLUMNS).to(dtype), torch.randn(COLUMNS, COLUMNS).to(dtype)
-    ways = [lambda: multiply(x, weight), lambda: torch.mm(x, weight.T)]
+    ways: list[Callable[[], Any]] = [lambda: multiply(x, weight), lambda: torch.mm(x, weight.T)]
     if precision == "int8":
         rows, columns = (one.mul(20).to(torch.int8) for one in (x, weight.T))
         ways = [lambda: torch._int_mm(rows, columns)]

@@ -45,7 +45,8 @@ def texts(tmp_path: Path) -> Path:
 def test_tables_files_and_lines_to_paste(texts: Path, tmp_path: Path) -> None:
     cache = {"@misc": "spacy-ctxemb.FeatureCache.v1"}
     with_ner(BILM, cache=cache).to_disk(tmp_path / "nlp")
-    files = ["--json", tmp_path / "out.json", "--plot", tmp_path / "out.png"]
+    files: list[str | Path] = ["--json", tmp_path / "out.json"]
+    files += ["--plot", tmp_path / "out.png"]
     output = run_well("benchmark", tmp_path / "nlp", texts, "--seconds", "1", *files)
     assert "precision threads batch_size n_process words/s range of limit" in output
     assert "precision threads p50 ms p95 ms p99 ms" in output and "mean cosine" in output
@@ -64,7 +65,8 @@ def test_tables_files_and_lines_to_paste(texts: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_in_processes(texts: Path, tmp_path: Path) -> None:
     initialised(TRANSFORMER).to_disk(tmp_path / "nlp")
-    files = ["--json", tmp_path / "out.json", "--plot", tmp_path / "out.svg"]
+    files: list[str | Path] = ["--json", tmp_path / "out.json"]
+    files += ["--plot", tmp_path / "out.svg"]
     run_well("benchmark", tmp_path / "nlp", texts, "--seconds", "2", *files)
     found = srsly.read_json(tmp_path / "out.json")
     assert set(found["cosines"]) == {"fp32", "medium", "bf16", "int8"}
