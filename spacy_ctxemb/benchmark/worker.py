@@ -1,9 +1,10 @@
 """Measures one precision, in a process of its own, whose memory is that of the precision."""
 
-import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ ROWS, COLUMNS, SECONDS = 1024, 768, 0.2
 #: The type of the factors of products.
 DTYPES = {"fp32": torch.float32, "medium": torch.bfloat16, "bf16": torch.bfloat16}
 
+#: Where Linux says what a process holds.
+STATUS = Path("/proc/self/status")
 
 #: The worker of this process.
 WORKERS: list["Worker"] = []
@@ -97,28 +100,26 @@ class Worker:
             pipe.cache = cache and FeatureCache(
                 None, dtype=cache.dtype, max_megabytes=cache.max_megabytes
             )
-        hits = []
-        for _ in range(2):
-            before, start = self.count_hits(), time.perf_counter()
+        found: dict[str, float] = {}
+        for turn in ("first", "second"):
+            before, start = self.count(), time.perf_counter()
             for _ in self.nlp.pipe(self.texts, batch_size=batch_size):
                 pass
-            taken = time.perf_counter() - start
-            n_asked = len(self.texts) * sum(cache is not None for cache in self.caches)
-            hits.append((self.count_hits() - before) / n_asked)
-        words = count_words(self.texts) / taken
-        return {"first": hits[0], "second": hits[1], "words": words}
+            found["words"] = count_words(self.texts) / (time.perf_counter() - start)
+            counts = self.count() - before
+            n_asked = counts["cache_hits"] + counts["cache_misses"]  # 0 where it cannot be used
+            found[turn] = counts["cache_hits"] / max(n_asked, 1)
+        return found
 
-    def count_hits(self) -> int:
-        return sum(pipe.counts["cache_hits"] for pipe in self.embedders)
+    def count(self) -> Counter[str]:
+        return sum((pipe.counts for pipe in self.embedders), Counter())
 
     def measure_memory(self) -> float:
-        """The most megabytes that this process has held; 0 where the system does not say."""
-        try:
-            import resource
-        except ImportError:  # on Windows
+        """The most megabytes that this process has held; 0 on systems other than Linux."""
+        if not STATUS.exists():
             return 0.0
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (1e6 if sys.platform == "darwin" else 1e3)
+        found = STATUS.read_text(encoding="utf8").splitlines()
+        return next(int(line.split()[1]) * 1024 / 1e6 for line in found if line.startswith("VmHWM"))
 
     def measure_limit(self, threads: int) -> float:
         """Operations a second of a large product, by the faster of two routines."""
