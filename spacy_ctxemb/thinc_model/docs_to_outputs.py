@@ -113,15 +113,17 @@ def to_vectors(
 
 
 def group_docs(
-    shim: EmbedderShim, docs: Sequence[Doc], max_tokens: int = GROUP_TOKENS
+    shim: EmbedderShim, docs: Sequence[Doc], max_tokens: int | None = None
 ) -> Iterator[list[Doc]]:
-    """Documents to encode together: Docs of up to max_tokens, so that memory is bounded.
+    """Documents to encode together: Docs of up to max_tokens (None for GROUP_TOKENS), so that
+    memory is bounded.
 
     A long token counts as several: it may have as many pieces.
     """
     if shim.embedder.wants_whole_calls:
         yield list(docs)
         return
+    max_tokens = GROUP_TOKENS if max_tokens is None else max_tokens
     group: list[Doc] = []
     n_tokens = 0
     for doc in docs:
