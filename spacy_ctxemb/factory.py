@@ -39,6 +39,7 @@ if not Doc.has_extension("ctxemb_questions"):
         "keep_pieces": False,
         "keep_attention": False,
         "cache": None,
+        "max_memory": None,
         "pretrained": "auto",
     },
 )
@@ -53,6 +54,7 @@ def build_ctxemb(
     keep_pieces: bool,
     keep_attention: bool,
     cache: Any,
+    max_memory: int | str | None,
     pretrained: str | None,
 ) -> "ContextualEmbedder":
     """Build the component.
@@ -73,6 +75,9 @@ def build_ctxemb(
     keep_attention: whether to write attention weights to doc._.ctxemb_attention: much memory.
     cache: a `spacy-ctxemb.FeatureCache.v1` for what prediction makes of each Doc, so that later
         epochs do without a frozen encoder; null for none.
+    max_memory: what prediction may take at once besides weights and Docs, in bytes or as "2 GB"
+        or "512 MiB", for each encoder: fewer pieces go through it together than batch_pieces where
+        they would take more. Null for no such limit.
     pretrained: the weights of the package that the encoder begins with, unless something else
         brings weights: "auto" for those of the default model, where this is it and the pipeline
         is English; "en_transformer_sm" for these in any language; "minilm" for all-MiniLM-L6-v2,
@@ -99,6 +104,7 @@ def build_ctxemb(
         keep_pieces=keep_pieces,
         keep_attention=keep_attention,
         cache=cache,
+        max_memory=max_memory,
         pretrained=pretrained,
     )
     followed.finish(nlp, pipe)

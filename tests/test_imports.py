@@ -152,6 +152,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("numpy", "pyarrow", "ray", "spacy", "thinc", "tqdm", "wasabi"),
         *(".atomic_files", ".bulk", ".pretraining", ".temporary_folders"),
     },
+    "benchmark": {
+        *("matplotlib", "numpy", "spacy", "torch", ".cache", ".component", ".encoders"),
+        *(".stack", ".thinc_model"),
+    },
     "search": {"numpy", "spacy", "usearch", ".atomic_files", ".bulk", ".heads"},
     "serving": {
         *("fastapi", "numpy", "prometheus_client", "pydantic", "pydantic_core", "spacy"),
@@ -161,8 +165,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "silver_labels": {"spacy"},
     "cli": {
         *("numpy", "spacy", "srsly", "thinc", "torch", "tqdm", "typer", "wasabi"),
-        *(".bulk", ".cache", ".checkpoints", ".comparison", ".component", ".config_writer"),
-        *(".doctor", ".embedder", ".encoders", ".explanation"),
+        *(".benchmark", ".bulk", ".cache", ".checkpoints", ".comparison", ".component"),
+        *(".config_writer", ".doctor", ".embedder", ".encoders", ".explanation"),
         *(
             ".alignment",
             ".atomic_files",

@@ -10,6 +10,7 @@ from .align import align
 from .align_score import align_score
 from .annotate import annotate
 from .ask import ask
+from .benchmark import benchmark
 from .cache import cache
 from .collect_text import collect_text
 from .compare import compare
@@ -51,6 +52,7 @@ ctxemb_cli = build_app(
         "align-score": align_score,
         "annotate": annotate,
         "ask": ask,
+        "benchmark": benchmark,
         "cache": cache,
         "index": index,
         "init-config": init_config,

@@ -21,6 +21,7 @@ from .. import doc_vectors
 from ..cache.feature_cache import FeatureCache
 from ..checkpoints.encoder_loader_type import EncoderLoader
 from ..embedder.layer_mix import LayerWeights, ScalarMix
+from ..embedder.memory_budget import parse_bytes
 from ..embedder.output_types import Wanted
 from ..errors import Errors
 from ..listeners.collected_gradients import PendingUpdate
@@ -89,6 +90,7 @@ class ContextualEmbedder(Tok2Vec):
     keep_pieces = Setting[bool]()
     keep_attention = Setting[bool]()
     cache = Setting[FeatureCache | None]()
+    max_memory = Setting[int | str | None]()
 
     def __init__(
         self,
@@ -103,20 +105,23 @@ class ContextualEmbedder(Tok2Vec):
         keep_pieces: bool = False,
         keep_attention: bool = False,
         cache: FeatureCache | None = None,
+        max_memory: int | str | None = None,
         pretrained: str | None = None,
     ) -> None:
         super().__init__(vocab, model, name)
         check_model(model, name)
         self._pending: PendingUpdate | None = None
-        self.use_settings(
-            Settings(keep, boundaries, doc_pooling, normalize, keep_pieces, keep_attention, cache)
-        )
+        of_texts = (doc_pooling, normalize)
+        of_pieces = (keep_pieces, keep_attention)
+        self.use_settings(Settings(keep, boundaries, *of_texts, *of_pieces, cache, max_memory))
         self.pretrained = pretrained
         use_pretrained(model, name, pretrained, lang=vocab.lang)
 
     def use_settings(self, settings: Settings) -> None:
         """Take settings that may be new. Raises ValueError where they do not fit the model."""
         settings.validate(self.model, self.name)
+        for shim in name_encoders(self.model, self.name).values():
+            shim.max_memory = parse_bytes(settings.max_memory)
         before, self.settings = getattr(self, "settings", None), settings
         if before is None or before.cache is not settings.cache:
             warn_of_useless_cache(settings.cache, self.model, self.name, self._wanted)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..cache.feature_cache import FeatureCache, find_obstacle
+from ..embedder.memory_budget import find_least, parse_bytes
 from ..embedder.output_types import Wanted
 from ..embedder.text_pooling import DOC_POOLINGS
 from ..errors import Errors
 from ..stack.name_encoders import name_encoders, require_single
 from ..thinc_model.build_model import ContextualModel
+from ..thinc_model.embedder_shim import EmbedderShim
 
 if TYPE_CHECKING:
     from .pipe import ContextualEmbedder
@@ -38,6 +40,7 @@ class Settings:
     keep_pieces: bool = False
     keep_attention: bool = False
     cache: FeatureCache | None = None
+    max_memory: int | str | None = None
 
     def want(self, *, layers_listened_to: bool, states_listened_to: bool) -> Wanted:
         """What is wanted of the encoder besides token vectors."""
@@ -52,8 +55,8 @@ class Settings:
         )
 
     def validate(self, model: ContextualModel, name: str) -> None:
-        """Raise E001, E003, E004, E007 or E002 for values that are none, E005 or E006 for what the
-        encoder cannot do, and E044 for what needs a single encoder."""
+        """Raise E001, E003, E004, E007, E002 or E016 for values that are none, E005, E006 or E017
+        for what the encoder cannot do, and E044 for what needs a single encoder."""
         if self.keep not in KEEP:
             raise ValueError(Errors.E001.format(keep=self.keep, name=name, options=list(KEEP)))
         if self.cache is not None and not isinstance(self.cache, FeatureCache):
@@ -67,12 +70,17 @@ class Settings:
             value = getattr(self, setting)
             if not isinstance(value, bool):
                 raise ValueError(Errors.E002.format(setting=setting, name=name, value=value))
+        n_bytes = parse_bytes(self.max_memory)
+        if self.max_memory is not None and n_bytes is None:
+            raise ValueError(Errors.E016.format(max_memory=self.max_memory, name=name))
         for setting, default in NEED_SINGLE.items():
             value = getattr(self, setting)
             if value not in (None, False, "tensor", "none"):
                 advice = f"Set it to {default}, or use that encoder in a pipeline of its own."
                 require_single(model, name, f"{setting} = {value}", advice)
-        for shim in name_encoders(model, name).values():
+        for encoder_name, shim in name_encoders(model, name).items():
+            if n_bytes is not None:
+                check_fits(n_bytes, shim, encoder_name)
             mix, encoder = shim.embedder.mix, shim.embedder.encoder
             has_no_boundaries = mix.whole_documents and not mix.whole_batch
             lacking = {None: False, "cls": mix.of_tokens or has_no_boundaries}
@@ -80,6 +88,14 @@ class Settings:
                 raise ValueError(Errors.E005.format(name=name, doc_pooling=self.doc_pooling))
             if self.keep_attention and not encoder.has_attention:
                 raise ValueError(Errors.E006.format(name=name, encoder=type(encoder).__name__))
+
+
+def check_fits(n_bytes: int, shim: EmbedderShim, name: str) -> None:
+    """Raise E017 where not even one window of an encoder fits into its memory."""
+    least, window = find_least(shim.embedder, shim.windowing), shim.windowing.window
+    if n_bytes < least:
+        found = {"name": name, "max_memory": n_bytes, "least": least, "window": window}
+        raise ValueError(Errors.E017.format(**found))
 
 
 class Setting(Generic[Value]):

@@ -58,6 +58,12 @@ class Embedder(nn.Module):
         """Whether vectors depend on which documents are encoded together."""
         return self.encoder.stateful or self.mix.whole_batch
 
+    def works_in_segments(self, wanted: Wanted) -> bool:
+        """Whether a token's vector needs nothing of its document but the windows of its pieces, and
+        nothing is wanted but that and pieces."""
+        is_local = not (self.wants_whole_calls or self.mix.whole_documents or self.mix.of_tokens)
+        return is_local and wanted._replace(pieces=False, normalize=False) == VECTORS
+
     def forward(self, windows: Windows, wanted: Wanted = VECTORS) -> Embedded:
         """Vectors of all tokens, and what else is wanted. A token without pieces has zeros.
 

@@ -53,12 +53,15 @@ class SelfAttention(nn.Module):
         bias: Bias | None = None,
         rotation: Rotation | None = None,
     ) -> Tensor:
-        """x: (N, D), the rows of `steps`. (N, D)"""
+        """x: (N, D), the rows of `steps`, which more rows may follow. (N, D)"""
         rate = self.dropout.p if self.training else 0.0
         parts = [
             attend(q, k, v, added, rate).transpose(1, 2).reshape(-1, x.size(1))
             for q, k, v, added in self.project(x, steps, bias, rotation)
         ]
+        n_added = len(x) - sum(map(len, parts))
+        if n_added:
+            parts.append(x.new_zeros(n_added, x.size(1)))
         return self.output(parts[0] if len(parts) == 1 else torch.cat(parts))
 
     def weights(
@@ -76,7 +79,8 @@ class SelfAttention(nn.Module):
     ) -> list[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
         """Of each run of windows queries, keys and values, (B, n_heads, T, d), and what is added to
         the scores."""
-        qkv: Tensor = self.query_key_value(x).view(len(x), 3, self.n_heads, -1)
+        n_steps = sum(steps.lengths)
+        qkv: Tensor = self.query_key_value(x)[:n_steps].view(n_steps, 3, self.n_heads, -1)
         if rotation is not None:
             qkv = torch.cat([rotation(qkv[:, :2]), qkv[:, 2:]], dim=1)
         found = []

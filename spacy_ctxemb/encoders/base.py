@@ -84,6 +84,15 @@ class Encoder(nn.Module, ABC):
     def parameter_layers(self) -> dict[str, int]:
         """The layer, from 0, of each parameter by its name: the highest that it is part of."""
 
+    @property
+    def values_a_step(self) -> int:
+        """Numbers that inference holds at once for each padded step, at most: all layers, and
+        three results of the widest matrix."""
+        tables = {p for m in self.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+        others = (p for p in self.parameters() if p.dim() == 2 and p not in tables)
+        widest = max((p.size(0) for p in others), default=self.width)
+        return self.n_layers * self.width + 3 * widest
+
     def reset_state(self) -> None:
         """Forget what a stateful encoder has carried from call to call; others carry nothing."""
 

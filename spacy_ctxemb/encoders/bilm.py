@@ -202,6 +202,13 @@ class BiLM(Encoder):
             states.append(last)
         return outputs, states
 
+    @property
+    def values_a_step(self) -> int:
+        """Gates are computed for some hundred steps at a time, or for one step of each window,
+        and a window has three steps at least. Ids of characters are there three times."""
+        gates, characters = 4 * self.settings["hidden_width"], 3 * self.settings["max_characters"]
+        return (self.n_layers + 3) * self.width + characters + gates
+
     def reset_state(self) -> None:
         self._carried = None
 

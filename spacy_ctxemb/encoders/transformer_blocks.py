@@ -5,12 +5,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .attention import Bias, RelativeBias, Rotation, SelfAttention
 from .base import Encoder, assign_layers
 from .basic_layers import FeedForward, GatedFeedForward
 from .gradient_checkpointing import Part
-from .kernels.linear import Linear
+from .kernels.linear import Linear, has_onednn_product, round_up
 from .pack_rows_for_attention import Steps
 
 
@@ -87,6 +88,9 @@ class BlockEncoder(Encoder):
         """All layers, L of (N, D). x: (N, D), layer 0. attention: see `Encoder.has_attention`."""
         if self.stream_dtype is not None and not torch.is_grad_enabled():
             x = x.to(self.stream_dtype)
+        N = len(x)
+        if has_onednn_product(x) and not torch.is_grad_enabled():
+            x = F.pad(x, (0, 0, 0, round_up(N) - N))
         layers = [x]
         maps: list[list[Tensor]] = []
         for block, positions in zip(self.list_blocks(), self.prepare_positions(steps), strict=True):
@@ -97,7 +101,7 @@ class BlockEncoder(Encoder):
             layers[-1] = self.final_norm(layers[-1])
         if attention is not None:
             attention.extend(torch.stack(window) for window in zip(*maps, strict=True))
-        return tuple(layers)
+        return tuple(layer[:N] for layer in layers)
 
     def list_blocks(self) -> list[Block]:
         n, n_blocks = len(self.blocks), self.n_blocks

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from .alignment import AlignmentErrors
+from .benchmark import BenchmarkErrors
 from .commands import CommandErrors
 from .encoders import EncoderErrors
 from .explain import ExplainErrors
@@ -42,6 +43,7 @@ class Errors(
     AlignmentErrors,
     ScaleErrors,
     ServingErrors,
+    BenchmarkErrors,
     Warnings,
     metaclass=_Coded,
 ):

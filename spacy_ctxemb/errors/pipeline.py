@@ -56,6 +56,14 @@ class PipelineErrors:
         "{found}, not {expected}. {advice}. A model of your own becomes a pipeline by `python -m "
         "spacy ctxemb import bert`."
     )
+    E016 = (
+        "max_memory of '{name}' is {max_memory!r}, but must be bytes as a whole number above 0, or "
+        "as text such as '2 GB', '500MB' or '1.5 GiB'. Null sets no limit."
+    )
+    E017 = (
+        "max_memory of '{name}' is {max_memory:,} bytes, less than the {least:,} that a window "
+        "of {window} pieces may take. Raise it, or lower `window` and `stride` of the model."
+    )
 
     # who listens to whom
     E020 = (

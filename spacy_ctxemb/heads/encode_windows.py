@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..embedder.output_types import VECTORS
 from ..encoders import ModernTransformerEncoder, TransformerEncoder
 from ..encoders.bert_transformer import N_SEGMENTS
 from ..errors import Errors
@@ -14,7 +15,7 @@ from ..thinc_model.embedder_shim import EmbedderShim
 def count_windows_a_batch(shim: EmbedderShim, windows: Sequence[Tensor]) -> int:
     """How many of some windows, (2, T) each, fit into one pass of the encoder."""
     longest = max((window.size(1) for window in windows), default=1)
-    return max(shim.windowing.batch_pieces // longest, 1)
+    return max(shim.find_budget(0, VECTORS).pieces // longest, 1)
 
 
 def encode_windows(shim: EmbedderShim, windows: Sequence[Tensor], reader: str) -> Tensor:

@@ -11,10 +11,12 @@ from thinc.api import Model, Ops
 from thinc.types import Floats2d, Floats3d
 from torch import Tensor
 
+from ..embedder.memory_budget import Budget
 from ..embedder.output_types import Embedded, Wanted
 from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocPieces, count, encode_docs, list_pieces
 from ..windows.pieces_to_windows import Windows
+from ..windows.segments import cut_segments
 from .arrays_and_tensors import join, split, split_vectors, to_array
 from .embedder_shim import EmbedderShim, get_shim
 from .piece_states import list_states
@@ -64,7 +66,7 @@ def embed_docs(
     if not docs:
         return [], forget
     if not is_train:
-        groups = group_docs(shim, docs)
+        groups = group_docs(shim, docs, shim.find_budget(GROUP_TOKENS, wanted).tokens)
         return [one for group in groups for one in predict_group(shim, group, wanted, ops)], forget
     set_encoder_dropout(model)
     encoded, windows = cut_docs(shim, docs, keep_empty=wanted.states)
@@ -110,20 +112,24 @@ def to_vectors(
     return [one.vectors for one in outputs], backprop_vectors
 
 
-def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
-    """Documents to encode together: Docs of up to GROUP_TOKENS, so that memory is bounded.
+def group_docs(
+    shim: EmbedderShim, docs: Sequence[Doc], max_tokens: int | None = None
+) -> Iterator[list[Doc]]:
+    """Documents to encode together: Docs of up to max_tokens (None for GROUP_TOKENS), so that
+    memory is bounded.
 
     A long token counts as several: it may have as many pieces.
     """
     if shim.embedder.wants_whole_calls:
         yield list(docs)
         return
+    max_tokens = GROUP_TOKENS if max_tokens is None else max_tokens
     group: list[Doc] = []
     n_tokens = 0
     for doc in docs:
         n_characters = doc[-1].idx + len(doc[-1]) if len(doc) else 0
         size = max(len(doc), n_characters // CHARACTERS)
-        if group and n_tokens + size > GROUP_TOKENS:
+        if group and n_tokens + size > max_tokens:
             yield group
             group, n_tokens = [], 0
         group.append(doc)
@@ -133,17 +139,26 @@ def group_docs(shim: EmbedderShim, docs: Sequence[Doc]) -> Iterator[list[Doc]]:
 
 
 def cut_docs(
-    shim: EmbedderShim, docs: Sequence[Doc], *, keep_empty: bool = False
+    shim: EmbedderShim,
+    docs: Sequence[Doc],
+    *,
+    keep_empty: bool = False,
+    batch_pieces: int | None = None,
 ) -> tuple[DocPieces, Windows]:
     """Cut documents into windows, and count what goes into them.
 
     keep_empty: whether sequences without pieces get windows in any case.
+    batch_pieces: padded pieces in a batch; None for as many as the settings say.
     """
     shim.take_pretrained()  # before the pieces are used
-    windowing = replace(shim.windowing, keep_empty=keep_empty or shim.windowing.keep_empty)
+    windowing = replace(
+        shim.windowing,
+        batch_pieces=batch_pieces or shim.windowing.batch_pieces,
+        keep_empty=keep_empty or shim.windowing.keep_empty,
+    )
     encoded = encode_docs(docs, shim.pieces, split_sentences=windowing.split_sentences)
     windows = encoded.cut(encoded.pieces.ids, shim.pieces.boundaries, windowing)
-    shim.counts.update(count(docs, encoded, shim.pieces, windows))
+    shim.counts.update(count(docs, encoded, shim.pieces, len(windows.owned)))
     return encoded, windows
 
 
@@ -152,7 +167,10 @@ def predict_group(
 ) -> list[Outputs]:
     """Outputs of Docs that are encoded together, at least one."""
     needs_windows = wanted.boundaries or wanted.doc_pooling is not None or wanted.states
-    encoded, windows = cut_docs(shim, docs, keep_empty=needs_windows)
+    budget = shim.find_budget(GROUP_TOKENS, wanted)
+    if len(docs[0]) > budget.tokens and shim.embedder.works_in_segments(wanted):
+        return [predict_long(shim, docs[0], wanted, budget, ops)]
+    encoded, windows = cut_docs(shim, docs, keep_empty=needs_windows, batch_pieces=budget.pieces)
     embedded = shim.predict(windows, wanted)
     vectors = (  # without a copy of one Doc, which may be very long
         [to_array(embedded.vectors, ops)]
@@ -172,6 +190,22 @@ def predict_group(
     )
     nothing = [None] * len(docs)
     return [Outputs(*parts) for parts in zip(*(field or nothing for field in fields), strict=True)]
+
+
+def predict_long(shim: EmbedderShim, doc: Doc, wanted: Wanted, budget: Budget, ops: Ops) -> Outputs:
+    """Outputs of a long Doc, whose pieces are not all held at once."""
+    shim.take_pretrained()
+    windowing = replace(shim.windowing, batch_pieces=budget.pieces)
+    encoded = encode_docs([doc], shim.pieces, split_sentences=windowing.split_sentences)
+    vectors = ops.alloc2f(len(doc), shim.embedder.width)
+    cut_by = encoded.sequence_lengths, shim.pieces.boundaries, windowing, budget.tokens
+    n_windows = 0
+    for tokens, windows in cut_segments(encoded.pieces, *cut_by):
+        vectors[tokens] = to_array(shim.predict(windows).vectors, ops)
+        n_windows += len(windows.owned)
+    shim.counts.update(count([doc], encoded, shim.pieces, n_windows))
+    pieces = list_pieces(encoded, shim.pieces)[0] if wanted.pieces else None
+    return Outputs(vectors, pieces=pieces)
 
 
 def split_columns(array: Tensor | None, sizes: list[int]) -> list[Any] | None:

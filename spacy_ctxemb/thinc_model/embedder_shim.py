@@ -11,6 +11,7 @@ from thinc.api import Model, Optimizer, get_torch_default_device
 from torch import Tensor, nn
 
 from ..embedder.embedder import Embedder
+from ..embedder.memory_budget import Budget, find_budget
 from ..embedder.output_types import VECTORS, Embedded, Wanted
 from ..embedder.training_precision import LossScale
 from ..encoders.derived_weights import Derived
@@ -24,7 +25,7 @@ from ..pretrained import load_vocabulary
 from ..pretrained import load_weights as load_pretrained
 from ..read_files import reading
 from ..torch_state import in_ordinary_torch
-from ..windows.pieces_to_windows import Windowing, Windows
+from ..windows.pieces_to_windows import N_BOUNDARIES, Windowing, Windows
 from .arrays_and_tensors import backpropagate
 from .parameter_values import allocate, compute_digest, get_tensors, load_module
 from .torch_module_shim import TorchShim
@@ -37,6 +38,8 @@ class EmbedderShim(TorchShim):
     updates since then, for schedules; it is not stored, so that a loaded pipeline begins anew.
     pretrained: weights of the package for the first use, where nothing else has brought any;
     awaits_pretrained: whether that is still to come.
+    max_memory: bytes that prediction may take at once, see embedder/memory_budget.py; None for no
+    such limit.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class EmbedderShim(TorchShim):
         super().__init__(embedder)
         self.pieces = pieces
         self.windowing = windowing
+        self.max_memory: int | None = None
         self.layer_training = layer_training
         self.objective: Objective | None = None
         self.keeps_objective = False
@@ -69,6 +73,16 @@ class EmbedderShim(TorchShim):
     def scale(self) -> float:
         """What gradients of outputs are to be multiplied by before they are sent back."""
         return 1.0 if self.loss_scale is None else self.loss_scale.value
+
+    def find_budget(self, n_tokens: int, wanted: Wanted) -> Budget:
+        """How much goes through the encoder at once: batch_pieces and n_tokens at most, less where
+        max_memory says so, but one window in any case."""
+        pieces = self.windowing.batch_pieces
+        if self.max_memory is not None:
+            found = find_budget(self.max_memory, self.embedder, wanted)
+            longest = self.windowing.window + N_BOUNDARIES
+            pieces, n_tokens = max(min(pieces, found.pieces), longest), min(n_tokens, found.tokens)
+        return Budget(pieces, n_tokens)
 
     def weights_changed(self) -> None:
         self.embedder.encoder.weights_changed()

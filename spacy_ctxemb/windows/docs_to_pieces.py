@@ -120,9 +120,7 @@ def count_in_sequences(
     return np.bincount(sequences, minlength=int(n_sequences.sum()))
 
 
-def count(
-    docs: Sequence[Doc], encoded: DocPieces, pieces: Pieces, windows: Windows
-) -> Counter[str]:
+def count(docs: Sequence[Doc], encoded: DocPieces, pieces: Pieces, n_windows: int) -> Counter[str]:
     """How much text there was, and how much of it the encoder does not see as it is."""
     return Counter(
         documents=len(docs),
@@ -130,5 +128,5 @@ def count(
         tokens_without_pieces=int((encoded.pieces.lengths == 0).sum()),
         pieces=len(encoded.pieces.ids),
         lossy_pieces=int(pieces.is_lossy(encoded.pieces.ids).sum()),
-        windows=sum(len(batch.ids) for batch in windows.batches),
+        windows=n_windows,
     )

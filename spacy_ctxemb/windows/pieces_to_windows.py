@@ -124,9 +124,7 @@ def build_windows(
     boundaries: the pieces before and after each window.
     """
     spans = cut(sequence_lengths, windowing)
-    batches = [
-        build_batch(pieces.ids, spans, group, boundaries) for group in group_spans(spans, windowing)
-    ]
+    batches = build_batches(pieces.ids, spans, boundaries, windowing)
     arrays = (
         *(pieces.starts, pieces.lengths, pieces.document_lengths, sequence_lengths),
         *(spans.start, spans.last - spans.first, spans.sequence),
@@ -183,6 +181,12 @@ def group_spans(spans: Spans, windowing: Windowing) -> list[Ints]:
         groups[-1].append(i)
         real += size
     return [np.array(group, dtype=np.int64) for group in groups]
+
+
+def build_batches(
+    ids: Ids, spans: Spans, boundaries: tuple[Ids, Ids], windowing: Windowing
+) -> list[PieceBatch]:
+    return [build_batch(ids, spans, group, boundaries) for group in group_spans(spans, windowing)]
 
 
 def build_batch(ids: Ids, spans: Spans, group: Ints, boundaries: tuple[Ids, Ids]) -> PieceBatch:

@@ -17,6 +17,18 @@ def test_the_commands_are_those_of_the_project():
     names = {"cache", "collect-text", "convert-squad", "convert-textcat", "train-pieces", "report"}
     names |= {"align", "align-score", "annotate", "ask", "compare", "doctor", "encode", "explain"}
     names |= {"index", "init-config", "perplexity", "pretrain", "search", "serve"}
+    names |= {
+        "align",
+        "align-score",
+        "annotate",
+        "ask",
+        "benchmark",
+        "compare",
+        "doctor",
+        "encode",
+        "explain",
+    }
+    names |= {"index", "init-config", "perplexity", "pretrain", "search"}
     formats = {(way, model) for way in ("import", "export") for model in ("elmo", "bert")}
     formats |= {("export", "onnx")}
     assert COMMANDS.keys() == {*((name,) for name in names), *formats}

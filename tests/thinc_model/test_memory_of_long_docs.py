@@ -11,6 +11,8 @@ from spacy.tokens import Doc
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from spacy_ctxemb.thinc_model import docs_to_outputs
+
 from ..pipelines import BILM, TRANSFORMER, initialised
 
 #: Of token vectors.
@@ -81,3 +83,18 @@ def test_a_token_more_takes_no_more_than_some_vectors(
     a_token_more = (long - short) / 1000
     n_arrays = N_ARRAYS + (N_LAYERS if layer_norm else 0)
     assert WIDTH * 4 <= a_token_more <= n_arrays * WIDTH * 4 + BYTES_OF_PLACES
+
+
+@pytest.mark.parametrize("model", [BILM, TRANSFORMER], ids=["bilm", "transformer"])
+def test_the_pieces_of_a_long_doc_are_not_held_at_once(
+    model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a token more, its place alone is held besides its vector, which is an array of NumPy."""
+    monkeypatch.setattr(docs_to_outputs, "GROUP_TOKENS", 100)
+    encoder = {**model["encoder"], "width": WIDTH}
+    mix = {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 2}
+    sizes = {"window": 30, "stride": 20, "batch_pieces": 128}
+    nlp = initialised({**model, "encoder": encoder, "mix": mix, **sizes}, pretrained=None)
+    nlp("a")
+    short, long = measure(nlp, 500), measure(nlp, 1500)
+    assert (long - short) / 1000 < WIDTH * 4 / 2

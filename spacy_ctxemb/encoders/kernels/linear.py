@@ -153,6 +153,13 @@ def pack(weight: Tensor, dtype: torch.dtype) -> Product:
     return product
 
 
+def round_up(n: int) -> int:
+    """The next of 32 numbers of rows for each doubling. oneDNN keeps a program of half a megabyte
+    for each number that it has met, and much of it until the process ends."""
+    step = 1 << max(n.bit_length() - 6, 0)
+    return -(-n // step) * step
+
+
 def pack_int8(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     """x W^T + b in whole numbers of 8 bits, with one scale for each row of x and of W.
 

@@ -1,0 +1,1 @@
+"""`benchmark`: which settings are fast on this machine."""
