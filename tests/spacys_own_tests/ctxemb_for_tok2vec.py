@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import spacy
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2Vec
 from spacy.util import registry
@@ -68,7 +69,8 @@ def make_tok2vec(nlp: Language, name: str, model: Model[Any, Any]) -> Tok2Vec:
 
 
 def swap() -> None:
-    registry.ensure_populated()
+    spacy.blank("en")  # spaCy registers its own first, some versions when a pipeline is built
+    registry.get("architectures", "spacy.Tok2Vec.v2")
     for version in ("v1", "v2"):
         registry.architectures.register(f"spacy.Tok2Vec.{version}", func=build_tok2vec)
         registry.architectures.register(f"spacy.HashEmbedCNN.{version}", func=build_hash_embed_cnn)
