@@ -1,15 +1,19 @@
-"""Where the weights of components come from, in meta.json."""
+"""Where the weights of components come from, and which version wrote a pipeline, in meta.json."""
 
+import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
 from spacy.language import Language
 
+from .. import __version__
+from ..errors import Errors
 from ..remote.find_model import Found
 from ..stack.name_encoders import is_of
 
-KEY = "ctxemb"
+KEY, VERSION = "ctxemb", "ctxemb_version"
 
 
 class Notes:
@@ -20,6 +24,18 @@ class Notes:
 
     def __init__(self, nlp: Language) -> None:
         self._nlp = ref(nlp)
+        nlp.meta.setdefault(VERSION, __version__)
+
+    def check_version(self) -> None:
+        """Warn, W019, of a pipeline that a newer version has written; else write this version."""
+        nlp = self._nlp()
+        if nlp is None:
+            return
+        written = str(nlp.meta.get(VERSION))
+        if list_numbers(written) > list_numbers(__version__):
+            warnings.warn(Errors.W019.format(written=written, own=__version__), stacklevel=2)
+        else:
+            nlp.meta[VERSION] = __version__
 
     def rename(self, pipe: Any, old: str, new: str) -> None:
         """Let notes follow the name of the component, and those of the members of its Stack."""
@@ -46,3 +62,8 @@ def note_origins(nlp: Language, encoder: str, origins: Sequence[Found]) -> None:
         noted[encoder] = sources
     if not noted:
         del nlp.meta[KEY]
+
+
+def list_numbers(version: str) -> list[int]:
+    """Those that decide which of two is newer: 0.10.2rc1 to [0, 10, 2]."""
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]

@@ -435,6 +435,7 @@ class ContextualEmbedder(Tok2Vec):
         """Read what `to_bytes` has made. Raises E163 where the model is missing or damaged,
         E036 where the former names are."""
         self._forget_batch()
+        self._check_version()
         with reading("What was stored", f"the component '{self.name}'"):
             stored = srsly.msgpack_loads(bytes_data)
             if "model" not in exclude:
@@ -457,6 +458,7 @@ class ContextualEmbedder(Tok2Vec):
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ContextualEmbedder":
         self._forget_batch()
+        self._check_version()
         files = {
             "cfg": lambda p: self.cfg.update(read_cfg(p)),
             "model": lambda p: from_disk(self.model, p),
@@ -464,3 +466,7 @@ class ContextualEmbedder(Tok2Vec):
         util.from_disk(path, files, exclude)
         self._link_refused()
         return self
+
+    def _check_version(self) -> None:
+        if self.notes is not None:
+            self.notes.check_version()

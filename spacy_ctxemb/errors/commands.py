@@ -52,7 +52,8 @@ class CommandErrors:
     )
     E520 = (
         "The config is not valid: {reason}\n`python -m spacy debug config` shows where. `spacy "
-        "init fill-config` adds settings that are missing."
+        "init fill-config` adds settings that are missing. One that is not permitted may be of a "
+        "newer version: pip install -U spacy-ctxemb."
     )
     E521 = "GPU {gpu_id} cannot be used: {reason}. Leave --gpu-id out for the CPU."
     E522 = (

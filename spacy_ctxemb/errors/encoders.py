@@ -104,3 +104,7 @@ class EncoderErrors:
         "folder, move these files away, or use nlp.to_disk, which writes beside them."
     )
     E166 = "{path} would be replaced, but this program works in {directory}. Choose another folder."
+    E167 = (
+        "The pieces are of the kind {found!r}, and this version knows {known}. If a newer one has "
+        "written them, install that: pip install -U spacy-ctxemb."
+    )

@@ -52,3 +52,7 @@ class Warnings:
         "The index is large enough for a graph of neighbours, which needs usearch. Without it each "
         'query is compared with all passages. To search faster: pip install "spacy-ctxemb[search]".'
     )
+    W019 = (
+        "The pipeline was written by spacy-ctxemb {written}, and this is {own}. If its vectors or "
+        "results are wrong, install that version: pip install -U spacy-ctxemb."
+    )

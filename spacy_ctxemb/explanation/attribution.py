@@ -36,3 +36,8 @@ class Attribution:
         if self.baseline is None:
             return None
         return float(self.values.sum()) + self.elsewhere - (self.score - self.baseline)
+
+    def _repr_html_(self) -> str:
+        from .html import render_parts
+
+        return render_parts(attributions=[self])

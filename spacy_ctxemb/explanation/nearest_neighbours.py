@@ -22,9 +22,18 @@ class Neighbour(NamedTuple):
     score: float
 
 
+class Neighbours(list[Neighbour]):
+    """A list that shows itself in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from .html import render_parts
+
+        return render_parts(neighbours=self)
+
+
 def find_neighbours(
     nlp: Language, token: Token, corpus: Iterable[str | Doc], n: int = 10
-) -> list[Neighbour]:
+) -> Neighbours:
     """The n tokens of a corpus with the most similar vectors, by exact cosines, the best first.
 
     token: of a Doc of this pipeline; it is not its own neighbour. corpus: texts, or Docs, of which
@@ -49,7 +58,7 @@ def find_neighbours(
         best = heapq.nlargest(n, [*best, *found], key=lambda one: one.score)
     if is_empty:
         raise ValueError(Errors.E742)
-    return best
+    return Neighbours(best)
 
 
 def read_corpus(nlp: Language, corpus: Iterable[str | Doc]) -> Iterator[Doc]:

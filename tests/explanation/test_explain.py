@@ -19,6 +19,8 @@ def test_it_is_part_of_the_package() -> None:
     assert isinstance(found, Explanation) and found.doc.text == TEXT
     assert {one.component for one in found.attributions} == {"ctxemb_textcat", "ctxemb_ner"}
     assert "<table>" in found._repr_html_() and "<html" not in found._repr_html_()
+    for one in found.attributions:
+        assert one._repr_html_().count(f"Why {one.label}") == 1
 
 
 def test_an_encoder_alone() -> None:

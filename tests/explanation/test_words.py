@@ -42,6 +42,7 @@ def test_neighbours_are_those_of_a_plain_loop(nlp: Language) -> None:
         atol=1e-5,
     )
     assert found[0].token.text == expected[0].text
+    assert f"<b>{expected[0].text}</b>" in found._repr_html_()
 
 
 def test_a_corpus_may_be_texts_or_docs(nlp: Language) -> None:
