@@ -15,8 +15,6 @@ COMMANDS = {(command.name,): command for command in ctxemb_cli.registered_comman
 
 def test_the_commands_are_those_of_the_project():
     names = {"cache", "collect-text", "convert-squad", "convert-textcat", "train-pieces", "report"}
-    names |= {"align", "align-score", "annotate", "ask", "compare", "doctor", "encode", "explain"}
-    names |= {"index", "init-config", "perplexity", "pretrain", "search", "serve"}
     names |= {
         "align",
         "align-score",
@@ -28,7 +26,7 @@ def test_the_commands_are_those_of_the_project():
         "encode",
         "explain",
     }
-    names |= {"index", "init-config", "perplexity", "pretrain", "search"}
+    names |= {"index", "init-config", "perplexity", "pretrain", "search", "serve"}
     formats = {(way, model) for way in ("import", "export") for model in ("elmo", "bert")}
     formats |= {("export", "onnx")}
     assert COMMANDS.keys() == {*((name,) for name in names), *formats}
