@@ -22,7 +22,29 @@ from spacy_ctxemb.component import ContextualEmbedder
 from spacy_ctxemb.thinc_model.embedder_shim import find_shims
 
 #: What differs, by the name of a test: it has to fail, and for this reason.
-DIFFERENCES: dict[str, str] = {}
+DIFFERENCES: dict[str, str] = {
+    "pipeline/test_tok2vec.py::test_tok2vec_listener[False]": (
+        "predicts with a listener whose encoder is disabled: E021 here, zeros there"
+    ),
+    "pipeline/test_tok2vec.py::test_tok2vec_listener[True]": (
+        "predicts with a listener whose encoder is disabled: E021 here, zeros there"
+    ),
+    "pipeline/test_tok2vec.py::test_tok2vec_frozen_not_annotating": (
+        "expects the words of spaCy's error: E025 here"
+    ),
+    "pipeline/test_tok2vec.py::test_tok2vec_listener_overfitting": (
+        "a loss below 1e-5 after 50 updates: 0.007 here; passes with 200"
+    ),
+    "pipeline/test_tok2vec.py::test_tok2vec_listeners_textcat": (
+        "sure of a category after 50 updates: 0.37 here; passes with 200"
+    ),
+    "pipeline/test_tok2vec.py::test_tok2vec_frozen_overfitting": (
+        "a loss below 1e-4 on a frozen encoder after 100 updates: 3.2 here, with random weights"
+    ),
+    "training/test_pretraining.py::test_pretraining_training": (
+        "reads the table of hashes inside spaCy's model, which has no counterpart here"
+    ),
+}
 
 SECTION = {
     "@architectures": "spacy-ctxemb.ContextualTok2Vec.v1",
