@@ -1,7 +1,6 @@
 """What each path answers."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -66,7 +65,7 @@ class Service:
         form = body.encoding_format or "float"
         found = await self.find_vectors(request, body.input, read_vector, form)
         rows = (
-            {"object": "embedding", "index": i, "embedding": encode(one.value, form)}
+            {"object": "embedding", "index": i, "embedding": bodies.encode(one.value, form)}
             for i, one in enumerate(found)
         )
         return await self.answer(found, "data", rows, object="list")
@@ -76,7 +75,7 @@ class Service:
         form = body.encoding_format or "float"
         found = await self.find_vectors(request, body.input, read_token_vectors, form)
         rows = (
-            {"index": i, "tokens": tokens, "embeddings": encode(vectors, form)}
+            {"index": i, "tokens": tokens, "embeddings": bodies.encode(vectors, form)}
             for i, (tokens, vectors) in enumerate(one.value for one in found)
         )
         return await self.answer(found, "data", rows)
@@ -87,7 +86,7 @@ class Service:
         rows = np.stack([one.value for one in found])
         if body.normalize:
             rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        return answer_json(await join(row.tolist() for row in rows))
+        return bodies.answer_json(await bodies.join(row.tolist() for row in rows))
 
     async def models(self) -> dict[str, Any]:
         """The one model."""
@@ -170,20 +169,9 @@ class Service:
         n = sum(one.n_tokens for one in found)
         usage = {"prompt_tokens": n, "total_tokens": n}
         rest = to_json({**more, "model": self.settings.name, "usage": usage})
-        return answer_json(b'{"%s":%s,%s' % (key.encode(), await join(rows), rest[1:]))
-
-
-async def join(rows: Iterable[Any]) -> bytes:
-    """A list in JSON. Between its items other requests have their turn."""
-    parts: list[bytes] = []
-    for row in rows:
-        parts.append(to_json(row))
-        await asyncio.sleep(0)
-    return b"[%s]" % b",".join(parts)
-
-
-def answer_json(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
+        return bodies.answer_json(
+            b'{"%s":%s,%s' % (key.encode(), await bodies.join(rows), rest[1:])
+        )
 
 
 def count_tokens(text: str) -> int:
@@ -200,12 +188,6 @@ def measure(nlp: Language) -> tuple[int, str]:
         if not str(error).startswith(("[E700]", "[E704]")):
             raise
         return 0, str(error)
-
-
-def encode(vectors: Any, encoding_format: str) -> Any:
-    if encoding_format == "float":
-        return vectors.tolist()
-    return base64.b64encode(vectors.astype("<f4").tobytes()).decode("ascii")
 
 
 async def wait_until_gone(receive: Receive) -> None:

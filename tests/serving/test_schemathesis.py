@@ -11,7 +11,7 @@ from .running import running
 pytestmark = pytest.mark.slow
 
 #: Of each path.
-N_EXAMPLES = 100
+N_EXAMPLES = 40
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
