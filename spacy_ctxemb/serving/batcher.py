@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..errors import Errors
+from .read_docs import Found
 from .refusals import Refusal, refuse
 from .settings import Settings
 
@@ -42,16 +43,8 @@ class Job:
             with suppress(RuntimeError):  # the loop has been closed
                 self.loop.call_soon_threadsafe(self.finish)
 
-    def fail(self, refusal: Refusal) -> None:
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.finish, refusal)
-
-    def finish(self, refusal: Refusal | None = None) -> None:
-        if self.future.done():
-            return
-        if refusal:
-            self.future.set_exception(refusal)
-        else:
+    def finish(self) -> None:
+        if not self.future.done():
             self.future.set_result(self.found)
 
 
@@ -144,23 +137,21 @@ class Batcher:
     def work(self) -> None:
         while self.queue or not self.is_closed:
             if batch := self.take():
-                try:
-                    self.compute_batch(batch)
-                except BaseException as error:  # of whatever kind: the thread must live on
-                    refusal = refuse(error)
-                    for one in batch:
-                        one.job.fail(refusal)
-                finally:
-                    self.began = math.inf
+                for one, found in self.compute_batch(batch):
+                    one.job.put(one.place, found)
 
-    def compute_batch(self, batch: list[Waiting]) -> None:
+    def compute_batch(self, batch: list[Waiting]) -> list[tuple[Waiting, Any]]:
+        """Each text with what was found of it."""
         self.began = time.monotonic()
-        found = self.compute([one.asked for one in batch])
+        try:
+            found = [*zip(batch, self.compute([one.asked for one in batch]), strict=True)]
+        except BaseException as error:  # of whatever kind: the thread must live on
+            found = [*zip(batch, [Found(refuse(error))] * len(batch), strict=True)]
         seconds = time.monotonic() - self.began
+        self.began = math.inf
         self.note_speed(seconds / sum(one.n_tokens for one in batch))
         self.note_batch(len(batch), seconds)
-        for one, result in zip(batch, found, strict=True):
-            one.job.put(one.place, result)
+        return found
 
     def note_speed(self, seconds_a_token: float) -> None:
         before = self.seconds_a_token or seconds_a_token

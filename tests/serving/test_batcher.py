@@ -194,11 +194,11 @@ def test_a_request_that_needs_too_long_is_refused_but_not_for_ever() -> None:
 def test_whatever_a_batch_raises_the_next_is_computed(error: BaseException) -> None:
     async def ask(model: Model) -> None:
         compute, model.batcher.compute = model.batcher.compute, fail
-        with pytest.raises(Refusal, match=rf"E816.*{type(error).__name__}"):
-            await asyncio.wait_for(model.submit("a", "b").future, 20)
-        model.batcher.compute = lambda texts: []
-        with pytest.raises(Refusal, match="E816.*ValueError"):
-            await asyncio.wait_for(model.submit("a").future, 20)
+        found = await asyncio.wait_for(model.submit("a", "b").future, 20)
+        assert [type(error).__name__ in one.value.message for one in found] == [True, True]
+        model.batcher.compute = lambda texts: ["A"]
+        found = await asyncio.wait_for(model.submit("a", "b").future, 20)
+        assert ["ValueError" in one.value.message for one in found] == [True, True]
         model.batcher.compute = compute
         model.go_on.set()
         assert await asyncio.wait_for(model.submit("a").future, 20) == ["A"]
