@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
 from spacy.language import Language
 
@@ -64,7 +65,8 @@ def add_paths(app: FastAPI, service: Service) -> None:
     for path, answer in posts.items():
         app.post(path, responses=errors)(answer)
     app.get("/v1/models", responses={401: errors[401]})(service.models)
-    app.get("/metrics", responses={401: errors[401]})(service.show_metrics)
+    plain: Any = {"response_class": PlainTextResponse, "responses": {401: errors[401]}}
+    app.get("/metrics", **plain)(service.show_metrics)
     for path, answer in (("/health", service.health), ("/ready", service.ready)):
         app.get(path, responses={503: errors[503]})(answer)
         app.head(path, include_in_schema=False)(answer)

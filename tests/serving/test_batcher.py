@@ -130,14 +130,14 @@ def test_a_full_batch_does_not_wait() -> None:
 def test_what_waits_is_computed_before_the_end() -> None:
     async def ask(model: Model) -> None:
         await model.begin()
-        job = model.submit("a")
+        job = model.submit("a", size=5)
         closing = asyncio.create_task(asyncio.to_thread(model.batcher.close))
         await asyncio.sleep(0.01)
         model.go_on.set()
         await closing
         assert await job.future == ["A"]
 
-    run(ask, batch_wait_ms=60_000.0)
+    run(ask, batch_wait_ms=60_000.0, batch_tokens=10)
 
 
 def test_a_client_whose_loop_has_ended_hurts_nobody() -> None:
