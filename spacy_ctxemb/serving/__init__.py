@@ -7,7 +7,7 @@ from ..errors import Errors
 from .settings import Settings as Settings
 
 #: Where that is which needs the packages of the extra.
-HOMES = {"build_app": ".app", "run_server": ".server"}
+HOMES = {"build_app": ".app", "run_server": ".server", "open_port": ".server"}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
 from spacy.language import Language
 
@@ -22,8 +23,8 @@ def build_app(nlp: Language, settings: Settings | None = None) -> FastAPI:
     nlp: from now on the thread of the application uses it, and nothing else may meanwhile.
     settings: None for the defaults.
 
-    Raises E704 and E725 for a pipeline whose texts have no vectors of their own, E803 for one that
-    fails, ImportError E708 without FastAPI.
+    Raises E725 for a pipeline whose texts have no vectors of their own, E803 for one that fails,
+    ImportError E708 without FastAPI.
 
         app = spacy_ctxemb.serving.build_app(nlp)
         uvicorn.run(app)
@@ -40,13 +41,14 @@ def build_app(nlp: Language, settings: Settings | None = None) -> FastAPI:
     add_handlers(app)
     add_paths(app, service)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
-    app.add_middleware(Gate, settings=settings, metrics=service.metrics, paths=paths)
+    app.add_middleware(Gate, service=service, paths=paths)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.origins,
             allow_methods=["*"],
             allow_headers=["*"],
+            expose_headers=["Retry-After"],
         )
     return app
 
@@ -54,15 +56,17 @@ def build_app(nlp: Language, settings: Settings | None = None) -> FastAPI:
 def add_paths(app: FastAPI, service: Service) -> None:
     statuses = (401, 408, 413, 422, 500, 503, 504)
     errors: Any = {status: {"model": bodies.ErrorAnswer} for status in statuses}
-    posts: dict[str, tuple[Callable[..., Any], Any]] = {
-        "/v1/docs": (service.docs, bodies.DocsAnswer),
-        "/v1/embeddings": (service.embeddings, bodies.EmbeddingsAnswer),
-        "/v1/tokens": (service.tokens, bodies.TokensAnswer),
-        "/embed": (service.embed, list[list[float]]),
+    posts: dict[str, Callable[..., Any]] = {
+        "/v1/docs": service.docs,
+        "/v1/embeddings": service.embeddings,
+        "/v1/tokens": service.tokens,
+        "/embed": service.embed,
     }
-    for path, (answer, model) in posts.items():
-        app.post(path, responses={200: {"model": model}, **errors})(answer)
+    for path, answer in posts.items():
+        app.post(path, responses=errors)(answer)
     app.get("/v1/models", responses={401: errors[401]})(service.models)
-    app.get("/metrics", responses={401: errors[401]})(service.show_metrics)
-    app.get("/health", responses={503: errors[503]})(service.health)
-    app.get("/ready", responses={503: errors[503]})(service.ready)
+    plain: Any = {"response_class": PlainTextResponse, "responses": {401: errors[401]}}
+    app.get("/metrics", **plain)(service.show_metrics)
+    for path, answer in (("/health", service.health), ("/ready", service.ready)):
+        app.get(path, responses={503: errors[503]})(answer)
+        app.head(path, include_in_schema=False)(answer)

@@ -6,24 +6,25 @@ in their order, as the budget of tokens allows. Where it is idle, a text waits a
 
 import asyncio
 import contextvars
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ..errors import Errors
+from .read_docs import Found
+from .refusals import Refusal, refuse
 from .settings import Settings
 
 #: The share of the last batch in the average speed.
 NEW_SHARE = 0.2
 
-
-class QueueFull(Exception):
-    """seconds: until there may be room."""
-
-    def __init__(self, n_waiting: int, seconds: float) -> None:
-        self.n_waiting, self.seconds = n_waiting, seconds
+#: Times the timeout after which a batch is thought never to end.
+STUCK = 10
 
 
 class Job:
@@ -59,34 +60,57 @@ class Waiting(NamedTuple):
 
 class Batcher:
     """compute: what runs in the thread: a result for each of the texts it is given.
-    note_batch: is told of each batch its texts and its seconds."""
+    note_batch: is told of each batch its texts and its seconds.
+    warm_up: runs in the thread first. What it raises, this raises."""
 
     def __init__(
         self,
         compute: Callable[[list[Any]], Sequence[Any]],
         settings: Settings,
         note_batch: Callable[[int, float], None],
+        warm_up: Callable[[], object] = lambda: None,
     ) -> None:
         self.compute, self.settings, self.note_batch = compute, settings, note_batch
         self.queue: deque[Waiting] = deque()
         self.n_tokens = 0
         self.seconds_a_token = 0.0
         self.is_closed = False
+        self.began = math.inf
         self.changed = threading.Condition()
         run = contextvars.copy_context().run  # Thinc keeps there which device computes
-        self.thread = threading.Thread(target=run, args=(self.work,), daemon=True)
+        self.thread = threading.Thread(target=run, args=(self.begin, warm_up), daemon=True)
+        self.is_warm: Future[object] = Future()
         self.thread.start()
+        self.is_warm.result()
 
     def submit(self, asked: Sequence[tuple[Any, int]]) -> Job:
-        """Put texts in the queue, each with its tokens, about. Raises QueueFull."""
+        """Put texts in the queue, each with its tokens, about. Raises Refusal."""
         job, now = Job(len(asked)), time.monotonic()
+        n_tokens = sum(n for _, n in asked)
         with self.changed:
-            if len(self.queue) + len(asked) > self.settings.queue_size:
-                raise QueueFull(len(self.queue), self.n_tokens * self.seconds_a_token)
+            self.check_room(len(asked), n_tokens)
             self.queue.extend(Waiting(job, i, *one, now) for i, one in enumerate(asked))
-            self.n_tokens += sum(n for _, n in asked)
+            self.n_tokens += n_tokens
             self.changed.notify()
         return job
+
+    def check_room(self, n: int, n_tokens: int) -> None:
+        """Raise 503 E821 or E810, or 413 E823 for what cannot be done in time."""
+        if self.is_closed or not self.is_well():
+            raise Refusal(503, Errors.E821.format(reason="the model has stopped"))
+        seconds, timeout = n_tokens * self.seconds_a_token, self.settings.timeout
+        if seconds > timeout:
+            self.seconds_a_token *= 1 - NEW_SHARE  # it may be wrong, and only batches correct it
+            raise Refusal(413, Errors.E823.format(seconds=seconds, limit=timeout))
+        seconds = self.n_tokens * self.seconds_a_token
+        if len(self.queue) + n > self.settings.queue_size or seconds > timeout / 2:
+            headers = {"Retry-After": str(max(1, math.ceil(seconds)))}
+            raise Refusal(503, Errors.E810.format(n=len(self.queue)), headers)
+
+    def is_well(self) -> bool:
+        """Whether the model can still answer."""
+        is_stuck = time.monotonic() - self.began > STUCK * self.settings.timeout
+        return self.thread.is_alive() and not is_stuck
 
     def drop(self, job: Job) -> None:
         """Take a job out of the queue that nobody waits for any more."""
@@ -100,18 +124,34 @@ class Batcher:
         with self.changed:
             self.is_closed = True
             self.changed.notify()
-        self.thread.join(self.settings.timeout)
+        self.thread.join(self.settings.timeout if self.queue else 1.0)
+
+    def begin(self, warm_up: Callable[[], object]) -> None:
+        try:
+            self.is_warm.set_result(warm_up())
+        except BaseException as error:
+            self.is_warm.set_exception(error)
+        else:
+            self.work()
 
     def work(self) -> None:
         while self.queue or not self.is_closed:
             if batch := self.take():
-                start = time.perf_counter()
-                found = self.compute([one.asked for one in batch])
-                seconds = time.perf_counter() - start
-                self.note_speed(seconds / sum(one.n_tokens for one in batch))
-                self.note_batch(len(batch), seconds)
-                for one, result in zip(batch, found, strict=True):
-                    one.job.put(one.place, result)
+                for one, found in self.compute_batch(batch):
+                    one.job.put(one.place, found)
+
+    def compute_batch(self, batch: list[Waiting]) -> list[tuple[Waiting, Any]]:
+        """Each text with what was found of it."""
+        self.began = time.monotonic()
+        try:
+            found = [*zip(batch, self.compute([one.asked for one in batch]), strict=True)]
+        except BaseException as error:  # of whatever kind: the thread must live on
+            found = [*zip(batch, [Found(refuse(error))] * len(batch), strict=True)]
+        seconds = time.monotonic() - self.began
+        self.began = math.inf
+        self.note_speed(seconds / sum(one.n_tokens for one in batch))
+        self.note_batch(len(batch), seconds)
+        return found
 
     def note_speed(self, seconds_a_token: float) -> None:
         before = self.seconds_a_token or seconds_a_token

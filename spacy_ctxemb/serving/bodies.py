@@ -1,32 +1,46 @@
-"""The bodies of requests and answers, as /docs shows them."""
+"""The bodies of requests, as /docs shows them, and of answers."""
 
+import asyncio
+import base64
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from fastapi.responses import Response
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_core import to_json
 
-Texts = str | Annotated[list[str], Field(min_length=1)]
+
+def refuse_numbers(texts: Any) -> Any:
+    if isinstance(texts, list) and texts and isinstance(texts[0], int | list):
+        raise ValueError("numbers of tokens are not understood; send texts")
+    return texts
+
+
+Texts = Annotated[
+    str | Annotated[list[str], Field(min_length=1, fail_fast=True)], BeforeValidator(refuse_numbers)
+]
 Format = Literal["float", "base64"]
-Name = Literal["ents", "cats", "sents", "spans", "tokens"]
+Name = Literal["ents", "cats", "sents", "tokens"]
 
 
 class DocsRequest(BaseModel):
     """Texts, and what is wanted of each."""
 
     input: Texts
-    fields: list[Name] = ["ents", "cats"]
+    fields: Annotated[list[Name], Field(fail_fast=True)] = ["ents", "cats"]
 
 
 class TokensRequest(BaseModel):
     """base64: of 32-bit numbers, little-endian, a row for each token."""
 
     input: Texts
-    encoding_format: Format = "float"
+    encoding_format: Format | None = None
 
 
 class EmbeddingsRequest(TokensRequest):
     """As OpenAI has it. There is one model, whatever its name here."""
 
-    model: str = ""
+    model: str | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -35,53 +49,6 @@ class EmbedRequest(BaseModel):
 
     inputs: Texts
     normalize: bool = True
-
-
-class Usage(BaseModel):
-    """Tokens of spaCy."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
-class Answer(BaseModel):
-    model: str
-    usage: Usage
-
-
-class DocsAnswer(Answer):
-    """One dictionary of the fields for each text."""
-
-    docs: list[dict[str, Any]]
-
-
-class Embedding(BaseModel):
-    object: Literal["embedding"]
-    index: int
-    embedding: list[float] | str
-
-
-class EmbeddingsAnswer(Answer):
-    object: Literal["list"]
-    data: list[Embedding]
-
-
-class Token(BaseModel):
-    """start, end: its characters in the text, by Unicode's code points."""
-
-    text: str
-    start: int
-    end: int
-
-
-class TokenVectors(BaseModel):
-    index: int
-    tokens: list[Token]
-    embeddings: list[list[float]] | str
-
-
-class TokensAnswer(Answer):
-    data: list[TokenVectors]
 
 
 class Error(BaseModel):
@@ -93,3 +60,22 @@ class Error(BaseModel):
 
 class ErrorAnswer(BaseModel):
     error: Error
+
+
+async def join(rows: Iterable[Any]) -> bytes:
+    """A list in JSON. Between its items other requests have their turn."""
+    parts: list[bytes] = []
+    for row in rows:
+        parts.append(to_json(row))
+        await asyncio.sleep(0)
+    return b"[%s]" % b",".join(parts)
+
+
+def answer_json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def encode(vectors: Any, encoding_format: str) -> Any:
+    if encoding_format == "float":
+        return vectors.tolist()
+    return base64.b64encode(vectors.astype("<f4").tobytes()).decode("ascii")

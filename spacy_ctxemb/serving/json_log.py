@@ -13,6 +13,8 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(" ", "milliseconds")
         row = {"time": time, "level": record.levelname.lower(), "event": record.getMessage()}
+        if record.name == "asyncio":  # whose messages quote what failed
+            row["event"] = "failed in asyncio"
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             row |= {"error": type(error).__name__, "at": find_place(error)}

@@ -9,16 +9,21 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class Metrics:
-    """Of one application. count_waiting: texts in the queue."""
+    """Of one application. count_waiting: texts in the queue. timeout: seconds of a request."""
 
-    def __init__(self, count_waiting: Callable[[], float]) -> None:
+    def __init__(self, count_waiting: Callable[[], float], timeout: float) -> None:
         self.registry = of = CollectorRegistry()
         ProcessCollector(registry=of)
         self.requests = Counter(
             "ctxemb_requests", "Requests by path and status", ("path", "status"), registry=of
         )
+        seconds = (*(x for x in Histogram.DEFAULT_BUCKETS if x < timeout), timeout)
         self.seconds = Histogram(
-            "ctxemb_request_seconds", "Seconds until the end of the answer", ("path",), registry=of
+            "ctxemb_request_seconds",
+            "Seconds of a request",
+            ("path",),
+            registry=of,
+            buckets=seconds,
         )
         self.words = Counter("ctxemb_words", "Tokens of texts that were answered", registry=of)
         self.batch_texts = Histogram(

@@ -4,7 +4,6 @@ All that spaCy makes of a batch is freed at its end, the words that the vocabula
 it. So nothing leaves this file but numbers, strings and arrays.
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,14 +11,11 @@ from typing import Any, NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..bulk.levels import Stretch, join_rows, read_tokens
+from ..bulk.levels import join_rows, read_tokens
 from ..bulk.needed_components import list_unneeded
 from ..doc_vectors.doc_tensor import lacks_tensor
-from ..errors import Errors, is_coded
-from .json_log import find_place
-from .refusals import Refusal
-
-logger = logging.getLogger("spacy_ctxemb.serving")
+from ..errors import Errors
+from .refusals import Refusal, refuse
 
 
 class Reading(NamedTuple):
@@ -52,11 +48,13 @@ def find_all(nlp: Language, asked: Sequence[tuple[str, Reading]]) -> list[Found]
 def annotate(nlp: Language, texts: Sequence[str], disable: Sequence[str]) -> list[Doc | Refusal]:
     """The Docs of texts. One that fails does not take others with it: halves are tried anew."""
     try:
-        docs = list(nlp.pipe(texts, batch_size=len(texts), disable=disable))
-        if len(docs) != len(texts):
+        made = [nlp.make_doc(text) for text in texts]
+        expected = [doc.text for doc in made]
+        docs = list(nlp.pipe(made, batch_size=len(texts), disable=disable))
+        if [doc.text for doc in docs] != expected:
             raise ValueError(Errors.E709.format(found=len(docs), n=len(texts)))
         return [*docs]
-    except Exception as error:
+    except BaseException as error:  # a panic in Rust is no Exception
         if len(texts) == 1:
             return [refuse(error)]
     half = len(texts) // 2
@@ -68,17 +66,8 @@ def find(doc: Doc | Refusal, read: Callable[[Doc], Any]) -> Found:
         return Found(doc)
     try:
         return Found(read(doc), len(doc))
-    except Exception as error:
+    except BaseException as error:
         return Found(refuse(error))
-
-
-def refuse(error: Exception) -> Refusal:
-    """With the message of an error that has a code; that of another may hold the text."""
-    kind = type(error).__name__
-    logger.error("a text failed", extra={"fields": {"error": kind, "at": find_place(error)}})
-    if is_coded(error):
-        return Refusal(422, str(error))
-    return Refusal(500, Errors.E816.format(kind=kind))
 
 
 def read_vector(doc: Doc, width: int) -> Any:
@@ -87,11 +76,12 @@ def read_vector(doc: Doc, width: int) -> Any:
     return join_rows([doc.vector], width, "float32")[0]
 
 
-def read_token_vectors(doc: Doc, width: int) -> tuple[list[Stretch], Any]:
+def read_token_vectors(doc: Doc, width: int) -> tuple[list[dict[str, Any]], Any]:
     """Also where the tokens are. (n_tokens, width)"""
     check_vectors(doc, width)
     tokens, rows = read_tokens(doc, "", None)
-    return tokens, join_rows(rows, width, "float32")
+    places = [{"text": x.text, "start": x.start, "end": x.end} for x in tokens]
+    return places, join_rows(rows, width, "float32")
 
 
 def check_vectors(doc: Doc, width: int) -> None:
@@ -132,10 +122,6 @@ FIELDS = {
         frozenset({"doc.cats"}), lambda doc: {x: float(score) for x, score in doc.cats.items()}
     ),
     "sents": Field(SENTENCES, lambda doc: [read_span(x) for x in doc.sents]),
-    "spans": Field(
-        frozenset({"doc.spans"}),
-        lambda doc: {key: [read_span(x) for x in group] for key, group in doc.spans.items()},
-    ),
     "tokens": Field(frozenset(f"token.{name}" for name in WORDS), read_words),
 }
 

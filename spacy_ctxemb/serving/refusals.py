@@ -1,5 +1,6 @@
 """Errors as answers, in the one shape that OpenAI's clients read."""
 
+import logging
 import re
 from collections.abc import Mapping
 
@@ -8,7 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from ..errors import Errors
+from ..errors import Errors, is_coded
+from .json_log import find_place
+
+logger = logging.getLogger("spacy_ctxemb.serving")
 
 
 class Refusal(Exception):
@@ -27,6 +31,15 @@ class Refusal(Exception):
             "code": code and code[1],
         }
         return JSONResponse({"error": error}, self.status, headers=self.headers)
+
+
+def refuse(error: BaseException) -> Refusal:
+    """With the message of an error that has a code; that of another may hold the text."""
+    kind = type(error).__name__
+    logger.error("a text failed", extra={"fields": {"error": kind, "at": find_place(error)}})
+    if is_coded(error):
+        return Refusal(422, str(error))
+    return Refusal(500, Errors.E816.format(kind=kind))
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -48,9 +61,11 @@ def to_refusal(request: Request, error: Exception) -> Refusal:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return Refusal(422, Errors.E817.format(where=where, reason=first["msg"]))
+        is_json = "json" in request.headers.get("content-type", "")
+        reason = first["msg"] if is_json else "the header Content-Type is not application/json"
+        return Refusal(422, Errors.E817.format(where=where, reason=reason))
     if not isinstance(error, HTTPException):
-        return Refusal(500, Errors.E820.format(kind=type(error).__name__))
+        return Refusal(500, Errors.E816.format(kind=type(error).__name__))
     if error.status_code == 400:  # FastAPI's, for a body that is no text
         return Refusal(422, Errors.E817.format(where="body", reason=error.detail))
     values = {"method": request.method, "path": request.url.path[:80], "reason": error.detail}

@@ -1,9 +1,12 @@
 """The server: it opens the port, and ends without losing a request."""
 
+import ipaddress
 import logging
+import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -30,7 +33,9 @@ def run_server(app: FastAPI, host: str, port: int, *, drain: float) -> None:
         are answered.
     """
     log_as_json()
+    allow_many_files()
     opened = open_port(host, port)
+    address, opened_port, *_ = opened.getsockname()
     service: Service = app.state.service
     timeout = int(service.settings.timeout) + 1
     config = uvicorn.Config(
@@ -43,10 +48,22 @@ def run_server(app: FastAPI, host: str, port: int, *, drain: float) -> None:
         timeout_graceful_shutdown=timeout,
         timeout_keep_alive=KEEP_ALIVE,
     )
-    fields = {"host": host, "port": opened.getsockname()[1]}
-    logger.info("serving", extra={"fields": fields})
+    if not service.settings.api_keys and not ipaddress.ip_address(address).is_loopback:
+        logger.warning("others can reach this address, and need no API key")
+    logger.info("serving", extra={"fields": {"host": host, "port": opened_port}})
     DrainingServer(config, service, drain).run(sockets=[opened])
     logger.info("ended")
+    if service.batcher.thread.is_alive():  # within the model: Python's own end could crash it
+        os._exit(0)
+
+
+def allow_many_files() -> None:
+    """As many connections as the system allows this process."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -67,7 +84,7 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains; a second one ends at once."""
         if self.closes_at is not None:
-            super().handle_exit(sig, frame)
+            self.should_exit = self.force_exit = True
             return
         self.service.is_draining = True
         self.closes_at = time.monotonic() + self.drain * (sig == signal.SIGTERM)

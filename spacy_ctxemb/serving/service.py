@@ -1,9 +1,7 @@
 """What each path answers."""
 
 import asyncio
-import base64
-import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -21,14 +19,14 @@ from ..bulk.needed_components import list_unneeded
 from ..errors import Errors
 from ..read_files import coding_errors
 from . import bodies
-from .batcher import Batcher, QueueFull
+from .batcher import Batcher
 from .metrics import Metrics
 from .read_docs import Found, Reading, find_all, read_fields, read_token_vectors, read_vector
 from .refusals import Refusal
 from .settings import Settings
 
-#: Bytes of a token, about, in any language.
-BYTES_A_TOKEN = 4
+#: Numbers in an answer at most, by their form.
+LARGEST = {"float": 2**21, "base64": 2**24}
 
 #: What is computed before the first request.
 WARM_UP = "The otters slept on the bank."
@@ -42,10 +40,13 @@ class Service:
         self.is_draining = False
         self.width, self.no_vectors = measure(nlp)
         self.disable = tuple(list_unneeded(nlp, {"doc.tensor"}))
-        with coding_errors(Errors.E803, text=WARM_UP), nlp.memory_zone():
-            nlp(WARM_UP)
-        self.metrics = Metrics(lambda: len(self.batcher.queue))
-        self.batcher = Batcher(partial(find_all, nlp), settings, self.metrics.note_batch)
+        self.metrics = Metrics(lambda: len(self.batcher.queue), settings.timeout)
+        note = self.metrics.note_batch
+        self.batcher = Batcher(partial(find_all, nlp), settings, note, self.warm_up)
+
+    def warm_up(self) -> None:
+        with coding_errors(Errors.E803, text=WARM_UP), self.nlp.memory_zone():
+            self.nlp(WARM_UP)
 
     @asynccontextmanager
     async def live(self, app: FastAPI) -> AsyncIterator[None]:
@@ -53,38 +54,39 @@ class Service:
         await asyncio.to_thread(self.batcher.close)
 
     async def docs(self, body: bodies.DocsRequest, request: Request) -> Response:
-        """Entities, categories, sentences, spans and tokens of texts."""
+        """Entities, categories, sentences and tokens of texts."""
         found = await self.find(request, body.input, read_fields(self.nlp, body.fields))
-        return self.answer(found, {"docs": [one.value for one in found]})
+        return await self.answer(found, "docs", (one.value for one in found))
 
     async def embeddings(self, body: bodies.EmbeddingsRequest, request: Request) -> Response:
         """A vector of each text."""
         if body.dimensions not in (None, self.width):
             raise Refusal(422, Errors.E818.format(n=body.dimensions, width=self.width))
-        data = []
-        found = await self.find_vectors(request, body.input, read_vector)
-        for i, one in enumerate(found):
-            vector = encode(one.value, body.encoding_format)
-            data.append({"object": "embedding", "index": i, "embedding": vector})
-        return self.answer(found, {"object": "list", "data": data})
+        form = body.encoding_format or "float"
+        found = await self.find_vectors(request, body.input, read_vector, form)
+        rows = (
+            {"object": "embedding", "index": i, "embedding": bodies.encode(one.value, form)}
+            for i, one in enumerate(found)
+        )
+        return await self.answer(found, "data", rows, object="list")
 
     async def tokens(self, body: bodies.TokensRequest, request: Request) -> Response:
         """A vector of each token of each text, and where the token stands."""
-        data = []
-        found = await self.find_vectors(request, body.input, read_token_vectors)
-        for i, (tokens, vectors) in enumerate(one.value for one in found):
-            places = [{"text": x.text, "start": x.start, "end": x.end} for x in tokens]
-            vectors = encode(vectors, body.encoding_format)
-            data.append({"index": i, "tokens": places, "embeddings": vectors})
-        return self.answer(found, {"data": data})
+        form = body.encoding_format or "float"
+        found = await self.find_vectors(request, body.input, read_token_vectors, form)
+        rows = (
+            {"index": i, "tokens": tokens, "embeddings": bodies.encode(vectors, form)}
+            for i, (tokens, vectors) in enumerate(one.value for one in found)
+        )
+        return await self.answer(found, "data", rows)
 
     async def embed(self, body: bodies.EmbedRequest, request: Request) -> Response:
         """A vector of each text, in the form of text-embeddings-inference."""
-        found = await self.find_vectors(request, body.inputs, read_vector)
+        found = await self.find_vectors(request, body.inputs, read_vector, "float")
         rows = np.stack([one.value for one in found])
         if body.normalize:
             rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        return Response(to_json(rows.tolist()), media_type="application/json")
+        return bodies.answer_json(await bodies.join(row.tolist() for row in rows))
 
     async def models(self) -> dict[str, Any]:
         """The one model."""
@@ -93,14 +95,14 @@ class Service:
 
     async def health(self) -> dict[str, str]:
         """Whether the model can still answer; if not, begin anew."""
-        if not self.batcher.thread.is_alive():
-            raise Refusal(503, Errors.E821.format(reason="the thread of the model has ended"))
+        if not self.batcher.is_well():
+            raise Refusal(503, Errors.E821.format(reason="the model has stopped"))
         return {"status": "ok"}
 
     async def ready(self) -> dict[str, str]:
         """Whether to send requests here."""
         if self.is_draining:
-            raise Refusal(503, Errors.E821.format(reason="it is about to end"))
+            raise Refusal(503, Errors.E821.format(reason="the server is about to end"))
         return await self.health()
 
     async def show_metrics(self) -> Response:
@@ -109,13 +111,16 @@ class Service:
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def find_vectors(
-        self, request: Request, texts: bodies.Texts, read: Callable[..., Any]
+        self, request: Request, texts: bodies.Texts, read: Callable[..., Any], form: str
     ) -> list[Found]:
         if self.no_vectors:
             raise Refusal(422, self.no_vectors)
-        return await self.find(
-            request, texts, Reading(self.disable, partial(read, width=self.width))
-        )
+        texts = [texts] if isinstance(texts, str) else texts
+        n = sum(map(count_tokens, texts)) if read is read_token_vectors else len(texts)
+        if n * self.width > LARGEST[form]:
+            raise Refusal(413, Errors.E815.format(n=n * self.width, limit=LARGEST[form]))
+        reading = Reading(self.disable, partial(read, width=self.width))
+        return await self.find(request, texts, reading)
 
     async def find(self, request: Request, texts: bodies.Texts, reading: Reading) -> list[Found]:
         """What is wanted of each text, once the model has had its turn. Raises Refusal."""
@@ -128,8 +133,9 @@ class Service:
                 pass
         except ValueError as error:
             raise Refusal(422, str(error)) from error
-        sizes = [len(text.encode("utf8")) // BYTES_A_TOKEN + 1 for text in texts]
-        asked = [((text, reading), n) for text, n in zip(texts, sizes, strict=True)]
+        if sum(map(len, texts)) > (limit := self.nlp.max_length):
+            raise Refusal(413, Errors.E811.format(limit=limit, unit="characters"))
+        asked = [((text, reading), count_tokens(text)) for text in texts]
         found = await self.wait(asked, request.receive)
         for one in found:
             if isinstance(one.value, Refusal):
@@ -140,15 +146,9 @@ class Service:
         return found
 
     async def wait(self, asked: Sequence[tuple[Any, int]], receive: Receive) -> list[Found]:
-        """Raises 503 E810 if there is no room, 504 E813 at the end of the time, 499 E822 if the
-        client has gone; then the model does not compute what it has not begun."""
-        limit, timeout = self.settings.queue_size, self.settings.timeout
-        try:
-            job = self.batcher.submit(asked)
-        except QueueFull as full:
-            message = Errors.E810.format(n=full.n_waiting, limit=limit)
-            headers = {"Retry-After": str(max(1, math.ceil(full.seconds)))}
-            raise Refusal(503, message, headers) from full
+        """Raises 504 E813 at the end of the time, 499 if the client has gone. Then the model does
+        not compute what it has not begun. See also `Batcher.check_room`."""
+        timeout, job = self.settings.timeout, self.batcher.submit(asked)
         gone = asyncio.ensure_future(wait_until_gone(receive))
         awaited: set[asyncio.Future[Any]] = {job.future, gone}
         try:
@@ -156,34 +156,38 @@ class Service:
             if job.future.done():
                 return job.future.result()
             if gone.done():
-                raise Refusal(499, Errors.E822)
+                raise Refusal(499, Errors.E821.format(reason="the client has gone"))
             raise Refusal(504, Errors.E813.format(seconds=timeout))
         finally:
             gone.cancel()
             if not job.future.done():
                 self.batcher.drop(job)
 
-    def answer(self, found: Sequence[Found], content: dict[str, Any]) -> Response:
+    async def answer(
+        self, found: Sequence[Found], key: str, rows: Iterable[Any], **more: str
+    ) -> Response:
         n = sum(one.n_tokens for one in found)
         usage = {"prompt_tokens": n, "total_tokens": n}
-        body = {**content, "model": self.settings.name, "usage": usage}
-        return Response(to_json(body), media_type="application/json")
+        rest = to_json({**more, "model": self.settings.name, "usage": usage})
+        return bodies.answer_json(
+            b'{"%s":%s,%s' % (key.encode(), await bodies.join(rows), rest[1:])
+        )
+
+
+def count_tokens(text: str) -> int:
+    """About, in any language."""
+    n_others = len(text) - sum(map(str.isalnum, text))
+    return 1 + max(len(text.encode("utf8", "replace")) // 4, n_others)
 
 
 def measure(nlp: Language) -> tuple[int, str]:
-    """The width of vectors; 0 and why where there are none. Raises E704 and E725."""
+    """The width of vectors; 0 and why where there are none. Raises E725."""
     try:
         return find_width(nlp), ""
     except ValueError as error:
-        if not str(error).startswith("[E700]"):
+        if not str(error).startswith(("[E700]", "[E704]")):
             raise
         return 0, str(error)
-
-
-def encode(vectors: Any, encoding_format: str) -> Any:
-    if encoding_format == "float":
-        return vectors.tolist()
-    return base64.b64encode(vectors.astype("<f4").tobytes()).decode("ascii")
 
 
 async def wait_until_gone(receive: Receive) -> None:

@@ -1,10 +1,9 @@
 """What a service allows, and how it batches."""
 
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from dataclasses import dataclass, field
 
 from ..errors import Errors
-from ..read_files import read_lines
 
 
 @dataclass(frozen=True)
@@ -24,29 +23,27 @@ class Settings:
     batch_tokens: int = 1024
     batch_wait_ms: float = 2.0
     queue_size: int = 2048
-    max_texts: int = 1024
-    max_bytes: int = 2_000_000
+    max_texts: int = 2048
+    max_bytes: int = 2**19
     timeout: float = 30.0
-    api_keys: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
     origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("batch_tokens", "max_texts", "max_bytes", "timeout"):
-            self.check(name, "more than 0", getattr(self, name) > 0)
-        self.check("batch_wait_ms", "0 or more", self.batch_wait_ms >= 0)
+            self.check(name, "more than 0, and finite", 0 < getattr(self, name) < math.inf)
+        self.check("batch_wait_ms", "0 or more, and finite", 0 <= self.batch_wait_ms < math.inf)
+        self.check("name", "not empty", bool(self.name))
         is_enough = self.queue_size >= self.max_texts
         self.check("queue_size", f"max_texts, {self.max_texts}, or more", is_enough)
-        self.check("api_keys", "keys that are not empty", all(self.api_keys))
+        for name in ("api_keys", "origins"):
+            values = getattr(self, name)
+            is_list = isinstance(values, list | tuple) and all(
+                isinstance(one, str) and one == one.strip() != "" for one in values
+            )
+            self.check(name, "a list of texts without white space around them", is_list)
 
     def check(self, name: str, expected: str, is_so: bool) -> None:
         if not is_so:
             value = "hidden" if name == "api_keys" else getattr(self, name)
             raise ValueError(Errors.E801.format(name=name, value=value, expected=expected))
-
-
-def read_keys(path: Path) -> tuple[str, ...]:
-    """The API keys of a file, one a line. Raises E802 where it has none."""
-    keys = tuple(read_lines(path))
-    if not keys:
-        raise ValueError(Errors.E802.format(path=path))
-    return keys

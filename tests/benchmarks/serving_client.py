@@ -73,8 +73,6 @@ class Client:
 
     def is_right(self, body: bytes, place: int) -> bool:
         found = array("f", base64.b64decode(json.loads(body)["data"][0]["embedding"]))
-        if not self.expected:
-            return len(found) > 0
         pairs = zip(found, self.expected[place], strict=True)
         return all(abs(a - b) < TOLERANCE for a, b in pairs)
 
@@ -97,7 +95,7 @@ class Client:
 
 async def measure(settings: dict[str, Any]) -> dict[str, Any]:
     """Throughput, percentiles of latency in ms, statuses, and vectors that were wrong."""
-    client = Client(settings["port"], settings["texts"], settings.get("expected", []))
+    client = Client(settings["port"], settings["texts"], settings["expected"])
 
     async def ask(seconds: float) -> None:
         until = time.monotonic() + seconds

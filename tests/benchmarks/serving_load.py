@@ -63,6 +63,18 @@ def main() -> None:
             compare(pipeline, texts, arguments)
 
 
+def expect(contestant: str, pipeline: Path, texts: list[str]) -> list[list[float]]:
+    """The right vector of each text, without a server."""
+    if contestant == "sentence-transformers":
+        from .serving_peer import load_model
+
+        rows = load_model(os.cpu_count() or 1).encode(texts, show_progress_bar=False)
+        return [row.tolist() for row in rows]
+    import spacy
+
+    return [doc.vector.tolist() for doc in spacy.load(pipeline).pipe(texts)]
+
+
 def make_texts(path: Path, n: int) -> list[str]:
     """Texts of 5 to 60 words that follow one another in files."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -91,10 +103,11 @@ def compare(pipeline: Path, texts: list[str], arguments: argparse.Namespace) -> 
     for contestant in arguments.contestants.split(","):
         if contestant == "sentence-transformers" and arguments.model != "minilm":
             continue
+        expected = expect(contestant, pipeline, texts)
         with serving(contestant, pipeline, arguments) as (server, port):
             for n in map(int, arguments.clients.split(",")):
                 settings = {"clients": n, "seconds": arguments.seconds, "warm_up": 2.0}
-                found = ask(port=port, texts=texts, **settings)
+                found = ask(port=port, texts=texts, expected=expected, **settings)
                 cells = "{rate:.1f} | {p50:.1f} | {p95:.1f} | {p99:.1f}".format(**found)
                 n_bad = sum(found["statuses"].values()) - found["statuses"].get("200", 0)
                 memory = read_memory(server.pid)
@@ -105,27 +118,25 @@ def compare(pipeline: Path, texts: list[str], arguments: argparse.Namespace) -> 
 def overload(pipeline: Path, texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     """Before, during and after many times the requests that the server can answer."""
     seconds = arguments.seconds
+    settings: dict[str, Any] = {"texts": texts, "expected": expect("ours", pipeline, texts)}
     with serving("ours", pipeline, arguments) as (server, port):
-        settings = {"port": port, "texts": texts, "clients": CLIENTS, "warm_up": 2.0}
-        before = ask(seconds=min(seconds, 20), **settings)
+        settings |= {"port": port}
+        before = ask(seconds=min(seconds, 20), clients=CLIENTS, warm_up=2.0, **settings)
         memory = read_memory(server.pid)
         rate = arguments.overload * before["rate"]
-        during = ask(port=port, texts=texts, rate=rate, seconds=seconds)
+        during = ask(rate=rate, seconds=seconds, **settings)
         during |= {"asked for": rate, "MB before": memory, "MB after": read_memory(server.pid)}
         start = time.monotonic()
-        while not ask(port=port, texts=texts, clients=1, seconds=0.01)["rate"]:
+        while not ask(clients=1, seconds=0.01, **settings)["rate"]:
             pass
         recovered = time.monotonic() - start
-        after = ask(seconds=min(seconds, 20), **settings)
+        after = ask(seconds=min(seconds, 20), clients=CLIENTS, warm_up=2.0, **settings)
     return {"before": before, "during": during, "first answer after s": recovered, "after": after}
 
 
 def kill(pipeline: Path, texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     """Kills under load, and what clients see of them."""
-    import spacy
-
-    nlp, rng = spacy.load(pipeline), random.Random(0)
-    expected = [doc.vector.tolist() for doc in nlp.pipe(texts)]
+    rng, expected = random.Random(0), expect("ours", pipeline, texts)
     port, restarts = find_port(), list[float]()
     statuses, n_wrong = Counter[str](), 0
     for _ in range(arguments.kills):

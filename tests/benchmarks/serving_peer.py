@@ -45,16 +45,20 @@ def write_minilm(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer), encoding="utf8")
 
 
-def build(threads: int) -> Any:
+def load_model(threads: int) -> Any:
     import torch
-    from fastapi import FastAPI
     from sentence_transformers import SentenceTransformer
 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         write_minilm(Path(folder))
-        model = SentenceTransformer(folder, device="cpu")
-    app = FastAPI()
+        return SentenceTransformer(folder, device="cpu")
+
+
+def build(threads: int) -> Any:
+    from fastapi import FastAPI
+
+    model, app = load_model(threads), FastAPI()
 
     @app.post("/v1/embeddings")
     def embeddings(body: dict[str, Any]) -> dict[str, Any]:

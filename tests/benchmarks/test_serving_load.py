@@ -21,9 +21,10 @@ def test_clients_count_what_comes_back() -> None:
         assert found["rate"] > 0 and found["wrong"] == 0 and [*found["statuses"]] == ["200"]
         assert 0 < found["p50"] <= found["p95"] <= found["p99"]
         assert ask(port=server.port, expected=expected[::-1], **settings)["wrong"] > 0
-        found = ask(port=server.port, texts=TEXTS, rate=20.0, seconds=0.5)
+        found = ask(port=server.port, texts=TEXTS, expected=expected, rate=20.0, seconds=0.5)
+        assert found["wrong"] == 0
         assert 5 <= found["statuses"]["200"] <= 11
-    found = ask(port=find_port(), **settings)
+    found = ask(port=find_port(), expected=expected, **settings)
     assert [*found["statuses"]] == ["ConnectionRefusedError"] and found["rate"] == 0
 
 

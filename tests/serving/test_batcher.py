@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from spacy_ctxemb.serving.batcher import Batcher, Job, QueueFull
+from spacy_ctxemb.serving.batcher import Batcher, Job
+from spacy_ctxemb.serving.refusals import Refusal
 from spacy_ctxemb.serving.settings import Settings
 
 
@@ -71,7 +72,7 @@ def test_the_queue_has_an_end() -> None:
     async def ask(model: Model) -> None:
         first = await model.begin()
         model.submit("a", "b")
-        with pytest.raises(QueueFull):
+        with pytest.raises(Refusal):
             model.submit("c", "d")
         third = model.submit("c")
         model.go_on.set()
@@ -129,14 +130,14 @@ def test_a_full_batch_does_not_wait() -> None:
 def test_what_waits_is_computed_before_the_end() -> None:
     async def ask(model: Model) -> None:
         await model.begin()
-        job = model.submit("a")
+        job = model.submit("a", size=5)
         closing = asyncio.create_task(asyncio.to_thread(model.batcher.close))
         await asyncio.sleep(0.01)
         model.go_on.set()
         await closing
         assert await job.future == ["A"]
 
-    run(ask, batch_wait_ms=60_000.0)
+    run(ask, batch_wait_ms=60_000.0, batch_tokens=10)
 
 
 def test_a_client_whose_loop_has_ended_hurts_nobody() -> None:
@@ -155,8 +156,74 @@ def test_a_refusal_says_how_long_it_may_take() -> None:
         assert model.batcher.seconds_a_token == pytest.approx(0.6)
         await model.begin()
         model.submit("a", size=20)
-        with pytest.raises(QueueFull) as full:
+        with pytest.raises(Refusal) as full:
             model.submit("b")
-        assert full.value.seconds == pytest.approx(12) and full.value.n_waiting == 1
+        assert full.value.status == 503 and full.value.headers == {"Retry-After": "12"}
 
     run(ask, queue_size=1)
+
+
+def test_the_queue_is_bounded_by_the_time_that_it_needs() -> None:
+    async def ask(model: Model) -> None:
+        model.batcher.note_speed(0.1)
+        first = await model.begin()
+        waiting = model.submit("a", size=160)
+        with pytest.raises(Refusal, match="E810") as full:
+            model.submit("b")
+        assert full.value.headers == {"Retry-After": "16"}
+        model.go_on.set()
+        assert [await first.future, await waiting.future] == [["FIRST"], ["A"]]
+        assert await model.submit("b").future == ["B"]
+
+    run(ask, timeout=30.0)
+
+
+def test_a_request_that_needs_too_long_is_refused_but_not_for_ever() -> None:
+    async def ask(model: Model) -> None:
+        model.batcher.note_speed(1.0)
+        with pytest.raises(Refusal, match="E823") as refused:
+            model.submit("a", size=31)
+        assert refused.value.status == 413
+        model.go_on.set()
+        assert await model.submit("a", size=31).future == ["A"]
+
+    run(ask, timeout=30.0)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), MemoryError(), BaseException("panic")])
+def test_whatever_a_batch_raises_the_next_is_computed(error: BaseException) -> None:
+    async def ask(model: Model) -> None:
+        compute, model.batcher.compute = model.batcher.compute, fail
+        found = await asyncio.wait_for(model.submit("a", "b").future, 20)
+        assert [type(error).__name__ in one.value.message for one in found] == [True, True]
+        model.batcher.compute = lambda texts: ["A"]
+        found = await asyncio.wait_for(model.submit("a", "b").future, 20)
+        assert ["ValueError" in one.value.message for one in found] == [True, True]
+        model.batcher.compute = compute
+        model.go_on.set()
+        assert await asyncio.wait_for(model.submit("a").future, 20) == ["A"]
+
+    def fail(texts: list[str]) -> list[str]:
+        raise error
+
+    run(ask)
+
+
+def test_what_the_warm_up_raises() -> None:
+    with pytest.raises(KeyError, match="warm"):
+        Batcher(lambda texts: texts, Settings(), lambda n, seconds: None, lambda: {}["warm"])
+
+
+def test_nothing_is_put_into_a_queue_that_nobody_empties() -> None:
+    async def ask(model: Model) -> None:
+        model.batcher.began = time.monotonic() - 301
+        with pytest.raises(Refusal, match="E821"):
+            model.submit("a")
+        model.batcher.began = time.monotonic() - 299
+        model.submit("a")
+        model.go_on.set()
+        await asyncio.to_thread(model.batcher.close)
+        with pytest.raises(Refusal, match="E821"):
+            model.submit("a")
+
+    run(ask, timeout=30.0)

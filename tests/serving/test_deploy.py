@@ -35,5 +35,5 @@ def test_the_manifest() -> None:
     assert {probe["port"] for probe in probes.values()} == {port}
     assert service["spec"]["ports"][0]["targetPort"] == port
     drain = float(words[words.index("--drain") + 1])
-    assert pod["terminationGracePeriodSeconds"] > drain + Settings().timeout
+    assert pod["terminationGracePeriodSeconds"] > drain + Settings().timeout + 2
     assert set(container["resources"]) == {"requests", "limits"}

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from spacy.language import Language
+from spacy.tokens import Doc
 
-from spacy_ctxemb.serving import build_app
+from spacy_ctxemb.serving import build_app, service
+from spacy_ctxemb.serving.bodies import EmbeddingsRequest
 from spacy_ctxemb.serving.json_log import JsonLines
 
 from ..pipelines import BILM, initialised
@@ -46,6 +49,8 @@ WRONG: list[tuple[str, Any, int, str]] = [
     ("/v1/embeddings", {}, 422, "E817"),
     ("/v1/embeddings", {"input": []}, 422, "E817"),
     ("/v1/embeddings", {"input": [1, 2]}, 422, "E817"),
+    ("/v1/embeddings", {"input": ["a", 2, 3]}, 422, "E817"),
+    ("/v1/embeddings", {"input": ["a" * 600, "b" * 600]}, 413, "E811"),
     ("/v1/embeddings", {"input": None}, 422, "E817"),
     ("/v1/embeddings", [], 422, "E817"),
     ("/v1/embeddings", {"input": "a", "encoding_format": "hex"}, 422, "E817"),
@@ -79,6 +84,61 @@ def test_bodies_that_are_no_json(server: Running, body: bytes, kind: str) -> Non
     check(server.client.post("/v1/docs", content=body, headers=headers), 422, "E817")
 
 
+def test_what_is_wrong_is_said(server: Running) -> None:
+    answer = server.client.post("/v1/docs", content=b'{"input": "a"}')
+    assert "header Content-Type is not application/json" in answer.text
+    for numbers in ([1, 2], [[1, 2]]):
+        answer = server.post("/v1/embeddings", {"input": numbers})
+        assert "numbers of tokens are not understood; send texts" in answer.text
+
+
+def test_a_list_ends_at_its_first_error() -> None:
+    with pytest.raises(ValidationError) as errors:
+        EmbeddingsRequest(input=["a", *[1] * 50_000])
+    assert errors.value.error_count() <= 3
+
+
+def test_answers_of_too_many_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "LARGEST", {"float": 160, "base64": 320})
+    with running(build_pipeline()) as server:
+        for path, text, n in (("/v1/tokens", "a " * 8, 1), ("/v1/embeddings", "a", 10)):
+            for form, factor in (("float", 1), ("base64", 2)):
+                body = {"input": [text] * n * factor, "encoding_format": form}
+                assert server.post(path, body).status_code == 200
+                check(server.post(path, {**body, "input": [text] * (n * factor + 1)}), 413, "E815")
+        check(server.post("/embed", {"inputs": ["a"] * 11}), 413, "E815")
+
+
+def test_paths_that_take_no_body_do_not_read_one() -> None:
+    with running(build_pipeline(), api_keys=KEYS, queue_size=1, max_texts=1) as server:
+        head = b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            connection.sendall(head)
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 405")
+        assert server.client.head("/health").status_code == 200
+
+
+@pytest.mark.parametrize("order", [lambda docs: docs[::-1], lambda docs: [*docs[1:], docs[1]]])
+def test_docs_in_another_order_are_not_taken_for_others(order: Any) -> None:
+    nlp = build_pipeline()
+
+    class Reorder:
+        def __call__(self, doc: Doc) -> Doc:
+            return doc
+
+        def pipe(self, docs: Any, **settings: Any) -> Iterator[Doc]:
+            found = [*docs]
+            yield from order(found) if len(found) > 1 else found
+
+    Language.component("serving_reorder", func=Reorder())
+    nlp.add_pipe("serving_reorder")
+    with running(nlp) as server:
+        answer = server.embed("one", "two", "three")
+    rows = [one["embedding"] for one in answer.json()["data"]]
+    expected = [build_pipeline()(text).vector for text in ("one", "two", "three")]
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+
+
 def test_a_text_does_not_come_back_in_an_error(server: Running) -> None:
     answer = server.post("/v1/embeddings", {"input": {"secret": "private"}})
     assert "secret" not in answer.text and "private" not in answer.text
@@ -101,7 +161,7 @@ def test_a_body_that_does_not_come(server: Running) -> None:
         found = b""
         while not found.endswith(b"}}"):
             found += connection.recv(10_000)
-    assert found.startswith(b"HTTP/1.1 408") and b"E815" in found
+    assert found.startswith(b"HTTP/1.1 408") and b"E813" in found
 
 
 def test_one_text_that_fails_does_not_fail_others(hooked: Running) -> None:
@@ -173,7 +233,8 @@ def test_too_many_open_requests() -> None:
         wait_until(lambda: server.embed("a").status_code == 200)
 
 
-KEYS = ("first key", "zweiter-Schlüssel")
+#: The last byte of the last one is white space in latin-1.
+KEYS = ("first key", "zweiter-Schlüssel", "voilà")
 
 
 @pytest.mark.parametrize("key", [None, "Bearer", "first", "first key2", "Basic first key", "é"])
@@ -181,13 +242,13 @@ def test_keys(key: str | None) -> None:
     with running(build_pipeline(), api_keys=KEYS) as server:
         value = key if key and key.startswith("B") else f"Bearer {key}"
         headers = {} if key is None else {"Authorization": value.encode("utf8")}
-        for path in ("/metrics", "/docs", "/openapi.json", "/nothing", "/v1/models"):
+        for path in ("/metrics", "/nothing", "/v1/models"):
             answer = server.client.get(path, headers=headers)
             check(answer, 401, "E814")
             assert answer.headers["WWW-Authenticate"] == "Bearer"
         check(server.post("/v1/embeddings", {"input": "a"}, headers=headers), 401, "E814")
-        assert server.client.get("/health").status_code == 200
-        assert server.client.get("/ready").status_code == 200
+        for path in ("/health", "/ready", "/docs", "/openapi.json"):
+            assert server.client.get(path).status_code == 200
         for right in KEYS:
             headers = {"Authorization": f"Bearer {right}".encode()}
             answer = server.post("/v1/embeddings", {"input": "a"}, headers=headers)
@@ -204,6 +265,7 @@ def test_pages_of_other_sites() -> None:
         assert answer.headers["Access-Control-Allow-Origin"] == site
         answer = server.post("/v1/docs", {"input": "a"}, headers={"Origin": site})
         assert answer.headers["Access-Control-Allow-Origin"] == site  # of an error, too
+        assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"
         other = {**asks, "Origin": "https://example.com"}
         assert server.client.options("/v1/docs", headers=other).status_code == 400
     with running(build_pipeline()) as server:
@@ -229,11 +291,11 @@ def test_logs_have_no_texts(hooked: Running, caplog: pytest.LogCaptureFixture) -
 def test_an_error_of_the_server_itself(
     server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*arguments: Any) -> Any:
+    def fail(*arguments: Any, **settings: Any) -> Any:
         raise KeyError("private")
 
     monkeypatch.setattr(server.service, "answer", fail)
-    check(server.embed("a"), 500, "E820")
+    check(server.embed("a"), 500, "E816")
     wait_until(lambda: any(x.exc_info for x in caplog.records))
     record = next(x for x in caplog.records if x.exc_info)
     row = json.loads(JsonLines().format(record))
@@ -245,6 +307,12 @@ def test_a_pipeline_that_fails() -> None:
     nlp.add_pipe("serving_failure")
     with pytest.raises(ValueError, match=r"E803.*always"):
         build_app(nlp)
+
+
+def test_messages_of_asyncio_quote_nothing() -> None:
+    message = "Exception in callback f('private')"
+    record = logging.LogRecord("asyncio", logging.ERROR, "", 0, message, None, None)
+    assert "private" not in JsonLines().format(record)
 
 
 @Language.component("serving_failure")
@@ -262,7 +330,15 @@ def test_vectors_that_depend_on_who_else_asks(part: str, setting: dict[str, Any]
 
 def test_vectors_that_are_removed() -> None:
     nlp = build_pipeline()
-    nlp.add_pipe("doc_cleaner")
+    cleaner = nlp.add_pipe("doc_cleaner")
+    check_no_vectors(nlp)
+    nlp.remove_pipe("doc_cleaner")
+    Language.component("serving_cleaner", assigns=["doc.tensor"], func=cleaner)
+    nlp.add_pipe("serving_cleaner")
+    check_no_vectors(nlp)
+
+
+def check_no_vectors(nlp: Language) -> None:
     with running(nlp) as server:
         check(server.embed("a"), 422, "E704")
         check(server.post("/v1/tokens", {"input": "a"}), 422, "E704")

@@ -16,6 +16,7 @@ import pytest
 from fastapi import FastAPI
 
 from spacy_ctxemb.serving import Settings, build_app
+from spacy_ctxemb.serving import server as server_module
 from spacy_ctxemb.serving.server import open_port
 
 from ..search.index_of_few import build_pipeline
@@ -40,7 +41,8 @@ def test_a_server_that_is_told_to_end_answers_what_waits() -> None:
         server.server.handle_exit(signal.SIGTERM, None)
         answer = server.client.get("/ready")
         assert answer.status_code == 503 and answer.json()["error"]["code"] == "E821"
-        assert server.client.get("/health").status_code == 200
+        answer = server.client.get("/health")
+        assert answer.status_code == 200 and answer.headers["Connection"] == "close"
         late = server.embed_later("late, while the port is open")
         wait_until(lambda: len(server.service.batcher.queue) == 2)
         wait_until(lambda: is_closed(server.port))
@@ -50,6 +52,36 @@ def test_a_server_that_is_told_to_end_answers_what_waits() -> None:
         server.thread.join(20)
         assert not server.thread.is_alive()
         assert not server.service.batcher.thread.is_alive()
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    with running(build_hooked(), drain=60.0) as server:
+        blocking = server.embed_later("wait")
+        wait_until(lambda: SEEN)
+        for _ in range(2):
+            server.server.handle_exit(signal.SIGTERM, None)
+        server.thread.join(10)
+        assert not server.thread.is_alive() and server.service.batcher.thread.is_alive()
+        GO_ON.set()
+        blocking.thread.join(20)
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "n"), [("0.0.0.0", (), 1), ("0.0.0.0", ("key",), 0), ("127.0.0.1", (), 0)]
+)
+def test_a_warning_where_others_can_ask(
+    host: str, keys: tuple[str, ...], n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(server_module, "log_as_json", lambda: None)
+    monkeypatch.setattr(server_module.logger, "warning", warnings.append)
+    monkeypatch.setattr(
+        server_module.DrainingServer, "run", lambda self, sockets: sockets[0].close()
+    )
+    app = build_app(build_pipeline(), Settings(api_keys=keys))
+    app.state.service.batcher.close()
+    server_module.run_server(app, host, 0, drain=0.0)
+    assert len(warnings) == n
 
 
 def is_closed(port: int) -> bool:
@@ -62,6 +94,7 @@ def is_closed(port: int) -> bool:
 
 def test_health_fails_where_the_model_can_no_more_answer() -> None:
     with running(build_pipeline()) as server:
+        assert "Connection" not in server.client.get("/health").headers
         server.service.batcher.close()
         for path in ("/health", "/ready"):
             answer = server.client.get(path)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from spacy_ctxemb import serving
-from spacy_ctxemb.serving.settings import Settings, read_keys
+from spacy_ctxemb.cli.serve import read_keys
+from spacy_ctxemb.serving.settings import Settings
 
 WRONG: list[dict[str, Any]] = [
     {"batch_tokens": 0},
@@ -16,29 +17,42 @@ WRONG: list[dict[str, Any]] = [
     {"max_bytes": -5},
     {"timeout": 0.0},
     {"timeout": float("nan")},
-    {"queue_size": 1023},
+    {"timeout": float("inf")},
+    {"batch_wait_ms": float("inf")},
+    {"name": ""},
+    {"origins": "https://example.org"},
+    {"queue_size": 2047},
 ]
 
 
 @pytest.mark.parametrize("settings", WRONG, ids=str)
 def test_values_that_cannot_be(settings: dict[str, Any]) -> None:
     ((name, value),) = settings.items()
-    with pytest.raises(ValueError, match=rf"E801\] {name} is {value}, but must be"):
+    with pytest.raises(ValueError, match=rf"E801\] {name} is {value!r}, but must be"):
         Settings(**settings)
 
 
-def test_an_empty_key_opens_nothing() -> None:
+@pytest.mark.parametrize("keys", [("secret", ""), "secret", ("a ",), (3,), (None,)])
+def test_keys_that_can_be_none(keys: Any) -> None:
     with pytest.raises(ValueError, match="E801.*api_keys is 'hidden'"):
-        Settings(api_keys=("secret", ""))
+        Settings(api_keys=keys)
+    assert "secret" not in repr(Settings(api_keys=("secret",)))
 
 
-def test_keys_of_a_file(tmp_path: Path) -> None:
+def test_keys_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "keys"
     path.write_text("one \n\n  two\n", encoding="utf8")
-    assert read_keys(path) == ("one", "two")
+    assert read_keys(None, path) == ("one", "two")
+    assert read_keys("zero, a b", path) == ("zero", "a b", "one", "two")
+    monkeypatch.setenv("CTXEMB_API_KEYS", "of the environment")
+    assert read_keys(None, None) == ("of the environment",)
     path.write_text("\n \n")
     with pytest.raises(ValueError, match=r"E802\].*keys holds no API key"):
-        read_keys(path)
+        read_keys(None, path)
+    for blank in ("", ",", " "):
+        monkeypatch.setenv("CTXEMB_API_KEYS", blank)
+        with pytest.raises(ValueError, match=r"E802\] CTXEMB_API_KEYS holds no API key"):
+            read_keys(None, None)
 
 
 @pytest.mark.parametrize(
