@@ -71,9 +71,9 @@ def encode(
     from wasabi import msg
 
     from ..scale.encode_files import Run, encode_files
+    from ..scale.encode_rows import Job
     from ..scale.on_ray import run_on_ray
     from ..scale.processes import run_in_processes
-    from ..scale.write_partition import Job
 
     run: Run | None = None
     if ray or ray_address:

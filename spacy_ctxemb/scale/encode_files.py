@@ -15,10 +15,10 @@ from wasabi import msg
 from ..bulk.encode import find_width
 from ..bulk.encoder_digest import digest_encoder, digest_files
 from ..errors import Errors
+from .encode_rows import Job
 from .output_folder import clear, find_done, join, locking
 from .partitions import Partition, cut
 from .write_partition import (
-    Job,
     PartitionWriter,
     Result,
     build_schema,
@@ -66,9 +66,8 @@ def encode_files(
         nlp = spacy.load(job.pipeline)
         encoder, files = digest_encoder(nlp), digest_files(nlp)
         partitions, inputs = cut(texts, rows_per_partition, job.text_field)
-        settings = {name: getattr(job, name) for name in ASKED}
         asked = {"pipeline": files, "inputs": inputs, "rows_per_partition": rows_per_partition}
-        asked |= settings
+        asked |= {name: getattr(job, name) for name in ASKED}
         job = job._replace(
             pipeline=locate(job.pipeline),
             files=files,

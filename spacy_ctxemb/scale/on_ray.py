@@ -14,14 +14,12 @@ from ..bulk.levels import check_options
 from ..errors import Errors
 from ..pretraining.text.worker_processes import become_worker
 from ..read_files import coding_errors
+from .encode_rows import Failed, Job, encode_rows
 from .partitions import Partition
 from .write_partition import (
-    Failed,
-    Job,
     PartitionWriter,
     Result,
     build_schema,
-    encode_rows,
     import_extra,
     load_pipeline,
     locate,

@@ -11,8 +11,9 @@ from typing import cast
 
 from ..errors import Errors
 from ..pretraining.text.worker_processes import become_worker
+from .encode_rows import Job
 from .partitions import Partition
-from .write_partition import Job, PartitionWriter, Result
+from .write_partition import PartitionWriter, Result
 
 
 def run_in_processes(

@@ -11,7 +11,7 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from spacy_ctxemb.scale import encode_files, write_partition
+from spacy_ctxemb.scale import encode_files, encode_rows
 from spacy_ctxemb.scale.output_folder import MANIFEST, locking
 from spacy_ctxemb.scale.write_partition import PartitionWriter
 
@@ -221,7 +221,7 @@ def test_a_retry_that_fails_keeps_what_is_done(
     command = ("encode", "--rows-per-partition", "2", pipeline, path, folder)
     assert "1 of the texts failed" in run_well(*command)
     before = list_partitions(folder)
-    monkeypatch.setattr(write_partition, "iter_encode", fail)
+    monkeypatch.setattr(encode_rows, "iter_encode", fail)
     code, message = run(*command, "--retry-failed")
     assert code == 0 and list_partitions(folder) == before and len(before) == 3
 
@@ -243,7 +243,7 @@ def test_all_texts_fail_alike(
     path = tmp_path / "texts.txt"
     path.write_text("Otters.\n" * 3000)
     with monkeypatch.context() as patched:
-        patched.setattr(write_partition, "iter_encode", note)
+        patched.setattr(encode_rows, "iter_encode", note)
         code, message = run("encode", pipeline, path, tmp_path / "out")
     assert code == 1 and "[E834] 100 texts" in message and "nothing works" in message
     assert sum(n_texts) < 3 * 2048 and not list_partitions(tmp_path / "out")

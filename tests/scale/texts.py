@@ -7,8 +7,8 @@ from typing import Any
 import spacy
 
 from spacy_ctxemb.bulk.encoder_digest import digest_files
+from spacy_ctxemb.scale.encode_rows import Job
 from spacy_ctxemb.scale.partitions import Partition, cut
-from spacy_ctxemb.scale.write_partition import Job
 
 from ..search.index_of_few import build_pipeline
 
