@@ -123,6 +123,7 @@ class Text(NamedTuple):
     content: str | Doc
     id: str
     n_characters: int
+    place: int
 
 
 def find_width(nlp: Language) -> int:
@@ -147,7 +148,7 @@ def identify(nlp: Language, texts: Iterable[Item], first_id: int) -> Iterator[Te
             raise ValueError(Errors.E706.format(id=name, **values))
         for checked in (name, text):
             check_unicode(checked, name)
-        yield Text(content, name, len(text))
+        yield Text(content, name, len(text), place)
 
 
 def check_unicode(text: str, id: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from .output_paths import FORCE, check_new
+from .output_paths import FORCE
 from .use_gpu import use_gpu
 
 
@@ -34,7 +34,7 @@ WORKERS: int | None = typer.Option(
     None, min=1, help="Processes of one thread each; with --ray actors, as a rule one a core or GPU"
 )
 RAY_ADDRESS: str | None = typer.Option(
-    None, help="Of a Ray cluster, or auto; without one Ray starts on this machine"
+    None, help="Of a Ray cluster; else $RAY_ADDRESS, the one on this machine, or a new one"
 )
 ROWS: int = typer.Option(8192, min=1, help="Texts of a partition, which is one piece of work")
 RETRY: bool = typer.Option(False, help="Do partitions again in which texts failed")
@@ -71,16 +71,14 @@ def encode(
     from wasabi import msg
 
     from ..scale.encode_files import Run, encode_files
+    from ..scale.encode_rows import Job
     from ..scale.on_ray import run_on_ray
     from ..scale.processes import run_in_processes
-    from ..scale.write_partition import Job
 
-    if output_path.suffix == ".parquet" and not output_path.is_dir():
-        check_new(output_path, force=force)
     run: Run | None = None
     if ray or ray_address:
         run = partial(run_on_ray, ray_address, workers)
-    elif workers is not None and workers > 1:
+    elif workers:
         run = partial(run_in_processes, workers)
     else:
         use_gpu(gpu_id)

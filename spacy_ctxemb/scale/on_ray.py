@@ -1,34 +1,37 @@
-"""Partitions, and datasets of texts, on Ray Data: one actor a core or GPU, with the pipeline."""
+"""Partitions, and datasets of texts, on Ray Data, by actors that hold the pipeline."""
 
 import os
+import sys
 from collections.abc import Generator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spacy
 
-from ..bulk.encode import DTYPES, fill_buffers, find_width
-from ..bulk.encoder_digest import digest_encoder
+from ..bulk.encode import DTYPES, find_width
+from ..bulk.encoder_digest import digest_files
 from ..bulk.levels import check_options
 from ..errors import Errors
 from ..pretraining.text.worker_processes import become_worker
 from ..read_files import coding_errors
-from .partitions import Partition, to_texts
-from .tables import build_schema, import_extra, to_table
+from .encode_rows import Failed, Job, encode_rows
+from .partitions import Partition
 from .write_partition import (
-    Failed,
-    Job,
     PartitionWriter,
     Result,
-    encode_rest,
+    build_schema,
+    import_extra,
     load_pipeline,
     locate,
+    to_table,
 )
 
 if TYPE_CHECKING:
     import pyarrow
     import ray.data
+
+#: What needs Ray.
+RAY = ("ray.data", "ray", "Encoding on a cluster")
 
 #: How often a partition begins anew whose actor or machine has died.
 RETRIES = 3
@@ -43,7 +46,7 @@ def run_on_ray(
     core, or with job.gpu_id from 0 on a GPU. address: see ray.init. n: actors; None for all cores
     or GPUs. Raises ImportError E708 where there is no Ray, E836 for what goes wrong in it.
     """
-    ray = import_ray()
+    ray = import_extra(*RAY)
     is_ours = not ray.is_initialized()
     with coding_errors(Errors.E836):
         if is_ours:
@@ -82,24 +85,27 @@ def encode_dataset(
     error and no vector.
 
     pipeline: a path that all machines see, or the name of a package. text_field, id_field: columns.
-    n_actors: None for all cores, or for all GPUs with use_gpu. batch_size: texts that an actor
-    encodes at a time. For level, spans_key and dtype see `spacy_ctxemb.encode`.
+    n_actors: None for seven of eight cores, or for all GPUs with use_gpu; leave a core to what
+    reads and writes the dataset. batch_size: texts that an actor encodes at a time. For level,
+    spans_key and dtype see `spacy_ctxemb.encode`.
 
     Raises ImportError E708 where there is no Ray, E700 where no component of the pipeline writes
-    vectors, E701 for an unknown level or dtype, E837 where a column is missing.
+    vectors, E701 for an unknown level or dtype, E836 for a cluster without a core or GPU for an
+    actor, E837 where a column is missing.
 
         vectors = encode_dataset(ray.data.read_parquet("texts"), "PIPELINE", level="sent")
         vectors.write_parquet("vectors")
     """
-    import_ray()
-    found = ds.columns() or []
-    if not {text_field, id_field} <= {*found}:
+    import_extra(*RAY)
+    found = ds.columns()  # None for a dataset without rows
+    if found and not {text_field, id_field} <= {*found}:
         needed = [text_field, id_field]
         raise ValueError(Errors.E837.format(found=found, needed=needed))
     check_options(level, dtype, DTYPES)
-    encoder = digest_encoder(spacy.load(pipeline))
+    nlp = spacy.load(pipeline)
+    find_width(nlp)  # or there are no vectors
     what = (level, spans_key, dtype, text_field, id_field)
-    job = Job(locate(pipeline), *what, gpu_id=0 if use_gpu else -1, encoder=encoder)
+    job = Job(locate(pipeline), *what, gpu_id=0 if use_gpu else -1, files=digest_files(nlp))
     return ds.map_batches(
         TextActor,
         fn_constructor_args=(job,),
@@ -110,13 +116,16 @@ def encode_dataset(
 
 
 def choose_resources(gpu_id: int, n: int | None, n_items: int | None) -> dict[str, Any]:
-    """How many actors there are, and what each of them has. Raises E836 where none can be."""
+    """How many actors there are, and what each of them has. n_items: None where they share the
+    cores with tasks that read and write. Raises E836 where none can be."""
+    import ray
+
     kind = "GPU" if gpu_id >= 0 else "CPU"
-    n_there = int(import_ray().cluster_resources().get(kind, 0))
-    if n_there < 1:
-        raise ValueError(Errors.E836.format(reason=f"its machines have no {kind}"))
-    n = n or n_there
-    count = n if n_items is None else min(n, n_items)
+    n_there = int(ray.cluster_resources().get(kind, 0))
+    n_kept = max(1, n_there // 8) if kind == "CPU" and n_items is None else 0
+    if n_there <= n_kept:
+        raise ValueError(Errors.E836.format(reason=f"its machines have no {kind} for an actor"))
+    count = min(n or n_there - n_kept, n_items or sys.maxsize)
     return {"concurrency": count, f"num_{kind.lower()}s": 1, "max_task_retries": RETRIES}
 
 
@@ -145,17 +154,13 @@ class TextActor:
         if ids.null_count:
             raise ValueError(Errors.E838.format(n=ids.null_count, field=self.job.id_field))
         failed: list[Failed] = []
-        contents = table.column(self.job.text_field).to_pylist()
-        texts = to_texts(zip(contents, ids.to_pylist(), strict=True))
-        tables = [build_schema(find_width(self.nlp), self.job.dtype, {}).empty_table()]
-        for buffer in fill_buffers(texts):
-            tables += map(to_table, encode_rest(self.nlp, self.job, buffer, 0, failed))
-        rows = {"id": [x.id for x in failed], "error": [f"{x.error}: {x.message}" for x in failed]}
+        texts = ("" if x is None else x for x in table.column(self.job.text_field).to_pylist())
+        rows = zip(texts, ids.to_pylist(), strict=True)
+        tables = [build_schema(find_width(self.nlp), self.job).empty_table()]
+        tables += map(to_table, encode_rows(self.nlp, self.job, rows, 0, failed))
+        errors = {
+            "id": [x.id for x in failed],
+            "error": [f"{x.error}: {x.message}" for x in failed],
+        }
         schema = pa.schema([("id", pa.string()), ("error", pa.string())])
-        return pa.concat_tables([*tables, pa.table(rows, schema)], promote_options="default")
-
-
-def import_ray() -> Any:
-    """Raises ImportError E708 where there is no Ray."""
-    import_extra("ray.data", "ray", "ray", "Encoding on a cluster")
-    return import_module("ray")
+        return pa.concat_tables([*tables, pa.table(errors, schema)], promote_options="default")

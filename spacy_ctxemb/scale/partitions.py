@@ -6,7 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from ..bulk.encode import Text
+from spacy.tokens import DocBin
+
 from ..errors import Errors
 from ..pretraining.text.raw_text import (
     OPENERS,
@@ -22,17 +23,24 @@ if TYPE_CHECKING:
     from spacy.vocab import Vocab
 
 
+#: The names of partitions.
+PARTITIONS = "[0-9]*.parquet"
+
+
 class Partition(NamedTuple):
     """Texts that follow one another in a file.
 
     start: where the first one is: its byte in .txt and .jsonl, its number in other files.
     first: its number among the texts of all files. n: how many there are.
+    size, changed: of the file, in bytes and nanoseconds, when it was cut.
     """
 
     file: str
     start: int
     first: int
     n: int
+    size: int
+    changed: int
 
     @property
     def name(self) -> str:
@@ -43,29 +51,46 @@ class Partition(NamedTuple):
 def cut(path: Path, n_rows: int, text_field: str) -> tuple[list[Partition], dict[str, Any]]:
     """Partitions of a file, or of those in a folder, and what tells whether a file has changed.
 
-    n_rows: texts of a partition. One never has texts of two files. Raises E402, E404, E405, E408
-    and E409.
+    n_rows: texts of a partition. One never has texts of two files. In a folder, names that begin
+    with _ or . are skipped, as readers of Parquet do. Raises E402, E404, E405, E408 and E409.
     """
     partitions: list[Partition] = []
     inputs = {}
     first = 0
     for file in find_files(path):
-        before = first
-        for start, n in find_stretches(file, n_rows, text_field):
-            partitions.append(Partition(str(file.resolve()), start, first, n))
-            first += n
         name = str(file.relative_to(path)) if path.is_dir() else file.name
-        values = {"bytes": file.stat().st_size, "texts": first - before}
+        if path.is_dir() and any(part[0] in "_." for part in Path(name).parts):
+            continue
+        before, status = first, file.stat()
+        for start, n in find_stretches(file, n_rows, text_field):
+            at = (str(file.resolve()), start, first, n, status.st_size, status.st_mtime_ns)
+            partitions.append(Partition(*at))
+            first += n
+        values = {"bytes": status.st_size, "texts": first - before}
         inputs[name] = {**values, "checksum": compute_checksum(file)}
     return partitions, inputs
 
 
 def find_stretches(path: Path, n_rows: int, text_field: str) -> Iterator[tuple[int, int]]:
     """Where each partition of a file begins, and its texts."""
-    if find_kind(path) not in (".txt", ".jsonl"):
-        n = count_rows(path, text_field)
-        yield from ((start, min(n_rows, n - start)) for start in range(0, n, n_rows))
+    kind = find_kind(path)
+    if kind in (".txt", ".jsonl"):
+        yield from find_stretches_of_lines(path, n_rows)
         return
+    if kind == ".parquet":
+        import pyarrow.parquet
+
+        next(read_parquet(path, text_field), None)  # whether it can be read, and has the column
+        n = int(pyarrow.parquet.read_metadata(path).num_rows)
+    else:
+        try:
+            n = len(DocBin().from_disk(path))
+        except Exception as error:  # zlib's, msgpack's and others, by what the file holds
+            raise ValueError(Errors.E405.format(path=path, reason=error)) from error
+    yield from ((start, min(n_rows, n - start)) for start in range(0, n, n_rows))
+
+
+def find_stretches_of_lines(path: Path, n_rows: int) -> Iterator[tuple[int, int]]:
     begin = n = 0
     for place, texts in read_lines(path):
         if n >= n_rows:
@@ -97,61 +122,38 @@ def read_lines(path: Path, start: int = 0) -> Iterator[tuple[int, list[str]]]:
             place += len(line)
 
 
-def count_rows(path: Path, text_field: str) -> int:
-    """The texts of a .parquet or .spacy, of which the former need not be read."""
-    if find_kind(path) == ".parquet":
-        import pyarrow.parquet
-
-        next(read_parquet(path, text_field), None)  # whether it can be read, and has the column
-        return int(pyarrow.parquet.read_metadata(path).num_rows)
-    from spacy.tokens import DocBin
-
-    try:
-        return len(DocBin().from_disk(path))
-    except Exception as error:  # zlib's, msgpack's and others, by what the file holds
-        raise ValueError(Errors.E405.format(path=path, reason=error)) from error
-
-
 def read_partition(
     partition: Partition, vocab: "Vocab", text_field: str, id_field: str
 ) -> Iterator[tuple[Any, Any]]:
     """The texts of a partition with their ids, None where one has none.
 
     A line that is no JSON, or has no text, is an error in the place of a text. vocab: for the Docs
-    of .spacy. Raises E405, E408, E409, and E831 where texts are missing.
+    of .spacy. Raises E405, E408, E409, and E831 for a file that has changed.
     """
-    path = Path(partition.file)
+    path, start = Path(partition.file), partition.start
     kind = find_kind(path)
     rows: Iterator[tuple[Any, Any]]
     if kind == ".parquet":
-        rows = read_parquet(path, text_field, id_field, partition.start)
+        rows = read_parquet(path, text_field, id_field, start)
     elif kind == ".spacy":
-        rows = ((doc, None) for doc in islice(read_docbin(path, vocab), partition.start, None))
+        rows = ((doc, None) for doc in islice(read_docbin(path, vocab), start, None))
     else:
-        lines = (text for _, texts in read_lines(path, partition.start) for text in texts)
-        rows = ((line, None) for line in lines)
+        rows = ((text, None) for _, texts in read_lines(path, start) for text in texts)
+    check_unchanged(partition)
+    for i, (content, id) in enumerate(islice(rows, partition.n), start=1):
         if kind == ".jsonl":
-            rows = parse_records(path, partition.start, lines, text_field, id_field)
-    n = 0
-    for row in islice(rows, partition.n):
-        yield row
-        n += 1
-    if n < partition.n:
+            try:
+                place = f"{i} after byte {start}"
+                content, id = parse_record(path, place, content, text_field, id_field)
+            except ValueError as error:
+                content = error
+        yield content, id
+    check_unchanged(partition)
+
+
+def check_unchanged(partition: Partition) -> None:
+    """Raise E831 for a file that is not as it was cut."""
+    path = Path(partition.file)
+    status = path.stat() if path.exists() else None
+    if status is None or (status.st_size, status.st_mtime_ns) != partition[4:]:
         raise ValueError(Errors.E831.format(path=path))
-
-
-def parse_records(
-    path: Path, start: int, lines: Iterator[str], text_field: str, id_field: str
-) -> Iterator[tuple[Any, Any]]:
-    for i, line in enumerate(lines, start=1):
-        try:
-            yield parse_record(path, f"{i} after byte {start}", line, text_field, id_field)
-        except ValueError as error:
-            yield error, None
-
-
-def to_texts(rows: Iterator[tuple[Any, Any]]) -> Iterator[Text]:
-    """Rows with their lengths, by which they are cut into what is encoded together."""
-    for content, id in rows:
-        text = content if isinstance(content, str) else getattr(content, "text", "")
-        yield Text(content, id, len(text))

@@ -6,33 +6,14 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import cast
 
 from ..errors import Errors
 from ..pretraining.text.worker_processes import become_worker
+from .encode_rows import Job
 from .partitions import Partition
-from .write_partition import Job, PartitionWriter, Result
-
-
-class Worker:
-    """A process that writes one partition after another."""
-
-    def __init__(self, job: Job, number: int) -> None:
-        context = get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.number = number
-        self.process = context.Process(target=work, args=(theirs, job, number), daemon=True)
-        self.process.start()
-        theirs.close()  # so that reading fails once the process is gone
-
-    def begin(self, partition: Partition) -> None:
-        self.partition = partition
-        with suppress(BrokenPipeError):  # it is gone: reading fails as well
-            self.connection.send(partition)
-
-    def end(self) -> None:
-        self.process.terminate()
-        self.process.join()
-        self.connection.close()
+from .write_partition import PartitionWriter, Result
 
 
 def run_in_processes(
@@ -41,48 +22,74 @@ def run_in_processes(
     """Write partitions in n processes of one thread each; results come as they are done.
 
     With a GPU, each process has one of its own, from job.gpu_id on. A partition whose process dies
-    is tried once more, in another one. Raises E835 where that one dies too. All processes end with
-    this generator, and with this process, however that ends.
+    is tried once more, in another one; where that one dies too, its result is E835. All processes
+    end with this generator, and with this process, however that ends.
     """
     waiting = deque(partitions)
     suspects: set[Partition] = set()
-    workers: dict[Connection, Worker] = {}
-
-    def start(number: int) -> None:
-        worker = Worker(job, number)
-        workers[worker.connection] = worker
-        worker.begin(waiting.popleft())
-
+    workers: dict[Connection, tuple[BaseProcess, int]] = {}
+    begun: dict[Connection, Partition] = {}
+    idle = list(range(min(n, len(waiting))))
     try:
-        for number in range(min(n, len(waiting))):
-            start(number)
-        while workers:
-            for connection in wait(list(workers)):
-                worker = workers[connection]  # type: ignore[index]  # what was passed comes back
+        while waiting or workers:
+            while idle and waiting:
+                connection, process = start(job, number := idle.pop(0))
+                workers[connection] = process, number
+                begun[connection] = begin(connection, waiting)
+            for connection in cast(list[Connection], wait(list(workers))):
                 try:
-                    yield worker.connection.recv()
-                except (EOFError, ConnectionError):
-                    bury(worker, suspects)
-                    del workers[worker.connection]
-                    waiting.appendleft(worker.partition)
-                    start(worker.number)
-                    continue
-                if waiting:
-                    worker.begin(waiting.popleft())
-                else:
-                    workers.pop(worker.connection).end()
+                    yield connection.recv()
+                    if waiting:
+                        begun[connection] = begin(connection, waiting)
+                        continue
+                except (EOFError, OSError):  # the process is gone
+                    partition = begun[connection]
+                    if partition in suspects:
+                        yield Result(partition.name, error=blame(partition, workers[connection][0]))
+                    else:
+                        suspects.add(partition)
+                        waiting.appendleft(partition)
+                process, number = workers.pop(connection)
+                end(connection, process)
+                idle.append(number)
     finally:
-        for worker in workers.values():
-            worker.end()
+        for connection, (process, _) in workers.items():
+            end(connection, process)
 
 
-def bury(worker: Worker, suspects: set[Partition]) -> None:
-    """Note over which partition a process has died. Raises E835 for the second one."""
-    worker.process.join()
-    if worker.partition in suspects:
-        values = {"name": worker.partition.name, "code": worker.process.exitcode}
-        raise RuntimeError(Errors.E835.format(**values))
-    suspects.add(worker.partition)
+def start(job: Job, number: int) -> tuple[Connection, BaseProcess]:
+    """A process that writes one partition after another, and our end of a pipe to it."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, job, number), daemon=True)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the process has from its start
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    theirs.close()  # so that reading fails once the process is gone
+    return ours, process
+
+
+def begin(connection: Connection, waiting: deque[Partition]) -> Partition:
+    partition = waiting.popleft()
+    with suppress(OSError):  # the process is gone: reading fails as well
+        connection.send(partition)
+    return partition
+
+
+def blame(partition: Partition, process: BaseProcess) -> str:
+    """The error of a partition over which a second process has died."""
+    process.join()
+    first, last = partition.first, partition.first + partition.n - 1
+    values = {"name": partition.name, "file": partition.file, "code": process.exitcode}
+    return Errors.E835.format(**values, first=first, last=last)
+
+
+def end(connection: Connection, process: BaseProcess) -> None:
+    process.terminate()
+    process.join()
+    connection.close()
 
 
 def work(connection: Connection, job: Job, number: int) -> None:

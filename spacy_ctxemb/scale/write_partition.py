@@ -2,62 +2,34 @@
 
 import json
 import platform
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import spacy
 from spacy.language import Language
 from thinc.api import require_gpu
 
 from ..atomic_files import replacing
-from ..bulk.encode import Passages, Text, fill_buffers, find_width, iter_encode
-from ..bulk.encoder_digest import digest_encoder
+from ..bulk.encode import Passages, find_width
+from ..bulk.encoder_digest import digest_files
 from ..errors import Errors, is_coded
-from ..read_files import coding_errors, describe, is_failure
-from .partitions import Partition, read_partition, to_texts
-from .tables import build_schema, to_table
+from ..read_files import coding_errors, describe
+from .encode_rows import Failed, Job, encode_rows
+from .partitions import Partition, read_partition
 
-
-class Job(NamedTuple):
-    """What each worker is told.
-
-    pipeline: a path or the name of a package. Level, spans_key and dtype are those of
-    `spacy_ctxemb.encode`. text_field, id_field: of .jsonl and .parquet. gpu_id: -1 for the CPU.
-    encoder: the digest of the pipeline's. folder: for the partitions.
-    """
-
-    pipeline: str
-    level: str
-    spans_key: str | None
-    dtype: str
-    text_field: str
-    id_field: str
-    gpu_id: int
-    encoder: str = ""
-    folder: str = ""
+if TYPE_CHECKING:
+    import pyarrow
 
 
 class Result(NamedTuple):
-    """What has become of a partition. first_failed: the first text that failed, and why. error: why
-    the partition could not be written, with its code."""
+    """What has become of a partition. error: why it could not be written, with its code."""
 
     name: str
-    n_texts: int
-    n_rows: int
-    n_failed: int
-    first_failed: str = ""
+    n_texts: int = 0
+    n_rows: int = 0
+    n_failed: int = 0
     error: str = ""
-
-
-class Failed(NamedTuple):
-    """A text that raised an error. place: its number among all texts."""
-
-    id: str
-    place: int
-    error: str
-    message: str
 
 
 class PartitionWriter:
@@ -76,18 +48,17 @@ class PartitionWriter:
         except Exception as error:
             kind, reason = type(error).__name__, describe(error)
             other = Errors.E833.format(name=partition.name, kind=kind, reason=reason)
-            message = str(error) if is_coded(error) else other
-            return Result(partition.name, 0, 0, 0, error=message)
+            return Result(partition.name, error=str(error) if is_coded(error) else other)
 
 
 def load_pipeline(job: Job, gpu_id: int) -> Language:
-    """Load the pipeline of a job. Raises E521 for a GPU that cannot be used, E832 where its
-    encoder is another one than where the run was started."""
+    """Load the pipeline of a job. Raises E521 for a GPU that cannot be used, E832 where it is
+    another one than where the run was started."""
     if gpu_id >= 0:
         with coding_errors(Errors.E521, gpu_id=gpu_id):
             require_gpu(gpu_id)
     nlp = spacy.load(job.pipeline)
-    if digest_encoder(nlp) != job.encoder:
+    if digest_files(nlp) != job.files:
         raise ValueError(Errors.E832.format(pipeline=job.pipeline, host=platform.node()))
     return nlp
 
@@ -102,84 +73,69 @@ def write_partition(nlp: Language, job: Job, partition: Partition) -> Result:
     """Encode the texts of a partition, and write its file whole or not at all.
 
     The same pipeline, job and partition give the same file. Memory holds a few thousand texts.
-    Texts that fail are in a file beside it, which is written first. Raises E164, E405, E408, E409
-    and E831.
+    Texts that fail are in a file beside it, which is written first. Raises E164, E405, E408, E409,
+    E831, and E834 where texts fail and none gets a vector.
     """
     import pyarrow.parquet
 
     path = Path(job.folder) / partition.name
-    metadata = {"encoder": job.encoder, "level": job.level}
-    schema = build_schema(find_width(nlp), job.dtype, metadata)
+    side_file = find_side_file(path)
+    schema = build_schema(find_width(nlp), job)
     failed: list[Failed] = []
-    n_rows, first = 0, partition.first
+    n_rows = 0
     rows = read_partition(partition, nlp.vocab, job.text_field, job.id_field)
     with replacing(path) as temporary:
         with pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
-            for buffer in fill_buffers(to_texts(rows)):
-                for passages in encode_rest(nlp, job, buffer, first, failed):
-                    writer.write_table(to_table(passages).cast(schema))
-                    n_rows += len(passages.ids)
-                first += len(buffer)
+            for passages in encode_rows(nlp, job, rows, partition.first, failed):
+                writer.write_table(to_table(passages).cast(schema))
+                n_rows += len(passages.ids)
             counts = {"texts": str(partition.n), "failed": str(len(failed))}
-            writer.add_key_value_metadata(counts)
-        write_failed(failed, find_side_file(path))
-    first_failed = f"{failed[0].id!r}: {failed[0].message}" if failed else ""
-    return Result(partition.name, partition.n, n_rows, len(failed), first_failed)
-
-
-def encode_rest(
-    nlp: Language, job: Job, texts: Sequence[Text], first: int, failed: list[Failed]
-) -> Iterator[Passages]:
-    """Encode all texts but those that raise an error, which are appended to `failed`.
-
-    What fails is halved until one text is left. first: the number of the first text.
-    """
-    found: Iterable[Passages]
-    try:
-        found = encode_together(nlp, job, texts, first)
-    except BaseException as error:
-        if not can_go_on(error):
-            raise
-        if len(texts) == 1:
-            id = first if texts[0].id is None else texts[0].id
-            failed.append(Failed(str(id), first, type(error).__name__, str(error)))
-            return
-        middle = len(texts) // 2
-        found = chain(
-            encode_rest(nlp, job, texts[:middle], first, failed),
-            encode_rest(nlp, job, texts[middle:], first + middle, failed),
-        )
-    yield from found
-
-
-def can_go_on(error: BaseException) -> bool:
-    """Whether other texts may do better: not after an interrupt, or once a GPU has failed."""
-    is_one_texts = is_failure(error) or isinstance(error, MemoryError)
-    return is_one_texts and "CUDA error" not in str(error)
-
-
-def encode_together(nlp: Language, job: Job, texts: Sequence[Text], first: int) -> list[Passages]:
-    items: list[Any] = []
-    for text in texts:
-        if isinstance(text.content, Exception):
-            raise text.content
-        items.append((text.content, text.id))
-    found = iter_encode(
-        nlp, items, job.level, spans_key=job.spans_key, dtype=job.dtype, first_id=first
-    )
-    return list(found)
-
-
-def write_failed(failed: Sequence[Failed], path: Path) -> None:
-    """A line of JSON for each text that failed; no file where none did."""
+            writer.add_key_value_metadata({**counts, "asked": job.asked})
+        if failed:
+            failed.sort(key=lambda row: row.place)
+            with replacing(side_file) as unfinished:
+                lines = [json.dumps(row._asdict()) + "\n" for row in failed]
+                unfinished.write_text("".join(lines), encoding="ascii")
     if not failed:
-        path.unlink(missing_ok=True)
-        return
-    with replacing(path) as temporary:
-        lines = [json.dumps(row._asdict()) + "\n" for row in failed]
-        temporary.write_text("".join(lines), encoding="ascii")
+        side_file.unlink(missing_ok=True)
+    return Result(partition.name, partition.n, n_rows, len(failed))
 
 
 def find_side_file(path: Path) -> Path:
     """Where the texts of a partition are that failed. Readers of Parquet skip names with _."""
     return path.with_name(f"_failed-{path.stem}.jsonl")
+
+
+def to_table(passages: Passages) -> "pyarrow.Table":
+    """The columns id, text, start, end, label and vector."""
+    import pyarrow as pa
+
+    n, width = passages.vectors.shape
+    texts, starts, ends, labels = zip(*passages.stretches, strict=True) if n else [()] * 4
+    values = pa.array(passages.vectors.reshape(-1))
+    return pa.table(
+        {
+            "id": pa.array(passages.ids, pa.string()),
+            "text": pa.array(texts, pa.string()),
+            "start": pa.array(starts, pa.int64()),
+            "end": pa.array(ends, pa.int64()),
+            "label": pa.array(labels, pa.string()),
+            "vector": pa.FixedSizeListArray.from_arrays(values, width),
+        }
+    )
+
+
+def build_schema(width: int, job: Job) -> "pyarrow.Schema":
+    """The schema of a table, also of one without rows."""
+    empty = Passages([], [], np.zeros((0, width), dtype=job.dtype), 0)
+    return to_table(empty).schema.with_metadata({"encoder": job.encoder, "level": job.level})
+
+
+def import_extra(module: str, extra: str, what: str) -> Any:
+    """The package of a module that not all users need. Raises ImportError E708 without it."""
+    package = module.partition(".")[0]
+    try:
+        return __import__(module)  # which returns the package
+    except ImportError as error:
+        values = {"what": what, "package": package, "extra": extra}
+        raise ImportError(Errors.E708.format(**values)) from error

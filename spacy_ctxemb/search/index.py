@@ -112,7 +112,7 @@ class Index:
     def _check_ids(self, texts: Iterable[Item]) -> Iterator[Item]:
         """Give each text an id. Raises E717."""
         seen: set[str] = set()
-        for content, id, _ in identify(self.nlp, texts, self.next_id):
+        for content, id, *_ in identify(self.nlp, texts, self.next_id):
             if id in seen or id in self.passages:
                 raise ValueError(Errors.E717.format(id=id))
             seen.add(id)

@@ -1,6 +1,8 @@
 """`python -m spacy ctxemb encode`"""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
+from spacy_ctxemb.scale import encode_files, encode_rows
 from spacy_ctxemb.scale.output_folder import MANIFEST, locking
 from spacy_ctxemb.scale.write_partition import PartitionWriter
 
@@ -210,6 +213,132 @@ def test_no_sentences(pipeline: Path, texts: Path, tmp_path: Path) -> None:
     run_well("encode", tmp_path / "bare", texts, tmp_path / "out")  # nothing of it was kept
 
 
+def test_a_retry_that_fails_keeps_what_is_done(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, folder = tmp_path / "texts.txt", tmp_path / "out"
+    path.write_text("".join(f"Otters number {i}.\n" for i in range(4)) + "long " * 250000)
+    command = ("encode", "--rows-per-partition", "2", pipeline, path, folder)
+    assert "1 of the texts failed" in run_well(*command)
+    before = list_partitions(folder)
+    monkeypatch.setattr(encode_rows, "iter_encode", fail)
+    code, message = run(*command, "--retry-failed")
+    assert code == 0 and list_partitions(folder) == before and len(before) == 3
+
+
+def fail(*args: object, **settings: object) -> None:
+    raise KeyError("nothing works")
+
+
+def test_all_texts_fail_alike(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told after few texts, and not where lines cannot be read."""
+    n_texts: list[int] = []
+
+    def note(nlp: Any, items: list[Any], *args: object, **settings: object) -> None:
+        n_texts.append(len(items))
+        raise KeyError("nothing works")
+
+    path = tmp_path / "texts.txt"
+    path.write_text("Otters.\n" * 3000)
+    with monkeypatch.context() as patched:
+        patched.setattr(encode_rows, "iter_encode", note)
+        code, message = run("encode", pipeline, path, tmp_path / "out")
+    assert code == 1 and "[E834] 100 texts" in message and "nothing works" in message
+    assert sum(n_texts) < 3 * 2048 and not list_partitions(tmp_path / "out")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("{no JSON\n" * 150 + json.dumps({"text": "Otters."}))
+    assert "150 of the texts failed" in run_well("encode", pipeline, bad, tmp_path / "bad")
+    bad.write_text("{no JSON\n" * 3)
+    code, message = run("encode", pipeline, bad, tmp_path / "none.parquet")
+    assert code == 1 and "[E834] 3 texts" in message and "_failed-" in message
+
+
+def test_no_entities_are_no_failure(pipeline: Path, texts: Path, tmp_path: Path) -> None:
+    found = run_well("encode", pipeline, texts, tmp_path / "out", "--level", "span")
+    assert "Wrote 0 vectors of 4 texts" in found
+
+
+@pytest.mark.parametrize("name", ["out", "out.parquet"])
+def test_no_texts(pipeline: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "texts.txt").write_text("\n")
+    found = run_well("encode", pipeline, tmp_path / "texts.txt", tmp_path / name)
+    assert "Wrote 0 vectors of 0 texts" in found and (tmp_path / name).exists()
+
+
+def test_a_kill_after_the_file_is_whole(
+    pipeline: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or in a run with --force: the same command goes on."""
+    output = tmp_path / "out.parquet"
+    with monkeypatch.context() as patched:
+        patched.setattr(encode_files, "clear", lambda folder: sys.exit(9))
+        assert run("encode", pipeline, texts, output).code == 9
+    assert output.exists() and find_parts(output).exists()
+    assert "Going on after 4 texts" in run_well("encode", pipeline, texts, output)
+    assert not find_parts(output).exists()
+
+
+def test_hidden_files_are_nobodys(pipeline: Path, texts: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / ".DS_Store").write_text("")
+    run_well("encode", pipeline, texts, folder)
+    run_well("encode", pipeline, texts, folder, "--force")
+    assert (folder / ".DS_Store").exists()
+
+
+def test_texts_in_the_output(pipeline: Path, texts: Path, tmp_path: Path) -> None:
+    run_well("encode", pipeline, texts, tmp_path / "out")
+    (source,) = list_partitions(tmp_path / "out")
+    code, message = run("encode", pipeline, source, tmp_path / "out", "--force")
+    assert code == 1 and "E726" in message and "has the texts" in message and source.exists()
+    run_well("encode", pipeline, tmp_path / "out", tmp_path / "again")  # its own names are skipped
+    assert list(read(tmp_path / "again")["text"]) == read(source)["text"]
+
+
+def test_what_costs_little_is_told_first(texts: Path, tmp_path: Path) -> None:
+    """Before a pipeline is loaded, of which nothing is left if that fails."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("mine")
+    code, message = run("encode", tmp_path / "no pipeline", texts, tmp_path / "mine")
+    assert code == 1 and "E830" in message
+    with locking(tmp_path / "busy"):
+        code, message = run("encode", tmp_path / "no pipeline", texts, tmp_path / "busy")
+    assert code == 1 and "E711" in message
+    assert run("encode", tmp_path / "no pipeline", texts, tmp_path / "out").code == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "texts.jsonl"}
+
+
+def test_a_partition_of_another_run(pipeline: Path, texts: Path, tmp_path: Path) -> None:
+    for level in ("doc", "sent"):
+        run_well("encode", pipeline, texts, tmp_path / level, "--level", level)
+    shutil.copy(list_partitions(tmp_path / "sent")[0], tmp_path / "doc")
+    code, message = run("encode", pipeline, texts, tmp_path / "doc")
+    assert code == 1 and "E710" in message and ".parquet has" in message
+
+
+def test_other_partitions_are_done_first(pipeline: Path, tmp_path: Path) -> None:
+    """An error ends a run that has written something when the rest is done."""
+    source = tmp_path / "texts"
+    source.mkdir()
+    for name in "abc":
+        (source / f"{name}.txt").write_text("Otters.\n")
+    cut = encode_files.cut
+
+    def change(*args: Any) -> Any:
+        found = cut(*args)
+        (source / "b.txt").write_text("Other otters.\n")
+        return found
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(encode_files, "cut", change)
+        code, message = run("encode", pipeline, source, tmp_path / "out")
+    assert code == 1 and "E831" in message and "b.txt" in message
+    assert len(list_partitions(tmp_path / "out")) == 2
+
+
 def test_a_partition_that_is_damaged(
     pipeline: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,10 +365,6 @@ def test_a_folder_keeps_partitions(pipeline: Path, texts: Path, tmp_path: Path) 
     assert read(folder) == read(output)  # files that are no Parquet are skipped
     manifest = json.loads((folder / MANIFEST).read_text())
     assert manifest["asked"]["inputs"]["texts.jsonl"]["texts"] == 4
-    assert [(row["file"], row["texts"]) for row in manifest["done"]] == [
-        (names[0], 3),
-        (names[1], 1),
-    ]
     before = {path: path.stat().st_mtime_ns for path in list_partitions(folder)}
     assert "Wrote 4 vectors of 4 texts" in run_well(*command, folder)
     assert {path: path.stat().st_mtime_ns for path in list_partitions(folder)} == before

@@ -10,7 +10,7 @@ import pytest
 import spacy
 
 from spacy_ctxemb.scale import encode_dataset
-from spacy_ctxemb.scale.on_ray import import_ray, run_on_ray
+from spacy_ctxemb.scale.on_ray import run_on_ray
 from spacy_ctxemb.scale.write_partition import PartitionWriter
 
 from ..cli.command import run_well
@@ -51,7 +51,7 @@ def start_cluster() -> Any:
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray.data", None)
     with pytest.raises(ImportError, match=r"\[E708\].*spacy-ctxemb\[ray\]"):
-        import_ray()
+        encode_dataset(None, "pipeline")
 
 
 class TestOnRay:
@@ -81,6 +81,24 @@ class TestOnRay:
         with pytest.raises(Exception, match=r"\[E838\] 1 rows"):
             encode_dataset(ray.data.from_items(rows), inputs[0], n_actors=1, **fields).take_all()
 
+    def test_the_defaults_leave_a_core(
+        self, cluster: Any, inputs: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        """To what reads and writes the dataset, which else waits for ever."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        import ray
+
+        pq.write_table(pa.table({"id": ["a", "b"], "text": ["Otters.", None]}), tmp_path / "in")
+        ds = encode_dataset(ray.data.read_parquet(str(tmp_path / "in")), inputs[0])
+        ds.write_parquet(str(tmp_path / "out"))
+        assert pq.read_table(tmp_path / "out")["id"].to_pylist() == ["a", "b"]
+        assert encode_dataset(ray.data.from_items([]), inputs[0]).take_all() == []
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
+            with pytest.raises(ValueError, match=r"\[E836\].*no CPU"):
+                encode_dataset(ds, inputs[0])
+
     def test_the_command_writes_what_it_writes_without_ray(
         self, cluster: Any, inputs: tuple[Path, Path], tmp_path: Path
     ) -> None:
@@ -95,7 +113,7 @@ class TestOnRay:
     def test_errors_come_back(
         self, cluster: Any, inputs: tuple[Path, Path], tmp_path: Path
     ) -> None:
-        job = build_job(inputs[0], tmp_path / "out", encoder="another")
+        job = build_job(inputs[0], tmp_path / "out", files="another")
         (result, *_) = run_on_ray(None, 1, job, cut_texts(inputs[1], 30))
         assert "[E832]" in result.error
         with pytest.raises(ValueError, match=r"\[E836\].*no GPU"):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -71,8 +72,12 @@ def test_errors_come_back(inputs: tuple[Path, Path], tmp_path: Path) -> None:
 
 def test_processes_that_die_again(inputs: tuple[Path, Path], tmp_path: Path, killing: None) -> None:
     job = build_job(inputs[0], tmp_path / "out")
-    with pytest.raises(RuntimeError, match=r"\[E835\].*000000000000-.*code -9"):
-        list(run_in_processes(1, job, cut_texts(inputs[1], 5)))
+    found = list(run_in_processes(1, job, cut_texts(inputs[1], 40)))
+    assert [re.findall(r"E835|-000.*?,|code -9|texts \d+ to \d+", x.error) for x in found] == [
+        ["E835", "-000000000040.parquet,", "code -9", "texts 0 to 39"],
+        ["E835", "-000000000060.parquet,", "code -9", "texts 40 to 59"],
+    ]
+    assert str(inputs[1]) in found[0].error
     assert not multiprocessing.active_children()
 
 

@@ -29,7 +29,6 @@ def write(job: Any, texts: Path, n: int = 100) -> list[Result]:
 def test_vectors_are_those_of_the_pipeline(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     (result,) = write(build_job(inputs[0], tmp_path), inputs[1])
     assert result[:4] == ("000000000000-000000000020.parquet", 20, 19, 1)
-    assert "'t2'" in result.first_failed and "E707" in result.first_failed
     table = pq.read_table(tmp_path / result.name)
     assert table["id"].to_pylist() == [f"t{i}" for i in range(20) if i != 2]
     nlp = build_pipeline()
@@ -104,7 +103,7 @@ def test_an_interrupt_and_a_broken_gpu_stop(inputs: tuple[Path, Path], tmp_path:
 
 
 def test_another_pipeline_on_a_machine(inputs: tuple[Path, Path], tmp_path: Path) -> None:
-    job = build_job(inputs[0], tmp_path, encoder="another")
+    job = build_job(inputs[0], tmp_path, files="another")
     with pytest.raises(ValueError, match=r"\[E832\].*pipeline"):
         load_pipeline(job, -1)
     assert all("E832" in result.error for result in write(job, inputs[1]))

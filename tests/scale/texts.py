@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spacy_ctxemb.bulk.encoder_digest import digest_encoder
+import spacy
+
+from spacy_ctxemb.bulk.encoder_digest import digest_files
+from spacy_ctxemb.scale.encode_rows import Job
 from spacy_ctxemb.scale.partitions import Partition, cut
-from spacy_ctxemb.scale.write_partition import Job
 
 from ..search.index_of_few import build_pipeline
 
@@ -24,8 +26,8 @@ def write_inputs(folder: Path, n: int) -> tuple[Path, Path]:
 def build_job(pipeline: Path, folder: Path, **settings: Any) -> Job:
     folder.mkdir(exist_ok=True)
     job = Job(str(pipeline), "doc", None, "float32", "text", "id", -1)
-    encoder = digest_encoder(build_pipeline())
-    return job._replace(**{"encoder": encoder, "folder": str(folder), **settings})
+    files = digest_files(spacy.load(pipeline))
+    return job._replace(**{"files": files, "folder": str(folder), **settings})
 
 
 def cut_texts(texts: Path, n: int) -> list[Partition]:
