@@ -37,6 +37,12 @@ SHARES = (0.6, 0.2, 0.1)
 #: then have no more turns.
 FEW, SLOW = 8, 3.0
 
+#: Processes that are tried at most: each one holds the pipeline.
+MAX_PROCESSES = 8
+
+#: Where Linux says how much of its cores a container may use.
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
 #: Turns of each setting, and of a turn the share for single texts.
 ROUNDS, LATENCY = 3, 0.3
 
@@ -90,7 +96,11 @@ class Measured:
     @property
     def near(self) -> list[Setting]:
         """Settings whose vectors are near enough to those of EXACT."""
-        return [s for s in self.settings if self.cosines[s.precision] >= self.least_cosine]
+        return [
+            s
+            for s in self.settings
+            if s.precision == EXACT or self.cosines[s.precision] >= self.least_cosine
+        ]
 
     def find_share(self, setting: Setting) -> float:
         """What part of the machine's limit a setting reaches."""
@@ -172,17 +182,17 @@ def measure_all(
     found.settings = [Setting(p, n) for p in workers for n in threads]
     say(f"Measure {len(found.settings)} settings of precision and threads")
     take_turns(found.settings, workers, seconds * SHARES[0])
+    found.megabytes = {p: worker.call("measure_memory") for p, worker in workers.items()}
     best = max(found.near, key=lambda one: one.speed)
     sizes = [Setting(best.precision, best.threads, size) for size in BATCH_SIZES]
     say(f"Measure batches of {', '.join(map(str, BATCH_SIZES))} texts")
     take_turns(sizes, workers, seconds * SHARES[1])
     found.settings += sizes
     if found.n_cores > 1:
-        say(f"Measure {found.n_cores} processes")
+        say(f"Measure {min(found.n_cores, MAX_PROCESSES)} processes")
         found.settings.append(measure_processes(found, workers, seconds * SHARES[2]))
     if found.has_cache:
         found.cache = workers[EXACT].call("measure_cache", BATCH_SIZE)
-    found.megabytes = {p: worker.call("measure_memory") for p, worker in workers.items()}
 
 
 def take_turns(settings: list[Setting], workers: Mapping[str, Caller], seconds: float) -> None:
@@ -213,10 +223,12 @@ def measure_speed(
 
 
 def measure_processes(found: Measured, workers: Mapping[str, Caller], seconds: float) -> Setting:
-    """As many processes as cores, with one thread each, in the precision that is fastest so."""
+    """As many processes as cores, or MAX_PROCESSES, with one thread each, in the precision that is
+    fastest so."""
     single = max((s for s in found.near if s.threads == 1), key=lambda one: one.speed)
-    several = Setting(single.precision, 1, BATCH_SIZE, found.n_cores)
-    arguments = found.n_cores, BATCH_SIZE, seconds / 2, single.speed * found.n_cores
+    n = min(found.n_cores, MAX_PROCESSES)
+    several = Setting(single.precision, 1, BATCH_SIZE, n)
+    arguments = n, BATCH_SIZE, seconds / 2, single.speed * n
     for _ in range(2):
         several.words.append(workers[single.precision].call("measure_processes", *arguments))
     return several
@@ -233,7 +245,9 @@ def compare_vectors(workers: Mapping[str, Caller]) -> dict[str, float]:
 
 
 def count_cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Those that this process may use, also in a container with a limit."""
+    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if CPU_LIMIT.exists():
+        quota, period = CPU_LIMIT.read_text(encoding="utf8").split()
+        n = n if quota == "max" else min(n, max(int(quota) // int(period), 1))
+    return n

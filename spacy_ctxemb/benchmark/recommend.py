@@ -1,6 +1,9 @@
 """Which setting to take, the lines to paste, and what makes the figures doubtful."""
 
+import json
+import os
 from collections.abc import Iterator
+from statistics import median
 
 from .measure import EXACT, Measured, Setting
 
@@ -30,34 +33,39 @@ def choose(found: Measured) -> Setting:
 
 
 def write_lines(found: Measured, chosen: Setting) -> str:
-    """What to paste into config.cfg and into a program."""
-    lines = ["# config.cfg", "[nlp]", f"batch_size = {chosen.batch_size}"]
+    """What to set in config.cfg, or to paste into a program."""
+    values: dict[str, int | str] = {"nlp.batch_size": chosen.batch_size}
     for section, precisions in found.sections.items():
         if chosen.precision in precisions:
-            lines += ["", f"[{section}]", f'precision = "{chosen.precision}"']
+            values[f"{section}.precision"] = chosen.precision
+    lines = ["# in these sections of config.cfg"]
+    for name, value in values.items():
+        section, _, setting = name.rpartition(".")
+        lines += [f"[{section}]", f"{setting} = {json.dumps(value)}", ""]
     n_process = f", n_process={chosen.n_process}" if chosen.n_process > 1 else ""
     return "\n".join(
         [
             *lines,
+            "# or in Python",
+            f"nlp = spacy.load(PIPELINE, config={json.dumps(values)})",
+            f"docs = nlp.pipe(texts{n_process})",
             "",
             "# in the shell, before Python starts",
             f"export OMP_NUM_THREADS={chosen.threads}",
-            "",
-            "# in Python",
-            f"nlp.pipe(texts{n_process})",
         ]
     )
 
 
 def find_doubts(found: Measured) -> Iterator[str]:
     """In plain words, what is wrong with the machine or with a setting."""
-    if found.load > BUSY * found.n_cores:
+    n_cores = max(os.cpu_count() or 1, found.n_cores)  # a container sees the load of all
+    if found.load > BUSY * n_cores:
         yield (
             f"Other programs were busy before the start: the load was {found.load:.1f} on "
-            f"{found.n_cores} cores. Figures are too low, and the recommendation may be wrong. Run "
+            f"{n_cores} cores. Figures are too low, and the recommendation may be wrong. Run "
             "it again when the machine is idle."
         )
-    shares = [share for one in found.settings if one.threads == 1 for share in one.cpu]
+    shares = [median(one.cpu) for one in found.settings if one.threads == 1 and one.cpu]
     if shares and min(shares) < OWN_CORE:
         yield (
             f"One thread had as little as {min(shares):.0%} of a core: another program took the "
@@ -78,7 +86,10 @@ def find_slow_threads(found: Measured) -> Iterator[str]:
     slow = [
         one
         for one in found.settings
-        if one.threads > 1 and one.speed < AS_FAST * single[one.precision].speed
+        if one.threads > 1
+        # That in other batches tells nothing; what was slow was measured once, in small ones.
+        and (one.batch_size == single[one.precision].batch_size or len(one.words) == 1)
+        and one.speed < AS_FAST * single[one.precision].speed
     ]
     if slow:
         worst = min(slow, key=lambda one: one.speed / single[one.precision].speed)

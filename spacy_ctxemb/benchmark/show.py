@@ -50,12 +50,12 @@ def draw(found: Measured, chosen: Setting, path: Path, kind: str) -> None:
     figure = Figure(figsize=(7, 0.6 + 0.3 * len(found.settings)), layout="constrained")
     axes = figure.subplots()
     order = list(found.cosines)
-    for y, one in enumerate(sorted(found.settings, key=lambda one: one.speed)):
+    settings = sorted(found.settings, key=lambda one: one.speed)
+    for y, one in enumerate(settings):
         ends = [[one.speed - min(one.words)], [max(one.words) - one.speed]]
         axes.barh(y, one.speed, xerr=ends, color=COLOURS[order.index(one.precision) % 4])
-        name = f"{one.precision}, {one.n_process} x {one.threads}, {one.batch_size}"
-        weight = "bold" if one is chosen else "normal"
-        axes.text(0, y, f" {name}", va="center", color="white", fontsize=8, fontweight=weight)
-    axes.set_yticks([])
+    names = [f"{s.precision}, {s.n_process} x {s.threads}, {s.batch_size}" for s in settings]
+    axes.set_yticks(range(len(names)), names)
+    axes.get_yticklabels()[settings.index(chosen)].set_fontweight("bold")
     axes.set_xlabel("words/s (precision, processes x threads, texts in a batch)")
     figure.savefig(path, format=kind)

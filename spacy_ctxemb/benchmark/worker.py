@@ -1,5 +1,6 @@
 """Measures one precision, in a process of its own, whose memory is that of the precision."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -81,17 +82,21 @@ class Worker:
         return {"seconds": found}
 
     def measure_processes(self, n: int, batch_size: int, seconds: float, words: float) -> float:
-        """Words a second of `nlp.pipe(n_process=n)`, once the first Doc has come.
+        """Words a second of `nlp.pipe(n_process=n)`, once each process has done a batch.
 
         words: a second, as expected, so that it takes as long as it should.
         """
-        texts = list(repeat_texts(self.texts, words * seconds, 3 * n * batch_size))
+        # Where processes do not fork, they read this when they start.
+        os.environ["OMP_NUM_THREADS"] = "1"
+        n_first = n * batch_size
+        texts = list(repeat_texts(self.texts, words * seconds, 4 * n_first))
         docs = self.nlp.pipe(texts, n_process=n, batch_size=batch_size)
-        next(docs)
+        for _ in islice(docs, n_first):
+            pass
         start = time.perf_counter()
         for _ in docs:
             pass
-        return count_words(texts[1:]) / (time.perf_counter() - start)
+        return count_words(texts[n_first:]) / (time.perf_counter() - start)
 
     def measure_cache(self, batch_size: int) -> dict[str, float]:
         """The share of texts that a cache knows, in a first and in a second pass, and words a
@@ -144,11 +149,12 @@ class Worker:
     def count_operations(self) -> float:
         """Floating-point operations of the encoders for each word."""
         texts = self.texts[:N_COMPARED]
-        mapping = {
-            torch.ops.mkldnn._linear_pointwise: count_linear,
+        mapping: dict[Any, Callable[..., int]] = {
             torch.ops.aten._int_mm: count_linear,
             torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: count_attention,
         }
+        if hasattr(torch.ops.mkldnn, "_linear_pointwise"):  # not in builds without oneDNN
+            mapping[torch.ops.mkldnn._linear_pointwise] = count_linear
         with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
             for _ in self.nlp.pipe(texts):
                 pass

@@ -60,7 +60,9 @@ def benchmark(
         print()
         print_table(*table)
     print()
-    if found.cache is not None:
+    if found.cache is not None and not found.cache["second"]:
+        msg.info("The cache knew no text in a second pass: it cannot be used here")
+    elif found.cache is not None:
         first, second, words = (found.cache[name] for name in ("first", "second", "words"))
         msg.info(
             f"The cache knew {first:.0%} of the texts, and {second:.0%} in a second pass, which "

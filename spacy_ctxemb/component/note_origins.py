@@ -65,5 +65,5 @@ def note_origins(nlp: Language, encoder: str, origins: Sequence[Found]) -> None:
 
 
 def list_numbers(version: str) -> list[int]:
-    """Those that decide which of two is newer: 0.10.2rc1 to [0, 10, 2]."""
-    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+    """Those that decide which of two is newer: 0.10.2rc1 to [0, 10, 2], and 0.3 to [0, 3, 0]."""
+    return [int(number) for number in [*re.findall(r"\d+", version), 0, 0, 0][:3]]

@@ -12,7 +12,7 @@ from ..pieces.base import Ints
 from ..pieces.characters import CharacterPieces
 from ..pieces.subwords import SubwordPieces
 from ..thinc_model.build_model import needs_vocabulary
-from ..thinc_model.docs_to_outputs import group_docs
+from ..thinc_model.docs_to_outputs import GROUP_TOKENS, group_docs
 from ..thinc_model.embedder_shim import EmbedderShim
 from ..windows.docs_to_pieces import DocPieces, encode_docs
 from ..windows.pieces_to_windows import lay_windows
@@ -144,7 +144,7 @@ def check_windows(counts: PieceCounts, shim: EmbedderShim, corpus: str) -> Itera
 def count_pieces(shim: EmbedderShim, docs: Sequence[Doc]) -> PieceCounts:
     """Encode documents as training does, without running the encoder."""
     counts = PieceCounts()
-    for group in group_docs(shim, docs):
+    for group in group_docs(shim, docs, GROUP_TOKENS):
         split = shim.windowing.split_sentences
         encoded = encode_docs(group, shim.pieces, split_sentences=split)
         add_tokens(counts, encoded, shim)

@@ -1,6 +1,7 @@
 """How much text goes through an encoder at once, from the memory that it may take."""
 
 import re
+from numbers import Integral
 from typing import NamedTuple
 
 from ..encoders import Encoder
@@ -35,9 +36,10 @@ def parse_bytes(value: object) -> int | None:
     if isinstance(value, str):
         found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?) ?([a-z]*)", value.strip().lower(), re.ASCII)
         value = int(float(found[1]) * SIZES[found[2]]) if found and found[2] in SIZES else None
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, Integral) or isinstance(value, bool):
         return None
-    return value if value > 0 else None
+    n_bytes = int(value)
+    return n_bytes if n_bytes > 0 else None
 
 
 def find_budget(n_bytes: int, embedder: Embedder, wanted: Wanted) -> Budget:

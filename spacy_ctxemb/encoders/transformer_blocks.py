@@ -89,7 +89,7 @@ class BlockEncoder(Encoder):
         if self.stream_dtype is not None and not torch.is_grad_enabled():
             x = x.to(self.stream_dtype)
         N = len(x)
-        if has_onednn_product(x) and not torch.is_grad_enabled():
+        if has_onednn_product(x) and not torch.is_grad_enabled() and round_up(N) != N:
             x = F.pad(x, (0, 0, 0, round_up(N) - N))
         layers = [x]
         maps: list[list[Tensor]] = []

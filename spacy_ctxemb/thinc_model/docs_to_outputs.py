@@ -66,8 +66,10 @@ def embed_docs(
     if not docs:
         return [], forget
     if not is_train:
-        groups = group_docs(shim, docs, shim.find_budget(GROUP_TOKENS, wanted).tokens)
-        return [one for group in groups for one in predict_group(shim, group, wanted, ops)], forget
+        budget = shim.find_budget(GROUP_TOKENS, wanted)
+        groups = group_docs(shim, docs, budget.tokens)
+        found = (predict_group(shim, group, wanted, budget, ops) for group in groups)
+        return [one for group in found for one in group], forget
     set_encoder_dropout(model)
     encoded, windows = cut_docs(shim, docs, keep_empty=wanted.states)
     embedded, backprop_rows = shim.begin_update(windows, wanted)
@@ -112,23 +114,15 @@ def to_vectors(
     return [one.vectors for one in outputs], backprop_vectors
 
 
-def group_docs(
-    shim: EmbedderShim, docs: Sequence[Doc], max_tokens: int | None = None
-) -> Iterator[list[Doc]]:
-    """Documents to encode together: Docs of up to max_tokens (None for GROUP_TOKENS), so that
-    memory is bounded.
-
-    A long token counts as several: it may have as many pieces.
-    """
+def group_docs(shim: EmbedderShim, docs: Sequence[Doc], max_tokens: int) -> Iterator[list[Doc]]:
+    """Documents to encode together: Docs of up to max_tokens, so that memory is bounded."""
     if shim.embedder.wants_whole_calls:
         yield list(docs)
         return
-    max_tokens = GROUP_TOKENS if max_tokens is None else max_tokens
     group: list[Doc] = []
     n_tokens = 0
     for doc in docs:
-        n_characters = doc[-1].idx + len(doc[-1]) if len(doc) else 0
-        size = max(len(doc), n_characters // CHARACTERS)
+        size = measure(doc)
         if group and n_tokens + size > max_tokens:
             yield group
             group, n_tokens = [], 0
@@ -136,6 +130,12 @@ def group_docs(
         n_tokens += size
     if group:
         yield group
+
+
+def measure(doc: Doc) -> int:
+    """Tokens of a Doc. A long one counts as several: it may have as many pieces."""
+    n_characters = doc[-1].idx + len(doc[-1]) if len(doc) else 0
+    return max(len(doc), n_characters // CHARACTERS)
 
 
 def cut_docs(
@@ -163,12 +163,11 @@ def cut_docs(
 
 
 def predict_group(
-    shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted, ops: Ops
+    shim: EmbedderShim, docs: Sequence[Doc], wanted: Wanted, budget: Budget, ops: Ops
 ) -> list[Outputs]:
     """Outputs of Docs that are encoded together, at least one."""
     needs_windows = wanted.boundaries or wanted.doc_pooling is not None or wanted.states
-    budget = shim.find_budget(GROUP_TOKENS, wanted)
-    if len(docs[0]) > budget.tokens and shim.embedder.works_in_segments(wanted):
+    if measure(docs[0]) > budget.tokens and shim.embedder.works_in_segments(wanted):
         return [predict_long(shim, docs[0], wanted, budget, ops)]
     encoded, windows = cut_docs(shim, docs, keep_empty=needs_windows, batch_pieces=budget.pieces)
     embedded = shim.predict(windows, wanted)

@@ -81,7 +81,8 @@ class EmbedderShim(TorchShim):
         if self.max_memory is not None:
             found = find_budget(self.max_memory, self.embedder, wanted)
             longest = self.windowing.window + N_BOUNDARIES
-            pieces, n_tokens = max(min(pieces, found.pieces), longest), min(n_tokens, found.tokens)
+            pieces = max(min(pieces, found.pieces), longest)
+            n_tokens = min(n_tokens, max(found.tokens, 1))
         return Budget(pieces, n_tokens)
 
     def weights_changed(self) -> None:

@@ -17,9 +17,10 @@ def test_the_fastest() -> None:
         *("bf16", 1, 64, 2),
     )
     lines = write_lines(found, chosen)
-    assert "export OMP_NUM_THREADS=1\n" in lines and "nlp.pipe(texts, n_process=2)" in lines
-    pasted = lines.split("# in the shell")[0]
+    assert "export OMP_NUM_THREADS=1" in lines and "nlp.pipe(texts, n_process=2)" in lines
+    pasted = lines.split("# or in Python")[0]
     config = Config().from_str(f"[components]\n\n[components.ctxemb]\n\n{pasted}")
+    assert 'config={"nlp.batch_size": 64, "components.ctxemb.model.precision": "bf16"})' in lines
     assert config["nlp"]["batch_size"] == 64
     assert config["components"]["ctxemb"]["model"]["precision"] == "bf16"
 
@@ -52,7 +53,10 @@ def test_nothing_is_said_of_an_idle_machine() -> None:
         ({"cpu": 0.5}, "One thread had as little as 50% of a core: another program took the rest."),
     ],
 )
-def test_a_busy_machine(settings: dict[str, float], message: str) -> None:
+def test_a_busy_machine(
+    settings: dict[str, float], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     (doubt,) = find_doubts(make_measured(IDLE, **settings))
     assert doubt.startswith(message)
 

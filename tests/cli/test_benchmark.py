@@ -51,7 +51,7 @@ def test_tables_files_and_lines_to_paste(texts: Path, tmp_path: Path) -> None:
     assert "precision threads batch_size n_process words/s range of limit" in output
     assert "precision threads p50 ms p95 ms p99 ms" in output and "mean cosine" in output
     assert "The cache knew 0% of the texts, and 100% in a second pass" in output
-    assert "# config.cfg [nlp] batch_size = " in output
+    assert "# in these sections of config.cfg [nlp] batch_size = " in output
     found = srsly.read_json(tmp_path / "out.json")
     assert set(found["cosines"]) == {"fp32", "bf16"} and found["cosines"]["fp32"] > 0.9999
     assert found["recommended"]["precision"] in found["cosines"]

@@ -22,6 +22,7 @@ MIX = {"@architectures": "spacy-ctxemb.LastLayers.v1", "n": 2}
     "value, expected",
     [
         (1000, 1000),
+        (np.int64(1000), 1000),
         ("1000", 1000),
         ("512 B", 512),
         ("2GB", 2 * 10**9),

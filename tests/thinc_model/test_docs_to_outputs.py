@@ -10,8 +10,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_ctxemb import attach
-from spacy_ctxemb.thinc_model.docs_to_outputs import group_docs
-from spacy_ctxemb.thinc_model.embedder_shim import get_shim
+from spacy_ctxemb.thinc_model.docs_to_outputs import group_docs, predict_long
+from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, get_shim
 from spacy_ctxemb.windows.pieces_to_windows import Windowing, lay_windows
 
 from ..pipelines import BILM, TEXTS, TRANSFORMER, initialised
@@ -229,10 +229,25 @@ class TestAnotherRun:
         assert build(doc_pooling="mean", keep="none")(TEXTS[0])._.ctxemb_pooled is None
 
 
-def test_long_tokens_count_as_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacy_ctxemb.thinc_model.docs_to_outputs.GROUP_TOKENS", 20)
+def test_long_tokens_count_as_several() -> None:
     nlp = build()
     shim = get_shim(nlp.get_pipe("ctxemb").model)
     docs = [nlp.make_doc(text) for text in ("a b c", "x" * 90, "x" * 600, "", "a b")]
-    found = [[len(doc) for doc in group] for group in group_docs(shim, docs)]
+    found = [[len(doc) for doc in group] for group in group_docs(shim, docs, 20)]
     assert found == [[3, 1], [1], [0, 2]]
+
+
+def test_a_doc_of_long_tokens_goes_in_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    nlp = build()
+    words = ["x" * 60] * 4
+    whole = nlp(Doc(nlp.vocab, words))
+    cut: list[int] = []
+
+    def predict(shim: EmbedderShim, doc: Doc, *others: Any) -> Any:
+        cut.append(len(doc))
+        return predict_long(shim, doc, *others)
+
+    monkeypatch.setattr("spacy_ctxemb.thinc_model.docs_to_outputs.GROUP_TOKENS", 20)
+    monkeypatch.setattr("spacy_ctxemb.thinc_model.docs_to_outputs.predict_long", predict)
+    assert_allclose(nlp(Doc(nlp.vocab, words)).tensor, whole.tensor, rtol=0, atol=1e-5)
+    assert cut == [4]
