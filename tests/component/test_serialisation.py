@@ -230,9 +230,13 @@ class TestLostAndDamagedFiles:
             spacy.load(saved)
 
     def test_pieces_of_another_kind_of_data(self, saved, folder):
-        for data in ([1], {"kind": "words"}, {"kind": "characters"}):
+        for data, message in (
+            ([1], r"\[E163\] .*pieces cannot be read as"),
+            ({"kind": "characters"}, r"\[E163\] .*pieces cannot be read as"),
+            ({"kind": "words"}, r"\[E167\] The pieces are of the kind 'words'"),
+        ):
             (folder / "pieces").write_bytes(srsly.msgpack_dumps(data))
-            with pytest.raises(ValueError, match=r"\[E163\] .*pieces cannot be read as"):
+            with pytest.raises(ValueError, match=message):
                 spacy.load(saved)
 
     @pytest.mark.parametrize("key", ["pieces", "weights"])
