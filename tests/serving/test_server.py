@@ -32,6 +32,14 @@ def test_a_port_that_is_taken() -> None:
         open_port("no.such.host", 8000)
 
 
+def test_a_connection_sends_without_delay() -> None:
+    with open_port("127.0.0.1", 0) as opened:
+        with socket.create_connection(opened.getsockname()):
+            accepted, _ = opened.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_server_that_is_told_to_end_answers_what_waits() -> None:
     with running(build_hooked(), drain=0.5) as server:
         blocking = server.embed_later("wait")
