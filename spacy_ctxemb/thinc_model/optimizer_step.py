@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from .arrays_and_tensors import to_array
+from .fused_adam import can_fuse, take_fused_step
 
 
 class Trained(NamedTuple):
@@ -39,14 +40,18 @@ def take_step(optimizer: Optimizer, trained: Sequence[Trained], norm: float) -> 
     """
     limit = getattr(optimizer, "grad_clip", 0.0)
     scale = limit / norm if 0.0 < limit < norm else 1.0
+    if isinstance(optimizer, Optimizer):
+        begin_averages(optimizer, trained)
+        if can_fuse(optimizer, trained):
+            take_fused_step(optimizer, trained, scale)
+            drop_gradients(trained)
+            return
     for key, parameter, rate in trained:
         data, grad = to_array(parameter.data), to_array(cast(Tensor, parameter.grad))
         if scale < 1.0:
             grad *= scale
         changed = {}
         if isinstance(optimizer, Optimizer):
-            if optimizer.averages is not None and key not in optimizer.averages:
-                optimizer.averages[key] = data.copy()  # Thinc begins with zeros
             changed = {
                 "learn_rate": rate * optimizer.learn_rate,  # RAdam ignores `lr_scale`
                 "L2": optimizer.L2 if parameter.dim() > 1 else 0.0,
@@ -57,7 +62,21 @@ def take_step(optimizer: Optimizer, trained: Sequence[Trained], norm: float) -> 
         updated = xp2torch(value, device=parameter.device)
         if updated.data_ptr() != parameter.data_ptr():
             parameter.data.copy_(updated)
-        parameter.grad = None
+    drop_gradients(trained)
+
+
+def begin_averages(optimizer: Optimizer, trained: Iterable[Trained]) -> None:
+    """With the values before the first step; Thinc begins with zeros."""
+    if optimizer.averages is None:
+        return
+    for key, parameter, _ in trained:
+        if key not in optimizer.averages:
+            optimizer.averages[key] = to_array(parameter.data).copy()
+
+
+def drop_gradients(trained: Iterable[Trained]) -> None:
+    for one in trained:
+        one.parameter.grad = None
 
 
 def measure(trained: Iterable[Trained]) -> float:

@@ -7,6 +7,9 @@ import torch
 from thinc.api import SGD, Adam, RAdam
 from torch import Tensor, nn
 
+from spacy_ctxemb.thinc_model import optimizer_step
+from spacy_ctxemb.thinc_model.fused_adam import can_fuse
+from spacy_ctxemb.thinc_model.optimizer_step import Trained
 from spacy_ctxemb.thinc_model.torch_module_shim import TorchShim
 
 
@@ -27,7 +30,9 @@ def build() -> tuple[TorchShim, Affine]:
 def step(shim: TorchShim, optimizer: Any, matrix: Any, bias: Any) -> None:
     """One step along these gradients."""
     for parameter, gradient in zip(shim.module.parameters(), (matrix, bias), strict=True):
-        parameter.grad = torch.as_tensor(gradient, dtype=torch.float32).expand_as(parameter).clone()
+        if parameter.requires_grad:
+            grad = torch.as_tensor(gradient, dtype=torch.float32).expand_as(parameter).clone()
+            parameter.grad = grad
     shim.finish_update(optimizer)
 
 
@@ -79,6 +84,48 @@ def test_clipping_leaves_the_pull_towards_zero_as_it_is() -> None:
     optimizer = SGD(0.1, L2=10.0, L2_is_weight_decay=False, grad_clip=1.0)
     step(shim, optimizer, matrix=0.0, bias=0.0)
     torch.testing.assert_close(module.matrix.detach(), before[0] * (1 - 0.1 * 10.0))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"L2": 0.3},
+        {"L2": 0.3, "L2_is_weight_decay": False},
+        {"eps": 0.1, "grad_clip": 0.0},
+        {"use_averages": True},
+    ],
+)
+def test_fused_steps_are_those_of_thinc(settings: dict[str, Any], monkeypatch: Any) -> None:
+    """Parameters, moments and averages, of two parameters of which one has missed steps."""
+    found: list[dict[str, Tensor]] = []
+    for is_fused in (True, False):
+        shim, module = build()
+        optimizer = Adam(0.01, **{"grad_clip": 2.0, **settings})
+        if not is_fused:
+            monkeypatch.setattr(optimizer_step, "can_fuse", lambda *_: False)
+        generator = torch.Generator().manual_seed(0)
+        for i in range(12):
+            gradients = [3 * torch.randn(x.shape, generator=generator) for x in module.parameters()]
+            module.bias.requires_grad_(i % 3 != 1)
+            step(shim, optimizer, *gradients)
+        values = {"matrix": module.matrix.detach(), "bias": module.bias.detach()}
+        for name in ("mom1", "mom2", "averages"):
+            kept = getattr(optimizer, name) or {}
+            values |= {f"{name} {key[1]}": torch.from_numpy(x) for key, x in kept.items()}
+        assert sorted(optimizer.nr_update.values()) == [8, 12]
+        found.append(values)
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_fused() -> None:
+    shim, module = build()
+    trained = [Trained((shim.id, "matrix"), module.matrix, 1.0)]
+    assert can_fuse(Adam(0.01), trained)
+    assert not can_fuse(RAdam(0.01), trained)
+    assert not can_fuse(SGD(0.01), trained)
+    half = nn.Parameter(module.matrix.detach().bfloat16())
+    assert not can_fuse(Adam(0.01), [Trained((shim.id, "half"), half, 1.0)])
 
 
 def test_averages_begin_with_the_weights() -> None:
