@@ -20,8 +20,12 @@ from .read_docs import Found
 from .refusals import Refusal, refuse
 from .settings import Settings
 
-#: The share of the last batch in the average speed.
-NEW_SHARE = 0.2
+#: The weight of earlier batches in the average speed, when another one is added.
+KEPT = 0.8
+
+#: The share of the timeout that the queue may need. Under a flood of requests, which takes time as
+#: well, it needs several times as long.
+QUEUE_SHARE = 0.2
 
 #: Times the timeout after which a batch is thought never to end.
 STUCK = 10
@@ -58,6 +62,25 @@ class Waiting(NamedTuple):
     since: float
 
 
+class Speed:
+    """Of the last batches together, so that a small one, which is slow, counts little."""
+
+    def __init__(self) -> None:
+        self.n_tokens, self.seconds = 0.0, 0.0
+
+    @property
+    def seconds_a_token(self) -> float:
+        return self.seconds / self.n_tokens if self.n_tokens else 0.0
+
+    def note(self, n_tokens: int, seconds: float) -> None:
+        self.n_tokens = KEPT * self.n_tokens + n_tokens
+        self.seconds = KEPT * self.seconds + seconds
+
+    def doubt(self) -> None:
+        """A text was refused because of it, and only batches can correct it."""
+        self.seconds *= KEPT
+
+
 class Batcher:
     """compute: what runs in the thread: a result for each of the texts it is given.
     note_batch: is told of each batch its texts and its seconds.
@@ -73,7 +96,7 @@ class Batcher:
         self.compute, self.settings, self.note_batch = compute, settings, note_batch
         self.queue: deque[Waiting] = deque()
         self.n_tokens = 0
-        self.seconds_a_token = 0.0
+        self.speed = Speed()
         self.is_closed = False
         self.began = math.inf
         self.changed = threading.Condition()
@@ -98,12 +121,17 @@ class Batcher:
         """Raise 503 E821 or E810, or 413 E823 for what cannot be done in time."""
         if self.is_closed or not self.is_well():
             raise Refusal(503, Errors.E821.format(reason="the model has stopped"))
-        seconds, timeout = n_tokens * self.seconds_a_token, self.settings.timeout
+        seconds, timeout = n_tokens * self.speed.seconds_a_token, self.settings.timeout
         if seconds > timeout:
-            self.seconds_a_token *= 1 - NEW_SHARE  # it may be wrong, and only batches correct it
+            self.speed.doubt()
             raise Refusal(413, Errors.E823.format(seconds=seconds, limit=timeout))
-        seconds = self.n_tokens * self.seconds_a_token
-        if len(self.queue) + n > self.settings.queue_size or seconds > timeout / 2:
+        self.check_queue(n)
+
+    def check_queue(self, n: int = 1) -> None:
+        """Raise 503 E810 where so many texts cannot wait besides those that do."""
+        seconds = self.n_tokens * self.speed.seconds_a_token
+        is_long = seconds > QUEUE_SHARE * self.settings.timeout
+        if is_long or len(self.queue) + n > self.settings.queue_size:
             headers = {"Retry-After": str(max(1, math.ceil(seconds)))}
             raise Refusal(503, Errors.E810.format(n=len(self.queue)), headers)
 
@@ -149,13 +177,9 @@ class Batcher:
             found = [*zip(batch, [Found(refuse(error))] * len(batch), strict=True)]
         seconds = time.monotonic() - self.began
         self.began = math.inf
-        self.note_speed(seconds / sum(one.n_tokens for one in batch))
+        self.speed.note(sum(one.n_tokens for one in batch), seconds)
         self.note_batch(len(batch), seconds)
         return found
-
-    def note_speed(self, seconds_a_token: float) -> None:
-        before = self.seconds_a_token or seconds_a_token
-        self.seconds_a_token = before + NEW_SHARE * (seconds_a_token - before)
 
     def take(self) -> list[Waiting]:
         """The next batch; an empty one if the clients of all texts have gone, or at the end."""

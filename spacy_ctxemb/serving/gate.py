@@ -17,6 +17,10 @@ logger = logging.getLogger("spacy_ctxemb.serving")
 #: Need no key, since orchestrators, load balancers and browsers ask them; and take no body.
 OPEN = ("/health", "/ready", "/docs", "/openapi.json")
 
+#: Seconds until a request is refused because others wait. A client that asks again at once would
+#: take the processor's time from the answers.
+PAUSE = 1.0
+
 
 class Gate:
     """paths: that exist; others have one name in metrics and logs."""
@@ -61,9 +65,12 @@ class Gate:
         try:
             self.check_key(scope)
             if scope["method"] == "POST":
+                self.service.batcher.check_queue()
                 receive = await self.read_body(scope, receive)
             await self.app(scope, receive, send)
         except Refusal as refusal:
+            if refusal.status == 503 and self.n_open <= self.settings.queue_size:
+                await asyncio.sleep(PAUSE)
             await refusal.to_response()(scope, receive, send)
         finally:
             self.n_open -= 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spacy_ctxemb.serving.batcher import Batcher, Job
+from spacy_ctxemb.serving.batcher import Batcher, Job, Speed
 from spacy_ctxemb.serving.refusals import Refusal
 from spacy_ctxemb.serving.settings import Settings
 
@@ -148,12 +148,21 @@ def test_a_client_whose_loop_has_ended_hurts_nobody() -> None:
     assert model.batches == [["first"]]
 
 
+def test_a_small_batch_says_little_of_the_speed() -> None:
+    speed = Speed()
+    assert speed.seconds_a_token == 0.0
+    speed.note(1000, 2.0)
+    assert speed.seconds_a_token == 0.002
+    speed.note(1, 0.1)  # fifty times slower
+    assert speed.seconds_a_token == pytest.approx((0.8 * 2.0 + 0.1) / (0.8 * 1000 + 1))
+    for _ in range(30):
+        speed.note(1000, 4.0)
+    assert speed.seconds_a_token == pytest.approx(0.004, rel=0.01)
+
+
 def test_a_refusal_says_how_long_it_may_take() -> None:
     async def ask(model: Model) -> None:
-        model.batcher.note_speed(0.5)
-        assert model.batcher.seconds_a_token == 0.5
-        model.batcher.note_speed(1.0)
-        assert model.batcher.seconds_a_token == pytest.approx(0.6)
+        model.batcher.speed.note(10, 6.0)
         await model.begin()
         model.submit("a", size=20)
         with pytest.raises(Refusal) as full:
@@ -165,7 +174,7 @@ def test_a_refusal_says_how_long_it_may_take() -> None:
 
 def test_the_queue_is_bounded_by_the_time_that_it_needs() -> None:
     async def ask(model: Model) -> None:
-        model.batcher.note_speed(0.1)
+        model.batcher.speed.note(10, 1.0)
         first = await model.begin()
         waiting = model.submit("a", size=160)
         with pytest.raises(Refusal, match="E810") as full:
@@ -180,7 +189,7 @@ def test_the_queue_is_bounded_by_the_time_that_it_needs() -> None:
 
 def test_a_request_that_needs_too_long_is_refused_but_not_for_ever() -> None:
     async def ask(model: Model) -> None:
-        model.batcher.note_speed(1.0)
+        model.batcher.speed.note(1, 1.0)
         with pytest.raises(Refusal, match="E823") as refused:
             model.submit("a", size=31)
         assert refused.value.status == 413

@@ -15,6 +15,7 @@ from spacy.tokens import Doc
 
 from spacy_ctxemb.serving import build_app, service
 from spacy_ctxemb.serving.bodies import EmbeddingsRequest
+from spacy_ctxemb.serving.gate import PAUSE
 from spacy_ctxemb.serving.json_log import JsonLines
 
 from ..pipelines import BILM, initialised
@@ -184,8 +185,10 @@ def test_overload_is_refused_and_passes(hooked: Running) -> None:
     wait_until(lambda: SEEN)
     waiting = hooked.embed_later(*"abcd")
     wait_until(lambda: len(hooked.service.batcher.queue) == 4)
-    answer = hooked.embed("one more")
+    start = time.monotonic()
+    answer = hooked.post("/v1/embeddings", {"not": "read any more"})
     check(answer, 503, "E810")
+    assert time.monotonic() - start >= PAUSE
     assert int(answer.headers["Retry-After"]) >= 1
     assert hooked.client.get("/ready").status_code == 200
     GO_ON.set()
