@@ -8,7 +8,7 @@ Source: Kingma & Ba 2015, "Adam", section 2.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -75,9 +75,7 @@ def take_fused_step(optimizer: Optimizer, trained: Sequence["Trained"], scale: f
         update_averages(optimizer, group, n_updates)
 
 
-def share_moments(
-    moments: dict[tuple[int, str], np.ndarray], group: Sequence["Trained"]
-) -> list[Tensor]:
+def share_moments(moments: dict[tuple[int, str], Any], group: Sequence["Trained"]) -> list[Tensor]:
     """The arrays in which Thinc keeps them, as tensors of the same memory."""
     for one in group:
         if one.key not in moments:
