@@ -272,8 +272,16 @@ class ContextualEmbedder(Tok2Vec):
         return self._pending is not None and self._pending.is_of(docs)
 
     def finish_update(self, sgd: Optimizer) -> None:
-        """Change the weights by the gradients that have come back so far."""
-        if self._pending is not None and self._pending.arrived:
+        """Change the weights by the gradients that have come back so far.
+
+        `nlp.update` asks for this before listeners have learned. Then it is done when the batch
+        ends: weights that changed before that would spoil its gradient.
+        """
+        pending = self._pending
+        if pending is not None and self.listeners and not pending.arrived:
+            pending.optimizer = sgd
+            return
+        if pending is not None and pending.arrived:
             self.flush_gradient()
         self.model.finish_update(sgd)
 
@@ -283,6 +291,8 @@ class ContextualEmbedder(Tok2Vec):
         self._forget_batch()
         if pending is not None:
             pending.backpropagate()
+            if pending.optimizer is not None:
+                self.model.finish_update(pending.optimizer)
 
     def _forget_batch(self) -> None:
         """Let nobody learn from the last batch any more."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from spacy.tokens import Doc
+from thinc.api import Optimizer
 
 from ..thinc_model.docs_to_outputs import Backprop, forget
 
@@ -14,6 +15,7 @@ class PendingUpdate:
     docs: of the batch.
     losses, name: where the squares of all gradients are added, which spaCy shows as the loss of an
         encoder.
+    optimizer: with which to change the weights once the gradients are back, if that was asked for.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class PendingUpdate:
         self._losses = losses
         self._name = name
         self._sums: dict[str, list[Any]] = {}  # one array a Doc
+        self.optimizer: Optimizer | None = None
 
     @property
     def arrived(self) -> bool:

@@ -55,6 +55,27 @@ def test_ner_and_textcat_share_an_encoder(model):
     learn_by_heart(nlp, data, "ents_f", "cats_micro_f")
 
 
+def test_nlp_update_learns_as_spacy_train_does(model):
+    """`nlp.update` asks for a step before listeners have learned, `spacy train` after. The gradient
+    of a batch is that of the weights which encoded it, in both."""
+    learned = []
+    for is_asked_before in (True, False):
+        nlp = with_ner(model)
+        pipe, sgd = nlp.get_pipe("ctxemb"), Adam(0.01)
+        for _ in range(3):
+            egs = examples(nlp, NER_DATA)
+            if is_asked_before:
+                nlp.update(egs, sgd=sgd)
+                continue
+            nlp.update(egs, sgd=False)
+            for _, component in nlp.pipeline:
+                component.finish_update(sgd)
+        pipe.flush_gradient()
+        learned.append(parameters(nlp))
+    for name, value in learned[0].items():
+        torch.testing.assert_close(value, learned[1][name], rtol=1e-5, atol=1e-6, msg=name)
+
+
 def test_gradients_of_listeners_add_up():
     """The encoder's gradient is the sum of what each listener sends."""
     nlp = blank()
