@@ -20,11 +20,15 @@ Bias = Callable[[int], Tensor]
 #: (N, 2, n_heads, d) -> the same: turns queries and keys by the angles of their positions.
 Rotation = Callable[[Tensor], Tensor]
 
-#: Up to this many steps plain products are faster on a CPU than PyTorch's fused attention, which
-#: works in blocks, in fp32 without gradients; for bf16 see `is_plain`.
+#: Whether the CPU has AVX-512. SHORT and LONG, of fp32 without gradients, were measured there. With
+#: AVX2 PyTorch's fused attention takes 50 to 95 % of the time of the other two at any length.
+HAS_AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+#: Up to this many steps plain products are faster than fused attention, which works in blocks; for
+#: bf16 see `is_plain`.
 SHORT = 64
 
-#: From this many steps on, in fp32, oneDNN's products of one head at a time are faster.
+#: From this many steps on products of one head at a time are faster.
 LONG = 320
 
 #: Scores computed at a time where they are stored.
@@ -93,8 +97,7 @@ class SelfAttention(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
     """q, k, v: (B, n_heads, T, d); bias: (n_heads or 1, T, T). (B, n_heads, T, d)"""
     if q.device.type != "cpu" or not is_plain(q, dropout):
-        T, is_inference = q.size(2), not torch.is_grad_enabled() and not dropout
-        if q.device.type == "cpu" and is_inference and T >= LONG:
+        if q.device.type == "cpu" and is_by_head(q, dropout):
             return attend_by_head(q, k, v, bias)
         added = None if bias is None else bias.expand(len(q), *bias.shape)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout)
@@ -112,7 +115,14 @@ def is_plain(q: Tensor, dropout: float) -> bool:
     is_low = q.dtype == torch.bfloat16
     if torch.is_grad_enabled() or dropout:
         return is_low and (q.size(2) < LONG or dropout > 0.0)
-    return is_low or q.size(2) <= SHORT
+    return is_low or (HAS_AVX512 and q.size(2) <= SHORT)
+
+
+def is_by_head(q: Tensor, dropout: float) -> bool:
+    """Whether one head at a time is faster than PyTorch's fused attention on a CPU."""
+    if torch.is_grad_enabled() or dropout or torch.compiler.is_compiling():
+        return False  # a compiler would unroll the loop
+    return HAS_AVX512 and q.size(2) >= LONG
 
 
 def attend_by_head(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from ..pipelines import TRANSFORMER, initialised
-from .transformer_peers import Ctxemb, Limit, count_lengths
+from .transformer_peers import Ctxemb, Engine, Limit, count_lengths
 from .transformer_texts import read_sets
 
 TEXTS = ["Ada Lovelace lives in Oslo.", "We met Grace yesterday."]
@@ -59,3 +61,37 @@ def test_limits_are_measured_on_cpus_without_bf16_instructions(monkeypatch):
     assert limit.measure_type(torch.bfloat16) > 0
     with pytest.raises(RuntimeError, match="bf16 path"):  # fp32 is not spared from oneDNN's
         limit.measure_type(torch.float32)
+
+
+class Stub(Engine):
+    """Runs the encoder itself, in padded batches as those programs get them."""
+
+    def load(self, path: str, n_threads: int, precision: str) -> None:
+        self.inputs = ["input_ids", "attention_mask"]
+        self.compute = self.run_encoder
+
+    def run_encoder(self, given):
+        ids, mask = (torch.from_numpy(given[name]) for name in self.inputs)
+        with torch.inference_mode():
+            top = self.encoder(ids, mask > 0)[-1]
+        padded = top.new_full((*ids.shape, top.size(1)), 9.0)
+        padded[mask > 0] = top
+        return padded.numpy()
+
+
+def test_engines_get_the_same_pieces(contestant, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tokenizer = Tokenizer.from_str(contestant.pieces.tokenizer.to_str())
+    begin, end = (int(i) for i in contestant.pieces.boundaries)
+    ends = [(tokenizer.id_to_token(i), i) for i in (begin, end)]
+    single = f"{ends[0][0]} $A {ends[1][0]}"
+    tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=ends)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    engine = Stub(str(tmp_path))
+    engine.encoder = contestant.network
+    expected, found = contestant.pool(TEXTS), engine.pool(TEXTS)
+    assert found["pieces"] == expected["pieces"]
+    np.testing.assert_allclose(found["all"], expected["all"], rtol=1e-4, atol=1e-5)
+    counted = count_lengths(engine, TEXTS)
+    assert sorted(counted["lengths"]) == sorted(n + 2 for n in expected["pieces"])
+    assert counted["steps"] == len(TEXTS) * max(counted["lengths"])  # padding included

@@ -5,8 +5,11 @@ this file nothing that only some of the environments have.
 """
 
 import json
+import math
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -70,8 +73,7 @@ class Ctxemb(Pipeline):
 
     @staticmethod
     def build(checkpoint: str, folder: str) -> None:
-        command = [sys.executable, "-m", "spacy", "ctxemb", "import", "bert", checkpoint, folder]
-        sys.exit(subprocess.run(command, stdout=sys.stderr).returncode)
+        run_command("import", "bert", checkpoint, folder)
 
     def pool(self, texts: Sequence[str]) -> Pooled:
         from spacy_ctxemb.windows.docs_to_pieces import read_texts
@@ -232,6 +234,98 @@ class SentenceTransformers(Contestant):
         return self.cut[text]
 
 
+class Engine(Contestant):
+    """A program that runs what `export onnx` writes, in padded batches sorted by length; documents
+    are cut to fit. precision: "int8" takes the file in 8 bits."""
+
+    def __init__(self, folder: str, precision: str = "fp32") -> None:
+        from tokenizers import Tokenizer
+
+        self.tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
+        self.tokenizer.no_truncation()
+        name = "model_int8.onnx" if precision == "int8" else "model.onnx"
+        self.load(f"{folder}/{name}", int(os.environ["OMP_NUM_THREADS"]), precision)
+        self.network = self
+
+    def load(self, path: str, n_threads: int, precision: str) -> None:
+        """Set `compute`, from the inputs by name to the last layer, and `inputs`, their names."""
+        raise NotImplementedError
+
+    @staticmethod
+    def build(checkpoint: str, folder: str) -> None:
+        with tempfile.TemporaryDirectory() as pipeline:
+            run_command("import", "bert", checkpoint, f"{pipeline}/pipeline")
+            run_command("export", "onnx", f"{pipeline}/pipeline", folder)
+
+    def run(self, texts: Sequence[str]) -> None:
+        for vectors, mask, _ in self.encode(texts):
+            (vectors * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+
+    def pool(self, texts: Sequence[str]) -> Pooled:
+        found = [
+            (place, row[: real.sum()])
+            for vectors, mask, places in self.encode(texts)
+            for row, real, place in zip(vectors, mask, places, strict=True)
+        ]
+        pooled: Pooled = {"all": [], "inner": [], "pieces": []}
+        for _, rows in sorted(found, key=lambda pair: pair[0]):
+            add_means(pooled, rows)
+        return pooled
+
+    def encode(self, texts: Sequence[str]) -> Iterator[tuple[Any, Any, Any]]:
+        """The last layer and the mask of each batch, and the places of its parts in the order of
+        the texts."""
+        import numpy as np
+
+        begin, end = self.tokenizer.encode("").ids
+        step = LENGTH - 2
+        parts = [
+            [begin, *ids[i : i + step], end]
+            for ids in (
+                one.ids for one in self.tokenizer.encode_batch(texts, add_special_tokens=False)
+            )
+            for i in range(0, max(len(ids), 1), step)
+        ]
+        order = sorted(range(len(parts)), key=lambda i: -len(parts[i]))
+        for start in range(0, len(order), BATCH):
+            places = order[start : start + BATCH]
+            lengths = np.array([len(parts[i]) for i in places])
+            mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+            ids = np.zeros_like(mask)
+            ids[mask > 0] = np.concatenate([parts[i] for i in places])
+            yield self.forward(ids, mask), mask, places
+
+    def forward(self, ids: Any, mask: Any) -> Any:
+        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": 0 * ids}
+        return self.compute({name: given[name] for name in self.inputs})
+
+
+class OnnxRuntime(Engine):
+    def load(self, path: str, n_threads: int, precision: str) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.inputs = [given.name for given in session.get_inputs()]
+        self.compute = lambda given: session.run(None, given)[0]
+
+
+class OpenVino(Engine):
+    """precision: also "bf16", in which it computes then."""
+
+    def load(self, path: str, n_threads: int, precision: str) -> None:
+        import openvino
+
+        config = {
+            "INFERENCE_NUM_THREADS": n_threads,
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        }
+        model = openvino.Core().compile_model(path, "CPU", config)
+        self.inputs = [given.get_any_name() for given in model.inputs]
+        self.compute = lambda given: model(given)[0]
+
+
 class Limit:
     """What matrix products of 1,024 pieces reach, by a model's own shapes."""
 
@@ -281,8 +375,18 @@ CONTESTANTS: dict[str, Any] = {
     "curated": Curated,
     "transformers": Transformers,
     "sentence-transformers": SentenceTransformers,
+    "onnxruntime": OnnxRuntime,
+    "openvino": OpenVino,
     "limit": Limit,
 }
+
+
+def run_command(*arguments: str) -> None:
+    """Run a command of this package; end with it where it fails."""
+    command = [sys.executable, "-m", "spacy", "ctxemb", *arguments]
+    done = subprocess.run(command, stdout=sys.stderr)
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def add_means(pooled: Pooled, vectors: Any) -> None:
@@ -302,10 +406,10 @@ def count_lengths(contestant: Any, texts: Sequence[str]) -> dict[str, Any]:
 
     def see(*args: Any, **kwargs: Any) -> Any:
         nonlocal steps
-        lengths.extend(find_mask(network, args, kwargs).long().sum(dim=1).tolist())
+        lengths.extend((find_mask(network, args, kwargs) > 0).sum(1).tolist())
         output = forward(*args, **kwargs)
         vectors = find_vectors(output)
-        steps += vectors.numel() // vectors.shape[-1]
+        steps += math.prod(vectors.shape[:-1])
         return output
 
     network.forward = see  # not a hook: sentence-transformers calls this method itself
@@ -331,6 +435,8 @@ def find_vectors(output: Any) -> Any:
     """The last layer of a batch, with padding where there is any: (..., D)."""
     if hasattr(output, "last_hidden_state"):
         return output.last_hidden_state
+    if hasattr(output, "shape"):
+        return output
     return getattr(output, "all_outputs", output)[-1]
 
 

@@ -2,12 +2,14 @@
 
     python tests/benchmarks/transformer_speed.py CHECKPOINT --text FILE_OR_FOLDER
         --spacy-transformers PYTHON --curated PYTHON --hf PYTHON
+        --onnxruntime PYTHON --openvino PYTHON
         [--rounds 3] [--threads 1 2] [--words 10000] [--output FILE]
 
 Each contestant runs in a process of its own (transformer_worker.py), under the Python of an
-environment that has it; one without a Python is left out. All load the same checkpoint and get
-the same texts: short documents of one to three sentences, and long ones of a thousand words and
-more. They take turns, `rounds` times. A spaCy pipeline is timed as a whole, its tokenizer included.
+environment that has it; one without a Python is left out. The files that onnxruntime and OpenVINO
+run are written by `export onnx`, under --ctxemb. All load the same checkpoint and get the same
+texts: short documents of one to three sentences, and long ones of a thousand words and more. They
+take turns, `rounds` times. A spaCy pipeline is timed as a whole, its tokenizer included.
 
 For each contestant: words a second, the median and the range of the rounds; words a second of CPU
 time, which other programs disturb less; words a second as a multiple of spacy-transformers; the
@@ -43,6 +45,8 @@ BASELINE = "spacy-transformers"
 COMPARED, COMPARED_WORDS = 50, 60
 #: The products that bound a precision, where they are not in fp32.
 LIMITS = {"medium": "bf16", "bf16": "bf16"}
+#: Programs that run the model in the ONNX format, and their precisions.
+ENGINES = {"onnxruntime": ["fp32", "int8"], "openvino": ["fp32", "bf16", "int8"]}
 
 
 class Contestant:
@@ -119,6 +123,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--spacy-transformers", metavar="PYTHON")
     parser.add_argument("--curated", metavar="PYTHON")
     parser.add_argument("--hf", metavar="PYTHON", help="with sentence-transformers")
+    parser.add_argument("--onnxruntime", metavar="PYTHON", help="with tokenizers and torch")
+    parser.add_argument("--openvino", metavar="PYTHON", help="with tokenizers and torch")
     parser.add_argument("--precisions", nargs="*", default=["fp32", "medium", "bf16", "int8"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -153,6 +159,13 @@ def build_contestants(
             print(f"{name}: left out, as no Python is given for it")
         else:
             yield name, name, arguments.hf, checkpoint, {}
+    for name, precisions in ENGINES.items():
+        python, output = getattr(arguments, name), folder / "onnx"
+        if python is None:
+            print(f"{name}: left out, as no Python is given for it")
+        elif output.exists() or build(name, arguments.ctxemb, checkpoint, output):
+            for precision in precisions:
+                yield f"{name} {precision}", name, python, output, {"precision": precision}
 
 
 def build(name: str, python: str, checkpoint: Path, folder: Path) -> bool:

@@ -57,6 +57,7 @@ def test_attention_equals_a_loop(
     T: int, with_bias: bool, with_gradients: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "LONG", 70)
+    monkeypatch.setattr(attention, "HAS_AVX512", True)
     generator = torch.Generator().manual_seed(T)
     q, k, v = torch.randn(3, 2, 3, T, 4, generator=generator)
     bias = torch.randn(3, T, T, generator=generator)
@@ -93,10 +94,112 @@ def test_gradients_in_bf16_are_near_those_of_fp32(
         assert (a - b).norm() / b.norm() < 0.02
 
 
+@pytest.fixture(params=[False, True], ids=["AVX2", "AVX-512"])
+def any_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routines that are chosen on other CPUs run on this one too."""
+    monkeypatch.setattr(attention, "HAS_AVX512", request.param)
+
+
+#: Around the lengths at which another routine is taken.
+LENGTHS = [1, 2, *(n + i for n in (attention.SHORT, attention.LONG) for i in (-1, 0, 1))]
+
+
+def draw_packed(T: int, *, n_windows: int = 2, seed: int = 0) -> Tensor:
+    """Queries, keys and values of 3 heads of width 8 as a block has them: parts of one tensor."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n_windows, T, 3, 3, 8, generator=generator).permute(2, 0, 3, 1, 4)
+
+
+def draw_bias(T: int, n_heads: int) -> Tensor:
+    """Of some heads, or of all together, in which some steps are hidden."""
+    bias = torch.randn(n_heads, T, T, generator=torch.Generator().manual_seed(T))
+    return bias + build_local_mask(T, reach=T // 2)
+
+
+def attend_exactly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    scores = q.double() @ k.double().transpose(-1, -2) / q.size(-1) ** 0.5
+    return torch.softmax(scores if bias is None else scores + bias, dim=-1) @ v.double()
+
+
+@pytest.mark.usefixtures("any_cpu")
+@pytest.mark.parametrize("with_gradients", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("n_biased", [0, 1, 3])
+@pytest.mark.parametrize("T", LENGTHS)
+def test_any_length_equals_the_formula(
+    T: int, n_biased: int, dtype: torch.dtype, with_gradients: bool
+) -> None:
+    given = draw_packed(T).to(dtype)
+    bias = draw_bias(T, n_biased).to(dtype) if n_biased else None
+    before = given.clone()
+    with torch.set_grad_enabled(with_gradients):
+        found = attend(*given, bias, 0.0)
+    assert found.dtype == dtype and torch.equal(given, before)
+    close = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.03, "atol": 0.03}
+    torch.testing.assert_close(found.double(), attend_exactly(*given, bias), **close)
+
+
+@pytest.mark.parametrize("n_biased", [0, 1, 3])
+@pytest.mark.parametrize("T", LENGTHS)
+def test_gradients_of_any_length_equal_those_of_the_formula(T: int, n_biased: int) -> None:
+    given = draw_packed(T).requires_grad_()
+    bias = draw_bias(T, n_biased).requires_grad_() if n_biased else None
+    inputs = [given] if bias is None else [given, bias]
+    dy = draw_packed(T, seed=1)[0]
+    expected = torch.autograd.grad(attend_exactly(*given, bias), inputs, dy.double())
+    found = torch.autograd.grad(attend(*given, bias, 0.0), inputs, dy)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("any_cpu")
+@pytest.mark.parametrize("T", [attention.SHORT, attention.SHORT + 1, attention.LONG])
+@torch.no_grad()
+def test_large_scores_choose_one_step(T: int) -> None:
+    q, k, v = draw_packed(T) * 1e4
+    chosen = (q @ k.transpose(-1, -2)).argmax(dim=-1)
+    expected = torch.gather(v, 2, chosen[..., None].expand_as(v))
+    torch.testing.assert_close(attend(q, k, v, None, 0.0), expected)
+
+
+@torch.no_grad()
+def test_compiled_attention_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "HAS_AVX512", True)
+    T = attention.LONG
+    compiled = torch.compile(attend, backend="eager", fullgraph=True)
+    given, bias = draw_packed(T), draw_bias(T, 1)
+    torch.testing.assert_close(
+        compiled(*given, bias, 0.0), attend(*given, bias, 0.0), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.usefixtures("any_cpu")
+@pytest.mark.parametrize("with_rotation", [False, True])
+@pytest.mark.parametrize("with_bias", [False, True])
+@torch.inference_mode()
+def test_windows_of_all_lengths_together_are_as_alone(with_bias: bool, with_rotation: bool) -> None:
+    """The weights of each window, which the formula gives, applied to its values."""
+    lengths = [attention.LONG + 1] * 2 + [attention.LONG, attention.SHORT + 1, 5, 5, 1]
+    steps, n = Steps(build_mask(*lengths)), sum(lengths)
+    module = randomise(SelfAttention(12, 3, 0.0)).eval()
+    bias = randomise(RelativeBias(8, 3)) if with_bias else None
+    rotation = build_rotation(steps.positions, 4, 100.0) if with_rotation else None
+    x = torch.randn(n + 3, 12, generator=torch.Generator().manual_seed(0))
+    found = module(x, steps, bias, rotation)
+    assert found.shape == x.shape
+    values = module.query_key_value(x[:n])[:, 24:].unflatten(1, (3, 4))  # (N, n_heads, d)
+    weights = module.weights(x, steps, bias, rotation)
+    windows = zip(weights, values.split(lengths), strict=True)
+    rows = [(w @ v.transpose(0, 1)).transpose(0, 1).flatten(1) for w, v in windows]
+    expected = module.output(torch.cat(rows))
+    torch.testing.assert_close(found[:n], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_parts_of_a_large_batch_are_equal_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = torch.randn(3, 5, 2, 6, 4, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = attend(q, k, v, None, 0.0)
+        monkeypatch.setattr(attention, "HAS_AVX512", True)
         monkeypatch.setattr(attention, "MAX_SCORES", 2 * 6 * 6 * 2)
         torch.testing.assert_close(attend(q, k, v, None, 0.0), expected)
 
