@@ -1,6 +1,5 @@
 """The columns in which a Transformer's inner values are much larger than in others."""
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -23,13 +22,13 @@ def find_largest_columns(encoder: Encoder, products: Sequence[str]) -> list[Tens
 
     encoder: takes ids (B, T). products: names of modules.
     """
-    # The parameters are shared. Other threads may be at work with the encoder itself.
-    shared = {id(parameter): parameter for parameter in encoder.parameters()}
-    twin = copy.deepcopy(encoder, shared)
-    twin.set_precision("fp32")
+    # Its weights in fp32, without hooks. Other threads may be at work with the encoder itself.
+    with torch.device("meta"):
+        twin = type(encoder)(**encoder.settings)
+    twin.load_state_dict(encoder.state_dict(), assign=True)
     largest: dict[nn.Module, Tensor] = {}
 
-    def note(module: nn.Module, inputs: tuple[Tensor]) -> None:
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         values = inputs[0].abs().amax(dim=0)  # (in,)
         largest[module] = torch.maximum(values, largest.get(module, values))
 
