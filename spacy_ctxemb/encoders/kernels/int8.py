@@ -31,27 +31,26 @@ def pack_int8(
     pack_whole: makes the product with the rounded weight; None for the ordinary one.
     """
     weight = weight.detach()
+    if columns is None:
+        columns = torch.arange(0)
     added = weight.new_zeros(len(weight)) if bias is None else bias.detach()
-    if columns is None or not len(columns):
-        kept = exact = None
-    else:
-        exact = weight[:, columns].T.contiguous()  # (k, out)
-        kept = weight.new_ones(weight.size(1)).index_fill(0, columns, 0.0)
-        weight = weight * kept
+    exact = weight[:, columns].T  # (k, out)
+    kept = weight.new_ones(weight.size(1)).index_fill(0, columns, 0.0)
+    weight = weight * kept
     scales = weight.abs().amax(dim=1).clamp(min=TINY) / 127  # (out,)
     rounded = (weight / scales[:, None]).round_()
     of_offsets = scales * rounded.sum(dim=1)  # (out,)
+    exact = torch.cat([exact, of_offsets[None], added[None]])  # (k + 2, out)
     multiply = (pack_whole or pack_integers)(rounded)
 
     def product(x: Tensor) -> Tensor:
-        y = added if exact is None else torch.addmm(added, x[:, columns], exact)
-        x = x if kept is None else x * kept
+        some, x = x[:, columns], x * kept
         least, largest = x.amin(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)
         scale = ((largest - least) / 254).clamp_(min=TINY)  # (n, 1)
         offset = ((largest + least) / (2 * scale)).round_()
         whole = multiply((x / scale).sub_(offset).round_())
-        y = torch.addcmul(y, whole.to(x.dtype).mul_(scale), scales)
-        return y.addr_((offset * scale)[:, 0], of_offsets)
+        factors = torch.cat([some, offset * scale, torch.ones_like(scale)], dim=1)
+        return whole.to(x.dtype).mul_(scale).mul_(scales).addmm_(factors, exact)
 
     return product
 
