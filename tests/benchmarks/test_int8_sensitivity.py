@@ -12,7 +12,7 @@ def test_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts.write_text("A dog runs.\nHe cooks rice.\nNot read.\n", encoding="utf8")
     int8_sensitivity.main(texts, "en_transformer_sm", limit=2, each=False)
     first, *lines = capsys.readouterr().out.splitlines()
-    assert first == "11 pieces; least cosine, first percentile, mean"
+    assert first == "12 pieces; least cosine, first percentile, mean"
     assert [line.split(":")[0] for line in lines] == [
         *("all", "inner", "outer", "output", "query_key_value")
     ]
