@@ -1,7 +1,8 @@
 """What Transformers of all kinds share: blocks of self-attention, and how they run one by one."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,10 @@ from torch.nn import functional as F
 from .attention import Bias, RelativeBias, Rotation, SelfAttention
 from .base import Encoder, assign_layers
 from .basic_layers import FeedForward, GatedFeedForward
+from .derived_weights import Derived
 from .gradient_checkpointing import Part
 from .kernels.linear import Linear, has_onednn_product, round_up
+from .largest_columns import find_largest_columns
 from .pack_rows_for_attention import Steps
 
 
@@ -74,6 +77,10 @@ class BlockEncoder(Encoder):
     #: What blocks pass on in inference; None for the type of the weights.
     stream_dtype: torch.dtype | None = None
 
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        super().__init__(arguments)
+        self._int8 = Derived(prepare_int8)
+
     @property
     def n_blocks(self) -> int:
         return self.n_layers - 1
@@ -88,6 +95,8 @@ class BlockEncoder(Encoder):
         """All layers, L of (N, D). x: (N, D), layer 0. attention: see `Encoder.has_attention`."""
         if self.stream_dtype is not None and not torch.is_grad_enabled():
             x = x.to(self.stream_dtype)
+        if self.precision == "int8" and not torch.is_grad_enabled():
+            self._int8.get(self)
         N = len(x)
         if has_onednn_product(x) and not torch.is_grad_enabled() and round_up(N) != N:
             x = F.pad(x, (0, 0, 0, round_up(N) - N))
@@ -117,15 +126,20 @@ class BlockEncoder(Encoder):
     def set_precision(self, precision: str) -> None:
         """Set the types of products and of what blocks pass on.
 
-        "medium" and "int8": products of bf16 factors, or of 8 bits, all else in fp32. "bf16":
-        everything in bf16, norms computed in fp32.
+        "medium" and "int8": products of bf16 factors, or of 8 bits, all else in fp32; the largest
+        columns of their input too. "bf16": everything in bf16, norms computed in fp32.
         """
         super().set_precision(precision)
         dtypes = {"medium": torch.bfloat16, "bf16": torch.bfloat16, "int8": torch.int8}
-        for module in self.blocks.modules():
-            if isinstance(module, Linear):
-                module.set_dtype(dtypes.get(precision))
+        for module in self.products().values():
+            module.set_dtype(dtypes.get(precision))
+        self._int8.drop()
         self.stream_dtype = torch.bfloat16 if precision == "bf16" else None
+
+    def products(self) -> dict[str, Linear]:
+        """The products of the blocks, by their names."""
+        modules = self.blocks.named_modules(prefix="blocks")
+        return {name: module for name, module in modules if isinstance(module, Linear)}
 
     def reset_parameters(self) -> None:
         """BERT's initial values: normal with deviation 0.02, norms 1, biases 0."""
@@ -137,3 +151,11 @@ class BlockEncoder(Encoder):
             bias = getattr(module, "bias", None)
             if isinstance(module, nn.Linear | nn.LayerNorm) and bias is not None:
                 nn.init.zeros_(bias)
+
+
+def prepare_int8(encoder: BlockEncoder) -> None:
+    """Tell each product of 8 bits which columns of its input stay exact."""
+    products = {name: m for name, m in encoder.products().items() if m.dtype == torch.int8}
+    columns = find_largest_columns(encoder, list(products))
+    for module, found in zip(products.values(), columns, strict=True):
+        module.set_dtype(torch.int8, found)

@@ -14,15 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..derived_weights import Derived
+from .int8 import WholeProduct, has_int8_products, pack_int8, pack_integers
 
 #: x, b -> x W^T + b. x: (n, in); b: (out,) or None. Returns (n, out).
 Product = Callable[[Tensor, Tensor | None], Tensor]
 
 #: Rows for which the memory layout of a weight is chosen. It serves fewer and more as well.
 TYPICAL_ROWS = 128
-
-#: The least scale of rows that are rounded to 8 bits, for those of zeros.
-TINY = 1e-12
 
 
 class Linear(nn.Linear):
@@ -31,6 +29,7 @@ class Linear(nn.Linear):
     def __init__(self, in_width: int, out_width: int, *, bias: bool = True) -> None:
         super().__init__(in_width, out_width, bias=bias)
         self.dtype: torch.dtype | None = None
+        self.exact_columns: Tensor | None = None
         self._product = Derived(build_product)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,9 +38,12 @@ class Linear(nn.Linear):
             return linear(x, self.weight, self.bias)
         return self._product.get(self)(x)
 
-    def set_dtype(self, dtype: torch.dtype | None) -> None:
-        """The type of both factors in inference, bfloat16 or int8; None for that of the weight."""
-        self.dtype = dtype
+    def set_dtype(self, dtype: torch.dtype | None, exact_columns: Tensor | None = None) -> None:
+        """The type of both factors in inference, bfloat16 or int8; None for that of the weight.
+
+        exact_columns: of x, which int8 leaves as they are. See `pack_int8`.
+        """
+        self.dtype, self.exact_columns = dtype, exact_columns
         self._product.drop()
 
 
@@ -77,7 +79,7 @@ def build_product(module: Linear) -> Callable[[Tensor], Tensor]:
     dtype = module.dtype or module.weight.dtype
     if dtype == torch.int8:
         if module.weight.device.type == "cpu":
-            return pack_int8(module.weight, module.bias)
+            return pack_int8(module.weight, module.bias, module.exact_columns, pack_whole)
         dtype = module.weight.dtype
     product = pack(module.weight, dtype)
     if module.bias is None:
@@ -153,29 +155,22 @@ def pack(weight: Tensor, dtype: torch.dtype) -> Product:
     return product
 
 
+def pack_whole(weight: Tensor) -> WholeProduct:
+    """The product of whole numbers with some from -127 to 127, by the faster routine. (out, in)
+
+    Sums below 2^24 are exact in fp32, and those of a row of 1,040 numbers and less are.
+    """
+    if has_int8_products():
+        return pack_integers(weight)
+    product = pack(weight, weight.dtype)
+    return lambda q: product(q, None)
+
+
 def round_up(n: int) -> int:
     """The next of 32 numbers of rows for each doubling. oneDNN keeps a program of half a megabyte
     for each number that it has met, and much of it until the process ends."""
     step = 1 << max(n.bit_length() - 6, 0)
     return -(-n // step) * step
-
-
-def pack_int8(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """x W^T + b in whole numbers of 8 bits, with one scale for each row of x and of W.
-
-    No gradient. weight: (out, in), fp32; bias: (out,) or None.
-    """
-    weight = weight.detach()
-    weight_scale = weight.abs().amax(dim=1).clamp(min=TINY) / 127  # (out,)
-    rounded = (weight / weight_scale[:, None]).round_().to(torch.int8).T
-
-    def product(x: Tensor) -> Tensor:
-        scale = x.abs().amax(dim=1, keepdim=True).clamp(min=TINY) / 127  # (n, 1)
-        sums = torch._int_mm((x / scale).round_().to(torch.int8), rounded)
-        y = sums.to(x.dtype).mul_(scale).mul_(weight_scale)
-        return y if bias is None else y.add_(bias)
-
-    return product
 
 
 def has_onednn_product(x: Tensor) -> bool:

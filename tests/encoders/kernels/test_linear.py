@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from spacy_ctxemb.encoders.kernels.linear import (
@@ -11,7 +10,6 @@ from spacy_ctxemb.encoders.kernels.linear import (
     has_onednn_product,
     linear,
     pack,
-    pack_int8,
     product_with,
     sum_outer,
     sum_rows,
@@ -111,25 +109,6 @@ def test_other_types_take_the_ordinary_way() -> None:
     with torch.no_grad():
         assert torch.equal(linear(x, weight), F.linear(x, weight))
         assert torch.equal(pack(weight, torch.float64)(x, None), F.linear(x, weight))
-
-
-class TestInt8:
-    @pytest.mark.parametrize("n", [1, 5, 300])
-    @pytest.mark.parametrize("bias", [False, True])
-    def test_the_product_is_that_of_rounded_rows(self, n: int, bias: bool) -> None:
-        generator = torch.Generator().manual_seed(0)
-        x, weight = (torch.randn(rows, 24, generator=generator) for rows in (n, 10))
-        x[0, :20] = 0.0
-        b = torch.randn(10, generator=generator) if bias else None
-
-        def round_rows(a: Tensor) -> Tensor:
-            scale = a.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
-            return (a / scale).round() * scale
-
-        expected = F.linear(round_rows(x), round_rows(weight), b)
-        torch.testing.assert_close(pack_int8(weight, b)(x), expected, rtol=1e-4, atol=1e-5)
-        exact = F.linear(x, weight, b)
-        assert 0.0 < (expected - exact).abs().mean() < 0.05
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
