@@ -35,11 +35,11 @@ DIFFERENCES: dict[str, str] = {
     "pipeline/test_tok2vec.py::test_tok2vec_listener_overfitting": (
         "a loss below 1e-5 after 50 updates: 0.007 here; passes with 200"
     ),
-    "pipeline/test_tok2vec.py::test_tok2vec_listeners_textcat": (
-        "sure of a category after 50 updates: 0.37 here; passes with 200"
-    ),
     "pipeline/test_tok2vec.py::test_tok2vec_frozen_overfitting": (
         "a loss below 1e-4 on a frozen encoder after 100 updates: 3.2 here, with random weights"
+    ),
+    "pipeline/test_entity_linker.py::test_overfitting_IO_with_ner": (
+        "a loss below 0.001 after 50 updates: 27 here; passes with 400"
     ),
     "training/test_pretraining.py::test_pretraining_training": (
         "reads the table of hashes inside spaCy's model, which has no counterpart here"
