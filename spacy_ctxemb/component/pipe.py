@@ -278,12 +278,12 @@ class ContextualEmbedder(Tok2Vec):
         ends: weights that changed before that would spoil its gradient.
         """
         pending = self._pending
-        if pending is not None and self.listeners and not pending.arrived:
-            pending.optimizer = sgd
+        if pending is None or not (pending.arrived or self.listeners):
+            self.model.finish_update(sgd)
             return
-        if pending is not None and pending.arrived:
+        pending.optimizer = sgd
+        if pending.arrived:
             self.flush_gradient()
-        self.model.finish_update(sgd)
 
     def flush_gradient(self) -> None:
         """Backpropagate what listeners have sent, and end the batch for all of them."""

@@ -1,6 +1,7 @@
 """The columns in which a Transformer's inner values are much larger than in others."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -25,20 +26,20 @@ def find_largest_columns(encoder: Encoder, products: Sequence[str]) -> list[Tens
     # Its weights in fp32, without hooks. Other threads may be at work with the encoder itself.
     with torch.device("meta"):
         twin = type(encoder)(**encoder.settings)
-    twin.load_state_dict(encoder.state_dict(), assign=True)
-    largest: dict[nn.Module, Tensor] = {}
+    twin.requires_grad_(False).load_state_dict(encoder.state_dict(), assign=True)
+    largest: dict[str, Tensor] = {}
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    # By names: with modules the twin would refer to itself, and stay until Python looks for cycles.
+    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         values = inputs[0].abs().amax(dim=0)  # (in,)
-        largest[module] = torch.maximum(values, largest.get(module, values))
+        largest[name] = torch.maximum(values, largest.get(name, values))
 
-    modules = [twin.get_submodule(name) for name in products]
-    for module in modules:
-        module.register_forward_pre_hook(note)
+    for name in products:
+        twin.get_submodule(name).register_forward_pre_hook(partial(note, name))
     ids = draw_ids(encoder).to(next(encoder.parameters()).device)
     with torch.no_grad():
         twin.eval()(ids, torch.ones_like(ids, dtype=torch.bool))
-    return [largest[m].topk(len(largest[m]) // ONE_OF).indices for m in modules]
+    return [largest[name].topk(len(largest[name]) // ONE_OF).indices for name in products]
 
 
 def draw_ids(encoder: Encoder) -> Tensor:

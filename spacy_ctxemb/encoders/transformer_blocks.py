@@ -95,7 +95,7 @@ class BlockEncoder(Encoder):
         """All layers, L of (N, D). x: (N, D), layer 0. attention: see `Encoder.has_attention`."""
         if self.stream_dtype is not None and not torch.is_grad_enabled():
             x = x.to(self.stream_dtype)
-        if self.precision == "int8" and not torch.is_grad_enabled():
+        if self.precision == "int8" and is_plain_inference(x):
             self._int8.get(self)
         N = len(x)
         if has_onednn_product(x) and not torch.is_grad_enabled() and round_up(N) != N:
@@ -126,8 +126,9 @@ class BlockEncoder(Encoder):
     def set_precision(self, precision: str) -> None:
         """Set the types of products and of what blocks pass on.
 
-        "medium" and "int8": products of bf16 factors, or of 8 bits, all else in fp32; the largest
-        columns of their input too. "bf16": everything in bf16, norms computed in fp32.
+        "medium" and "int8": products of bf16 factors, or of 8 bits, all else in fp32. In "int8" the
+        largest columns of inputs stay in fp32 too. "bf16": everything in bf16, norms computed in
+        fp32.
         """
         super().set_precision(precision)
         dtypes = {"medium": torch.bfloat16, "bf16": torch.bfloat16, "int8": torch.int8}
@@ -151,6 +152,12 @@ class BlockEncoder(Encoder):
             bias = getattr(module, "bias", None)
             if isinstance(module, nn.Linear | nn.LayerNorm) and bias is not None:
                 nn.init.zeros_(bias)
+
+
+def is_plain_inference(x: Tensor) -> bool:
+    """Whether products in 8 bits are used: on a CPU, without gradients, and not while compiling."""
+    is_training = torch.is_grad_enabled()
+    return x.device.type == "cpu" and not is_training and not torch.compiler.is_compiling()
 
 
 def prepare_int8(encoder: BlockEncoder) -> None:

@@ -27,7 +27,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, service: Service, paths: frozenset[str]) -> None:
         self.app, self.service, self.paths = app, service, paths
-        self.settings, self.n_open = service.settings, 0
+        self.settings, self.n_open, self.n_paused = service.settings, 0, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,11 +69,20 @@ class Gate:
                 receive = await self.read_body(scope, receive)
             await self.app(scope, receive, send)
         except Refusal as refusal:
-            if refusal.status == 503 and self.n_open <= self.settings.queue_size:
-                await asyncio.sleep(PAUSE)
+            if refusal.status == 503:
+                await self.pause()
             await refusal.to_response()(scope, receive, send)
         finally:
             self.n_open -= 1
+
+    async def pause(self) -> None:
+        """Those that wait here do not count as open requests."""
+        if self.n_paused < self.settings.queue_size:
+            self.n_paused += 1
+            try:
+                await asyncio.sleep(min(PAUSE, self.settings.timeout))
+            finally:
+                self.n_paused -= 1
 
     def check_key(self, scope: Scope) -> None:
         """Raise 401 E814. The time does not tell how much of a key is right."""
@@ -85,7 +94,7 @@ class Gate:
 
     async def read_body(self, scope: Scope, receive: Receive) -> Receive:
         """The whole body as one message. Raises 503 E810, 413 E811 and 408 E813."""
-        if self.n_open > self.settings.queue_size:
+        if self.n_open - self.n_paused > self.settings.queue_size:
             raise Refusal(503, Errors.E810.format(n=self.n_open), {"Retry-After": "1"})
         headers = Headers(scope=scope)
         announced = headers.get("content-length", "0")

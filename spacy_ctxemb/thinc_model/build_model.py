@@ -80,7 +80,8 @@ def build_contextual_tok2vec(
     precision: of inference: "fp32"; "bf16", which is faster where the CPU computes in bf16
         (AVX-512 BF16, AMX) and changes vectors by some thousandths of their size; or, with a
         Transformer, "medium", with products in bf16 and all else in fp32, or "int8", with
-        products in 8 bits, for CPUs with VNNI, not bf16; changes vectors by some hundredths.
+        products in 8 bits, for CPUs with AVX-512 VNNI, not bf16; changes vectors by some
+        hundredths.
     dropout: the encoder's rate; null to follow training.dropout.
     freeze_layers: the lowest layers that training leaves as they are: 1 for the context-free one,
         2 for the first block or LSTM layer too, the encoder's number of layers for all of it, so

@@ -44,7 +44,6 @@ def take_step(optimizer: Optimizer, trained: Sequence[Trained], norm: float) -> 
         begin_averages(optimizer, trained)
         if can_fuse(optimizer, trained):
             take_fused_step(optimizer, trained, scale)
-            drop_gradients(trained)
             return
     for key, parameter, rate in trained:
         data, grad = to_array(parameter.data), to_array(cast(Tensor, parameter.grad))
@@ -62,7 +61,7 @@ def take_step(optimizer: Optimizer, trained: Sequence[Trained], norm: float) -> 
         updated = xp2torch(value, device=parameter.device)
         if updated.data_ptr() != parameter.data_ptr():
             parameter.data.copy_(updated)
-    drop_gradients(trained)
+        parameter.grad = None
 
 
 def begin_averages(optimizer: Optimizer, trained: Iterable[Trained]) -> None:
@@ -72,11 +71,6 @@ def begin_averages(optimizer: Optimizer, trained: Iterable[Trained]) -> None:
     for key, parameter, _ in trained:
         if key not in optimizer.averages:
             optimizer.averages[key] = to_array(parameter.data).copy()
-
-
-def drop_gradients(trained: Iterable[Trained]) -> None:
-    for one in trained:
-        one.parameter.grad = None
 
 
 def measure(trained: Iterable[Trained]) -> float:

@@ -76,6 +76,16 @@ def test_nlp_update_learns_as_spacy_train_does(model):
         torch.testing.assert_close(value, learned[1][name], rtol=1e-5, atol=1e-6, msg=name)
 
 
+def test_a_step_that_is_asked_for_twice_is_taken_once():
+    """After `nlp.update`, which asks before listeners have learned."""
+    nlp = with_ner(TRANSFORMER)
+    shim, pipe, sgd = get_shim(nlp.get_pipe("ctxemb").model), nlp.get_pipe("ctxemb"), Adam(0.01)
+    for n in (1, 2):
+        nlp.update(examples(nlp, NER_DATA), sgd=sgd)
+        pipe.finish_update(sgd)
+        assert shim.n_steps == n
+
+
 def test_gradients_of_listeners_add_up():
     """The encoder's gradient is the sum of what each listener sends."""
     nlp = blank()

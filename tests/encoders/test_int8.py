@@ -1,10 +1,12 @@
 """How near inference in 8 bits is to that in fp32, and what it rests on."""
 
 import copy
+import gc
 import json
 import pickle
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import spacy
@@ -142,3 +144,38 @@ def test_a_window_does_not_depend_on_its_neighbours() -> None:
     alone = run(encoder, ids[:1], mask[:1])
     for layer, expected in zip(both, alone, strict=True):
         torch.testing.assert_close(layer[:9], expected, rtol=1e-4, atol=1e-4)
+
+
+class Watched(TransformerEncoder):
+    """Notes each of its kind."""
+
+    made: ClassVar[list[weakref.ref[Any]]] = []
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.made.append(weakref.ref(self))
+
+
+def test_nothing_is_left_of_the_search_for_columns() -> None:
+    """Also where Python does not look for cycles."""
+    encoder = Watched(**build_transformer().settings).eval()
+    encoder.reset_parameters()
+    names = list(encoder.products())
+    gc.disable()
+    try:
+        assert len(find_largest_columns(encoder, names)) == len(names)
+        (*_, twin) = Watched.made
+        assert len(Watched.made) == 2 and twin() is None
+    finally:
+        gc.enable()
+
+
+def test_a_compiler_sees_products_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = build_transformer().eval()
+    ids, mask = draw_windows(encoder, 5, 7)
+    expected = run(encoder, ids, mask)
+    encoder.set_precision("int8")
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    for one, other in zip(expected, run(encoder, ids, mask), strict=True):
+        torch.testing.assert_close(one, other)
+    assert all(product.exact_columns is None for product in encoder.products().values())

@@ -7,7 +7,7 @@ import torch
 from thinc.api import SGD, Adam, RAdam
 from torch import Tensor, nn
 
-from spacy_ctxemb.thinc_model import optimizer_step
+from spacy_ctxemb.thinc_model import fused_adam, optimizer_step
 from spacy_ctxemb.thinc_model.fused_adam import can_fuse
 from spacy_ctxemb.thinc_model.optimizer_step import Trained
 from spacy_ctxemb.thinc_model.torch_module_shim import TorchShim
@@ -101,6 +101,7 @@ def test_fused_steps_are_those_of_thinc(settings: dict[str, Any], monkeypatch: A
     found: list[dict[str, Tensor]] = []
     for is_fused in (True, False):
         shim, module = build()
+        shim.find_rates = lambda: {"bias": 0.5}
         optimizer = Adam(0.01, **{"grad_clip": 2.0, **settings})
         if not is_fused:
             monkeypatch.setattr(optimizer_step, "can_fuse", lambda *_: False)
@@ -116,6 +117,29 @@ def test_fused_steps_are_those_of_thinc(settings: dict[str, Any], monkeypatch: A
         assert sorted(optimizer.nr_update.values()) == [8, 12]
         found.append(values)
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
+def test_a_fused_step_that_is_interrupted_counts_once(monkeypatch: Any) -> None:
+    """What has had its step has no gradient any more; what has not is not counted."""
+    shim, module = build()
+    optimizer, n_calls = Adam(0.01, L2=0.1), []
+    whole = fused_adam.adam
+
+    def stop(*args: Any, **settings: Any) -> None:
+        if n_calls:
+            raise KeyboardInterrupt
+        n_calls.append(1)
+        whole(*args, **settings)
+
+    monkeypatch.setattr(fused_adam, "adam", stop)
+    before = copy_values(module)
+    with pytest.raises(KeyboardInterrupt):
+        step(shim, optimizer, matrix=1.0, bias=1.0)
+    stepped = [not torch.equal(x, y) for x, y in zip(before, module.parameters(), strict=True)]
+    assert stepped == [True, False]
+    assert module.matrix.grad is None and module.bias.grad is not None
+    counts = {name: n for (_, name), n in optimizer.nr_update.items()}
+    assert counts["matrix"] == 1
 
 
 def test_what_is_fused() -> None:

@@ -48,7 +48,8 @@ def pack_int8(
         least, largest = x.amin(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)
         scale = ((largest - least) / 254).clamp_(min=TINY)  # (n, 1)
         offset = ((largest + least) / (2 * scale)).round_()
-        whole = multiply((x / scale).sub_(offset).round_())
+        # An offset that was rounded down by a half would make 128 of the largest number.
+        whole = multiply((x / scale).sub_(offset).round_().clamp_(-127, 127))
         factors = torch.cat([some, offset * scale, torch.ones_like(scale)], dim=1)
         return whole.to(x.dtype).mul_(scale).mul_(scales).addmm_(factors, exact)
 

@@ -1,5 +1,7 @@
 """Products in 8 bits equal those of rounded numbers, and are near the exact ones."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -27,6 +29,13 @@ def round_rows(x: Tensor) -> Tensor:
     range_ = x.amax(dim=1, keepdim=True) - x.amin(dim=1, keepdim=True)
     scale = (range_ / 254).clamp(min=1e-12)
     return (x / scale).round() * scale
+
+
+@pytest.mark.parametrize("pack", [pack_integers, pack_whole])
+def test_no_number_is_beyond_127(pack: Any) -> None:
+    """The offset, 0.5, is rounded to 0. Then 127.5 would become 128, in 8 bits -128."""
+    y = pack_int8(torch.eye(2), None, None, pack)(torch.tensor([[127.5, -126.5]]))
+    torch.testing.assert_close(y, torch.tensor([[127.0, -126.0]]), rtol=0, atol=0.51)
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 300])
