@@ -208,7 +208,8 @@ def test_a_client_that_has_gone_is_dropped(hooked: Running) -> None:
     assert blocking.get().status_code == later.get().status_code == 200
     assert SEEN == ["wait", "here"]
     value = hooked.service.metrics.registry.get_sample_value
-    assert value("ctxemb_requests_total", {"path": "/v1/embeddings", "status": "499"}) == 1
+    labels = {"path": "/v1/embeddings", "status": "499"}
+    wait_until(lambda: value("ctxemb_requests_total", labels) == 1)
 
 
 def test_a_deadline_that_passes() -> None:

@@ -121,7 +121,7 @@ def test_an_application_within_another() -> None:
         assert answer.status_code == 200
         found = inner.state.service.metrics.registry.get_sample_value
         labels = {"path": "/v1/embeddings", "status": "200"}
-        assert found("ctxemb_requests_total", labels) == 1
+        wait_until(lambda: found("ctxemb_requests_total", labels) == 1)
         inner.state.service.batcher.close()
 
 
