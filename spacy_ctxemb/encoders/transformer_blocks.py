@@ -95,7 +95,7 @@ class BlockEncoder(Encoder):
         """All layers, L of (N, D). x: (N, D), layer 0. attention: see `Encoder.has_attention`."""
         if self.stream_dtype is not None and not torch.is_grad_enabled():
             x = x.to(self.stream_dtype)
-        if self.precision == "int8" and is_plain_inference(x):
+        if self.precision == "int8" and computes_in_8_bits(x):
             self._int8.get(self)
         N = len(x)
         if has_onednn_product(x) and not torch.is_grad_enabled() and round_up(N) != N:
@@ -154,8 +154,8 @@ class BlockEncoder(Encoder):
                 nn.init.zeros_(bias)
 
 
-def is_plain_inference(x: Tensor) -> bool:
-    """Whether products in 8 bits are used: on a CPU, without gradients, and not while compiling."""
+def computes_in_8_bits(x: Tensor) -> bool:
+    """Whether `Linear` does, if it is to: on a CPU, without gradients, and not while compiling."""
     is_training = torch.is_grad_enabled()
     return x.device.type == "cpu" and not is_training and not torch.compiler.is_compiling()
 

@@ -43,8 +43,6 @@ def take_fused_step(optimizer: Optimizer, trained: Sequence["Trained"], scale: f
         n_updates = optimizer.nr_update[one.key] + 1
         groups[one.rate, one.parameter.dim() > 1, n_updates].append(one)
     for (rate, decays, n_updates), group in groups.items():
-        for one in group:
-            optimizer.nr_update[one.key] = n_updates
         learn_rate, L2 = rate * optimizer.learn_rate, optimizer.L2 if decays else 0.0
         parameters = [one.parameter.detach() for one in group]
         gradients = [cast(Tensor, one.parameter.grad).contiguous() for one in group]
@@ -74,8 +72,8 @@ def take_fused_step(optimizer: Optimizer, trained: Sequence["Trained"], scale: f
         if L2 and optimizer.L2_is_weight_decay:  # where Thinc does it: after the step
             torch._foreach_mul_(parameters, 1.0 - learn_rate * L2)
         update_averages(optimizer, group, n_updates)
-        for one in group:  # else an interruption would let them count twice
-            one.parameter.grad = None
+        for one in group:  # at once: an interruption must not let them count twice
+            optimizer.nr_update[one.key], one.parameter.grad = n_updates, None
 
 
 def share_moments(moments: dict[tuple[int, str], Any], group: Sequence["Trained"]) -> list[Tensor]:

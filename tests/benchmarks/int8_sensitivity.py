@@ -11,7 +11,6 @@ all others.
 from itertools import islice
 from pathlib import Path
 
-import spacy
 import torch
 import typer
 from spacy.language import Language
@@ -21,6 +20,8 @@ from torch.nn import functional as F
 from spacy_ctxemb.encoders.kernels.linear import Linear
 from spacy_ctxemb.encoders.transformer_blocks import BlockEncoder
 from spacy_ctxemb.stack.name_encoders import list_encoders
+
+from .text_similarity import load
 
 
 def main(
@@ -37,7 +38,7 @@ def main(
     if not isinstance(blocks, BlockEncoder):
         raise typer.BadParameter(f"{encoder} is not a Transformer", param_hint="--encoder")
     exact = encode(nlp, blocks, lines)
-    products = {n: m for n, m in blocks.blocks.named_modules() if isinstance(m, Linear)}
+    products = blocks.products()
     names = sorted({name.split(".")[-1] for name in products}) + (sorted(products) if each else [])
     print(f"{len(exact)} pieces; least cosine, first percentile, mean")
     print(f"all: {compare(nlp, blocks, lines, exact, list(products.values()))}")
@@ -48,22 +49,13 @@ def main(
         print(f"{name}: {alone}; all others: {compare(nlp, blocks, lines, exact, others)}")
 
 
-def load(encoder: str) -> Language:
-    """A pipeline with an encoder of the package, or one on disk."""
-    if Path(encoder).is_dir():
-        return spacy.load(encoder)
-    nlp = spacy.blank("en")
-    nlp.add_pipe("ctxemb", config={"pretrained": encoder})
-    return nlp
-
-
 def compare(
     nlp: Language, encoder: BlockEncoder, texts: list[str], exact: Tensor, rounded: list[Linear]
 ) -> str:
     """Cosines of pieces with exact ones, where some products are computed in 8 bits."""
     encoder.set_precision("int8")
-    for module in encoder.blocks.modules():
-        if isinstance(module, Linear) and module not in rounded:
+    for module in encoder.products().values():
+        if module not in rounded:
             module.set_dtype(None)
     cosines = F.cosine_similarity(encode(nlp, encoder, texts), exact)
     return f"{cosines.min():.5f} {cosines.quantile(0.01):.5f} {cosines.mean():.5f}"

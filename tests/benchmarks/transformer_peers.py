@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ BATCH = 32
 LENGTH = 512
 
 
-class Contestant:
+class Contestant(ABC):
     """One way to turn texts into vectors.
 
     network: the PyTorch module that is called with padded batches of pieces.
@@ -32,19 +33,19 @@ class Contestant:
     network: Any = None
 
     @staticmethod
-    def build(checkpoint: str, folder: str) -> None:
+    def build(checkpoint: str, folder: str) -> None:  # noqa: B027 (most have nothing to write)
         """Write what `__init__` loads from, where that is not the checkpoint itself."""
 
+    @abstractmethod
     def run(self, texts: Sequence[str]) -> None:
         """Compute vectors of texts and forget them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pool(self, texts: Sequence[str]) -> Pooled:
         """Mean vectors of texts of one window, by their last layer.
 
         "all": over all pieces; "inner": without the boundaries; "pieces": their number.
         """
-        raise NotImplementedError
 
 
 class Pipeline(Contestant):
@@ -247,9 +248,9 @@ class Engine(Contestant):
         self.load(f"{folder}/{name}", int(os.environ["OMP_NUM_THREADS"]), precision)
         self.network = self
 
+    @abstractmethod
     def load(self, path: str, n_threads: int, precision: str) -> None:
         """Set `compute`, from the inputs by name to the last layer, and `inputs`, their names."""
-        raise NotImplementedError
 
     @staticmethod
     def build(checkpoint: str, folder: str) -> None:
