@@ -32,8 +32,8 @@ class Contestant(ABC):
 
     network: Any = None
 
-    @staticmethod
-    def build(checkpoint: str, folder: str) -> None:  # noqa: B027 (most have nothing to write)
+    @staticmethod  # noqa: B027 (most have nothing to write)
+    def build(checkpoint: str, folder: str) -> None:
         """Write what `__init__` loads from, where that is not the checkpoint itself."""
 
     @abstractmethod
