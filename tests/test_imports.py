@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("torch", "transformers", "typing_extensions", ".fork_lock", ".pieces", ".torch_state"),
     },
     "windows": {"numpy", "spacy", "torch", ".pieces"},
-    "embedder": {"torch", ".encoders", ".windows"},
+    "embedder": {"torch", ".encoders", ".fork_lock", ".windows"},
     "objectives": {"numpy", "torch", ".encoders", ".pieces"},
     "checkpoints": {
         *("h5py", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch"),

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ..encoders import Encoder
 from ..encoders.gradient_checkpointing import compute_again, has_parts, set_recomputation
 from ..windows.pieces_to_windows import PieceBatch, Windows
+from .batch_threads import count_batch_threads, map_batches
 from .layer_mix import BuildMix, ChosenLayer, LayerMix, mix_tokens
 from .output_types import VECTORS, Embedded, Wanted
 from .rows import find_edges, find_tokens, in_order, list_places, sort_by_document, take_rows
@@ -57,6 +58,12 @@ class Embedder(nn.Module):
     def wants_whole_calls(self) -> bool:
         """Whether vectors depend on which documents are encoded together."""
         return self.encoder.stateful or self.mix.whole_batch
+
+    @property
+    def n_batch_threads(self) -> int:
+        """How many batches prediction computes at a time."""
+        on_cpu = next(self.parameters()).device.type == "cpu"
+        return count_batch_threads() if on_cpu and not self.encoder.stateful else 1
 
     def works_in_segments(self, wanted: Wanted) -> bool:
         """Whether a token's vector needs nothing of its document but the windows of its pieces, and
@@ -156,13 +163,21 @@ class Embedder(nn.Module):
         def encode(batch: PieceBatch) -> Tensor:
             return make_rows(self._encode_batch(batch, layers, attention))
 
+        batches = [
+            batch._replace(ids=batch.ids.to(device), mask=batch.mask.to(device))
+            for batch in windows.batches
+        ]
+        if not torch.is_grad_enabled():
+            return in_order(
+                map_batches(encode, batches, self.n_batch_threads), list_places(windows)
+            )
+
         def run_all() -> Iterator[Tensor]:
             n_kept = 0
-            for batch in windows.batches:
-                batch = batch._replace(ids=batch.ids.to(device), mask=batch.mask.to(device))
+            for batch in batches:
                 n_kept += batch.mask.numel()
                 again = self.recomputes_batches or n_kept > windows.budget
-                if again and torch.is_grad_enabled() and not self.encoder.stateful:
+                if again and not self.encoder.stateful:
                     yield compute_again(self.encoder, encode, batch)
                 else:
                     yield encode(batch)

@@ -6,6 +6,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
+from ..fork_lock import LOCK
+
 Module = TypeVar("Module", bound=nn.Module)
 Value = TypeVar("Value")
 
@@ -28,10 +30,16 @@ class Derived(Generic[Module, Value]):
         ]
         held = self._held  # another thread may replace it meanwhile
         if held is None or held[0] != versions:
-            # Ordinary tensors, which later calls under any mode of autograd can use.
-            with torch.inference_mode(False), torch.no_grad():
-                held = self._held = versions, self.build(module)
+            with LOCK:  # threads that begin together wait for the first one's
+                held = self._held
+                if held is None or held[0] != versions:
+                    held = self._held = versions, self.make(module)
         return held[1]
+
+    def make(self, module: Module) -> Value:
+        """A value of ordinary tensors, which later calls under any mode of autograd can use."""
+        with torch.inference_mode(False), torch.no_grad():
+            return self.build(module)
 
     def drop(self) -> None:
         self._held = None

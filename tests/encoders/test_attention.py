@@ -57,7 +57,7 @@ def test_attention_equals_a_loop(
     T: int, with_bias: bool, with_gradients: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "LONG", 70)
-    monkeypatch.setattr(attention, "HAS_AVX512", True)
+    monkeypatch.setattr(attention, "HAS_AVX512_ALONE", True)
     generator = torch.Generator().manual_seed(T)
     q, k, v = torch.randn(3, 2, 3, T, 4, generator=generator)
     bias = torch.randn(3, T, T, generator=generator)
@@ -94,10 +94,11 @@ def test_gradients_in_bf16_are_near_those_of_fp32(
         assert (a - b).norm() / b.norm() < 0.02
 
 
-@pytest.fixture(params=[False, True], ids=["AVX2", "AVX-512"])
+@pytest.fixture(params=["AVX2", "AVX-512", "AMX"])
 def any_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Routines that are chosen on other CPUs run on this one too."""
-    monkeypatch.setattr(attention, "HAS_AVX512", request.param)
+    monkeypatch.setattr(attention, "HAS_AVX512_ALONE", request.param == "AVX-512")
+    monkeypatch.setattr(attention, "HAS_AMX", request.param == "AMX")
 
 
 #: Around the lengths at which another routine is taken.
@@ -164,7 +165,7 @@ def test_large_scores_choose_one_step(T: int) -> None:
 
 @torch.no_grad()
 def test_compiled_attention_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "HAS_AVX512", True)
+    monkeypatch.setattr(attention, "HAS_AVX512_ALONE", True)
     T = attention.LONG
     compiled = torch.compile(attend, backend="eager", fullgraph=True)
     given, bias = draw_packed(T), draw_bias(T, 1)
@@ -199,7 +200,7 @@ def test_parts_of_a_large_batch_are_equal_to_the_whole(monkeypatch: pytest.Monke
     q, k, v = torch.randn(3, 5, 2, 6, 4, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = attend(q, k, v, None, 0.0)
-        monkeypatch.setattr(attention, "HAS_AVX512", True)
+        monkeypatch.setattr(attention, "HAS_AVX512_ALONE", True)
         monkeypatch.setattr(attention, "MAX_SCORES", 2 * 6 * 6 * 2)
         torch.testing.assert_close(attend(q, k, v, None, 0.0), expected)
 

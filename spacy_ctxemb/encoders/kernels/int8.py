@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 #: The least scale of rows, for those of equal numbers.
 TINY = 1e-12
@@ -58,6 +59,9 @@ def pack_int8(
 
 def pack_integers(weight: Tensor) -> WholeProduct:
     """The product with a weight of whole numbers from -127 to 127. (out, in)"""
+    if weight.size(1) == 1:  # which PyTorch 2.13 multiplies wrongly on CPUs with VNNI
+        widened = pack_integers(F.pad(weight, (0, 1)))
+        return lambda q: widened(F.pad(q, (0, 1)))
     columns = weight.to(torch.int8).T
     return lambda q: torch._int_mm(q.to(torch.int8), columns)
 

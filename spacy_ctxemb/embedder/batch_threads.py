@@ -1,0 +1,85 @@
+"""Batches in several threads, each of which computes by itself.
+
+PyTorch shares out each operation among its threads, and all wait for each other after it. An
+encoder has many small operations. Batches side by side have no such waits.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Barrier
+from typing import TypeVar
+
+import torch
+
+from ..fork_lock import LOCK
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+#: Batches at a time, where there are so many threads; each has its share of them. More would wait
+#: for each other's Python.
+MAX_BATCHES = 4
+
+#: By the number of PyTorch's threads.
+POOLS: dict[int, ThreadPoolExecutor] = {}
+
+
+def count_batch_threads() -> int:
+    """How many batches are computed side by side on a CPU."""
+    return min(torch.get_num_threads(), MAX_BATCHES)
+
+
+def map_batches(
+    function: Callable[[Item], Value], items: Sequence[Item], n_threads: int
+) -> Iterator[Value]:
+    """The function of each item, in order, with several computed at a time. No gradients.
+
+    Few items are computed one by one, each by all threads.
+    """
+    if n_threads == 1 or len(items) < n_threads:
+        yield from map(function, items)
+        return
+    pool = get_pool(torch.get_num_threads(), n_threads)
+    waiting: deque[Future[Value]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(run_without_gradients, function, item))
+            if len(waiting) > n_threads:  # what is done is not held for long
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
+
+
+def run_without_gradients(function: Callable[[Item], Value], item: Item) -> Value:
+    with torch.inference_mode():
+        return function(item)
+
+
+def get_pool(n_all: int, n_threads: int) -> ThreadPoolExecutor:
+    """n_threads threads, which share PyTorch's n_all."""
+    with LOCK:
+        if n_all not in POOLS:
+            pool = ThreadPoolExecutor(n_threads, "ctxemb", set_n_threads, (n_all // n_threads,))
+            all_began = Barrier(n_threads)
+            for future in [pool.submit(all_began.wait) for _ in range(n_threads)]:
+                future.result()
+            # PyTorch has also noted their number for threads that begin later.
+            torch.set_num_threads(n_all)
+            POOLS[n_all] = pool
+        return POOLS[n_all]
+
+
+def set_n_threads(n: int) -> None:
+    """Set PyTorch's threads for this thread."""
+    torch.set_num_threads(n)
+    torch.get_num_threads()  # else its first operation takes the number noted last
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of these threads
+    os.register_at_fork(after_in_child=POOLS.clear)
