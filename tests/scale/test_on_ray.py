@@ -1,5 +1,6 @@
 """Partitions and datasets on Ray: two machines of one core each, as Ray plays them on one."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import spacy
 
 from spacy_ctxemb.scale import encode_dataset
-from spacy_ctxemb.scale.on_ray import run_on_ray
+from spacy_ctxemb.scale.on_ray import choose_resources, run_on_ray
 from spacy_ctxemb.scale.write_partition import PartitionWriter
 
 from ..cli.command import run_well
@@ -89,8 +90,10 @@ class TestOnRay:
         import pyarrow.parquet as pq
         import ray
 
-        pq.write_table(pa.table({"id": ["a", "b"], "text": ["Otters.", None]}), tmp_path / "in")
-        ds = encode_dataset(ray.data.read_parquet(str(tmp_path / "in")), inputs[0])
+        pq.write_table(
+            pa.table({"id": ["a", "b"], "text": ["Otters.", None]}), tmp_path / "in.parquet"
+        )
+        ds = encode_dataset(ray.data.read_parquet(str(tmp_path / "in.parquet")), inputs[0])
         ds.write_parquet(str(tmp_path / "out"))
         assert pq.read_table(tmp_path / "out")["id"].to_pylist() == ["a", "b"]
         assert encode_dataset(ray.data.from_items([]), inputs[0]).take_all() == []
@@ -118,6 +121,17 @@ class TestOnRay:
         assert "[E832]" in result.error
         with pytest.raises(ValueError, match=r"\[E836\].*no GPU"):
             list(run_on_ray(None, None, job._replace(gpu_id=0), cut_texts(inputs[1], 30)))
+
+    def test_what_ends_each_actor_is_not_tried_for_ever(self, cluster: Any) -> None:
+        import ray
+
+        class Deadly:
+            def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+                os._exit(1)
+
+        ds = ray.data.from_items([{"id": 1}]).map(Deadly, **choose_resources(-1, 1, 1))
+        with pytest.raises(ray.exceptions.RayError, match="died"):
+            ds.take_all()
 
     def test_a_machine_that_dies(
         self, cluster: Any, inputs: tuple[Path, Path], tmp_path: Path
