@@ -107,7 +107,7 @@ def load_vocabulary(name: str, pieces: Pieces) -> None:
     if not isinstance(pieces, SubwordPieces):
         return
     if name == MINILM:
-        take(pieces, minilm_from_pip.load_tokenizer(pieces.n_ids), name, "model")
+        take(pieces, minilm_from_pip.load_tokenizer(), name, "model")
         return
     path = FOLDER / VOCABULARY
     with reading(path, "a vocabulary of the package", advice=INSTALL):

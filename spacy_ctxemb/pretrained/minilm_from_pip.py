@@ -67,14 +67,9 @@ def load_weights(encoder: dict[str, Any]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def load_tokenizer(n_ids: int) -> str:
-    """The tokenizer as JSON. n_ids: rows of the encoder's table. Raises as `load_weights` does."""
-    from ..checkpoints.bert.read_tokenizer import fit_to_model
-    from ..checkpoints.read_json import read_text
-    from ..pieces.special_pieces import parse
-
-    path = check_file(TOKENIZER)
-    return fit_to_model(parse(read_text(path), path), path.parent, n_ids=n_ids, lowercase=False)
+def load_tokenizer() -> str:
+    """The tokenizer as JSON. Raises as `load_weights` does."""
+    return check_file(TOKENIZER).read_text(encoding="utf8")
 
 
 def check_file(name: str) -> Path:
