@@ -19,9 +19,17 @@ def check_finite(value: Tensor, *, name: str, path: object) -> None:
 
     name: of the tensor in `path`, which is a file or "the encoder".
     """
-    n = int((~(value.abs() <= LARGEST)).sum())
-    if n:
+    if not is_finite(value):
+        n = int((~(value.double().abs() <= LARGEST)).sum())
         raise ValueError(Errors.E309.format(n=n, name=name, path=path))
+
+
+def is_finite(value: Tensor) -> bool:
+    """Whether all values are, in one pass that writes nothing: there may be gigabytes."""
+    if not value.numel():
+        return True
+    least, largest = value.aminmax()  # both are NaN if any value is
+    return -LARGEST <= least.item() and largest.item() <= LARGEST
 
 
 def check_vectors(encoder: Encoder, path: object) -> None:

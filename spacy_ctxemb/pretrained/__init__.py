@@ -88,7 +88,7 @@ def check_fit(name: str, encoder: Encoder, component: str) -> None:
 
 @in_ordinary_torch
 def load_weights(name: str) -> dict[str, Tensor]:
-    """The parameters by name, in fp32.
+    """The parameters by name, in fp32 and in memory that nobody else has.
 
     Raises E011 for a name that there is not, E163 where their file is lost or damaged; for MINILM
     E014 or E015 too.
@@ -107,7 +107,7 @@ def load_vocabulary(name: str, pieces: Pieces) -> None:
     if not isinstance(pieces, SubwordPieces):
         return
     if name == MINILM:
-        take(pieces, minilm_from_pip.load_tokenizer(pieces.n_ids), name, "model")
+        take(pieces, minilm_from_pip.load_tokenizer(), name, "model")
         return
     path = FOLDER / VOCABULARY
     with reading(path, "a vocabulary of the package", advice=INSTALL):

@@ -52,8 +52,9 @@ MODEL: dict[str, Any] = {
 
 
 def load_weights(encoder: dict[str, Any]) -> dict[str, Tensor]:
-    """The parameters of the encoder by their names. encoder: its section of a config.
+    """The parameters of the encoder by their names, copied from the file.
 
+    encoder: its section of a config.
     Raises E014 if the package is not installed, E015 or E163 for other files than the model's.
     """
     from ..checkpoints.bert.families_and_tensor_names import FAMILIES
@@ -61,17 +62,14 @@ def load_weights(encoder: dict[str, Any]) -> dict[str, Tensor]:
     from ..checkpoints.bert.weights_to_and_from_encoder import read_weights
 
     settings = {name: value for name, value in encoder.items() if not name.startswith("@")}
-    return read_weights(check_file(WEIGHTS).parent, Config("bert", FAMILIES["bert"], settings, 0))
+    config = Config("bert", FAMILIES["bert"], settings, 0)
+    tensors = read_weights(check_file(WEIGHTS).parent, config)
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def load_tokenizer(n_ids: int) -> str:
-    """The tokenizer as JSON. n_ids: rows of the encoder's table. Raises as `load_weights` does."""
-    from ..checkpoints.bert.read_tokenizer import fit_to_model
-    from ..checkpoints.read_json import read_text
-    from ..pieces.special_pieces import parse
-
-    path = check_file(TOKENIZER)
-    return fit_to_model(parse(read_text(path), path), path.parent, n_ids=n_ids, lowercase=False)
+def load_tokenizer() -> str:
+    """The tokenizer as JSON. Raises as `load_weights` does."""
+    return check_file(TOKENIZER).read_text(encoding="utf8")
 
 
 def check_file(name: str) -> Path:

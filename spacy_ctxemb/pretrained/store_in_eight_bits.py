@@ -22,11 +22,10 @@ def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors in fp32. What has no scales is as it is."""
+    """The tensors in fp32, in memory of their own. What has no scales is as it is."""
     names = [name for name in packed if not name.endswith(SCALES)]
-    return {
-        name: packed[name] * packed[name + SCALES][:, None]
-        if name + SCALES in packed
-        else packed[name].float()
-        for name in names
-    }
+    tensors = {name: packed[name].to(torch.float32, copy=True) for name in names}
+    for name, tensor in tensors.items():
+        if name + SCALES in packed:
+            tensor.mul_(packed[name + SCALES][:, None])  # in place: memory takes longest
+    return tensors

@@ -113,7 +113,7 @@ class EmbedderShim(TorchShim):
         with self.all_or_none():
             for part in self.embedder.parts():
                 if part is self.embedder.encoder and tensors is not None:
-                    load_module(part, tensors)
+                    load_module(part, tensors, copy=False)
                 else:
                     allocate(part)
                     part.reset_parameters()

@@ -31,18 +31,18 @@ def allocate(module: nn.Module) -> None:
     module._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=device))
 
 
-def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+def load_module(module: nn.Module, tensors: dict[str, Tensor], *, copy: bool = True) -> None:
     """Take the values of all parameters, after a check of names, shapes and kinds of numbers.
 
-    Where that is interrupted, all parameters are as before.
+    copy: not needed for tensors that nobody else has. One from a file is mapped to it, and would
+    change with it. Where that is interrupted, all parameters are as before.
     """
     own = module.state_dict()
     expected, found = describe_shapes(own), describe_shapes(tensors)
     if found != expected:
         raise ValueError(Errors.E162.format(differences=describe_differences(expected, found)))
     device = get_torch_default_device()
-    # Copies: a tensor from a file is mapped to it, and would change with it.
-    values = {n: tensor.to(device, own[n].dtype, copy=True) for n, tensor in tensors.items()}
+    values = {n: tensor.to(device, own[n].dtype, copy=copy) for n, tensor in tensors.items()}
     try:
         module.load_state_dict(values, assign=True)
     except BaseException:

@@ -24,6 +24,7 @@ from spacy_ctxemb.factory import DEFAULT_MODEL
 from spacy_ctxemb.pretrained.store_in_eight_bits import pack, unpack
 from spacy_ctxemb.thinc_model.embedder_shim import EmbedderShim, get_shim
 
+from ..bert_models import find_minilm
 from ..pipelines import BILM, NER_DATA, TRANSFORMER, examples, listener, ner_config
 
 NAME = pretrained.DEFAULT
@@ -59,6 +60,27 @@ def test_vectors_are_there_without_initialising(nlp: Language) -> None:
     assert doc.tensor.shape == (len(doc), 256)
     assert first.similarity(second) < 0.98
     assert torch.equal(shim_of(nlp).embedder.encoder.state_dict()[SOME], shipped()[SOME])
+
+
+@pytest.mark.parametrize("name", [NAME, "minilm"])
+def test_weights_that_are_read_become_the_parameters(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a copy, which takes as long as reading them."""
+    if name == "minilm":
+        find_minilm()
+    read: dict[str, torch.Tensor] = {}
+
+    def load(name: str) -> dict[str, torch.Tensor]:
+        read.update(pretrained.load_weights(name))
+        return read
+
+    monkeypatch.setattr("spacy_ctxemb.thinc_model.embedder_shim.load_pretrained", load)
+    nlp = blank(pretrained=name)
+    nlp("Now.")
+    parameters = shim_of(nlp).embedder.encoder.state_dict()
+    assert parameters.keys() == read.keys()
+    assert all(value.data_ptr() == read[name].data_ptr() for name, value in parameters.items())
 
 
 def test_similar_texts_have_similar_vectors(nlp: Language) -> None:
@@ -271,6 +293,15 @@ def test_eight_bits_lose_little(rows: list[list[float]]) -> None:
     bound = tensor.abs().amax(dim=1, keepdim=True) / 254 * 1.001 + 1e-9
     assert bool(((found["a"] - tensor).abs() <= bound).all())
     assert found["b"].tolist() == [0.5]
+
+
+def test_unpacked_weights_have_memory_of_their_own() -> None:
+    """A file is mapped, and would change with its weights; or they with it."""
+    packed = pack({"a": torch.ones(2, 3), "b": torch.ones(2)}) | {"c": torch.ones(2)}
+    before = copy.deepcopy(packed)
+    for tensor in unpack(packed).values():
+        tensor.zero_()
+    assert all(torch.equal(packed[name], value) for name, value in before.items())
 
 
 class TestDamagedInstallation:
