@@ -31,6 +31,7 @@ def main(
     each: bool = typer.Option(False, "--each", help="Of each block too"),
 ) -> None:
     """Print a line for each group of products."""
+    torch.set_num_threads(1)  # so that batches come in order
     with texts.open(encoding="utf8") as file:
         lines = [line.strip() for line in islice(file, limit)]
     nlp = load(encoder)

@@ -400,17 +400,16 @@ def add_means(pooled: Pooled, vectors: Any) -> None:
 def count_lengths(contestant: Any, texts: Sequence[str]) -> dict[str, Any]:
     """Run once. The lengths of the sequences that the network got; the steps it computed."""
     lengths: list[int] = []
-    steps = 0
+    steps: list[int] = []
 
     network = contestant.network
     forward = network.forward
 
     def see(*args: Any, **kwargs: Any) -> Any:
-        nonlocal steps
         lengths.extend((find_mask(network, args, kwargs) > 0).sum(1).tolist())
         output = forward(*args, **kwargs)
         vectors = find_vectors(output)
-        steps += math.prod(vectors.shape[:-1])
+        steps.append(math.prod(vectors.shape[:-1]))  # threads may do this at the same time
         return output
 
     network.forward = see  # not a hook: sentence-transformers calls this method itself
@@ -418,7 +417,7 @@ def count_lengths(contestant: Any, texts: Sequence[str]) -> dict[str, Any]:
         contestant.run(texts)
     finally:
         del network.forward
-    return {"lengths": lengths, "steps": steps}
+    return {"lengths": lengths, "steps": sum(steps)}
 
 
 def find_mask(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
