@@ -1,5 +1,6 @@
 """The one lock of this package."""
 
+import concurrent.futures.thread  # noqa: F401 (its lock is to be taken after this one, at a fork too)
 import os
 from threading import RLock
 

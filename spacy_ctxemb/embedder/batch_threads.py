@@ -18,11 +18,11 @@ from ..fork_lock import LOCK
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
-#: Batches at a time, where there are so many threads; each has its share of them. More would wait
-#: for each other's Python.
+#: Batches at a time at most; with more threads each has several of them. Each thread needs Python
+#: between its operations, which one of them can have at a time.
 MAX_BATCHES = 4
 
-#: By the number of PyTorch's threads.
+#: The pool used last, by the number of PyTorch's threads.
 POOLS: dict[int, ThreadPoolExecutor] = {}
 
 
@@ -38,14 +38,15 @@ def map_batches(
 
     Few items are computed one by one, each by all threads.
     """
-    if n_threads == 1 or len(items) < n_threads:
+    is_worth_it = n_threads > 1 and len(items) >= n_threads
+    pool = get_pool(torch.get_num_threads(), n_threads) if is_worth_it else None
+    if pool is None:
         yield from map(function, items)
         return
-    pool = get_pool(torch.get_num_threads(), n_threads)
     waiting: deque[Future[Value]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(run_without_gradients, function, item))
+            waiting.append(submit(pool, function, item))
             if len(waiting) > n_threads:  # what is done is not held for long
                 yield waiting.popleft().result()
         while waiting:
@@ -56,23 +57,51 @@ def map_batches(
         wait(waiting)
 
 
+def submit(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Value], item: Item
+) -> Future[Value]:
+    try:
+        return pool.submit(run_without_gradients, function, item)
+    except RuntimeError:  # Python is about to end, or another number of threads was set meanwhile
+        done: Future[Value] = Future()
+        done.set_result(function(item))
+        return done
+
+
 def run_without_gradients(function: Callable[[Item], Value], item: Item) -> Value:
     with torch.inference_mode():
         return function(item)
 
 
-def get_pool(n_all: int, n_threads: int) -> ThreadPoolExecutor:
-    """n_threads threads, which share PyTorch's n_all."""
+def get_pool(n_all: int, n_threads: int) -> ThreadPoolExecutor | None:
+    """n_threads threads, which share PyTorch's n_all. None where no thread can start any more."""
     with LOCK:
         if n_all not in POOLS:
-            pool = ThreadPoolExecutor(n_threads, "ctxemb", set_n_threads, (n_all // n_threads,))
-            all_began = Barrier(n_threads)
-            for future in [pool.submit(all_began.wait) for _ in range(n_threads)]:
-                future.result()
-            # PyTorch has also noted their number for threads that begin later.
-            torch.set_num_threads(n_all)
-            POOLS[n_all] = pool
+            for old in POOLS.values():
+                old.shutdown(wait=False)
+            POOLS.clear()
+            try:
+                POOLS[n_all] = start_pool(n_all, n_threads)
+            except RuntimeError:
+                return None
         return POOLS[n_all]
+
+
+def start_pool(n_all: int, n_threads: int) -> ThreadPoolExecutor:
+    shares = iter([n_all // n_threads + (i < n_all % n_threads) for i in range(n_threads)])
+    pool = ThreadPoolExecutor(n_threads, "ctxemb", lambda: set_n_threads(next(shares)))
+    all_began = Barrier(n_threads)
+    try:
+        for future in [pool.submit(all_began.wait) for _ in range(n_threads)]:
+            future.result()
+    except BaseException:
+        all_began.abort()
+        pool.shutdown(wait=False)
+        raise
+    finally:
+        # PyTorch has also noted their number for threads that begin later.
+        torch.set_num_threads(n_all)
+    return pool
 
 
 def set_n_threads(n: int) -> None:

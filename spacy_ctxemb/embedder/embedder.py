@@ -59,11 +59,11 @@ class Embedder(nn.Module):
         """Whether vectors depend on which documents are encoded together."""
         return self.encoder.stateful or self.mix.whole_batch
 
-    @property
-    def n_batch_threads(self) -> int:
-        """How many batches prediction computes at a time."""
-        on_cpu = next(self.parameters()).device.type == "cpu"
-        return count_batch_threads() if on_cpu and not self.encoder.stateful else 1
+    def count_batch_threads(self) -> int:
+        """How many batches prediction may compute at a time."""
+        encoder, on_cpu = self.encoder, next(self.parameters()).device.type == "cpu"
+        can = on_cpu and encoder.thread_safe and not encoder.stateful
+        return count_batch_threads() if can else 1
 
     def works_in_segments(self, wanted: Wanted) -> bool:
         """Whether a token's vector needs nothing of its document but the windows of its pieces, and
@@ -161,20 +161,11 @@ class Embedder(nn.Module):
             return make_rows(parameter.new_zeros(len(layers), 0, self.encoder.width))
 
         def encode(batch: PieceBatch) -> Tensor:
-            return make_rows(self._encode_batch(batch, layers, attention))
+            return make_rows(self._encode_batch(batch.to(device), layers, attention))
 
-        batches = [
-            batch._replace(ids=batch.ids.to(device), mask=batch.mask.to(device))
-            for batch in windows.batches
-        ]
-        if not torch.is_grad_enabled():
-            return in_order(
-                map_batches(encode, batches, self.n_batch_threads), list_places(windows)
-            )
-
-        def run_all() -> Iterator[Tensor]:
+        def learn() -> Iterator[Tensor]:
             n_kept = 0
-            for batch in batches:
+            for batch in windows.batches:
                 n_kept += batch.mask.numel()
                 again = self.recomputes_batches or n_kept > windows.budget
                 if again and not self.encoder.stateful:
@@ -182,7 +173,9 @@ class Embedder(nn.Module):
                 else:
                     yield encode(batch)
 
-        return in_order(run_all(), list_places(windows))
+        is_learning = torch.is_grad_enabled()
+        parts = learn() if is_learning else map_batches(encode, windows.batches, windows.at_once)
+        return in_order(parts, list_places(windows))
 
     def _encode_batch(
         self, batch: PieceBatch, layers: Sequence[int], attention: dict[int, Tensor] | None

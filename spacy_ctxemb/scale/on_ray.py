@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 #: What needs Ray.
 RAY = ("ray.data", "ray", "Encoding on a cluster")
 
-#: How often an actor begins anew. Its task is tried again as long: Ray takes half a minute to notice
-#: that a machine is gone, and tries once a second meanwhile.
-RESTARTS = 3
+#: How often a task is tried again whose actor or machine has died. Ray takes half a minute to
+#: notice that a machine is gone, and tries once a second meanwhile.
+RETRIES = 60
 
 
 def run_on_ray(
@@ -127,8 +127,7 @@ def choose_resources(gpu_id: int, n: int | None, n_items: int | None) -> dict[st
     if n_there <= n_kept:
         raise ValueError(Errors.E836.format(reason=f"its machines have no {kind} for an actor"))
     count = min(n or n_there - n_kept, n_items or sys.maxsize)
-    lives = {"max_restarts": RESTARTS, "max_task_retries": -1}
-    return {"concurrency": count, f"num_{kind.lower()}s": 1, **lives}
+    return {"concurrency": count, f"num_{kind.lower()}s": 1, "max_task_retries": RETRIES}
 
 
 class PartitionActor:

@@ -76,14 +76,14 @@ class EmbedderShim(TorchShim):
 
     def find_budget(self, n_tokens: int, wanted: Wanted) -> Budget:
         """How much goes through the encoder at once: batch_pieces and n_tokens at most, less where
-        max_memory says so, but one window in any case. Batches side by side share both."""
+        max_memory says so, but one window in any case."""
         pieces = self.windowing.batch_pieces
         if self.max_memory is not None:
             found = find_budget(self.max_memory, self.embedder, wanted)
-            pieces = min(pieces, found.pieces)
+            longest = self.windowing.window + N_BOUNDARIES
+            pieces = max(min(pieces, found.pieces), longest)
             n_tokens = min(n_tokens, max(found.tokens, 1))
-        longest = self.windowing.window + N_BOUNDARIES
-        return Budget(max(pieces // self.embedder.n_batch_threads, longest), n_tokens)
+        return Budget(pieces, n_tokens)
 
     def weights_changed(self) -> None:
         self.embedder.encoder.weights_changed()

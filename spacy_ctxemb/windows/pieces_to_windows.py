@@ -13,6 +13,9 @@ from ..pieces.base import Ids, Ints, TextPieces
 #: Pieces put around each window: one before, one after.
 N_BOUNDARIES = 2
 
+#: Pieces of each batch at the least where several are computed at the same time.
+LEAST_AT_ONCE = 256
+
 
 @dataclass(frozen=True)
 class Windowing:
@@ -24,6 +27,7 @@ class Windowing:
         what a piece sees at least on either side.
     batch_pieces: padded pieces in a batch, which bounds the memory of one pass. 2,048 to 16,384.
     max_padding: largest share of padding in a batch.
+    at_once: batches that are computed at the same time at most, and share batch_pieces.
     keep_empty: whether a sequence without pieces gets a window, with its boundaries only.
     whole_sequences: whether every sequence is one window, whatever its length.
     split_sentences: whether each sentence of a Doc is a sequence, where they are known.
@@ -38,6 +42,7 @@ class Windowing:
     stride: int
     batch_pieces: int
     max_padding: float
+    at_once: int = 1
     keep_empty: bool = False
     whole_sequences: bool = False
     split_sentences: bool = True
@@ -66,11 +71,16 @@ class PieceBatch(NamedTuple):
     pieces: Tensor
     windows: Tensor
 
+    def to(self, device: torch.device) -> "PieceBatch":
+        """With the inputs of the encoder on a device."""
+        return self._replace(ids=self.ids.to(device), mask=self.mask.to(device))
+
 
 class Windows(NamedTuple):
     """All windows of some documents.
 
     batches: each of the P pieces is owned by exactly one of them.
+    at_once: how many of them prediction computes at the same time.
     budget: padded pieces whose activations training keeps; it computes those of others again.
     starts, lengths: (W,), the first piece of each token, and how many it has. Tokens may share
         pieces, and pieces may belong to no token.
@@ -80,6 +90,7 @@ class Windows(NamedTuple):
     """
 
     batches: list[PieceBatch]
+    at_once: int
     budget: int
     starts: Tensor
     lengths: Tensor
@@ -124,13 +135,13 @@ def build_windows(
     boundaries: the pieces before and after each window.
     """
     spans = cut(sequence_lengths, windowing)
-    batches = build_batches(pieces.ids, spans, boundaries, windowing)
+    batches, at_once = build_batches(pieces.ids, spans, boundaries, windowing)
     arrays = (
         *(pieces.starts, pieces.lengths, pieces.document_lengths, sequence_lengths),
         *(spans.start, spans.last - spans.first, spans.sequence),
         sequence_documents[spans.sequence],
     )
-    return Windows(batches, windowing.batch_pieces, *map(torch.from_numpy, arrays))
+    return Windows(batches, at_once, windowing.batch_pieces, *map(torch.from_numpy, arrays))
 
 
 def cut(sequence_lengths: Ints, windowing: Windowing) -> Spans:
@@ -166,16 +177,17 @@ def lay_windows(n: int, windowing: Windowing) -> tuple[list[int], int]:
     return [i * (n - size) // (k - 1) for i in range(k)], size
 
 
-def group_spans(spans: Spans, windowing: Windowing) -> list[Ints]:
-    """Group windows, longest first, within the budget of pieces and the limit of padding."""
-    sizes = spans.end - spans.start + N_BOUNDARIES
+def group_spans(sizes: Ints, limit: int, max_padding: float) -> list[Ints]:
+    """Group windows, longest first, within a limit of padded pieces and one of padding.
+
+    sizes: of the windows, with their boundaries. (B,)
+    """
     groups: list[list[int]] = []
     longest, real = 0, 0
     for i in np.argsort(-sizes, kind="stable").tolist():
         size = int(sizes[i])
         padded = longest * (len(groups[-1]) + 1) if groups else 0
-        fits = padded <= windowing.batch_pieces
-        if not groups or not fits or padded - real - size > windowing.max_padding * padded:
+        if not groups or padded > limit or padded - real - size > max_padding * padded:
             groups.append([])
             longest, real = size, 0
         groups[-1].append(i)
@@ -183,10 +195,29 @@ def group_spans(spans: Spans, windowing: Windowing) -> list[Ints]:
     return [np.array(group, dtype=np.int64) for group in groups]
 
 
+def share_out(sizes: Ints, windowing: Windowing) -> tuple[int, int]:
+    """How many batches are computed at the same time, and how many pieces each may have.
+
+    sizes: of the windows, with their boundaries. (B,) Batches at the same time are all of about one
+    size, so that none waits for another.
+    """
+    total, longest = int(sizes.sum()), int(sizes.max(initial=1))
+    n = min(windowing.at_once, windowing.batch_pieces // longest, total // LEAST_AT_ONCE)
+    if n < 2:
+        return 1, windowing.batch_pieces
+    most = windowing.batch_pieces // n
+    n_batches = -(-total // (most * n)) * n
+    return n, min(most, max(-(-total // n_batches), longest))
+
+
 def build_batches(
     ids: Ids, spans: Spans, boundaries: tuple[Ids, Ids], windowing: Windowing
-) -> list[PieceBatch]:
-    return [build_batch(ids, spans, group, boundaries) for group in group_spans(spans, windowing)]
+) -> tuple[list[PieceBatch], int]:
+    """Batches, and how many of them are computed at the same time."""
+    sizes = spans.end - spans.start + N_BOUNDARIES
+    at_once, limit = share_out(sizes, windowing)
+    groups = group_spans(sizes, limit, windowing.max_padding)
+    return [build_batch(ids, spans, group, boundaries) for group in groups], at_once
 
 
 def build_batch(ids: Ids, spans: Spans, group: Ints, boundaries: tuple[Ids, Ids]) -> PieceBatch:

@@ -29,7 +29,7 @@ def cut_segments(
     places = zip(pairwise(bounds), pairwise(tokens), pairwise(windows), strict=True)
     for (begin, end), of_tokens, of_windows in places:
         some = Spans(*(field[slice(*of_windows)] for field in spans))
-        batches = build_batches(pieces.ids, some, boundaries, windowing)
+        batches, at_once = build_batches(pieces.ids, some, boundaries, windowing)
         nothing, size = np.zeros_like(some.sequence), np.array([end - begin])
         arrays = (
             *(pieces.starts[slice(*of_tokens)] - begin, pieces.lengths[slice(*of_tokens)]),
@@ -38,7 +38,7 @@ def cut_segments(
         moved = [batch._replace(pieces=batch.pieces - begin) for batch in batches]
         yield (
             slice(*of_tokens),
-            Windows(moved, windowing.batch_pieces, *map(torch.from_numpy, arrays)),
+            Windows(moved, at_once, windowing.batch_pieces, *map(torch.from_numpy, arrays)),
         )
 
 

@@ -1,6 +1,8 @@
 """Batches side by side."""
 
 import multiprocessing
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -9,7 +11,8 @@ import torch
 
 from spacy_ctxemb.embedder import batch_threads
 from spacy_ctxemb.embedder.batch_threads import count_batch_threads, map_batches
-from spacy_ctxemb.embedder.output_types import VECTORS
+from spacy_ctxemb.encoders import Encoder
+from spacy_ctxemb.encoders.huggingface_wrapper import HuggingFaceEncoder
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 
 from ..pipelines import TRANSFORMER, initialised
@@ -109,17 +112,64 @@ def map_in_child() -> None:
     assert list(map_batches(abs, range(-4, 0), N_THREADS)) == [4, 3, 2, 1]
 
 
-def test_many_threads_share_out_few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+@pytest.mark.parametrize("n_all", [4, 6, 7, 9])
+def test_all_threads_are_shared_out(n_all: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_all)
     assert count_batch_threads() == batch_threads.MAX_BATCHES
+    given: list[int] = []
+    monkeypatch.setattr(batch_threads, "set_n_threads", given.append)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    batch_threads.start_pool(n_all, 4).shutdown()
+    assert sum(given) == n_all and max(given) - min(given) <= 1
 
 
-TEXTS = ["The otters slept on the bank.", "She asked.", "A loan of the bank, at last!"] * 5
+def test_one_pool_is_kept() -> None:
+    """Here of another number of threads each time."""
+    for n in (2, 3, 2):
+        torch.set_num_threads(n)
+        list(map_batches(abs, range(8), n))
+        assert [*batch_threads.POOLS] == [n]
+
+
+def test_where_no_thread_can_start_the_caller_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_threads.POOLS.clear()
+    torch.set_num_threads(N_THREADS)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert list(map_batches(abs, range(-3, 0), N_THREADS)) == [3, 2, 1]
+    assert torch.get_num_threads() == N_THREADS and batch_threads.POOLS == {}
+
+
+def refuse(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+SCRIPT = """
+import threading, torch
+from spacy_ctxemb.embedder.batch_threads import map_batches
+
+torch.set_num_threads(2)
+main = threading.main_thread()
+
+def work():
+    list(map_batches(abs, range(4), 2))
+    main.join()  # Python is ending from now on
+    print(sum(map_batches(abs, range(4), 2)))
+
+threading.Thread(target=work).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_one_goes_on() -> None:
+    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "6\n", "")
+
+
+TEXTS = ["The otters slept on the bank.", "She asked.", "A loan of the bank, at last!"] * 40
 
 
 @pytest.mark.parametrize("keep", ["tensor", "layers"])
 def test_vectors_are_those_of_one_thread(model, keep: str) -> None:
-    several = {**model, "window": 30, "stride": 20, "batch_pieces": 64}
+    several = {**model, "window": 30, "stride": 20, "batch_pieces": 600}
     nlp = initialised(several, keep=keep)
     pipe = nlp.get_pipe("ctxemb")
     expected = [pipe(nlp.make_doc(text)).tensor for text in TEXTS]
@@ -130,7 +180,7 @@ def test_vectors_are_those_of_one_thread(model, keep: str) -> None:
 
 
 def test_attention_is_that_of_one_thread() -> None:
-    several = {**TRANSFORMER, "window": 30, "stride": 20, "batch_pieces": 64}
+    several = {**TRANSFORMER, "window": 30, "stride": 20, "batch_pieces": 600}
     nlp = initialised(several, keep_attention=True)
     expected = [doc._.ctxemb_attention for doc in nlp.pipe(TEXTS)]
     torch.set_num_threads(N_THREADS)
@@ -141,9 +191,10 @@ def test_attention_is_that_of_one_thread() -> None:
             np.testing.assert_allclose(one["weights"], other["weights"], atol=1e-5)
 
 
-@pytest.mark.usefixtures("two_threads")
-def test_batches_side_by_side_share_the_memory_of_one(model) -> None:
-    shim = get_shim(initialised(model).get_pipe("ctxemb").model)
-    pieces = shim.find_budget(1000, VECTORS).pieces
-    torch.set_num_threads(1)
-    assert shim.find_budget(1000, VECTORS).pieces == N_THREADS * pieces
+def test_only_encoders_that_allow_it_compute_side_by_side(model) -> None:
+    embedder = get_shim(initialised(model).get_pipe("ctxemb").model).embedder
+    torch.set_num_threads(N_THREADS)
+    assert embedder.count_batch_threads() == N_THREADS
+    embedder.encoder.stateful = True
+    assert embedder.count_batch_threads() == 1
+    assert not HuggingFaceEncoder.thread_safe and not Encoder.thread_safe

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import spacy
+import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from spacy_ctxemb.embedder import batch_threads
 from spacy_ctxemb.embedder.memory_budget import parse_bytes
 from spacy_ctxemb.thinc_model.embedder_shim import get_shim
+from spacy_ctxemb.windows import pieces_to_windows
 
 from ..pipelines import BILM, MODELS, TRANSFORMER, blank, initialised, vectors
 from ..thinc_model.test_memory_of_long_docs import Peak
@@ -74,11 +77,18 @@ def test_it_is_part_of_the_config_and_of_what_is_stored() -> None:
     "length, keep, precision",
     [(2, "tensor", "fp32"), (25, "layers", "fp32"), (100, "tensor", "bf16")],
 )
+@pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("model", [BILM, TRANSFORMER], ids=["bilm", "transformer"])
 def test_tensors_stay_within_it(
-    model: dict[str, Any], length: int, keep: str, precision: str
+    model: dict[str, Any],
+    n_threads: int,
+    length: int,
+    keep: str,
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And use a good part of it: batch_pieces is too large to be what bounds them."""
+    monkeypatch.setattr(pieces_to_windows, "LEAST_AT_ONCE", 1)
     sizes = {"window": 30, "stride": 20, "batch_pieces": 10**6, "precision": precision}
     encoder = {**model["encoder"], "word_cache": 0} if model is BILM else model["encoder"]
     nlp = initialised({**model, "encoder": encoder, "mix": MIX, **sizes}, keep=keep)
@@ -87,9 +97,20 @@ def test_tensors_stay_within_it(
     limit = 300_000
     pipe: Any = nlp.get_pipe("ctxemb")
     pipe.max_memory = limit
-    with Peak() as peak:
+    torch.set_num_threads(n_threads)
+    peak, n_seen = Peak(), 0
+
+    def run_and_look(function: Any, item: Any) -> Any:
+        nonlocal n_seen
+        n_seen += 1
+        with torch.inference_mode(), peak:
+            return function(item)
+
+    monkeypatch.setattr(batch_threads, "run_without_gradients", run_and_look)
+    with peak:
         pipe.predict(docs)
     assert limit / 8 < peak.peak < limit
+    assert (n_seen > 0) == (n_threads > 1)
 
 
 def test_a_limit_lowers_what_is_held() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import spacy
 
-from spacy_ctxemb.scale import encode_dataset
+from spacy_ctxemb.scale import encode_dataset, on_ray
 from spacy_ctxemb.scale.on_ray import choose_resources, run_on_ray
 from spacy_ctxemb.scale.write_partition import PartitionWriter
 
@@ -122,8 +122,12 @@ class TestOnRay:
         with pytest.raises(ValueError, match=r"\[E836\].*no GPU"):
             list(run_on_ray(None, None, job._replace(gpu_id=0), cut_texts(inputs[1], 30)))
 
-    def test_what_ends_each_actor_is_not_tried_for_ever(self, cluster: Any) -> None:
+    def test_what_ends_each_actor_is_not_tried_for_ever(
+        self, cluster: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         import ray
+
+        monkeypatch.setattr(on_ray, "RETRIES", 3)
 
         class Deadly:
             def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a long Doc costs: a fixed number of bytes for each of its tokens, and no more."""
 
+import threading
 import weakref
 from collections import Counter
 from typing import Any
@@ -30,13 +31,17 @@ BYTES_OF_PLACES = 400
 
 
 class Peak(TorchDispatchMode):
-    """Adds up the bytes of all tensors that are alive. peak: the most there were at a time."""
+    """Adds up the bytes of all tensors that are alive. peak: the most there were at a time.
+
+    Threads may be inside together.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # PyTorch's
         self.alive: Counter[int] = Counter()
         self.n_bytes = 0
         self.peak = 0
+        self.lock = threading.RLock()  # which a tensor that is dropped meanwhile takes again
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -47,16 +52,18 @@ class Peak(TorchDispatchMode):
         return result
 
     def count(self, tensor: torch.Tensor, place: int, n_bytes: int) -> None:
-        if not self.alive[place]:
-            self.n_bytes += n_bytes
-            self.peak = max(self.peak, self.n_bytes)
-        self.alive[place] += 1
+        with self.lock:
+            if not self.alive[place]:
+                self.n_bytes += n_bytes
+                self.peak = max(self.peak, self.n_bytes)
+            self.alive[place] += 1
         weakref.finalize(tensor, self.forget, place, n_bytes)
 
     def forget(self, place: int, n_bytes: int) -> None:
-        self.alive[place] -= 1
-        if not self.alive[place]:
-            self.n_bytes -= n_bytes
+        with self.lock:
+            self.alive[place] -= 1
+            if not self.alive[place]:
+                self.n_bytes -= n_bytes
 
 
 def measure(nlp: Language, n_tokens: int) -> int:

@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from spacy_ctxemb.windows.pieces_to_windows import (
+    LEAST_AT_ONCE,
     N_BOUNDARIES,
     Windowing,
     Windows,
     build_windows,
     check_length,
     cut,
+    group_spans,
     lay_windows,
+    share_out,
 )
 
 from ..strategies import lengths_W, windowings
@@ -259,3 +262,28 @@ def test_a_window_longer_than_the_encoder_allows_is_refused() -> None:
         check_length(31, 32)
     check_length(30, 32)
     check_length(10_000, None)
+
+
+@given(
+    sizes=st.lists(st.integers(3, 514), max_size=60),
+    at_once=st.integers(1, 5),
+    batch_pieces=st.integers(514, 9000),
+)
+def test_batches_at_the_same_time_share_the_pieces_of_one(
+    sizes: list[int], at_once: int, batch_pieces: int
+) -> None:
+    windowing = Windowing(512, 448, batch_pieces, 1.0, at_once=at_once)
+    n, limit = share_out(np.array(sizes, dtype=np.int64), windowing)
+    assert 1 <= n <= at_once and n * limit <= batch_pieces
+    assert limit >= max(sizes, default=0)
+    if n > 1:
+        assert sum(sizes) >= n * LEAST_AT_ONCE
+        groups = group_spans(np.array(sizes, dtype=np.int64), limit, 1.0)
+        assert all(len(group) * max(np.array(sizes)[group]) <= limit for group in groups)
+
+
+def test_what_fits_into_one_batch_is_shared_out_evenly() -> None:
+    sizes = np.full(8, 100)
+    assert share_out(sizes, Windowing(98, 98, 4096, 1.0, at_once=2)) == (2, 400)
+    assert share_out(sizes[:4], Windowing(98, 98, 4096, 1.0, at_once=2)) == (1, 4096)
+    assert share_out(np.repeat(sizes, 10), Windowing(98, 98, 4096, 1.0, at_once=2)) == (2, 2000)
