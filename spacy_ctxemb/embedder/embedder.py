@@ -61,9 +61,8 @@ class Embedder(nn.Module):
 
     def count_batch_threads(self) -> int:
         """How many batches prediction may compute at a time."""
-        encoder, on_cpu = self.encoder, next(self.parameters()).device.type == "cpu"
-        can = on_cpu and encoder.thread_safe and not encoder.stateful
-        return count_batch_threads() if can else 1
+        on_cpu = next(self.parameters()).device.type == "cpu"
+        return count_batch_threads() if on_cpu and self.encoder.side_by_side else 1
 
     def works_in_segments(self, wanted: Wanted) -> bool:
         """Whether a token's vector needs nothing of its document but the windows of its pieces, and

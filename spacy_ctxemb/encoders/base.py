@@ -45,8 +45,9 @@ class Encoder(nn.Module, ABC):
     #: Largest share of padding in a batch that costs this encoder little; 1.0 where it costs none,
     #: 0.0 where it may change vectors.
     max_padding: ClassVar[float] = 0.25
-    #: Whether threads may encode different batches at the same time.
-    thread_safe: ClassVar[bool] = False
+    #: Whether threads encode different batches at the same time: that must be safe, and most of the
+    #: time must be spent in large operations, since Python runs in one of the threads at a time.
+    side_by_side: ClassVar[bool] = False
     #: Whether a call begins where the last one stopped, so that the order of calls matters.
     stateful: bool = False
 

@@ -61,7 +61,6 @@ class BiLM(Encoder):
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     max_padding: ClassVar[float] = 1.0
-    thread_safe: ClassVar[bool] = True
     max_length = None
 
     def __init__(

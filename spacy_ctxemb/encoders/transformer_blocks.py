@@ -69,7 +69,7 @@ class BlockEncoder(Encoder):
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "medium", "bf16", "int8")
     max_padding: ClassVar[float] = 1.0
-    thread_safe: ClassVar[bool] = True
+    side_by_side: ClassVar[bool] = True
     has_attention: ClassVar[bool] = True
 
     n_characters = None

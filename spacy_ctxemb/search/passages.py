@@ -1,7 +1,9 @@
 """The texts of an index, each under the key of its vector."""
 
 import sqlite3
+import weakref
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +36,7 @@ class StoredPassages:
 
     def __init__(self) -> None:
         self.table = sqlite3.connect(":memory:", check_same_thread=False)
+        weakref.finalize(self, self.table.close)
         self.table.executescript(CREATE)
 
     def __contains__(self, id: str) -> bool:
@@ -84,7 +87,6 @@ class StoredPassages:
 
     def load(self, path: Path) -> int:
         """Read a file, and count its passages."""
-        source = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        source.backup(self.table)
-        source.close()
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as source:
+            source.backup(self.table)
         return int(self.table.execute("SELECT count(*) FROM passages").fetchone()[0])

@@ -1,6 +1,6 @@
 """Words/s of two threads where batches are computed side by side, and one after the other.
 
-    python -m tests.benchmarks.busy_cores [--busy 1] [--encoders minilm,english,bilm]
+    python -m tests.benchmarks.busy_cores [--busy 1] [--encoders minilm,english]
         [--texts 1000] [--rounds 5]
 
 --busy: programs that compute meanwhile, each on one core. Short texts have 5 to 40 words, long
@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import spacy
 import torch
 import typer
 from spacy.language import Language
@@ -30,15 +29,10 @@ WORDS = "the bank raised rates while otters slept near a quiet green river".spli
 #: Batches at a time.
 WAYS = {"side by side": batch_threads.MAX_BATCHES, "one after the other": 1}
 
-BILM = {
-    "encoder": {"@architectures": "spacy-ctxemb.BiLM.v1"},
-    "pieces": {"@architectures": "spacy-ctxemb.CharacterPieces.v1"},
-}
-
 
 def main(
     busy: int = typer.Option(0, help="Programs that compute meanwhile"),
-    encoders: str = typer.Option("minilm,english,bilm", help="Separated by commas"),
+    encoders: str = typer.Option("minilm,english", help="Separated by commas"),
     texts: int = typer.Option(1000, help="Short texts; there are fewer long ones"),
     rounds: int = typer.Option(5, help="Measurements of each way"),
     threads: int = typer.Option(2, help="PyTorch's"),
@@ -47,7 +41,7 @@ def main(
     torch.set_num_threads(threads)
     with others(busy):
         for name in encoders.split(","):
-            nlp = build(name)
+            nlp = load({"english": "en_transformer_sm"}.get(name, name))
             for kind, n, length in (("short", texts, 40), ("long", max(texts // 100, 2), 2000)):
                 found = measure(nlp, write_texts(n, length), rounds)
                 print(json.dumps({"encoder": name, "texts": kind, **found}), flush=True)
@@ -62,16 +56,6 @@ def others(n: int) -> Iterator[None]:
         for process in processes:
             process.kill()
             process.wait()
-
-
-def build(name: str) -> Language:
-    """The biLM is a random one, of the default size."""
-    if name != "bilm":
-        return load({"english": "en_transformer_sm"}.get(name, name))
-    nlp = spacy.blank("en")
-    nlp.add_pipe("ctxemb", config={"model": BILM, "pretrained": None})
-    nlp.initialize()
-    return nlp
 
 
 def write_texts(n: int, length: int) -> list[str]:

@@ -10,7 +10,7 @@ from . import busy_cores
 
 
 def test_a_run(capsys: pytest.CaptureFixture[str]) -> None:
-    busy_cores.main(busy=1, encoders="bilm", texts=20, rounds=1, threads=2)
+    busy_cores.main(busy=1, encoders="english", texts=20, rounds=1, threads=2)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["texts"] for line in lines] == ["short", "long"]
     assert all(line[way] > 0 for line in lines for way in busy_cores.WAYS)
