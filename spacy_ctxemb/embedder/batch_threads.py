@@ -22,8 +22,11 @@ Value = TypeVar("Value")
 #: between its operations, which one of them can have at a time.
 MAX_BATCHES = 4
 
-#: The pool used last, by the number of PyTorch's threads.
-POOLS: dict[int, ThreadPoolExecutor] = {}
+#: Seconds in which threads must have begun.
+PATIENCE = 60.0
+
+#: By the number of PyTorch's threads, the one used last, and of those that share them.
+POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
 def count_batch_threads() -> int:
@@ -38,8 +41,9 @@ def map_batches(
 
     Few items are computed one by one, each by all threads.
     """
-    is_worth_it = n_threads > 1 and len(items) >= n_threads
-    pool = get_pool(torch.get_num_threads(), n_threads) if is_worth_it else None
+    n_all = torch.get_num_threads()
+    is_worth_it = 1 < n_threads <= min(len(items), n_all)
+    pool = get_pool(n_all, n_threads) if is_worth_it else None
     if pool is None:
         yield from map(function, items)
         return
@@ -64,8 +68,8 @@ def submit(
         return pool.submit(run_without_gradients, function, item)
     except RuntimeError:  # Python is about to end, or another number of threads was set meanwhile
         done: Future[Value] = Future()
-        done.set_result(function(item))
-        return done
+    done.set_result(run_without_gradients(function, item))
+    return done
 
 
 def run_without_gradients(function: Callable[[Item], Value], item: Item) -> Value:
@@ -76,15 +80,14 @@ def run_without_gradients(function: Callable[[Item], Value], item: Item) -> Valu
 def get_pool(n_all: int, n_threads: int) -> ThreadPoolExecutor | None:
     """n_threads threads, which share PyTorch's n_all. None where no thread can start any more."""
     with LOCK:
-        if n_all not in POOLS:
-            for old in POOLS.values():
-                old.shutdown(wait=False)
-            POOLS.clear()
+        for key in [key for key in POOLS if key[0] != n_all]:
+            POOLS.pop(key).shutdown(wait=False)
+        if (n_all, n_threads) not in POOLS:
             try:
-                POOLS[n_all] = start_pool(n_all, n_threads)
+                POOLS[n_all, n_threads] = start_pool(n_all, n_threads)
             except RuntimeError:
                 return None
-        return POOLS[n_all]
+        return POOLS[n_all, n_threads]
 
 
 def start_pool(n_all: int, n_threads: int) -> ThreadPoolExecutor:
@@ -92,7 +95,7 @@ def start_pool(n_all: int, n_threads: int) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(n_threads, "ctxemb", lambda: set_n_threads(next(shares)))
     all_began = Barrier(n_threads)
     try:
-        for future in [pool.submit(all_began.wait) for _ in range(n_threads)]:
+        for future in [pool.submit(all_began.wait, PATIENCE) for _ in range(n_threads)]:
             future.result()
     except BaseException:
         all_began.abort()
@@ -106,8 +109,8 @@ def start_pool(n_all: int, n_threads: int) -> ThreadPoolExecutor:
 
 def set_n_threads(n: int) -> None:
     """Set PyTorch's threads for this thread."""
+    torch.get_num_threads()  # takes the number noted last, as the first operation would do later
     torch.set_num_threads(n)
-    torch.get_num_threads()  # else its first operation takes the number noted last
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has none of these threads

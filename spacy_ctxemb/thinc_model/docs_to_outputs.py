@@ -15,7 +15,7 @@ from ..embedder.memory_budget import Budget
 from ..embedder.output_types import Embedded, Wanted
 from ..torch_state import in_ordinary_torch
 from ..windows.docs_to_pieces import DocPieces, count, encode_docs, list_pieces
-from ..windows.pieces_to_windows import Windowing, Windows
+from ..windows.pieces_to_windows import Windows
 from ..windows.segments import cut_segments
 from .arrays_and_tensors import join, split, split_vectors, to_array
 from .embedder_shim import EmbedderShim, get_shim
@@ -151,19 +151,15 @@ def cut_docs(
     batch_pieces: padded pieces in prediction's batches; None in training.
     """
     shim.take_pretrained()  # before the pieces are used
-    windowing = replace(shim.windowing, keep_empty=keep_empty or shim.windowing.keep_empty)
+    windowing, at_once = shim.windowing, 1
+    windowing = replace(windowing, keep_empty=keep_empty or windowing.keep_empty)
     if batch_pieces is not None:
-        windowing = share_batches(shim, windowing, batch_pieces)
+        windowing = replace(windowing, batch_pieces=batch_pieces)
+        at_once = shim.embedder.count_batch_threads()
     encoded = encode_docs(docs, shim.pieces, split_sentences=windowing.split_sentences)
-    windows = encoded.cut(encoded.pieces.ids, shim.pieces.boundaries, windowing)
+    windows = encoded.cut(encoded.pieces.ids, shim.pieces.boundaries, windowing, at_once)
     shim.counts.update(count(docs, encoded, shim.pieces, len(windows.owned)))
     return encoded, windows
-
-
-def share_batches(shim: EmbedderShim, windowing: Windowing, batch_pieces: int) -> Windowing:
-    """The windowing of prediction, whose batches are computed side by side where they can be."""
-    at_once = shim.embedder.count_batch_threads()
-    return replace(windowing, batch_pieces=batch_pieces, at_once=at_once)
 
 
 def predict_group(
@@ -198,12 +194,12 @@ def predict_group(
 def predict_long(shim: EmbedderShim, doc: Doc, wanted: Wanted, budget: Budget, ops: Ops) -> Outputs:
     """Outputs of a long Doc, whose pieces are not all held at once."""
     shim.take_pretrained()
-    windowing = share_batches(shim, shim.windowing, budget.pieces)
+    windowing = replace(shim.windowing, batch_pieces=budget.pieces)
     encoded = encode_docs([doc], shim.pieces, split_sentences=windowing.split_sentences)
     vectors = ops.alloc2f(len(doc), shim.embedder.width)
     cut_by = encoded.sequence_lengths, shim.pieces.boundaries, windowing, budget.tokens
-    n_windows = 0
-    for tokens, windows in cut_segments(encoded.pieces, *cut_by):
+    n_windows, at_once = 0, shim.embedder.count_batch_threads()
+    for tokens, windows in cut_segments(encoded.pieces, *cut_by, at_once):
         vectors[tokens] = to_array(shim.predict(windows).vectors, ops)
         n_windows += len(windows.owned)
     shim.counts.update(count([doc], encoded, shim.pieces, n_windows))

@@ -25,11 +25,18 @@ class DocPieces(NamedTuple):
     sequence_lengths: Ints
     sequence_starts: list[list[int]]
 
-    def cut(self, ids: Ids, boundaries: tuple[Ids, Ids], windowing: Windowing) -> Windows:
-        """Windows over ids, one for each piece."""
+    def cut(
+        self,
+        ids: Ids,
+        boundaries: tuple[Ids, Ids],
+        windowing: Windowing,
+        at_once: int = 1,
+    ) -> Windows:
+        """Windows over ids, one for each piece. at_once: batches at the same time at most."""
         documents = np.repeat(np.arange(len(self.sequence_starts)), self.n_sequences)
         pieces = self.pieces._replace(ids=ids)
-        return build_windows(pieces, self.sequence_lengths, documents, boundaries, windowing)
+        sizes = self.sequence_lengths, documents
+        return build_windows(pieces, *sizes, boundaries, windowing, at_once)
 
     @property
     def n_sequences(self) -> list[int]:

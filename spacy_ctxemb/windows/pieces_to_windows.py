@@ -27,7 +27,6 @@ class Windowing:
         what a piece sees at least on either side.
     batch_pieces: padded pieces in a batch, which bounds the memory of one pass. 2,048 to 16,384.
     max_padding: largest share of padding in a batch.
-    at_once: batches that are computed at the same time at most, and share batch_pieces.
     keep_empty: whether a sequence without pieces gets a window, with its boundaries only.
     whole_sequences: whether every sequence is one window, whatever its length.
     split_sentences: whether each sentence of a Doc is a sequence, where they are known.
@@ -42,7 +41,6 @@ class Windowing:
     stride: int
     batch_pieces: int
     max_padding: float
-    at_once: int = 1
     keep_empty: bool = False
     whole_sequences: bool = False
     split_sentences: bool = True
@@ -126,6 +124,7 @@ def build_windows(
     sequence_documents: Ints,
     boundaries: tuple[Ids, Ids],
     windowing: Windowing,
+    at_once: int = 1,
 ) -> Windows:
     """Cut sequences into windows, and group windows of similar length.
 
@@ -133,9 +132,10 @@ def build_windows(
     sequence_lengths: pieces of each sequence, which no window reaches beyond; they add up to P.
     sequence_documents: the document that each sequence is of.
     boundaries: the pieces before and after each window.
+    at_once: batches that are computed at the same time at most, and share batch_pieces.
     """
     spans = cut(sequence_lengths, windowing)
-    batches, at_once = build_batches(pieces.ids, spans, boundaries, windowing)
+    batches, at_once = build_batches(pieces.ids, spans, boundaries, windowing, at_once)
     arrays = (
         *(pieces.starts, pieces.lengths, pieces.document_lengths, sequence_lengths),
         *(spans.start, spans.last - spans.first, spans.sequence),
@@ -195,27 +195,27 @@ def group_spans(sizes: Ints, limit: int, max_padding: float) -> list[Ints]:
     return [np.array(group, dtype=np.int64) for group in groups]
 
 
-def share_out(sizes: Ints, windowing: Windowing) -> tuple[int, int]:
+def share_out(sizes: Ints, batch_pieces: int, at_once: int) -> tuple[int, int]:
     """How many batches are computed at the same time, and how many pieces each may have.
 
     sizes: of the windows, with their boundaries. (B,) Batches at the same time are all of about one
     size, so that none waits for another.
     """
     total, longest = int(sizes.sum()), int(sizes.max(initial=1))
-    n = min(windowing.at_once, windowing.batch_pieces // longest, total // LEAST_AT_ONCE)
+    n = min(at_once, batch_pieces // longest, total // LEAST_AT_ONCE)
     if n < 2:
-        return 1, windowing.batch_pieces
-    most = windowing.batch_pieces // n
+        return 1, batch_pieces
+    most = batch_pieces // n
     n_batches = -(-total // (most * n)) * n
     return n, min(most, max(-(-total // n_batches), longest))
 
 
 def build_batches(
-    ids: Ids, spans: Spans, boundaries: tuple[Ids, Ids], windowing: Windowing
+    ids: Ids, spans: Spans, boundaries: tuple[Ids, Ids], windowing: Windowing, at_once: int
 ) -> tuple[list[PieceBatch], int]:
     """Batches, and how many of them are computed at the same time."""
     sizes = spans.end - spans.start + N_BOUNDARIES
-    at_once, limit = share_out(sizes, windowing)
+    at_once, limit = share_out(sizes, windowing.batch_pieces, at_once)
     groups = group_spans(sizes, limit, windowing.max_padding)
     return [build_batch(ids, spans, group, boundaries) for group in groups], at_once
 

@@ -16,10 +16,12 @@ def cut_segments(
     boundaries: tuple[Ids, Ids],
     windowing: Windowing,
     n_pieces: int,
+    at_once: int = 1,
 ) -> Iterator[tuple[slice, Windows]]:
     """The windows of one document, as `build_windows` lays them, segment by segment.
 
     n_pieces: of a segment, or a few more: it ends where both a window and a token do.
+    at_once: batches at the same time at most.
     Yields the tokens of each segment, and its windows as those of a document by itself.
     """
     spans = cut(sequence_lengths, windowing)
@@ -29,7 +31,7 @@ def cut_segments(
     places = zip(pairwise(bounds), pairwise(tokens), pairwise(windows), strict=True)
     for (begin, end), of_tokens, of_windows in places:
         some = Spans(*(field[slice(*of_windows)] for field in spans))
-        batches, at_once = build_batches(pieces.ids, some, boundaries, windowing)
+        batches, n = build_batches(pieces.ids, some, boundaries, windowing, at_once)
         nothing, size = np.zeros_like(some.sequence), np.array([end - begin])
         arrays = (
             *(pieces.starts[slice(*of_tokens)] - begin, pieces.lengths[slice(*of_tokens)]),
@@ -38,7 +40,7 @@ def cut_segments(
         moved = [batch._replace(pieces=batch.pieces - begin) for batch in batches]
         yield (
             slice(*of_tokens),
-            Windows(moved, at_once, windowing.batch_pieces, *map(torch.from_numpy, arrays)),
+            Windows(moved, n, windowing.batch_pieces, *map(torch.from_numpy, arrays)),
         )
 
 

@@ -49,7 +49,9 @@ def main(
 
 @contextmanager
 def others(n: int) -> Iterator[None]:
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    # They end with this process too.
+    code = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(n)]
     try:
         yield
     finally:
@@ -67,14 +69,16 @@ def write_texts(n: int, length: int) -> list[str]:
 
 def measure(nlp: Language, texts: list[str], rounds: int) -> dict[str, int]:
     found: dict[str, list[float]] = {way: [] for way in WAYS}
-    for i in range(rounds + 1):
-        for way, n in WAYS.items():
-            batch_threads.MAX_BATCHES = n
-            begin = time.perf_counter()
-            n_words = sum(map(len, nlp.pipe(texts, batch_size=256)))
-            if i:  # the first round warms up
-                found[way].append(n_words / (time.perf_counter() - begin))
-    batch_threads.MAX_BATCHES = WAYS["side by side"]
+    try:
+        for i in range(rounds + 1):
+            for way, n in WAYS.items():
+                batch_threads.MAX_BATCHES = n
+                begin = time.perf_counter()
+                n_words = sum(map(len, nlp.pipe(texts, batch_size=256)))
+                if i:  # the first round warms up
+                    found[way].append(n_words / (time.perf_counter() - begin))
+    finally:
+        batch_threads.MAX_BATCHES = WAYS["side by side"]
     return {way: round(statistics.median(speeds)) for way, speeds in found.items()}
 
 

@@ -80,10 +80,11 @@ def measure(
 
 def watch_memory(done: threading.Event, held: list[int]) -> None:
     """Keep the most bytes that this process and its children have held."""
-    own = os.getpid()
-    while not done.wait(0.2):
+    own, ended = os.getpid(), False
+    while not ended:
         children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
         held[0] = max(held[0], sum(map(count_bytes, [own, *children])))
+        ended = done.wait(0.2)
 
 
 def count_bytes(pid: object) -> int:

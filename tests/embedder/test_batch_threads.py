@@ -112,23 +112,28 @@ def map_in_child() -> None:
     assert list(map_batches(abs, range(-4, 0), N_THREADS)) == [4, 3, 2, 1]
 
 
-@pytest.mark.parametrize("n_all", [4, 6, 7, 9])
-def test_all_threads_are_shared_out(n_all: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: n_all)
+def test_at_most_some_batches_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     assert count_batch_threads() == batch_threads.MAX_BATCHES
-    given: list[int] = []
-    monkeypatch.setattr(batch_threads, "set_n_threads", given.append)
-    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
-    batch_threads.start_pool(n_all, 4).shutdown()
-    assert sum(given) == n_all and max(given) - min(given) <= 1
 
 
-def test_one_pool_is_kept() -> None:
-    """Here of another number of threads each time."""
+def test_pools_of_another_number_of_threads_are_dropped() -> None:
     for n in (2, 3, 2):
         torch.set_num_threads(n)
         list(map_batches(abs, range(8), n))
-        assert [*batch_threads.POOLS] == [n]
+        assert [*batch_threads.POOLS] == [(n, n)]
+
+
+@pytest.mark.parametrize(("n_threads", "shares"), [(2, [2, 3]), (4, [1, 1, 1, 2]), (2, [2, 3])])
+def test_calls_share_all_threads(n_threads: int, shares: list[int]) -> None:
+    torch.set_num_threads(5)
+    all_at_work = threading.Barrier(n_threads)
+
+    def look(_: int) -> int:
+        all_at_work.wait(timeout=60)
+        return torch.get_num_threads()
+
+    assert sorted(map_batches(look, range(n_threads), n_threads)) == shares
 
 
 def test_where_no_thread_can_start_the_caller_computes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,27 +169,42 @@ def test_a_thread_that_outlives_the_main_one_goes_on() -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, "6\n", "")
 
 
+@pytest.fixture
+def n_run(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Grows by one for each batch that another thread computes."""
+    seen: list[object] = []
+    run = batch_threads.run_without_gradients
+    monkeypatch.setattr(
+        batch_threads,
+        "run_without_gradients",
+        lambda function, item: (seen.append(item), run(function, item))[1],
+    )
+    return seen
+
+
 TEXTS = ["The otters slept on the bank.", "She asked.", "A loan of the bank, at last!"] * 40
 
 
 @pytest.mark.parametrize("keep", ["tensor", "layers"])
-def test_vectors_are_those_of_one_thread(model, keep: str) -> None:
+def test_vectors_are_those_of_one_thread(model, keep: str, n_run: list[object]) -> None:
     several = {**model, "window": 30, "stride": 20, "batch_pieces": 600}
     nlp = initialised(several, keep=keep)
     pipe = nlp.get_pipe("ctxemb")
     expected = [pipe(nlp.make_doc(text)).tensor for text in TEXTS]
     torch.set_num_threads(N_THREADS)
     docs = list(nlp.pipe(TEXTS))
+    assert bool(n_run) == (model is TRANSFORMER)
     for doc, tensor in zip(docs, expected, strict=True):
         np.testing.assert_allclose(doc.tensor, tensor, atol=1e-5)
 
 
-def test_attention_is_that_of_one_thread() -> None:
+def test_attention_is_that_of_one_thread(n_run: list[object]) -> None:
     several = {**TRANSFORMER, "window": 30, "stride": 20, "batch_pieces": 600}
     nlp = initialised(several, keep_attention=True)
     expected = [doc._.ctxemb_attention for doc in nlp.pipe(TEXTS)]
     torch.set_num_threads(N_THREADS)
     found = [doc._.ctxemb_attention for doc in nlp.pipe(TEXTS)]
+    assert n_run
     for ours, theirs in zip(found, expected, strict=True):
         assert len(ours) == len(theirs)
         for one, other in zip(ours, theirs, strict=True):

@@ -24,11 +24,11 @@ def test_threads_that_begin_together_compute_once() -> None:
         begin.wait(timeout=60)
         found.append(derived.get(module))
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=60)
     assert len(built) == 1
     assert all(value is found[0] for value in found)
 

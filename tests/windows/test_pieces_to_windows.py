@@ -272,8 +272,7 @@ def test_a_window_longer_than_the_encoder_allows_is_refused() -> None:
 def test_batches_at_the_same_time_share_the_pieces_of_one(
     sizes: list[int], at_once: int, batch_pieces: int
 ) -> None:
-    windowing = Windowing(512, 448, batch_pieces, 1.0, at_once=at_once)
-    n, limit = share_out(np.array(sizes, dtype=np.int64), windowing)
+    n, limit = share_out(np.array(sizes, dtype=np.int64), batch_pieces, at_once)
     assert 1 <= n <= at_once and n * limit <= batch_pieces
     assert limit >= max(sizes, default=0)
     if n > 1:
@@ -284,6 +283,6 @@ def test_batches_at_the_same_time_share_the_pieces_of_one(
 
 def test_what_fits_into_one_batch_is_shared_out_evenly() -> None:
     sizes = np.full(8, 100)
-    assert share_out(sizes, Windowing(98, 98, 4096, 1.0, at_once=2)) == (2, 400)
-    assert share_out(sizes[:4], Windowing(98, 98, 4096, 1.0, at_once=2)) == (1, 4096)
-    assert share_out(np.repeat(sizes, 10), Windowing(98, 98, 4096, 1.0, at_once=2)) == (2, 2000)
+    assert share_out(sizes, 4096, 2) == (2, 400)
+    assert share_out(sizes[:2], 4096, 2) == (1, 4096)
+    assert share_out(np.repeat(sizes, 10), 4096, 2) == (2, 2000)
