@@ -12,6 +12,7 @@ Axes:
     V vocabulary
 """
 
+import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -67,8 +68,10 @@ class Encoder(nn.Module, ABC):
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         """arguments: the local variables of the constructor of the subclass."""
         super().__init__()
-        settings = {n: v for n, v in arguments.items() if n not in ("self", "__class__")}
-        self.settings = json.loads(json.dumps(settings))
+        # Python 3.10 has local variables in another order, and digests are of this one.
+        order = [*inspect.signature(type(self)).parameters, *arguments]
+        names = [n for n in dict.fromkeys(order) if n in arguments.keys() - {"self", "__class__"}]
+        self.settings = json.loads(json.dumps({n: arguments[n] for n in names}))
 
     @abstractmethod
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:

@@ -1,5 +1,6 @@
 """What holds for every encoder. A new one is found by its entry point and tested on arrival."""
 
+import inspect
 import json
 from collections.abc import Callable
 from importlib.metadata import distribution
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spacy_ctxemb.encoders import Encoder
+from spacy_ctxemb.encoders import Encoder, TransformerEncoder
 
 from ..tiny import check_gradient, draw_ids, pad, randomise, unpack
 
@@ -292,3 +293,13 @@ class TestEncoder:
             after = run(encoder, ids, mask)[:, mask]
             assert torch.equal(after[:layer], before[:layer])
             assert not torch.allclose(after[layer], before[layer])
+
+
+def test_settings_are_in_the_order_of_the_constructor() -> None:
+    """Whatever that of its local variables, which differs between versions of Python."""
+    with torch.device("meta"):
+        encoder = TransformerEncoder(vocab_size=10, width=8, n_blocks=1, n_heads=2)
+    again = TransformerEncoder.__new__(TransformerEncoder)
+    Encoder.__init__(again, dict(reversed(encoder.settings.items())))
+    assert [*again.settings] == [*inspect.signature(TransformerEncoder).parameters]
+    assert again.settings == encoder.settings
