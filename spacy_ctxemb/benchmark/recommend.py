@@ -96,7 +96,6 @@ def find_slow_threads(found: Measured) -> Iterator[str]:
         yield (
             f"{worst.precision}: {worst.threads} threads reached {worst.speed:,.0f} words/s, one "
             f"thread {single[worst.precision].speed:,.0f}. PyTorch's threads wait for each other "
-            "after every product of a text, or after a batch: where another program, or a limit "
-            "of the container, keeps a core from one of them, others stand. Set OMP_NUM_THREADS "
-            f"to fewer than {worst.threads}."
+            "in each call: where another program, or a limit of the container, keeps a core from "
+            f"one of them, the others wait. Set OMP_NUM_THREADS to fewer than {worst.threads}."
         )

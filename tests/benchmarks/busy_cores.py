@@ -22,9 +22,8 @@ from spacy.language import Language
 
 from spacy_ctxemb.embedder import batch_threads
 
+from .encode_scale import WORDS
 from .text_similarity import load
-
-WORDS = "the bank raised rates while otters slept near a quiet green river".split()
 
 #: Batches at a time.
 WAYS = {"side by side": batch_threads.MAX_BATCHES, "one after the other": 1}

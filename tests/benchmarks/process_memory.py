@@ -11,7 +11,6 @@ counts once (PSS).
 
 import json
 import os
-import random
 import re
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 import torch
 import typer
 
+from .busy_cores import write_texts
 from .text_similarity import load
 
 #: PyTorch's threads, spaCy's processes, and whether the parent encodes a text before.
@@ -32,8 +32,6 @@ WAYS = {
     "2 processes": (1, 2, False),
     "2 processes after a first text": (1, 2, True),
 }
-
-WORDS = "the bank raised rates while otters slept near a quiet green river".split()
 
 
 def main(
@@ -65,8 +63,7 @@ def measure(
     nlp = load(model)
     if warm:
         nlp("The otters slept.")
-    generator = random.Random(0)
-    texts = [" ".join(generator.choices(WORDS, k=generator.randint(5, 40))) for _ in range(n_texts)]
+    texts = write_texts(n_texts, 40)
     done, held = threading.Event(), [0]
     watch = threading.Thread(target=watch_memory, args=(done, held))
     watch.start()
