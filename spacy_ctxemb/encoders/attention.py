@@ -100,17 +100,11 @@ class SelfAttention(nn.Module):
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
     """q, k, v: (B, n_heads, T, d); bias: (n_heads or 1, T, T). (B, n_heads, T, d)"""
-    if q.device.type != "cpu" or not is_plain(q, dropout):
-        if q.device.type == "cpu" and is_by_head(q, dropout):
-            return attend_by_head(q, k, v, bias)
-        added = None if bias is None else bias.expand(len(q), *bias.shape)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout)
-    n = max(MAX_SCORES // (q.size(1) * q.size(2) ** 2), 1)
-    parts = [
-        torch.matmul(F.dropout(find_weights(*some[:2], bias), dropout), some[2])
-        for some in zip(q.split(n), k.split(n), v.split(n), strict=True)
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    if q.device.type == "cpu" and is_plain(q, dropout):
+        return attend_plainly(q, k, v, bias, dropout)
+    if q.device.type == "cpu" and is_by_head(q, dropout):
+        return attend_by_head(q, k, v, bias)
+    return attend_fused(q, k, v, bias, dropout)
 
 
 def is_plain(q: Tensor, dropout: float) -> bool:
@@ -127,6 +121,26 @@ def is_by_head(q: Tensor, dropout: float) -> bool:
     if torch.is_grad_enabled() or dropout or torch.compiler.is_compiling():
         return False  # a compiler would unroll the loop
     return HAS_AVX512_ALONE and q.size(2) >= LONG
+
+
+def attend_plainly(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float = 0.0
+) -> Tensor:
+    """As `attend`, by matrix products of some windows at a time."""
+    n = max(MAX_SCORES // (q.size(1) * q.size(2) ** 2), 1)
+    parts = [
+        torch.matmul(F.dropout(find_weights(*some[:2], bias), dropout), some[2])
+        for some in zip(q.split(n), k.split(n), v.split(n), strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def attend_fused(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float = 0.0
+) -> Tensor:
+    """As `attend`, by PyTorch's routine, which does not store the scores."""
+    added = None if bias is None else bias.expand(len(q), *bias.shape)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout)
 
 
 def attend_by_head(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
