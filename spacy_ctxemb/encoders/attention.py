@@ -20,6 +20,8 @@ Bias = Callable[[int], Tensor]
 #: (N, 2, n_heads, d) -> the same: turns queries and keys by the angles of their positions.
 Rotation = Callable[[Tensor], Tensor]
 
+# tests/benchmarks/attention_routines.py measures what follows.
+
 #: Whether the CPU has AMX. There PyTorch's fused attention is fastest at any length: it takes 20 to
 #: 90 % of the time of the other two in fp32, 30 to 80 % in bf16.
 HAS_AMX = torch.cpu._is_amx_tile_supported()
