@@ -237,15 +237,18 @@ class SentenceTransformers(Contestant):
 
 class Engine(Contestant):
     """A program that runs what `export onnx` writes, in padded batches sorted by length; documents
-    are cut to fit. precision: "int8" takes the file in 8 bits."""
+    are cut to fit.
 
-    def __init__(self, folder: str, precision: str = "fp32") -> None:
+    precision: "int8" takes the file in 8 bits. threads: OMP_NUM_THREADS, if they are not given.
+    """
+
+    def __init__(self, folder: str, precision: str = "fp32", threads: int | None = None) -> None:
         from tokenizers import Tokenizer
 
         self.tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
         self.tokenizer.no_truncation()
         name = "model_int8.onnx" if precision == "int8" else "model.onnx"
-        self.load(f"{folder}/{name}", int(os.environ["OMP_NUM_THREADS"]), precision)
+        self.load(f"{folder}/{name}", threads or int(os.environ["OMP_NUM_THREADS"]), precision)
         self.network = self
 
     @abstractmethod
@@ -276,8 +279,6 @@ class Engine(Contestant):
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[Any, Any, Any]]:
         """The last layer and the mask of each batch, and the places of its parts in the order of
         the texts."""
-        import numpy as np
-
         begin, end = self.tokenizer.encode("").ids
         step = LENGTH - 2
         parts = [
@@ -290,10 +291,7 @@ class Engine(Contestant):
         order = sorted(range(len(parts)), key=lambda i: -len(parts[i]))
         for start in range(0, len(order), BATCH):
             places = order[start : start + BATCH]
-            lengths = np.array([len(parts[i]) for i in places])
-            mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-            ids = np.zeros_like(mask)
-            ids[mask > 0] = np.concatenate([parts[i] for i in places])
+            ids, mask = pad([parts[i] for i in places])
             yield self.forward(ids, mask), mask, places
 
     def forward(self, ids: Any, mask: Any) -> Any:
@@ -388,6 +386,17 @@ def run_command(*arguments: str) -> None:
     done = subprocess.run(command, stdout=sys.stderr)
     if done.returncode:
         sys.exit(done.returncode)
+
+
+def pad(parts: Sequence[Any]) -> tuple[Any, Any]:
+    """A batch of some sequences of ids, and its mask, (B, T) each; zeros after the end."""
+    import numpy as np
+
+    lengths = np.array([len(part) for part in parts])
+    mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+    ids = np.zeros_like(mask)
+    ids[mask > 0] = np.concatenate(parts)
+    return ids, mask
 
 
 def add_means(pooled: Pooled, vectors: Any) -> None:
