@@ -124,13 +124,12 @@ def list_ways(
 
 
 def batch_windows(windows: Windows, size: int) -> list[tuple[Any, Any]]:
-    """Ids and mask of batches of so many windows, longest first."""
+    """Ids and mask of batches of so many windows, longest first, as the pipeline has them."""
     rows = [
         ids[real]
         for batch in windows.batches
         for ids, real in zip(batch.ids.numpy(), batch.mask.numpy(), strict=True)
     ]
-    rows.sort(key=len, reverse=True)
     return [pad(rows[start : start + size]) for start in range(0, len(rows), size)]
 
 
