@@ -90,12 +90,16 @@ class SelfAttention(nn.Module):
         """Of each run of windows queries, keys and values, (B, n_heads, T, d), and what is added to
         the scores."""
         n_steps = sum(steps.lengths)
-        qkv: Tensor = self.query_key_value(x)[:n_steps].view(n_steps, 3, self.n_heads, -1)
+        qkv: Tensor = self.query_key_value(x)
+        if n_steps < len(x):
+            qkv = qkv[:n_steps]
+        qkv = qkv.view(n_steps, 3, self.n_heads, -1)
         if rotation is not None:
-            qkv = torch.cat([rotation(qkv[:, :2]), qkv[:, 2:]], dim=1)
+            qk, v = qkv.split([2, 1], dim=1)
+            qkv = torch.cat([rotation(qk), v], dim=1)
         found = []
-        for run in steps.runs:
-            q, k, v = run.view(qkv).permute(2, 0, 3, 1, 4)
+        for run, rows in zip(steps.runs, steps.split(qkv), strict=True):
+            q, k, v = rows.permute(2, 0, 3, 1, 4)
             found.append((q, k, v, None if bias is None else steps.bias(bias, run.length, like=q)))
         return found
 

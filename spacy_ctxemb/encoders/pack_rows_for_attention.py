@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -11,17 +12,10 @@ from ..errors import Errors
 
 
 class Run(NamedTuple):
-    """Neighbouring windows of one length. start: its first row; it has n_windows * length."""
+    """Neighbouring windows of one length."""
 
-    start: int
     n_windows: int
     length: int
-
-    def view(self, x: Tensor) -> Tensor:
-        """Its rows of a packed tensor, by window. (N, ...) to (n_windows, length, ...)"""
-        return x[self.start : self.start + self.n_windows * self.length].unflatten(
-            0, (self.n_windows, self.length)
-        )
 
 
 class Steps:
@@ -52,15 +46,15 @@ class Steps:
     @cached_property
     def runs(self) -> list[Run]:
         """All windows, neighbours of one length together, so that none is padded."""
-        runs: list[Run] = []
-        start = 0
-        for length in self.lengths:
-            if runs and runs[-1].length == length:
-                runs[-1] = runs[-1]._replace(n_windows=runs[-1].n_windows + 1)
-            elif length:
-                runs.append(Run(start, 1, length))
-            start += length
-        return runs
+        return [Run(len(list(same)), n) for n, same in groupby(filter(None, self.lengths))]
+
+    def split(self, x: Tensor) -> list[Tensor]:
+        """The rows of each run, by window. (N, ...) to (n_windows, length, ...) each
+
+        One operation for all runs: the gradient of a slice is as large as what it is cut from.
+        """
+        parts = x.split([run.n_windows * run.length for run in self.runs])
+        return [part.unflatten(0, run) for part, run in zip(parts, self.runs, strict=True)]
 
     def bias(self, build: Callable[[int], Tensor], length: int, *, like: Tensor) -> Tensor:
         """The bias that `build` makes for windows of a length; it is made once.

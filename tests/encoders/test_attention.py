@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.profiler import profile
 
 from spacy_ctxemb.encoders import attention
 from spacy_ctxemb.encoders.attention import (
@@ -27,15 +28,29 @@ def build_mask(*lengths: int) -> Tensor:
 
 def test_runs_are_neighbours_of_one_length() -> None:
     steps = Steps(build_mask(4, 4, 2, 4, 1, 1, 1))
-    assert steps.runs == [Run(0, 2, 4), Run(8, 1, 2), Run(10, 1, 4), Run(14, 3, 1)]
+    assert steps.runs == [Run(2, 4), Run(1, 2), Run(1, 4), Run(3, 1)]
     assert steps.positions.tolist() == [0, 1, 2, 3] * 2 + [0, 1] + [0, 1, 2, 3] + [0] * 3
     x = torch.arange(17)
-    assert torch.equal(torch.cat([run.view(x).flatten() for run in steps.runs]), x)
-    assert steps.runs[1].view(x).tolist() == [[8, 9]]
+    parts = steps.split(x)
+    assert torch.equal(torch.cat([part.flatten() for part in parts]), x)
+    assert [tuple(part.shape) for part in parts] == steps.runs
+    assert parts[1].tolist() == [[8, 9]]
 
 
 def test_a_window_without_steps_has_no_run() -> None:
-    assert Steps(build_mask(0, 3, 0)).runs == [Run(0, 1, 3)]
+    assert Steps(build_mask(0, 3, 0, 3)).runs == [Run(2, 3)]
+
+
+def test_gradients_of_runs_are_joined_at_once() -> None:
+    """A slice for each run would clear, and add up, a tensor of all rows for each of them."""
+    steps = Steps(build_mask(5, 4, 3, 2))
+    layer = SelfAttention(8, 2, 0.0)
+    x = torch.randn(14, 8, requires_grad=True)
+    y = layer(x, steps)
+    with profile() as log:
+        y.sum().backward()
+    counts = {event.key: event.count for event in log.key_averages()}
+    assert counts["SplitWithSizesBackward0"] == 1 and "SliceBackward0" not in counts
 
 
 def attend_plainly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
