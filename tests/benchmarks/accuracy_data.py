@@ -45,8 +45,10 @@ DATA_SETS = {
         DataSet("conll2002_es", "ner", "es"),
         DataSet("conll2002_nl", "ner", "nl"),
         DataSet("wikineural_en", "ner", "en"),
+        DataSet("btc", "ner", "en"),
         DataSet("ag_news", "textcat", "en"),
         DataSet("sentence_polarity", "textcat", "en"),
+        DataSet("subjectivity", "textcat", "en"),
         DataSet("trec_qc", "textcat", "en"),
     )
 }

@@ -229,6 +229,12 @@ def test_a_gpu_and_vectors(build: Build) -> None:
     assert config.interpolate()["initialize"]["vectors"] == "en_vectors"
 
 
+def test_batches_are_larger_where_the_encoder_does_not_learn(build: Build) -> None:
+    for freeze, size in ((True, 500), (False, 200)):
+        config = build("english", tasks=("ner",), freeze=freeze)
+        assert config["training"]["batcher"]["size"] == size
+
+
 def test_rates_of_encoders_that_learn(draft: Build) -> None:
     """New heads learn at one rate, and an encoder with weights at its own."""
 
