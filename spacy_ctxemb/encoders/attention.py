@@ -20,8 +20,6 @@ Bias = Callable[[int], Tensor]
 #: (N, 2, n_heads, d) -> the same: turns queries and keys by the angles of their positions.
 Rotation = Callable[[Tensor], Tensor]
 
-# tests/benchmarks/attention_routines.py measures what follows.
-
 #: Whether the CPU has AMX. There PyTorch's fused attention is fastest at any length: it takes 20 to
 #: 90 % of the time of the other two in fp32, 30 to 80 % in bf16.
 HAS_AMX = torch.cpu._is_amx_tile_supported()
@@ -129,9 +127,7 @@ def is_by_head(q: Tensor, dropout: float) -> bool:
     return HAS_AVX512_ALONE and q.size(2) >= LONG
 
 
-def attend_plainly(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float = 0.0
-) -> Tensor:
+def attend_plainly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
     """As `attend`, by matrix products of some windows at a time."""
     n = max(MAX_SCORES // (q.size(1) * q.size(2) ** 2), 1)
     parts = [
@@ -141,9 +137,7 @@ def attend_plainly(
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def attend_fused(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float = 0.0
-) -> Tensor:
+def attend_fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
     """As `attend`, by PyTorch's routine, which does not store the scores."""
     added = None if bias is None else bias.expand(len(q), *bias.shape)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout)

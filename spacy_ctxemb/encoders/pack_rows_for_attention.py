@@ -45,8 +45,9 @@ class Steps:
 
     @cached_property
     def runs(self) -> list[Run]:
-        """All windows, neighbours of one length together, so that none is padded."""
-        return [Run(len(list(same)), n) for n, same in groupby(filter(None, self.lengths))]
+        """All windows with steps, neighbours of one length together, so that none is padded."""
+        lengths = filter(None, self.lengths)
+        return [Run(len(list(same)), length) for length, same in groupby(lengths)]
 
     def split(self, x: Tensor) -> list[Tensor]:
         """The rows of each run, by window. (N, ...) to (n_windows, length, ...) each

@@ -33,7 +33,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def main(
-    lengths: str = typer.Option("32,64,128,256,510", help="Steps of a window"),
+    lengths: str = typer.Option("32,64,65,128,319,320,510", help="Steps of a window"),
     pieces: int = typer.Option(4096, help="Steps of a batch at most"),
     heads: int = typer.Option(12, help="Of each step"),
     width: int = typer.Option(32, help="Of a head"),

@@ -4,7 +4,8 @@
         [--starts english,minilm,"saved blank","saved english","saved minilm"]
 
 Each start is in a process of its own, one after the other in each round; a round before them warms
-the disk's cache and writes bytecode. All do `import spacy, torch` and `spacy.blank("en")`, and then
+the disk's cache and, where Python may write it, bytecode. All do `import spacy, torch` and
+`spacy.blank("en")`, and then
 `nlp.add_pipe("ctxemb")`, or `spacy.load` of a saved pipeline, and a first vector ("saved blank" has
 no component). Prints a line for each step: its own CPU seconds and wall seconds, so that the last
 ones come on top of spaCy and PyTorch, median and range, and the median of all since the start of
@@ -51,6 +52,8 @@ def main(
     starts: str = typer.Option(",".join(STARTS), help="Separated by commas"),
 ) -> None:
     """Print a line for each step."""
+    if unknown := [name for name in starts.split(",") if name not in STARTS]:
+        raise SystemExit(f"--starts: no {unknown}; there are {list(STARTS)}")
     found: dict[str, list[Marks]] = {name: [] for name in starts.split(",")}
     with tempfile.TemporaryDirectory() as folder:
         for name in found:

@@ -230,8 +230,8 @@ def test_a_gpu_and_vectors(build: Build) -> None:
 
 
 def test_batches_are_larger_where_the_encoder_does_not_learn(build: Build) -> None:
-    for freeze, size in ((True, 500), (False, 200)):
-        config = build("english", tasks=("ner",), freeze=freeze)
+    for options, size in (({"freeze": True}, 500), ({"freeze": True, "cnn": True}, 500), ({}, 200)):
+        config = build("english", tasks=("ner",), **options)
         assert config["training"]["batcher"]["size"] == size
 
 

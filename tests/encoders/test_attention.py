@@ -41,19 +41,20 @@ def test_a_window_without_steps_has_no_run() -> None:
     assert Steps(build_mask(0, 3, 0, 3)).runs == [Run(2, 3)]
 
 
-def test_gradients_of_runs_are_joined_at_once() -> None:
+@pytest.mark.parametrize("turns", [False, True])
+def test_gradients_of_runs_are_joined_at_once(turns: bool) -> None:
     """A slice for each run would clear, and add up, a tensor of all rows for each of them."""
     steps = Steps(build_mask(5, 4, 3, 2))
     layer = SelfAttention(8, 2, 0.0)
     x = torch.randn(14, 8, requires_grad=True)
-    y = layer(x, steps)
+    y = layer(x, steps, rotation=torch.neg if turns else None)
     with profile() as log:
         y.sum().backward()
     counts = {event.key: event.count for event in log.key_averages()}
-    assert counts["SplitWithSizesBackward0"] == 1 and "SliceBackward0" not in counts
+    assert counts["SplitWithSizesBackward0"] == 1 + turns and "SliceBackward0" not in counts
 
 
-def attend_plainly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+def attend_by_loop(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """One query at a time. (T, d) each; (T, T)."""
     rows = []
     for t in range(len(q)):
@@ -81,7 +82,7 @@ def test_attention_equals_a_loop(
     for b in range(2):
         for h in range(3):
             added = bias[h] if with_bias else torch.zeros(T, T)
-            expected = attend_plainly(q[b, h], k[b, h], v[b, h], added)
+            expected = attend_by_loop(q[b, h], k[b, h], v[b, h], added)
             torch.testing.assert_close(found[b, h], expected, rtol=1e-4, atol=1e-5)
 
 
