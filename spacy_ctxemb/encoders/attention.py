@@ -127,7 +127,9 @@ def is_by_head(q: Tensor, dropout: float) -> bool:
     return HAS_AVX512_ALONE and q.size(2) >= LONG
 
 
-def attend_plainly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+def attend_plainly(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float = 0.0
+) -> Tensor:
     """As `attend`, by matrix products of some windows at a time."""
     n = max(MAX_SCORES // (q.size(1) * q.size(2) ** 2), 1)
     parts = [
@@ -137,7 +139,9 @@ def attend_plainly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def attend_fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+def attend_fused(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float = 0.0
+) -> Tensor:
     """As `attend`, by PyTorch's routine, which does not store the scores."""
     added = None if bias is None else bias.expand(len(q), *bias.shape)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout)
