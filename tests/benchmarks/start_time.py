@@ -6,9 +6,9 @@
 Each start is in a process of its own, one after the other in each round; a round before them warms
 the disk's cache and, where Python may write it, bytecode. All do `import spacy, torch` and
 `spacy.blank("en")`, and then `nlp.add_pipe("ctxemb")`, or `spacy.load` of a saved pipeline, and a
-first vector ("saved blank" has no component). Prints a line for each step: its own CPU seconds and wall seconds, so that the last
-ones come on top of spaCy and PyTorch, median and range, and the median of all since the start of
-Python. MiniLM needs the extra `minilm`.
+first vector ("saved blank" has no component). Prints a line for each step: its own CPU seconds and
+wall seconds, so that the last ones come on top of spaCy and PyTorch, median and range, and the
+median of all since the start of Python. MiniLM needs the extra `minilm`.
 """
 
 import json
