@@ -5,16 +5,20 @@ from typing import NamedTuple
 
 from .accuracy_runs import Command
 
-#: Where they lie in spaCy's format.
+#: Where they lie in spaCy's format, unless another folder is given.
 CORPORA = Path("corpus/benchmark")
 
 
 class DataSet(NamedTuple):
-    """A folder of train, dev and test. score: the key of `spacy evaluate` that is reported."""
+    """A folder of train, dev and test.
+
+    corpora: where it lies in spaCy's format. score: the key of `spacy evaluate` that is reported.
+    """
 
     name: str
     task: str
     lang: str
+    corpora: Path = CORPORA
 
     @property
     def score(self) -> str:
@@ -26,7 +30,7 @@ class DataSet(NamedTuple):
 
     @property
     def corpus(self) -> Path:
-        return CORPORA / self.name
+        return self.corpora / self.name
 
     def convert(self, data: Path) -> list[Command]:
         """The commands that bring it to spaCy's format."""
@@ -34,8 +38,8 @@ class DataSet(NamedTuple):
         if self.task == "textcat":
             return [["ctxemb", "convert-textcat", str(folder), output, "--lang", self.lang]]
         options = ["--converter", "ner", "--n-sents", "1", "--lang", self.lang]
-        parts = ("train", "dev", "test")
-        return [["convert", str(folder / f"{part}.conll"), output, *options] for part in parts]
+        paths = [folder / f"{part}.conll" for part in ("train", "dev", "test")]
+        return [["convert", str(path), output, *options] for path in paths if path.exists()]
 
 
 DATA_SETS = {

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,8 +51,18 @@ class Failed(Exception):
     """A command did not end well."""
 
 
-def run_job(job: Job, path: Path, *, threads: int, keep: bool = False) -> bool:
-    """Write the result to a path, unless it is there; whether it was not."""
+def run_job(
+    job: Job,
+    path: Path,
+    *,
+    threads: int,
+    keep: bool = False,
+    measure: Callable[[Job, dict[str, Finished]], Json] | None = None,
+) -> bool:
+    """Write the result to a path, unless it is there; whether it was not.
+
+    measure: what a job has shown, measure_test by default.
+    """
     spelt = {name: spell(command, threads) for name, command in job.commands.items()}
     key = make_key(list(spelt.values()), job.inputs, job.python)
     if path.exists() and read_json(path)["key"] == key:
@@ -66,7 +76,7 @@ def run_job(job: Job, path: Path, *, threads: int, keep: bool = False) -> bool:
         for name, command in job.commands.items()
     }
     about = {**job.about, "threads": threads}
-    write_json(path, {**about, **measure(job, finished), "commands": spelt, "key": key})
+    write_json(path, {**about, **(measure or measure_test)(job, finished), "commands": spelt, "key": key})
     log.unlink()
     if not keep:
         shutil.rmtree(job.folder)
@@ -122,7 +132,7 @@ def spell(command: Sequence[str], threads: int | None = None) -> str:
     return line if threads is None else f"OMP_NUM_THREADS={threads} {line}"
 
 
-def measure(job: Job, finished: dict[str, Finished]) -> Json:
+def measure_test(job: Job, finished: dict[str, Finished]) -> Json:
     """What a job has shown."""
     training, evaluation = finished["train"], finished["evaluate"]
     steps = read_log(job.folder / "steps.jsonl")

@@ -23,7 +23,7 @@ from ..small_corpus import copy_corpus
 from . import accuracy, step_log
 from .accuracy_cells import STEP_LOG, WAYS, Cell, list_cells, list_rows
 from .accuracy_data import DATA_SETS
-from .accuracy_runs import Failed, Finished, Job, measure, write_json
+from .accuracy_runs import Failed, Finished, Job, measure_test, write_json
 from .accuracy_table import render, summarise, write_table
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +80,7 @@ def run_in_process(cell: Cell) -> dict[str, Any]:
     _, model, data, option, output = commands["evaluate"]
     assert option == "--output"
     evaluate(model, Path(data), Path(output))
-    return measure(cell.job(), dict.fromkeys(commands, Finished(0.0, 0.0)))
+    return measure_test(cell.job(), dict.fromkeys(commands, Finished(0.0, 0.0)))
 
 
 @pytest.mark.parametrize("row", ["spacy", "encoder-finetuned", "encoder-frozen", "encoder-stacked"])

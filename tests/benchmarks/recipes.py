@@ -1,0 +1,207 @@
+"""Which recipe trains best: variants of what `init-config` writes, scored on development sets.
+
+    python -m tests.benchmarks.recipes --data FOLDER --options "--encoder english --freeze"
+        --variant "" --variant "--training.optimizer.learn_rate 0.002" --variant "--listener-mix"
+        [--datasets wnut17,ag_news] [--limit 1000] [--steps 500] [--seeds 0,1]
+        [--lang en] [--threads 1] [--output metrics/recipes]
+
+Options and variants are those of `init-config`, and settings of the config, which have dots. The
+first variant is what the others are compared with. Data sets are the folders FOLDER/ner/NAME and
+FOLDER/textcat/NAME with train and dev; their test files are not read. A trial that ended is not
+run again as long as its commands, data and the versions of the packages stay the same. Run it in
+the folder of project.yml; it writes to corpus/ and training/ too.
+"""
+
+import json
+import re
+import shlex
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from .accuracy import numbers, prepare_data, say
+from .accuracy_cells import DEV_LIMIT, N_EVALUATIONS, STEP_LOG
+from .accuracy_data import DataSet
+from .accuracy_runs import Failed, Finished, Job, read_json, read_log, run_job
+from .accuracy_keys import Json
+
+#: Where trials are trained, and the data lie in spaCy's format.
+TRAINING = Path("training/recipes")
+CORPORA = Path("corpus/recipes")
+
+
+class Trial(NamedTuple):
+    """options: of all variants. limit: training examples, 0 for all. seed: of training."""
+
+    data_set: DataSet
+    options: str
+    variant: str
+    limit: int
+    steps: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        words = re.sub(r"[^\w.]+", "-", f"{self.options} {self.variant}").strip("-")
+        return f"{self.data_set.name}/{words}-{self.limit}-{self.steps}-seed{self.seed}"
+
+    def job(self) -> Job:
+        """What is run, and what its result says."""
+        folder, data_set = TRAINING / self.name, self.data_set
+        written, settings = split_options(f"{self.options} {self.variant}")
+        config = str(folder / "config.cfg")
+        write = ["ctxemb", "init-config", config, "--lang", data_set.lang]
+        log = json.dumps(
+            {"@loggers": "benchmark.StepLog.v1", "output_file": f"{folder}/steps.jsonl"}
+        )
+        usual = {
+            "paths.train": data_set.corpus / "train.spacy",
+            "paths.dev": data_set.corpus / "dev.spacy",
+            "system.seed": self.seed,
+            "corpora.train.limit": self.limit,
+            "corpora.dev.limit": DEV_LIMIT,
+            "training.max_steps": self.steps,
+            "training.eval_frequency": max(self.steps // N_EVALUATIONS, 1),
+            "training.patience": 0,
+            "training.logger": log,
+        }
+        overrides = [word for key, value in usual.items() for word in (f"--{key}", str(value))]
+        train = ["train", config, "--output", str(folder), "--code", str(STEP_LOG), *overrides]
+        commands = {
+            "config": [*write, "--task", data_set.task, *written],
+            "train": [*train, *settings],
+        }
+        about = {**self._asdict(), "data_set": data_set.name}
+        inputs = [STEP_LOG, data_set.corpus / "benchmark.json"]
+        return Job(folder, commands, data_set.score, inputs, about)
+
+
+def main(
+    data: Path = typer.Option(Path("assets"), help="Folder of ner/NAME and textcat/NAME"),
+    options: str = typer.Option("--freeze", help="Options and settings of all variants"),
+    variant: list[str] = typer.Option([""], help="Options and settings of one variant"),
+    datasets: str = typer.Option("", help="Data sets, by default all"),
+    limit: str = typer.Option("0", help="Numbers of training examples, 0 for all"),
+    steps: int = typer.Option(500, help="Steps of each trial"),
+    seeds: str = typer.Option("0", help="Seeds"),
+    lang: str = typer.Option("en", help="Language of the data sets"),
+    output: Path = typer.Option(Path("metrics/recipes"), help="Folder for results"),
+    threads: int = typer.Option(1, help="Threads of each process"),
+) -> None:
+    """Run the trials that are missing, and print the table."""
+    data_sets = prepare_data(find_data_sets(data, datasets, lang), data)
+    failed = 0
+    for n in numbers(limit):
+        trials = [
+            Trial(data_set, options, name, n, steps, seed)
+            for seed in numbers(seeds)
+            for data_set in data_sets
+            for name in variant
+        ]
+        failed += run_trials(trials, output, threads=threads)
+        say(f"{n or 'all'} training examples")
+        print(render(read_scores(trials, output), variant), flush=True)
+    if failed:
+        raise SystemExit(f"{failed} trials failed; run the same command again")
+
+
+def find_data_sets(data: Path, names: str, lang: str) -> list[DataSet]:
+    """All folders with data, or those with the names."""
+    found = [
+        DataSet(folder.name, task, lang, CORPORA)
+        for task in ("ner", "textcat")
+        for folder in sorted((data / task).glob("*"))
+        if len({file.name.split(".")[0] for file in folder.iterdir()} & {"train", "dev"}) == 2
+    ]
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    known = [data_set.name for data_set in found]
+    if unknown := [name for name in wanted if name not in known]:
+        raise SystemExit(f"--datasets: no {unknown}; there are {known}")
+    return [data_set for data_set in found if not wanted or data_set.name in wanted]
+
+
+def split_options(text: str) -> tuple[list[str], list[str]]:
+    """Those of `init-config`, and settings, whose names have dots, for `spacy train`."""
+    written: list[str] = []
+    settings: list[str] = []
+    part = written
+    for word in shlex.split(text):
+        if word.startswith("--"):
+            part = settings if "." in word.partition("=")[0] else written
+        part.append(word)
+    return written, settings
+
+
+def run_trials(trials: Sequence[Trial], output: Path, *, threads: int) -> int:
+    """How many failed."""
+    failed = 0
+    for i, trial in enumerate(trials, start=1):
+        place = f"[{i}/{len(trials)}] {trial.name}"
+        try:
+            is_new = run_job(trial.job(), path_of(trial, output), threads=threads, measure=find_best)
+        except Failed as error:
+            failed += 1
+            say(f"{place}: FAILED, {error}")
+        else:
+            say(f"{place}: {'done' if is_new else 'was there'}")
+    return failed
+
+
+def find_best(job: Job, finished: dict[str, Finished]) -> Json:
+    """The best evaluation of a training, which `spacy train` saves."""
+    rows = read_log(job.folder / "steps.jsonl")
+    best = max(rows, key=lambda row: row["score"])
+    seconds = round(finished["train"].seconds, 1)
+    return {"score": best["score"], "step": best["step"], "train_seconds": seconds}
+
+
+def path_of(trial: Trial, output: Path) -> Path:
+    return output / "cells" / f"{trial.name}.json"
+
+
+Scores = dict[tuple[str, str], list[float]]
+
+
+def read_scores(trials: Sequence[Trial], output: Path) -> Scores:
+    """Scores in percent over seeds, by data set and variant; those that are there."""
+    scores: Scores = {}
+    for trial in trials:
+        path = path_of(trial, output)
+        if path.exists():
+            same = scores.setdefault((trial.data_set.name, trial.variant), [])
+            same.append(100 * read_json(path)["score"])
+    return scores
+
+
+def render(scores: Scores, variants: Sequence[str]) -> str:
+    """Markdown: means over seeds, ± standard deviations, and how far above the first variant."""
+    names = list(dict.fromkeys(name for name, _ in scores))
+    lines = [f"| variant | {' | '.join(names)} | mean difference |", "|---" * (len(names) + 2) + "|"]
+    for variant in variants:
+        cells = [render_scores(scores.get((name, variant), [])) for name in names]
+        gains = list(list_gains(scores, names, variant, variants[0]))
+        gain = f"{statistics.fmean(gains):+.1f}" if gains else ""
+        lines.append(f"| `{variant or 'as written'}` | {' | '.join(cells)} | {gain} |")
+    return "\n".join(lines)
+
+
+def render_scores(scores: Sequence[float]) -> str:
+    if not scores:
+        return ""
+    spread = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
+    return f"{statistics.fmean(scores):.1f}{spread}"
+
+
+def list_gains(scores: Scores, names: Sequence[str], variant: str, first: str) -> Iterator[float]:
+    """How far a variant is above the first, on each data set that has scores of both."""
+    for name in names:
+        mine, others = scores.get((name, variant)), scores.get((name, first))
+        if mine and others:
+            yield statistics.fmean(mine) - statistics.fmean(others)
+
+
+if __name__ == "__main__":
+    typer.run(main)
