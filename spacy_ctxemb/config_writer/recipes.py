@@ -16,6 +16,8 @@ class Recipe:
     freezes: whether the encoder is frozen.
     has_head: whether tasks are a head where they can be and the encoder learns.
     has_network: whether each task has a network beside a frozen encoder.
+    reads_first: whether texts on a frozen encoder are read by their first vector and the largest
+        value of each column too, and not by the mean of the vectors alone.
     mixes_layers: whether tasks that label tokens learn a mix of the encoder's layers.
     freeze_layers: the lowest layers that stay as they are where the encoder learns.
     """
@@ -27,12 +29,13 @@ class Recipe:
     freezes: bool = False
     has_head: bool = False
     has_network: bool = False
+    reads_first: bool = False
     mixes_layers: bool = True
     freeze_layers: int = 0
 
 
 #: The weights that ship, and MiniLM.
-ENGLISH = Recipe(encoder_rate=2.5e-4, freeze_layers=1, has_head=True)
+ENGLISH = Recipe(encoder_rate=2.5e-4, freeze_layers=1, has_head=True, reads_first=True)
 MINILM = Recipe(encoder_rate=5e-5, has_head=True)
 
 #: Encoders of pipelines. A Transformer of more than N_LARGE parameters is large.

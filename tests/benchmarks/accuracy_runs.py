@@ -76,7 +76,9 @@ def run_job(
         for name, command in job.commands.items()
     }
     about = {**job.about, "threads": threads}
-    write_json(path, {**about, **(measure or measure_test)(job, finished), "commands": spelt, "key": key})
+    write_json(
+        path, {**about, **(measure or measure_test)(job, finished), "commands": spelt, "key": key}
+    )
     log.unlink()
     if not keep:
         shutil.rmtree(job.folder)

@@ -25,8 +25,8 @@ import typer
 from .accuracy import numbers, prepare_data, say
 from .accuracy_cells import DEV_LIMIT, N_EVALUATIONS, STEP_LOG
 from .accuracy_data import DataSet
-from .accuracy_runs import Failed, Finished, Job, read_json, read_log, run_job
 from .accuracy_keys import Json
+from .accuracy_runs import Failed, Finished, Job, read_json, read_log, run_job
 
 #: Where trials are trained, and the data lie in spaCy's format.
 TRAINING = Path("training/recipes")
@@ -141,7 +141,9 @@ def run_trials(trials: Sequence[Trial], output: Path, *, threads: int) -> int:
     for i, trial in enumerate(trials, start=1):
         place = f"[{i}/{len(trials)}] {trial.name}"
         try:
-            is_new = run_job(trial.job(), path_of(trial, output), threads=threads, measure=find_best)
+            is_new = run_job(
+                trial.job(), path_of(trial, output), threads=threads, measure=find_best
+            )
         except Failed as error:
             failed += 1
             say(f"{place}: FAILED, {error}")
@@ -179,7 +181,10 @@ def read_scores(trials: Sequence[Trial], output: Path) -> Scores:
 def render(scores: Scores, variants: Sequence[str]) -> str:
     """Markdown: means over seeds, ± standard deviations, and how far above the first variant."""
     names = list(dict.fromkeys(name for name, _ in scores))
-    lines = [f"| variant | {' | '.join(names)} | mean difference |", "|---" * (len(names) + 2) + "|"]
+    lines = [
+        f"| variant | {' | '.join(names)} | mean difference |",
+        "|---" * (len(names) + 2) + "|",
+    ]
     for variant in variants:
         cells = [render_scores(scores.get((name, variant), [])) for name in names]
         gains = list(list_gains(scores, names, variant, variants[0]))
