@@ -11,8 +11,7 @@ class Recipe:
 
     encoder_rate: the largest learning rate of the encoder where it learns.
     head_rate: that of the tasks, which are new, then.
-    frozen_rate, network_rate: that of tasks on a frozen encoder, and of those with a network
-        beside it.
+    frozen_rate: that of tasks on a frozen encoder.
     freezes: whether the encoder is frozen.
     has_head: whether tasks are a head where they can be and the encoder learns.
     has_network: whether each task has a network beside a frozen encoder.
@@ -24,8 +23,7 @@ class Recipe:
 
     encoder_rate: float
     head_rate: float = 0.005
-    frozen_rate: float = 0.005
-    network_rate: float = 0.001
+    frozen_rate: float = 0.001
     freezes: bool = False
     has_head: bool = False
     has_network: bool = False

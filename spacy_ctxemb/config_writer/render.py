@@ -128,11 +128,10 @@ def list_mixing(choices: Choices, source: Source, recipe: Recipe) -> list[str]:
 
 def choose_peak_rate(choices: Choices, recipe: Recipe) -> float:
     """The largest learning rate of the optimizer, which is that of the tasks."""
-    if not choices.freeze:
-        return recipe.head_rate
-    if choices.few:
+    if choices.few and choices.freeze:
         return 0.0  # the head that was fitted is the best one
-    return recipe.network_rate if choices.cnn else recipe.frozen_rate
+    has_networks = choices.reads_docs and not choices.head
+    return recipe.frozen_rate if choices.freeze and has_networks else recipe.head_rate
 
 
 def fill(config: Config) -> Config:

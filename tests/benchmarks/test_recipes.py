@@ -1,6 +1,7 @@
 """Variants of recipes: which commands a trial runs, which score it keeps, and the table."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,11 @@ from typer.testing import CliRunner
 from spacy_ctxemb.cli import ctxemb_cli
 
 from ..small_corpus import copy_corpus
-from . import accuracy, recipes
+from . import accuracy, recipes, step_log
 from .accuracy_data import DataSet
 from .accuracy_runs import Finished, Job, write_json
 from .recipes import Trial, find_best, find_data_sets, read_scores, render, split_options
 
-ROOT = Path(__file__).parents[2]
 NER = DataSet("ner", "ner", "en", Path("corpus"))
 LEARN_RATE = "--training.optimizer.learn_rate"
 
@@ -89,7 +89,7 @@ def test_a_trial_trains_and_keeps_its_best_score(
     """Without the start of a process for each command."""
     log = tmp_path / "tests" / "benchmarks" / "step_log.py"
     log.parent.mkdir(parents=True)
-    log.write_bytes((ROOT / "tests" / "benchmarks" / "step_log.py").read_bytes())
+    shutil.copy(step_log.__file__, log)
     monkeypatch.chdir(tmp_path)
     NER.corpus.mkdir(parents=True)
     copy_corpus(tmp_path, 40, tasks=("ner",))

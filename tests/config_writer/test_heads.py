@@ -125,7 +125,7 @@ def test_questions_read_nothing_of_docs(draft: Build) -> None:
         assert config["training"]["frozen_components"] == ["ctxemb"]
         assert config["training"]["annotating_components"] == []
         assert "initialize" not in config
-        assert config["training"]["optimizer"]["learn_rate"] == recipes.TRANSFORMER.frozen_rate
+        assert config["training"]["optimizer"]["learn_rate"] == recipes.TRANSFORMER.head_rate
     config = draft("transformer pipeline", tasks=("tagger", "qa"), freeze=True)
     assert config["training"]["annotating_components"] == ["ctxemb"]
     assert config["initialize"]["before_init"]["@callbacks"] == "spacy-ctxemb.UseCache.v1"

@@ -73,6 +73,10 @@ def test_what_is_chosen(
             members = listener["members"]
             assert members["cnn"]["@architectures"] == "spacy.HashEmbedCNN.v2"
             listener = members["context"]
+        elif freeze:
+            encode, listener = listener["encode"], listener["embed"]
+            assert encode["@architectures"] == "spacy.MaxoutWindowEncoder.v2"
+            assert encode["width"] == listener["width"]
         labels_tokens = is_transformer and task not in WRITE_CATS
         assert ("LayerMixListener" in listener["@architectures"]) == (mixes or labels_tokens)
         assert listener["upstream"] == "ctxemb"
@@ -85,9 +89,25 @@ def test_what_is_chosen(
     choices = choose(folder, encoder, optimize=optimize)
     recipe = get_recipe(choices, find_source(choices.encoder))
     if freeze:
-        assert rate == (recipe.network_rate if has_cnn else recipe.frozen_rate)
+        assert rate == recipe.frozen_rate
     else:
         assert (rate["total_steps"], rate["warmup_share"]) == (training["max_steps"], 0.05)
+
+
+@pytest.mark.parametrize(
+    "encoder, freeze, reads",
+    [
+        ("english", True, {"first", "max", "mean"}),
+        ("english", False, {"mean"}),
+        ("transformer pipeline", True, {"mean"}),
+    ],
+)
+def test_what_is_read_of_texts(encoder: str, freeze: bool, reads: set[str], build: Build) -> None:
+    """Their first vectors too, on frozen English weights."""
+    config = build(encoder, tasks=("ner", "textcat"), freeze=freeze, head=False)
+    model = config["components"]["textcat"]["model"]
+    assert model["@architectures"] == "spacy-ctxemb.TextCatReduce.v1"
+    assert {key[11:] for key, value in model.items() if key.startswith("use_") and value} == reads
 
 
 def test_english_begins_with_the_weights_that_ship(build: Build) -> None:
@@ -199,11 +219,13 @@ def test_a_frozen_encoder_has_a_cache_for_training_alone(draft: Build) -> None:
 def test_a_network_beside_the_encoder_is_a_choice(draft: Build) -> None:
     def read(**changes: Any) -> Any:
         model = draft("bilm pipeline", freeze=True, **changes)["components"]["ner"]["model"]
-        return model["tok2vec"]["@architectures"]
+        tok2vec = model["tok2vec"]
+        return [one["@architectures"] for one in (tok2vec, tok2vec.get("embed")) if one]
 
-    assert read(cnn=True) == "spacy-ctxemb.Stack.v1"
-    assert read() == "spacy.Tok2VecListener.v1"
-    assert read(optimize="accuracy", cnn=False) == "spacy-ctxemb.LayerMixListener.v1"
+    assert read(cnn=True) == ["spacy-ctxemb.Stack.v1"]
+    assert read() == ["spacy.Tok2Vec.v2", "spacy.Tok2VecListener.v1"]
+    mixed = ["spacy.Tok2Vec.v2", "spacy-ctxemb.LayerMixListener.v1"]
+    assert read(optimize="accuracy", cnn=False) == mixed
 
 
 def test_the_settings_of_a_pipeline_are_kept(tmp_path: Path, draft: Build, build: Build) -> None:
@@ -217,7 +239,8 @@ def test_the_settings_of_a_pipeline_are_kept(tmp_path: Path, draft: Build, build
     assert config["nlp"]["lang"] == "pt" and config["nlp"]["pipeline"] == ["words", "ner"]
     assert config["components"]["words"] == {"source": path}
     assert config["training"]["frozen_components"] == ["words"]
-    assert config["components"]["ner"]["model"]["tok2vec"]["width"] == 10
+    tok2vec = config["components"]["ner"]["model"]["tok2vec"]
+    assert tok2vec["embed"]["width"] == tok2vec["encode"]["width"] == 10
     mixed = draft(path, listener_mix=True, lang="pt")["components"]["ner"]["model"]["tok2vec"]
     assert (mixed["width"], mixed["upstream"]) == (16, "words")
 
@@ -268,7 +291,7 @@ def test_what_a_recipe_decides_is_the_default(
     recipe = replace(recipes.BILM, freezes=True, has_network=True)
     monkeypatch.setattr(recipes, "NEW", dict.fromkeys(Optimize, recipe))
     assert read() == (["ctxemb"], "spacy-ctxemb.Stack.v1")
-    assert read(cnn=False) == (["ctxemb"], "spacy.Tok2VecListener.v1")
+    assert read(cnn=False) == (["ctxemb"], "spacy.Tok2Vec.v2")
     assert read(freeze=False) == ([], "spacy.Tok2VecListener.v1")
 
 
@@ -289,9 +312,9 @@ def test_minilm_trains_at_once(
     find_minilm()
     config = build("minilm", tasks=("ner", "textcat"), freeze=True)
     model = config["components"]["ner"]["model"]["tok2vec"]
-    assert model["@architectures"] == "spacy-ctxemb.LayerMixListener.v1"
+    assert model["embed"]["@architectures"] == "spacy-ctxemb.LayerMixListener.v1"
     model = config["components"]["textcat"]["model"]["tok2vec"]
-    assert model["@architectures"] == "spacy.Tok2VecListener.v1"
+    assert model["embed"]["@architectures"] == "spacy.Tok2VecListener.v1"
     assert config["components"]["ctxemb"]["doc_pooling"] is None  # which the cache cannot hold
     check_valid(config, folder, tmp_path, capsys)
     settings = {**overrides(folder), "training.max_steps": 2, "training.eval_frequency": 2}
@@ -339,7 +362,7 @@ def test_several_encoders_have_no_mix_of_layers(tmp_path: Path, draft: Build) ->
     stacked(stack()).to_disk(path)
     config = draft(path, optimize="accuracy", freeze=True, cnn=False)
     expected = {"@architectures": "spacy.Tok2VecListener.v1", "width": 38, "upstream": "ctxemb"}
-    assert config["components"]["ner"]["model"]["tok2vec"] == expected
+    assert config["components"]["ner"]["model"]["tok2vec"]["embed"] == expected
     with pytest.raises(ValueError, match=r"\[E509\] 'ctxemb' of .* has several encoders"):
         draft(path, listener_mix=True)
 
