@@ -174,7 +174,7 @@ def train_network(
         optimizer = nlp.resume_training()
     else:
         optimizer = nlp.initialize(lambda: examples)
-    optimizer.learn_rate = 0.005 if is_frozen else 0.001
+    optimizer.learn_rate = 0.001
     order = random.Random(seed)
     for _ in range(N_STEPS):
         batch = order.sample(examples, min(N_BATCH, len(examples)))
