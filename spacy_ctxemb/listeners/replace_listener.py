@@ -1,6 +1,7 @@
 """What `nlp.replace_listeners` puts in the place of listeners."""
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 from spacy.pipeline.tok2vec import Tok2VecListener
@@ -25,8 +26,8 @@ def replace_listener(
 
 def replace_listener_config(model: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]:
     """The config of what `replace_listener` returns, from those of the upstream's model and of
-    the component's tok2vec: a listener, or a Stack with listeners among its members."""
-    listeners = [x for x in [listener, *listener.get("members", {}).values()] if "upstream" in x]
+    the component's tok2vec: a listener, or what has listeners in it."""
+    listeners = list(find_listeners(listener))
     kinds = {(x["@architectures"], x.get("layer_norm")) for x in listeners}
     if len(kinds) > 1:  # spaCy does not say which of them is meant
         raise ValueError(Errors.E033.format(kinds=sorted(kinds, key=str)))
@@ -35,3 +36,13 @@ def replace_listener_config(model: dict[str, Any], listener: dict[str, Any]) -> 
         return model
     mix = {"@architectures": "spacy-ctxemb.TokenMix.v1", "layer_norm": listener.get("layer_norm")}
     return {**copy.deepcopy(model), "mix": mix, "width": None}
+
+
+def find_listeners(section: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The sections of listeners in a section, such as a Stack's members, or itself."""
+    if "upstream" in section:
+        yield section
+        return
+    for value in section.values():
+        if isinstance(value, dict):
+            yield from find_listeners(value)
