@@ -189,15 +189,16 @@ def test_two_steps_of_pretraining(name, data, tmp_path):
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", ["bilm", "transformer", "frozen"])
+@pytest.mark.parametrize("name", ["bilm", "transformer", "frozen", "minilm"])
 def test_the_listener_has_the_width_of_the_encoder(name, task):
     components = load_config(PATHS[name]).interpolate()["components"]
     encoder = {**DEFAULT_MODEL, **components["ctxemb"].get("model", {})}["encoder"]
+    width = 384 if name == "minilm" else encoder["width"]
     tok2vec = components[task]["model"]["tok2vec"]
-    listener = tok2vec["members"]["context"] if "members" in tok2vec else tok2vec
+    listener = tok2vec.get("embed", tok2vec)
     kinds = {"spacy.Tok2VecListener.v1", "spacy-ctxemb.LayerMixListener.v1"}
     assert listener["@architectures"] in kinds
-    assert listener["width"] == encoder["width"]
+    assert listener["width"] == tok2vec.get("encode", listener)["width"] == width
     assert listener["upstream"] == "ctxemb"
 
 

@@ -10,23 +10,17 @@ class Recipe:
     """What `init-config` writes where the user does not choose.
 
     encoder_rate: the largest learning rate of the encoder where it learns.
-    head_rate: that of the tasks, which are new, then.
-    frozen_rate: that of tasks on a frozen encoder.
-    freezes: whether the encoder is frozen.
+    head_rate: that of the tasks, which are new, then; and of heads on a frozen encoder.
     has_head: whether tasks are a head where they can be and the encoder learns.
-    has_network: whether each task has a network beside a frozen encoder.
-    reads_first: whether texts on a frozen encoder are read by their first vector and the largest
-        value of each column too, and not by the mean of the vectors alone.
+    reads_first: whether texts on a frozen encoder, without a network beside it, are read by their
+        first vector and the largest value of each column too, and not by the mean alone.
     mixes_layers: whether tasks that label tokens learn a mix of the encoder's layers.
     freeze_layers: the lowest layers that stay as they are where the encoder learns.
     """
 
     encoder_rate: float
     head_rate: float = 0.005
-    frozen_rate: float = 0.001
-    freezes: bool = False
     has_head: bool = False
-    has_network: bool = False
     reads_first: bool = False
     mixes_layers: bool = True
     freeze_layers: int = 0
@@ -47,6 +41,9 @@ NEW = {
     Optimize.efficiency: Recipe(encoder_rate=1e-3, head_rate=1e-3, mixes_layers=False),
     Optimize.accuracy: Recipe(encoder_rate=5e-4, head_rate=5e-4, mixes_layers=False),
 }
+
+#: The learning rate of tasks with layers of their own on a frozen encoder.
+FROZEN_RATE = 0.001
 
 #: Steps at most, from one evaluation to the next, and without progress.
 MAX_STEPS = {Optimize.efficiency: 5000, Optimize.accuracy: 20000}

@@ -62,7 +62,7 @@ def settle(choices: Choices, source: Source) -> Choices:
         raise ValueError(Errors.E646.format(encoder=choices.encoder))
     if "qa" in choices.tasks and not source.has_subwords:
         raise ValueError(Errors.E624.format(encoder=choices.encoder))
-    freeze = choices.few or recipe.freezes if choices.freeze is None else choices.freeze
+    freeze = choices.few if choices.freeze is None else choices.freeze
     if choices.cache and not freeze:
         raise ValueError(Errors.E503)
     if choices.cnn and not freeze:
@@ -74,7 +74,7 @@ def settle(choices: Choices, source: Source) -> Choices:
         head = choices.few or (recipe.has_head and can_be and not has_others)
     has_vectors = choices.reads_docs and not head  # a cache holds no states
     cache = choices.is_small and has_vectors
-    cnn = (recipe.has_network or not choices.is_small) and has_vectors
+    cnn = not choices.is_small and has_vectors
     return replace(
         choices,
         freeze=freeze,
@@ -127,11 +127,14 @@ def list_mixing(choices: Choices, source: Source, recipe: Recipe) -> list[str]:
 
 
 def choose_peak_rate(choices: Choices, recipe: Recipe) -> float:
-    """The largest learning rate of the optimizer, which is that of the tasks."""
+    """The largest learning rate of the optimizer, which is that of the tasks.
+
+    Heads on a frozen encoder learn as fast as above one that learns, but what has layers does not.
+    """
     if choices.few and choices.freeze:
         return 0.0  # the head that was fitted is the best one
-    has_networks = choices.reads_docs and not choices.head
-    return recipe.frozen_rate if choices.freeze and has_networks else recipe.head_rate
+    has_layers = any(task != "qa" and task not in choices.heads for task in choices.tasks)
+    return recipes.FROZEN_RATE if choices.freeze and has_layers else recipe.head_rate
 
 
 def fill(config: Config) -> Config:

@@ -123,7 +123,7 @@ class PipelineErrors:
         "it first: nlp.remove_pipe('{component}')."
     )
     E033 = (
-        "The listeners of one Stack can be replaced where all are of one kind, with one "
+        "The listeners of one component can be replaced where all are of one kind, with one "
         "layer_norm; these are {kinds}. Train the pipeline without replace_listeners."
     )
     E034 = (

@@ -22,10 +22,10 @@ def build_text_reducer(
 ) -> Model[list[Doc], Floats2d]:
     """`spacy-ctxemb.TextCatReduce.v1`: a linear layer on what sums up the vectors of a text.
 
-    It is `spacy.TextCatReduce.v1`, which raises an error for a text without tokens if it reads
-    more than the mean. Here such a text has one vector, of zeros.
+    Like `spacy.TextCatReduce.v1`, but a text without tokens counts as one vector of zeros; spaCy's
+    fails there if it reads more than the mean.
 
-    tok2vec: a listener or a Stack.v1.
+    tok2vec: what gives each text a vector for each token, such as a listener or spacy.Tok2Vec.v2.
     exclusive_classes: whether a text has exactly one class.
     use_reduce_first: whether it reads the vector of the first token.
     use_reduce_last: whether it reads that of the last one.

@@ -12,13 +12,15 @@ CORPORA = Path("corpus/benchmark")
 class DataSet(NamedTuple):
     """A folder of train, dev and test.
 
-    corpora: where it lies in spaCy's format. score: the key of `spacy evaluate` that is reported.
+    corpora: where it lies in spaCy's format. parts: those that are needed. score: the key of
+    `spacy evaluate` that is reported.
     """
 
     name: str
     task: str
     lang: str
     corpora: Path = CORPORA
+    parts: tuple[str, ...] = ("train", "dev", "test")
 
     @property
     def score(self) -> str:
@@ -38,8 +40,8 @@ class DataSet(NamedTuple):
         if self.task == "textcat":
             return [["ctxemb", "convert-textcat", str(folder), output, "--lang", self.lang]]
         options = ["--converter", "ner", "--n-sents", "1", "--lang", self.lang]
-        paths = [folder / f"{part}.conll" for part in ("train", "dev", "test")]
-        return [["convert", str(path), output, *options] for path in paths if path.exists()]
+        paths = [folder / f"{part}.conll" for part in self.parts]
+        return [["convert", str(path), output, *options] for path in paths]
 
 
 DATA_SETS = {

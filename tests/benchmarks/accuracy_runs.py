@@ -23,8 +23,8 @@ Command = list[str]
 class Job(NamedTuple):
     """A pipeline to be trained, and scored.
 
-    folder: what `spacy train` writes to; the log of its steps, steps.jsonl, and the scores,
-        test.json, lie there too.
+    folder: what `spacy train` writes to; the log of its steps, steps.jsonl, and the scores if it is
+        evaluated, test.json, lie there too.
     commands: in their order; "train" and "evaluate" are measured.
     score: the key of the score that is reported.
     inputs: files and folders that the result depends on.
@@ -61,7 +61,7 @@ def run_job(
 ) -> bool:
     """Write the result to a path, unless it is there; whether it was not.
 
-    measure: what a job has shown, measure_test by default.
+    measure: what makes the result of a finished job, measure_test by default.
     """
     spelt = {name: spell(command, threads) for name, command in job.commands.items()}
     key = make_key(list(spelt.values()), job.inputs, job.python)

@@ -41,6 +41,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed, load_model_from_config
 
 from spacy_ctxemb.config_writer.check_options import Choices
+from spacy_ctxemb.config_writer.recipes import FROZEN_RATE
 from spacy_ctxemb.config_writer.render import build_config
 from spacy_ctxemb.pretrained.minilm_from_pip import find_folder
 
@@ -166,15 +167,14 @@ def train_network(
     begin = time.process_time()
     fix_random_seed(seed)
     examples = make_examples(nlp, train)
-    is_frozen = "ctxemb" in nlp.pipe_names
-    if is_frozen:
+    if "ctxemb" in nlp.pipe_names:
         nlp.get_pipe("textcat").initialize(lambda: examples, nlp=nlp)
         for _ in nlp.get_pipe("ctxemb").pipe((eg.predicted for eg in examples), batch_size=64):
             pass
         optimizer = nlp.resume_training()
     else:
         optimizer = nlp.initialize(lambda: examples)
-    optimizer.learn_rate = 0.001
+    optimizer.learn_rate = FROZEN_RATE
     order = random.Random(seed)
     for _ in range(N_STEPS):
         batch = order.sample(examples, min(N_BATCH, len(examples)))

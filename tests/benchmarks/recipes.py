@@ -7,11 +7,12 @@
 
 Options and variants are those of `init-config`, and settings of the config, which have dots. The
 first variant is what the others are compared with. Data sets are the folders FOLDER/ner/NAME and
-FOLDER/textcat/NAME with train and dev; their test files are not read. A trial that ended is not
-run again as long as its commands, data and the versions of the packages stay the same. Run it in
-the folder of project.yml; it writes to corpus/ and training/ too.
+FOLDER/textcat/NAME with train and dev; no trial sees a test file. A trial that ended is not run
+again as long as its commands, data, the recipes and the versions of the packages stay the same.
+Run it in the folder of project.yml; it writes to corpus/ and training/ too.
 """
 
+import hashlib
 import json
 import re
 import shlex
@@ -22,6 +23,8 @@ from typing import NamedTuple
 
 import typer
 
+from spacy_ctxemb import config_writer
+
 from .accuracy import numbers, prepare_data, say
 from .accuracy_cells import DEV_LIMIT, N_EVALUATIONS, STEP_LOG
 from .accuracy_data import DataSet
@@ -31,6 +34,8 @@ from .accuracy_runs import Failed, Finished, Job, read_json, read_log, run_job
 #: Where trials are trained, and the data lie in spaCy's format.
 TRAINING = Path("training/recipes")
 CORPORA = Path("corpus/recipes")
+#: What makes configs of the options.
+WRITER = Path(config_writer.__path__[0])
 
 
 class Trial(NamedTuple):
@@ -45,8 +50,11 @@ class Trial(NamedTuple):
 
     @property
     def name(self) -> str:
-        words = re.sub(r"[^\w.]+", "-", f"{self.options} {self.variant}").strip("-")
-        return f"{self.data_set.name}/{words}-{self.limit}-{self.steps}-seed{self.seed}"
+        options = f"{self.options} {self.variant}"
+        words = re.sub(r"[^\w.]+", "-", options).strip("-")[-80:]
+        digest = hashlib.sha256(options.encode()).hexdigest()[:8]
+        place = f"{self.data_set.task}/{self.data_set.name}"
+        return f"{place}/{words}-{digest}-{self.limit}-{self.steps}-seed{self.seed}"
 
     def job(self) -> Job:
         """What is run, and what its result says."""
@@ -75,7 +83,7 @@ class Trial(NamedTuple):
             "train": [*train, *settings],
         }
         about = {**self._asdict(), "data_set": data_set.name}
-        inputs = [STEP_LOG, data_set.corpus / "benchmark.json"]
+        inputs = [STEP_LOG, *sorted(WRITER.glob("*.*")), data_set.corpus / "benchmark.json"]
         return Job(folder, commands, data_set.score, inputs, about)
 
 
@@ -111,10 +119,10 @@ def main(
 def find_data_sets(data: Path, names: str, lang: str) -> list[DataSet]:
     """All folders with data, or those with the names."""
     found = [
-        DataSet(folder.name, task, lang, CORPORA)
+        DataSet(folder.name, task, lang, CORPORA / task, ("train", "dev"))
         for task in ("ner", "textcat")
-        for folder in sorted((data / task).glob("*"))
-        if len({file.name.split(".")[0] for file in folder.iterdir()} & {"train", "dev"}) == 2
+        for folder in sorted((data / task).glob("*/"))
+        if {"train", "dev"} <= {file.name.split(".")[0] for file in folder.iterdir()}
     ]
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     known = [data_set.name for data_set in found]
@@ -146,6 +154,7 @@ def run_trials(trials: Sequence[Trial], output: Path, *, threads: int) -> int:
             )
         except Failed as error:
             failed += 1
+            path_of(trial, output).unlink(missing_ok=True)  # of before, not for the table
             say(f"{place}: FAILED, {error}")
         else:
             say(f"{place}: {'done' if is_new else 'was there'}")

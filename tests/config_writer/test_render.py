@@ -1,6 +1,5 @@
 """Every choice makes a config that is complete and valid, and that trains."""
 
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from thinc.api import Config, fix_random_seed
 
 from spacy_ctxemb.config_writer import recipes
 from spacy_ctxemb.config_writer.check_options import HEADS, TASKS, WRITE_CATS, Optimize
-from spacy_ctxemb.config_writer.encoder_source import NEW_ENCODERS, find_source
+from spacy_ctxemb.config_writer.encoder_source import NEW_ENCODERS
 from spacy_ctxemb.config_writer.recipes import Recipe
-from spacy_ctxemb.config_writer.render import get_recipe
 from spacy_ctxemb.doctor.build_components import read_plan
 from spacy_ctxemb.doctor.check_learning_rate import check_learning_rate, read_rates
 from spacy_ctxemb.pretrained import load_weights
@@ -28,7 +26,7 @@ from spacy_ctxemb.thinc_model.embedder_shim import get_shim
 from ..bert_models import find_minilm
 from ..pipelines import BILM, NER_DATA, examples
 from ..stacks import MEMBERS, stack, stacked
-from .conftest import ALL, Build, choose
+from .conftest import ALL, Build
 
 ENCODERS = ("english", "bilm", "transformer", "bilm pipeline", "transformer pipeline")
 
@@ -86,28 +84,49 @@ def test_what_is_chosen(
     frozen = ["ctxemb"] if freeze else []
     assert training["frozen_components"] == training["annotating_components"] == frozen
     rate = training["optimizer"]["learn_rate"]
-    choices = choose(folder, encoder, optimize=optimize)
-    recipe = get_recipe(choices, find_source(choices.encoder))
     if freeze:
-        assert rate == recipe.frozen_rate
+        assert rate == recipes.FROZEN_RATE
     else:
         assert (rate["total_steps"], rate["warmup_share"]) == (training["max_steps"], 0.05)
 
 
 @pytest.mark.parametrize(
-    "encoder, freeze, reads",
+    "encoder, choices, reads",
     [
-        ("english", True, {"first", "max", "mean"}),
-        ("english", False, {"mean"}),
-        ("transformer pipeline", True, {"mean"}),
+        ("english", {"freeze": True}, {"first", "max", "mean"}),
+        ("english", {"freeze": True, "cnn": True}, {"mean"}),
+        ("english", {"freeze": True, "optimize": "accuracy"}, {"mean"}),
+        ("english", {"freeze": False}, {"mean"}),
+        ("transformer pipeline", {"freeze": True}, {"mean"}),
     ],
 )
-def test_what_is_read_of_texts(encoder: str, freeze: bool, reads: set[str], build: Build) -> None:
-    """Their first vectors too, on frozen English weights."""
-    config = build(encoder, tasks=("ner", "textcat"), freeze=freeze, head=False)
+def test_what_is_read_of_texts(
+    encoder: str, choices: dict[str, Any], reads: set[str], build: Build
+) -> None:
+    """Their first vectors too, on frozen English weights without a network beside them."""
+    config = build(encoder, tasks=("ner", "textcat"), head=False, **choices)
     model = config["components"]["textcat"]["model"]
     assert model["@architectures"] == "spacy-ctxemb.TextCatReduce.v1"
-    assert {key[11:] for key, value in model.items() if key.startswith("use_") and value} == reads
+    found = {name for name in ("first", "last", "max", "mean") if model[f"use_reduce_{name}"]}
+    assert found == reads
+
+
+@pytest.mark.parametrize(
+    "tasks, choices, rate",
+    [
+        (("ner",), {}, recipes.FROZEN_RATE),
+        (("ner", "qa"), {}, recipes.FROZEN_RATE),
+        (("qa",), {}, recipes.ENGLISH.head_rate),
+        (("ner", "textcat"), {"head": True}, recipes.ENGLISH.head_rate),
+        (("ner", "tagger"), {"head": True}, recipes.FROZEN_RATE),
+    ],
+)
+def test_rates_on_a_frozen_encoder(
+    tasks: tuple[str, ...], choices: dict[str, Any], rate: float, draft: Build
+) -> None:
+    """Heads bear more than what has layers of its own."""
+    config = draft("english", tasks=tasks, freeze=True, **choices)
+    assert config["training"]["optimizer"]["learn_rate"] == rate
 
 
 def test_english_begins_with_the_weights_that_ship(build: Build) -> None:
@@ -278,21 +297,6 @@ def test_rates_of_encoders_that_learn(draft: Build) -> None:
     assert find("bilm pipeline") == expect(recipes.BILM)
     assert find("transformer pipeline") == expect(recipes.TRANSFORMER)
     assert find("minilm") == expect(recipes.MINILM)
-
-
-def test_what_a_recipe_decides_is_the_default(
-    draft: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def read(**changes: Any) -> tuple[list[str], str]:
-        config = draft("bilm", **changes)
-        tok2vec = config["components"]["ner"]["model"]["tok2vec"]
-        return config["training"]["frozen_components"], tok2vec["@architectures"]
-
-    recipe = replace(recipes.BILM, freezes=True, has_network=True)
-    monkeypatch.setattr(recipes, "NEW", dict.fromkeys(Optimize, recipe))
-    assert read() == (["ctxemb"], "spacy-ctxemb.Stack.v1")
-    assert read(cnn=False) == (["ctxemb"], "spacy.Tok2Vec.v2")
-    assert read(freeze=False) == ([], "spacy.Tok2VecListener.v1")
 
 
 def test_steps_on_the_command_line_carry_the_schedule_along(build: Build, tmp_path: Path) -> None:
