@@ -1,7 +1,7 @@
 """Which recipe trains best: variants of what `init-config` writes, scored on development sets.
 
-    python -m tests.benchmarks.recipes --data FOLDER --options "--encoder english --freeze"
-        --variant "" --variant "--training.optimizer.learn_rate 0.002" --variant "--listener-mix"
+    python -m tests.benchmarks.recipes --data FOLDER --options="--encoder english --freeze"
+        --variant="" --variant="--training.optimizer.learn_rate 0.002" --variant="--listener-mix"
         [--datasets wnut17,ag_news] [--limit 1000] [--steps 500] [--seeds 0,1]
         [--lang en] [--threads 1] [--output metrics/recipes]
 

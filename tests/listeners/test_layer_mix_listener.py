@@ -459,7 +459,7 @@ def test_members_of_several_kinds_are_not_replaced():
     stack = {"@architectures": "spacy-ctxemb.Stack.v1", "combine": "concat", "members": members}
     nlp = pipeline(BILM, textcat=stack)
     paths = [f"model.tok2vec.members.{name}" for name in members]
-    message = r"\[E033\] The listeners of one Stack .* all are of one kind.*Tok2VecListener"
+    message = r"\[E033\] The listeners of one component .* all are of one kind.*Tok2VecListener"
     with pytest.raises(ValueError, match=message):
         nlp.replace_listeners("ctxemb", "textcat", paths)
 
