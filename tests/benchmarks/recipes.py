@@ -121,7 +121,7 @@ def find_data_sets(data: Path, names: str, lang: str) -> list[DataSet]:
     found = [
         DataSet(folder.name, task, lang, CORPORA / task, ("train", "dev"))
         for task in ("ner", "textcat")
-        for folder in sorted((data / task).glob("*/"))
+        for folder in sorted(path for path in (data / task).glob("*") if path.is_dir())
         if {"train", "dev"} <= {file.name.split(".")[0] for file in folder.iterdir()}
     ]
     wanted = [name.strip() for name in names.split(",") if name.strip()]

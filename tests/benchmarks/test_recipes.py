@@ -50,6 +50,7 @@ def make_data(folder: Path) -> None:
                 (folder / task / f"{task}_{name}" / f"{part}.{suffix}").touch()
     (folder / "ner" / "only_test").mkdir()
     (folder / "ner" / "only_test" / "test.conll").touch()
+    (folder / "ner" / "README.md").touch()
 
 
 def test_data_sets_are_folders_with_train_and_dev(tmp_path: Path) -> None:
