@@ -36,8 +36,8 @@ def check_senses(shown: str) -> None:
 
 def check_ner(shown: str) -> None:
     scores = {name: find_numbers(rf"^{name} +([\d.]+)", shown)[0] for name in TRAINED}
-    assert scores["scratch"] < scores["frozen"] < scores["finetuned"]
-    assert scores["scratch"] + 10 < scores["finetuned"]
+    assert max(scores["scratch"], scores["frozen"]) + 5 < scores["finetuned"]
+    assert scores["scratch"] < scores["frozen"]
     assert shown.count('class="entities"') >= 5 and "Why LOC" in shown
 
 

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 
 import typer
 
-from .accuracy_cells import Cell, list_cells, list_rows
+from .accuracy_cells import list_cells, list_rows
 from .accuracy_data import DATA_SETS, DataSet
-from .accuracy_runs import Failed, run_job, run_once
+from .accuracy_runs import Failed, Job, run_job, run_once
 from .accuracy_table import write_table
 
 Value = TypeVar("Value")
@@ -55,20 +55,20 @@ def main(
             headline=headline.split(","),
             steps=steps,
         )
-        failed = run_cells(list(cells), output, threads=threads, keep=keep)
+        jobs = {cell.name: cell.job() for cell in cells}
+        failed = run_jobs(jobs, output, threads=threads, keep=keep)
     say(f"{len(write_table(output))} rows in {output / 'table.md'}")
     if failed:
         raise SystemExit(f"{failed} cells failed; run the same command again")
 
 
-def run_cells(cells: list[Cell], output: Path, *, threads: int, keep: bool) -> int:
-    """How many failed."""
+def run_jobs(jobs: Mapping[str, Job], output: Path, **options: Any) -> int:
+    """Run what is missing beneath OUTPUT/cells, and count what failed. options: of run_job."""
     failed = 0
-    for i, cell in enumerate(cells, start=1):
-        place = f"[{i}/{len(cells)}] {cell.name}"
+    for i, (name, job) in enumerate(jobs.items(), start=1):
+        place = f"[{i}/{len(jobs)}] {name}"
         try:
-            path = output / "cells" / f"{cell.name}.json"
-            is_new = run_job(cell.job(), path, threads=threads, keep=keep)
+            is_new = run_job(job, output / "cells" / f"{name}.json", **options)
         except Failed as error:
             failed += 1
             say(f"{place}: FAILED, {error}")

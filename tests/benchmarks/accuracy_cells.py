@@ -91,29 +91,34 @@ class Cell(NamedTuple):
 
     def train(self) -> Command:
         """`spacy train`"""
-        corpus = self.data_set.corpus
-        settings = {
-            "paths.train": corpus / "train.spacy",
-            "paths.dev": corpus / "dev.spacy",
-            "system.seed": self.seed,
-            "corpora.train.limit": self.limit,
-            "corpora.dev.limit": DEV_LIMIT,
-            "training.max_steps": self.n_steps,
-            "training.eval_frequency": max(self.n_steps // N_EVALUATIONS, 1),
-            "training.patience": 0,
-            "training.logger": json.dumps(
-                {"@loggers": "benchmark.StepLog.v1", "output_file": f"{self.folder}/steps.jsonl"}
-            ),
-        }
-        overrides = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-        path, output = str(self.folder / "config.cfg"), str(self.folder)
-        return ["train", path, "--output", output, "--code", str(STEP_LOG), *overrides]
+        return write_train(
+            self.folder, self.data_set, limit=self.limit, steps=self.n_steps, seed=self.seed
+        )
 
     def evaluate(self) -> Command:
         """`spacy evaluate`"""
         test = self.data_set.corpus / "test.spacy"
         output = self.folder / "test.json"
         return ["evaluate", str(self.folder / "model-best"), str(test), "--output", str(output)]
+
+
+def write_train(folder: Path, data_set: DataSet, *, limit: int, steps: int, seed: int) -> Command:
+    """`spacy train` of config.cfg in a folder, with a log of its steps there."""
+    log = {"@loggers": "benchmark.StepLog.v1", "output_file": f"{folder}/steps.jsonl"}
+    settings = {
+        "paths.train": data_set.corpus / "train.spacy",
+        "paths.dev": data_set.corpus / "dev.spacy",
+        "system.seed": seed,
+        "corpora.train.limit": limit,
+        "corpora.dev.limit": DEV_LIMIT,
+        "training.max_steps": steps,
+        "training.eval_frequency": max(steps // N_EVALUATIONS, 1),
+        "training.patience": 0,
+        "training.logger": json.dumps(log),
+    }
+    overrides = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    path = str(folder / "config.cfg")
+    return ["train", path, "--output", str(folder), "--code", str(STEP_LOG), *overrides]
 
 
 def list_rows(encoders: Sequence[str]) -> dict[str, Row]:

@@ -67,6 +67,7 @@ def run_job(
     key = make_key(list(spelt.values()), job.inputs, job.python)
     if path.exists() and read_json(path)["key"] == key:
         return False
+    path.unlink(missing_ok=True)  # that of other data or commands
     shutil.rmtree(job.folder, ignore_errors=True)
     job.folder.mkdir(parents=True)
     log = path.with_suffix(".txt")

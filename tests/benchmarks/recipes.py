@@ -13,7 +13,6 @@ Run it in the folder of project.yml; it writes to corpus/ and training/ too.
 """
 
 import hashlib
-import json
 import re
 import shlex
 import statistics
@@ -25,11 +24,11 @@ import typer
 
 from spacy_ctxemb import config_writer
 
-from .accuracy import numbers, prepare_data, say
-from .accuracy_cells import DEV_LIMIT, N_EVALUATIONS, STEP_LOG
+from .accuracy import numbers, pick, prepare_data, run_jobs, say
+from .accuracy_cells import STEP_LOG, write_train
 from .accuracy_data import DataSet
 from .accuracy_keys import Json
-from .accuracy_runs import Failed, Finished, Job, read_json, read_log, run_job
+from .accuracy_runs import Finished, Job, read_json, read_log
 
 #: Where trials are trained, and the data lie in spaCy's format.
 TRAINING = Path("training/recipes")
@@ -60,24 +59,8 @@ class Trial(NamedTuple):
         """What is run, and what its result says."""
         folder, data_set = TRAINING / self.name, self.data_set
         written, settings = split_options(f"{self.options} {self.variant}")
-        config = str(folder / "config.cfg")
-        write = ["ctxemb", "init-config", config, "--lang", data_set.lang]
-        log = json.dumps(
-            {"@loggers": "benchmark.StepLog.v1", "output_file": f"{folder}/steps.jsonl"}
-        )
-        usual = {
-            "paths.train": data_set.corpus / "train.spacy",
-            "paths.dev": data_set.corpus / "dev.spacy",
-            "system.seed": self.seed,
-            "corpora.train.limit": self.limit,
-            "corpora.dev.limit": DEV_LIMIT,
-            "training.max_steps": self.steps,
-            "training.eval_frequency": max(self.steps // N_EVALUATIONS, 1),
-            "training.patience": 0,
-            "training.logger": log,
-        }
-        overrides = [word for key, value in usual.items() for word in (f"--{key}", str(value))]
-        train = ["train", config, "--output", str(folder), "--code", str(STEP_LOG), *overrides]
+        write = ["ctxemb", "init-config", str(folder / "config.cfg"), "--lang", data_set.lang]
+        train = write_train(folder, data_set, limit=self.limit, steps=self.steps, seed=self.seed)
         commands = {
             "config": [*write, "--task", data_set.task, *written],
             "train": [*train, *settings],
@@ -109,7 +92,8 @@ def main(
             for data_set in data_sets
             for name in variant
         ]
-        failed += run_trials(trials, output, threads=threads)
+        jobs = {trial.name: trial.job() for trial in trials}
+        failed += run_jobs(jobs, output, threads=threads, measure=find_best)
         say(f"{n or 'all'} training examples")
         print(render(read_scores(trials, output), variant), flush=True)
     if failed:
@@ -124,11 +108,8 @@ def find_data_sets(data: Path, names: str, lang: str) -> list[DataSet]:
         for folder in sorted(path for path in (data / task).glob("*") if path.is_dir())
         if {"train", "dev"} <= {file.name.split(".")[0] for file in folder.iterdir()}
     ]
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    known = [data_set.name for data_set in found]
-    if unknown := [name for name in wanted if name not in known]:
-        raise SystemExit(f"--datasets: no {unknown}; there are {known}")
-    return [data_set for data_set in found if not wanted or data_set.name in wanted]
+    known = {data_set.name: data_set for data_set in found}
+    return pick(known, names or ",".join(known), "datasets")
 
 
 def split_options(text: str) -> tuple[list[str], list[str]]:
@@ -143,34 +124,12 @@ def split_options(text: str) -> tuple[list[str], list[str]]:
     return written, settings
 
 
-def run_trials(trials: Sequence[Trial], output: Path, *, threads: int) -> int:
-    """How many failed."""
-    failed = 0
-    for i, trial in enumerate(trials, start=1):
-        place = f"[{i}/{len(trials)}] {trial.name}"
-        try:
-            is_new = run_job(
-                trial.job(), path_of(trial, output), threads=threads, measure=find_best
-            )
-        except Failed as error:
-            failed += 1
-            path_of(trial, output).unlink(missing_ok=True)  # of before, not for the table
-            say(f"{place}: FAILED, {error}")
-        else:
-            say(f"{place}: {'done' if is_new else 'was there'}")
-    return failed
-
-
 def find_best(job: Job, finished: dict[str, Finished]) -> Json:
     """The best evaluation of a training, which `spacy train` saves."""
     rows = read_log(job.folder / "steps.jsonl")
     best = max(rows, key=lambda row: row["score"])
     seconds = round(finished["train"].seconds, 1)
     return {"score": best["score"], "step": best["step"], "train_seconds": seconds}
-
-
-def path_of(trial: Trial, output: Path) -> Path:
-    return output / "cells" / f"{trial.name}.json"
 
 
 Scores = dict[tuple[str, str], list[float]]
@@ -180,7 +139,7 @@ def read_scores(trials: Sequence[Trial], output: Path) -> Scores:
     """Scores in percent over seeds, by data set and variant; those that are there."""
     scores: Scores = {}
     for trial in trials:
-        path = path_of(trial, output)
+        path = output / "cells" / f"{trial.name}.json"
         if path.exists():
             same = scores.setdefault((trial.data_set.name, trial.variant), [])
             same.append(100 * read_json(path)["score"])

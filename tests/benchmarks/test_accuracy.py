@@ -265,7 +265,7 @@ def test_a_cell_that_fails_does_not_stop_the_others(
 
 
 def test_the_table_alone_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accuracy, "run_cells", None)
+    monkeypatch.setattr(accuracy, "run_jobs", None)
     write_json(tmp_path / "cells/wnut17/a.json", make_result("spacy", 0, 0.5))
     assert invoke("--table", "--output", str(tmp_path)).exit_code == 0
     assert (tmp_path / "table.md").exists()

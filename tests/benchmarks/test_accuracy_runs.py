@@ -100,6 +100,16 @@ def test_an_interrupted_cell_starts_over(setting: Setting, failing: str) -> None
     assert list(setting.result.parent.iterdir()) == [setting.result]
 
 
+def test_what_fails_leaves_no_result_of_other_data(setting: Setting) -> None:
+    """Which a table would show as if it were of these."""
+    setting.run()
+    setting.data.write_text("b", encoding="utf8")
+    setting.break_at("evaluate")
+    with pytest.raises(Failed):
+        setting.run()
+    assert not setting.result.exists()
+
+
 def test_what_a_result_says(setting: Setting) -> None:
     setting.run()
     result = json.loads(setting.result.read_text(encoding="utf8"))

@@ -18,7 +18,7 @@ from spacy_ctxemb.cli import ctxemb_cli
 from ..small_corpus import copy_corpus
 from . import accuracy, recipes, step_log
 from .accuracy_data import DataSet
-from .accuracy_runs import Finished, Job, write_json
+from .accuracy_runs import Failed, Finished, Job, write_json
 from .recipes import Trial, find_best, find_data_sets, read_scores, render, split_options
 
 NER = DataSet("ner", "ner", "en", Path("corpus"))
@@ -132,11 +132,11 @@ def test_the_table_compares_with_the_first_variant(
         about = job.about
         key = (about["data_set"], about["variant"])
         if key not in scores:
-            raise recipes.Failed("exit code 1")
+            raise Failed("exit code 1")
         write_json(path, {"score": scores[key] + 0.02 * about["seed"]})
         return True
 
-    monkeypatch.setattr(recipes, "run_job", run_job)
+    monkeypatch.setattr(accuracy, "run_job", run_job)
     monkeypatch.setattr(accuracy, "run_once", lambda *arguments: None)
     options = ["--data", "data", "--datasets", "ner_a,ner_b", "--seeds", "0,1"]
     result = invoke(*options, "--variant", "", "--variant", "--cnn")
